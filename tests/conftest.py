@@ -1,0 +1,25 @@
+"""Where the real pictures and weights are, if they are here at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _shared(part: str) -> Path:
+    root = Path(os.environ.get("FEATSTORE_TEST_DATA", Path(__file__).resolve().parents[1].parent / "shared"))
+    if not (root / part).exists():
+        pytest.skip(f"needs real data: {root / part} is not there (set FEATSTORE_TEST_DATA)")
+    return root / part
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of small real image sets."""
+    return _shared("data")
+
+
+@pytest.fixture(scope="session")
+def shared_weights() -> Path:
+    """A real ImageNet-trained MobileNetV2 state dict."""
+    return _shared("weights/mobilenet_v2-imagenet.pth")
