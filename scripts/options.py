@@ -1,0 +1,217 @@
+"""What the commands share: options declared once, one way to print, one way to fail.
+
+Results go to standard output, progress to standard error. Exit status: 0 done, 1 the work failed, 2 wrong usage,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featstore.errors import FeatstoreError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _together(*decorators: Decorator) -> Decorator:
+    """One decorator that adds several options, shown in `--help` in the order given."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document.")
+quiet = click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already at the output path.")
+seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+budget = click.option(
+    "--budget",
+    type=click.Choice(["quick", "normal", "thorough"]),
+    default="normal",
+    show_default=True,
+    help="How many candidates each head's search tries.",
+)
+folds = click.option(
+    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds of the cross-validation."
+)
+dataset = click.option("--dataset", metavar="NAME", help="Data set in the store (default: the only one).")
+weights_file = click.option(
+    "--weights", metavar="FILE", help="Where the network's weights are now, if not where they were when this was made."
+)
+
+features = _together(
+    dataset,
+    click.option("--backbone", metavar="NAME", help="Only features of this backbone."),
+    click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only features of this node; repeatable."),
+    click.option("--pool", type=click.Choice(["avg", "max", "gem", "flatten"]), help="Only features pooled this way."),
+    click.option("--weights", metavar="LABEL", help="Only features of these weights (label or SHA-256, as `info` shows)."),
+    click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Only features of this precision."),
+    click.option("--key", metavar="KEY", help="Only the feature set with this key (as `info` shows)."),
+)
+"""Selectors of feature sets that are in a store; the command receives dataset, backbone, nodes, pool, weights, precision, key."""
+
+network = _together(
+    click.option("--backbone", metavar="NAME", default="mobilenet_v3_large", show_default=True,
+                 help="One of `featstore backbones`."),
+    click.option("--node", "nodes", metavar="NODE", multiple=True, default=("avgpool",), show_default=True,
+                 help="Where to cut the network, one of `featstore nodes BACKBONE`; repeatable."),
+    click.option("--pool", type=click.Choice(["avg", "max", "gem", "flatten"]), default="avg", show_default=True,
+                 help="How a spatial map becomes one vector."),
+    click.option("--weights", metavar="auto|none|NAME|FILE", default="auto", show_default=True,
+                 help="Pretrained weights: torchvision's default, seeded random, a torchvision name, or a file."),
+    click.option("--input-size", type=click.IntRange(min=32), metavar="PIXELS",
+                 help="Side of the network's input (default: as the weights prescribe, mostly 224)."),
+    click.option("--weights-seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Seed of the weights with --weights none."),
+)  # fmt: skip
+"""A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed."""
+
+engine = _together(
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True),
+    click.option("--engine", type=click.Choice(["auto", "eager", "compile", "openvino"]), default="auto",
+                 show_default=True, help="What runs the network."),
+    click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True,
+                 help="Arithmetic of the network; part of what makes features the same."),
+    click.option("--batch-size", "-b", type=click.IntRange(min=1), help="Images a forward pass (default: by engine)."),
+    click.option("--workers", "-j", type=click.IntRange(min=0),
+                 help="Decoding processes; 0 decodes in this one (default: one a core)."),
+)  # fmt: skip
+"""How a network is run; the command receives device, engine, precision, batch_size, workers."""
+
+
+def selectors(**options: Any) -> dict[str, Any]:
+    """The given selector options, without the ones left out."""
+    return {name: value for name, value in options.items() if value not in (None, ())}
+
+
+def fractions(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """Parse repeated NAME=FRACTION, e.g. `--split test=0.2`."""
+    parsed: dict[str, float] = {}
+    for value in values:
+        name, equals, number = value.partition("=")
+        try:
+            fraction = float(number)
+        except ValueError:
+            fraction = -1.0
+        if not equals or name not in ("val", "test") or not 0 < fraction < 1:
+            raise click.BadParameter(f"{value!r} is not NAME=FRACTION with val or test and a fraction between 0 and 1")
+        parsed[name] = fraction
+    return parsed
+
+
+def emit(document: dict[str, Any]) -> None:
+    """Print exactly one JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console that never guesses at file names as markup or emoji."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def say(message: str) -> None:
+    """One line for the person, on standard error."""
+    click.echo(message, err=True)
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Progress]:
+    """A rich progress display on standard error, silent with `quiet` or where that is no terminal.
+
+    A task shows its description, bar, count, rate, ETA and the field `note`:
+    `task = bar.add_task("decode", total=n, note="")`, `bar.update(task, completed=i, note="waiting 3 %")`.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.3g}/s" if speed else "", style="progress.data.speed")
+
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=console(stderr=True),
+        transient=True,
+        disable=quiet or not sys.stderr.isatty(),
+    ) as bar:
+        yield bar
+
+
+@contextmanager
+def reporter(quiet: bool = False) -> Iterator[Callable[[str, int, int, str], None]]:
+    """The callback `(stage, done, total, note)` that library calls report to, drawn as one bar a stage."""
+    with progress(quiet) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int, note: str = "") -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total or None, note=note)
+            bar.update(tasks[stage], completed=done, total=total or None, note=note)
+
+        yield report
+
+
+def fresh_path(path: str, overwrite: bool) -> Path:
+    """The output path, refused where something is there already and may not be replaced."""
+    from featstore.errors import OutputExistsError
+
+    target = Path(path)
+    if not overwrite and (target.exists() or target.is_symlink()):
+        raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
+    return target
+
+
+def run(command: click.Command, arguments: list[str] | None = None) -> None:
+    """Run a command as a process: one sentence and an exit status instead of a traceback (`--debug` shows it)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    debug = "--debug" in arguments[:end]
+    if debug:
+        arguments.remove("--debug")
+    try:
+        status = command.main(arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        say("Interrupted.")
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]  # nobody reads any more; do not fail again at exit
+        status = 141
+    except FeatstoreError as error:
+        if debug:
+            raise
+        say(f"Error: {error}")
+        status = 1
+    except Exception as error:
+        if debug:
+            raise
+        say(f"Error: {type(error).__name__}: {error} (this is a defect in featstore; --debug shows where)")
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)
