@@ -1,0 +1,61 @@
+"""`featstore extract`: build or complete the feature cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from featstore_scripts import options
+
+
+@click.command()
+@click.argument("data", type=click.Path())
+@click.option("--store", "-s", required=True, type=click.Path(), metavar="DIR", help="The feature store; made if new.")
+@click.option("--dataset", metavar="NAME", help="Name of the image set (default: the folder's or file's name).")
+@options.network
+@options.engine
+@click.option("--split", metavar="NAME=FRACTION", multiple=True, callback=options.fractions,
+              help="Hold out a part, e.g. test=0.2, where the data has none; repeatable. Kept by later runs.")
+@click.option("--no-split", is_flag=True, help="Give up an earlier --split.")
+@options.seed
+@click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
+@click.option("--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash).")
+@click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
+@options.quiet
+@options.json_option
+def extract(as_json: bool, quiet: bool, data: str, store: str, split: dict[str, float], no_split: bool, seed: int,
+            **settings: Any) -> None:
+    """Run a frozen network once over DATA and keep its features.
+
+    DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/, or a .csv file with the columns
+    path,label[,split]. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
+    """  # fmt: skip
+    from featstore.extract import extract as run
+
+    if split and no_split:
+        raise click.UsageError("--split and --no-split exclude each other")
+    chosen = {} if no_split else (split or None)
+    with options.reporter(quiet) as report:
+        result = run(data, store, split=chosen, split_seed=seed, progress=report, **settings)
+    if as_json:
+        options.emit(result.to_json())
+        return
+    out = options.console()
+    for node in result.to_json()["features"]:
+        out.print(f"{node['key']}  {node['backbone']} {node['node']} ({node['dim']} numbers, weights {node['weights']})")
+    speed = f", {result.images_per_second:.1f} images/s, {result.waiting:.0%} waiting for data" if result.computed else ""
+    out.print(
+        f"{result.dataset}: {result.images} images, computed {result.computed}, cached {result.cached}, "
+        f"failed {len(result.failed)} in {result.seconds:.1f} s{speed}"
+    )
+    for note in result.notes:
+        out.print(f"note: {note}")
+    for path, reason in result.failed[:20]:
+        out.print(f"  failed: {path}: {reason}")
+    if len(result.failed) > 20:
+        out.print(f"  and {len(result.failed) - 20} more: featstore info {store}")
+
+
+if __name__ == "__main__":
+    options.run(extract)
