@@ -1,0 +1,126 @@
+"""Fingerprint: everything that changes the numbers of a feature set, and the key made from it.
+
+What is not in it (batch size, workers, device, engine, library versions) moves fp32 features by about 1e-6 relative; it
+is recorded with every shard as provenance instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Self
+
+from featstore.errors import FingerprintMismatchError
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+_TEXTS = ("backbone", "weights_sha256", "node", "pool", "precision", "weights")
+_RULES = ("transform", "decode")
+
+
+def canonical_json(obj: Any) -> bytes:
+    """Encode a document in the one way that hashes are taken over: sorted keys, no spaces, ASCII, no NaN.
+
+    Parameters
+    ----------
+    obj : JSON-able object
+        Tuples become lists.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinity.
+    TypeError
+        For what JSON cannot hold.
+    """
+    return json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """What a feature set's numbers are.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of the network, e.g. ``"mobilenet_v2"``.
+    weights_sha256 : str
+        64 hex digits: SHA-256 over the tensors of the weights.
+    node : str
+        Where the network is cut.
+    pool : str
+        How a spatial map became one vector.
+    transform : mapping
+        Resize, crop, interpolation, antialias, mean, std; JSON-able.
+    decode : mapping
+        The decode rules and their version; JSON-able.
+    precision : {"fp32", "bf16", "fp16"}
+        Arithmetic of the network.
+    weights : str
+        Label for people, e.g. ``"IMAGENET1K_V1"`` or ``"random (seed 0)"``. Not part of the key, and not compared.
+    """
+
+    backbone: str
+    weights_sha256: str
+    node: str
+    pool: str
+    transform: dict[str, Any]
+    decode: dict[str, Any]
+    precision: str
+    weights: str = dataclasses.field(compare=False)
+
+    def __post_init__(self) -> None:
+        for name in _TEXTS:
+            if not isinstance(getattr(self, name), str):
+                raise FingerprintMismatchError(f"a fingerprint's {name} is {getattr(self, name)!r}, not a text")
+        for name in _RULES:
+            rules = getattr(self, name)
+            if not isinstance(rules, Mapping):
+                raise FingerprintMismatchError(f"a fingerprint's {name} is {rules!r}, not a mapping of JSON values")
+            # A tuple and the list that JSON makes of it must be the same fingerprint.
+            object.__setattr__(self, name, json.loads(canonical_json(dict(rules))))
+        if not re.fullmatch("[0-9a-f]{64}", self.weights_sha256):
+            raise FingerprintMismatchError(
+                f"a fingerprint's weights_sha256 is {self.weights_sha256!r}, not 64 lower-case hex digits"
+            )
+        if self.precision not in PRECISIONS:
+            raise FingerprintMismatchError(
+                f"a fingerprint's precision is {self.precision!r}, not one of {', '.join(PRECISIONS)}"
+            )
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def keyed(self) -> dict[str, Any]:
+        """The fields that make the key."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits of the SHA-256 over the canonical JSON of the keyed fields."""
+        return hashlib.sha256(canonical_json(self.keyed)).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as a JSON-able document, the label too."""
+        return {**self.keyed, "weights": self.weights}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Rebuild a fingerprint from `to_json`'s document.
+
+        Raises
+        ------
+        FingerprintMismatchError
+            Where a field is missing, unknown or of the wrong kind.
+        """
+        if not isinstance(document, Mapping):
+            raise FingerprintMismatchError(f"a fingerprint is a mapping, not {type(document).__name__}")
+        names = {f.name for f in dataclasses.fields(cls)}
+        if set(document) != names:
+            odd = sorted(map(str, names ^ set(document)))
+            raise FingerprintMismatchError(f"a fingerprint has the fields {sorted(names)}; these differ: {odd}")
+        return cls(**document)

@@ -1,0 +1,157 @@
+"""Reading files that may be anything: only regular files, only of the size that is expected, no symbolic links."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from featstore.errors import StoreDamagedError, StoreError
+
+_PIECE = 1 << 20
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes; symbolic links are not followed.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    StoreDamagedError
+        Where it is no regular file, is too large, or cannot be read.
+    """
+    with _opened(path) as (descriptor, size):
+        if size > limit:
+            raise StoreDamagedError(f"{path} has {size} bytes, expected at most {limit}")
+        data = bytearray(size)
+        _fill(descriptor, path, memoryview(data), 0)
+        return bytes(data)
+
+
+def read_spans(path: Path, size: int, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Some parts of a file.
+
+    Parameters
+    ----------
+    size : int
+        Bytes that the file must have.
+    spans : sequence of (offset, length)
+
+    Raises
+    ------
+    FileNotFoundError, StoreDamagedError
+        As `read_bytes`, also where the size differs.
+    """
+    with _opened(path) as (descriptor, found):
+        _check_size(path, found, size)
+        parts = []
+        for offset, length in spans:
+            part = bytearray(length)
+            _fill(descriptor, path, memoryview(part), offset)
+            parts.append(bytes(part))
+        return parts
+
+
+def read_into(path: Path, buffers: Sequence[memoryview], consume: Callable[[memoryview], object]) -> None:
+    """Read a whole file into buffers, one after the other, and show each piece while the processor's cache has it.
+
+    Parameters
+    ----------
+    buffers : sequence of writable memoryviews of bytes
+        As long together as the file.
+    consume : callable
+        Gets every piece of the buffers, in order, once it is filled.
+
+    Raises
+    ------
+    FileNotFoundError, StoreDamagedError
+        As `read_bytes`, also where the size differs.
+    """
+    with _opened(path) as (descriptor, size):
+        _check_size(path, size, sum(len(buffer) for buffer in buffers))
+        offset = 0
+        for buffer in buffers:
+            for start in range(0, len(buffer), _PIECE):
+                piece = buffer[start : start + _PIECE]
+                _fill(descriptor, path, piece, offset)
+                consume(piece)
+                offset += len(piece)
+
+
+def list_files(folder: Path) -> dict[str, os.stat_result]:
+    """Regular files of a folder by name, sorted, with their status; empty where there is no folder.
+
+    Raises
+    ------
+    StoreDamagedError
+        Where the folder is a symbolic link or no folder: a store never leads out of itself.
+    """
+    return {name: status for name, status in _entries(folder).items() if stat.S_ISREG(status.st_mode)}
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted, as `list_files`."""
+    return [name for name, status in _entries(folder).items() if stat.S_ISDIR(status.st_mode)]
+
+
+def _entries(folder: Path) -> dict[str, os.stat_result]:
+    try:
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            raise StoreDamagedError(f"{folder} is no folder of its own; a store holds no links, replace it by a folder")
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    found = {}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # gone since the listing
+            found[name] = os.lstat(folder / name)
+    return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, int]]:
+    """A descriptor and the size of a regular file. A FIFO does not block, a symbolic link is not followed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreDamagedError(f"{path} is no regular file")
+        yield descriptor, status.st_size
+    finally:
+        os.close(descriptor)
+
+
+def _fill(descriptor: int, path: Path, buffer: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(buffer):
+        try:
+            count = os.preadv(descriptor, [buffer[done:]], offset + done)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if not count:
+            raise StoreDamagedError(f"{path} ends after {offset + done} bytes, expected {offset + len(buffer)}")
+        done += count
+
+
+def _check_size(path: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise StoreDamagedError(f"{path} has {found} bytes, expected {expected}; run `featstore repair`")
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StoreError(f"{path} cannot be read: there is no permission to; change the permissions")
+    if error.errno == errno.ELOOP:
+        return StoreDamagedError(f"{path} is a symbolic link; a store holds no links")
+    return StoreDamagedError(f"{path} cannot be read: {error.strerror}")
