@@ -17,7 +17,7 @@ def _checked(X: NDArray[np.floating], y: NDArray[np.int64]) -> tuple[NDArray[np.
         raise FeaturesError(f"X has shape {X.shape} and y {y.shape}; expected (n, d) and (n,)")
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise FeaturesError(f"found {len(classes)} class in {len(y)} labels; a transferability score needs at least two")
+        raise FeaturesError(f"found {len(classes)} class in {len(y)} labels; transferability needs at least two")
     return X.astype(np.float64), codes.astype(np.int64)
 
 

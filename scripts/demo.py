@@ -11,7 +11,7 @@ import click
 from featstore_scripts import options
 
 BACKBONE = "mobilenet_v3_small"
-HEADS = "logistic,svm,lightgbm,knn,centroid"
+HEADS = ("logistic", "svm", "lightgbm", "knn", "centroid")
 MADE = {"store", "images", "textures", "digits"}
 PATIENCE = 4.0  # seconds to wait for a server with pretrained weights
 
@@ -25,8 +25,9 @@ PATIENCE = 4.0  # seconds to wait for a server with pretrained weights
 def demo(out: str, overwrite: bool, seed: int, quiet: bool, as_json: bool) -> None:
     """Draw an image set, extract features, compare heads, write the report. Needs no network and no file.
 
-    Two sets are made: eight classes of drawn textures, and scikit-learn's real handwritten digits. Pretrained weights are
-    used where they are on this machine or arrive within seconds; else seeded random ones, and everything says so.
+    Two sets are made: eight classes of drawn textures, and scikit-learn's real handwritten digits. Pretrained
+    weights are used where they are on this machine or arrive within seconds; else seeded random ones, and everything
+    says so.
     """
     import time
 
@@ -50,9 +51,7 @@ def demo(out: str, overwrite: bool, seed: int, quiet: bool, as_json: bool) -> No
                 images, store, dataset=name, backbone=BACKBONE, weights=weights, split={"test": 0.3}, split_seed=seed,
                 progress=report,
             )  # fmt: skip
-            judged = compare(
-                store.read(name), heads=HEADS.split(","), seed=seed, budget="quick", progress=_as_stage(report)
-            )
+            judged = compare(store.read(name), heads=HEADS, seed=seed, budget="quick", progress=report)
         judged.write(folder / name)
         results[name] = {"extract": extraction.to_json(), "report": judged.data}
         if not as_json:
@@ -61,8 +60,10 @@ def demo(out: str, overwrite: bool, seed: int, quiet: bool, as_json: bool) -> No
         options.emit({"format": 1, "out": str(folder), "seconds": time.perf_counter() - began, **results})
         return
     if weights == "none":
-        out_console.print("No pretrained weights at hand: the network has seeded random weights, so these features are a "
-                          "floor. With weights from torchvision the same commands do much better.")  # fmt: skip
+        out_console.print(
+            "No pretrained weights at hand: the network has seeded random weights, so these features are a floor. "
+            "With pretrained weights the same commands do much better."
+        )
     out_console.print(f"Done in {time.perf_counter() - began:.0f} s. Open:")
     for name in results:
         out_console.print(f"  {(folder / name / 'report.html').resolve()}")
@@ -93,11 +94,6 @@ def _weights_at_hand() -> str:
     except WeightsNotFoundError:
         return "none"
     return "auto"
-
-
-def _as_stage(report: Any) -> Any:
-    """Adapt compare's progress (head, stage, fraction) to the bar's (stage, done, total, note)."""
-    return lambda head, stage, fraction: report("compare", round(100 * fraction), 100, f"{head}: {stage}")
 
 
 if __name__ == "__main__":

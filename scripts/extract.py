@@ -15,8 +15,13 @@ from featstore_scripts import options
 @click.option("--dataset", metavar="NAME", help="Name of the image set (default: the folder's or file's name).")
 @options.network
 @options.engine
-@click.option("--split", metavar="NAME=FRACTION", multiple=True, callback=options.fractions,
-              help="Hold out a part, e.g. test=0.2, where the data has none; repeatable. Kept by later runs.")
+@click.option(
+    "--split",
+    metavar="NAME=FRACTION",
+    multiple=True,
+    callback=options.fractions,
+    help="Hold out a part, e.g. test=0.2, where the data has none; repeatable. Kept by later runs.",
+)
 @click.option("--no-split", is_flag=True, help="Give up an earlier --split.")
 @options.seed
 @click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
@@ -24,13 +29,22 @@ from featstore_scripts import options
 @click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
 @options.quiet
 @options.json_option
-def extract(as_json: bool, quiet: bool, data: str, store: str, split: dict[str, float], no_split: bool, seed: int,
-            **settings: Any) -> None:
+def extract(
+    as_json: bool,
+    quiet: bool,
+    data: str,
+    store: str,
+    split: dict[str, float],
+    no_split: bool,
+    seed: int,
+    **settings: Any,
+) -> None:
     """Run a frozen network once over DATA and keep its features.
 
-    DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/, or a .csv file with the columns
-    path,label[,split]. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
-    """  # fmt: skip
+    DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/, or a .csv file with the
+    columns path,label[,split]. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on
+    from there.
+    """
     from featstore.extract import extract as run
 
     if split and no_split:
@@ -43,8 +57,11 @@ def extract(as_json: bool, quiet: bool, data: str, store: str, split: dict[str, 
         return
     out = options.console()
     for node in result.to_json()["features"]:
-        out.print(f"{node['key']}  {node['backbone']} {node['node']} ({node['dim']} numbers, weights {node['weights']})")
-    speed = f", {result.images_per_second:.1f} images/s, {result.waiting:.0%} waiting for data" if result.computed else ""
+        what = f"{node['backbone']} {node['node']} ({node['dim']} numbers, weights {node['weights']})"
+        out.print(f"{node['key']}  {what}")
+    speed = ""
+    if result.computed:
+        speed = f", {result.images_per_second:.1f} images/s, {result.waiting:.0%} waiting for data"
     out.print(
         f"{result.dataset}: {result.images} images, computed {result.computed}, cached {result.cached}, "
         f"failed {len(result.failed)} in {result.seconds:.1f} s{speed}"

@@ -65,7 +65,7 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="featstore", prog_name="featstore")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure (also after the verb).")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a failure's traceback (also after the verb).")
 def group() -> None:
     """Run a frozen network once over your images; try classifiers on its cached features in seconds."""
 

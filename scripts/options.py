@@ -38,7 +38,9 @@ def _together(*decorators: Decorator) -> Decorator:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already at the output path.")
-seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is random."
+)
 budget = click.option(
     "--budget",
     type=click.Choice(["quick", "normal", "thorough"]),
@@ -58,12 +60,12 @@ features = _together(
     dataset,
     click.option("--backbone", metavar="NAME", help="Only features of this backbone."),
     click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only features of this node; repeatable."),
-    click.option("--pool", type=click.Choice(["avg", "max", "gem", "flatten"]), help="Only features pooled this way."),
-    click.option("--weights", metavar="LABEL", help="Only features of these weights (label or SHA-256, as `info` shows)."),
+    click.option("--pool", type=click.Choice(["avg", "max", "gem", "flatten"]), help="Only features pooled so."),
+    click.option("--weights", metavar="LABEL", help="Only features of these weights (label or SHA-256)."),
     click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Only features of this precision."),
     click.option("--key", metavar="KEY", help="Only the feature set with this key (as `info` shows)."),
 )
-"""Selectors of feature sets that are in a store; the command receives dataset, backbone, nodes, pool, weights, precision, key."""
+"""Selectors of features in a store; the command receives dataset, backbone, nodes, pool, weights, precision, key."""
 
 network = _together(
     click.option("--backbone", metavar="NAME", default="mobilenet_v3_large", show_default=True,
@@ -138,8 +140,16 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
     A task shows its description, bar, count, rate, ETA and the field `note`:
     `task = bar.add_task("decode", total=n, note="")`, `bar.update(task, completed=i, note="waiting 3 %")`.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.text import Text
 
     class Rate(ProgressColumn):

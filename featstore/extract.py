@@ -1,0 +1,343 @@
+"""The pipeline: missing rows -> decode pool -> engine -> shards.
+
+Only rows that the store lacks are computed; decoding (worker processes), the network (this thread) and the store
+(a writer thread) overlap. An interrupted run commits what is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore.errors import StoreConflictError
+from featstore.fingerprint import Fingerprint
+from featstore.imageset import ImageSet, hold_out, scan
+from featstore.recall import Recalled, recall, remember
+from featstore.store import FeatureStore
+from featstore.writer import RowWriter
+
+if TYPE_CHECKING:
+    from featstore.backbone import Backbone
+
+Progress = Callable[[str, int, int, str], None]
+"""`(stage, done, total, note)`; stages are "scan", "prepare" and "extract"."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """What one run found and did.
+
+    `computed` and `cached` count images (rows of the image set), failed ones included; `waiting` is the share of the
+    time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call.
+    """
+
+    dataset: str
+    images: int
+    computed: int
+    cached: int
+    failed: tuple[tuple[str, str], ...]
+    seconds: float
+    images_per_second: float
+    waiting: float
+    preparation_seconds: float
+    features: tuple[tuple[Fingerprint, int], ...]
+    provenance: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `extract --json` prints."""
+        return {
+            "format": 1,
+            "dataset": self.dataset,
+            "images": self.images,
+            "computed": self.computed,
+            "cached": self.cached,
+            "failed": [{"path": path, "reason": reason} for path, reason in self.failed],
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images_per_second, 2),
+            "waiting_for_data": round(self.waiting, 3),
+            "preparation_seconds": round(self.preparation_seconds, 3),
+            "features": [
+                {"key": f.key, "node": f.node, "dim": dim, "backbone": f.backbone, "pool": f.pool, "weights": f.weights}
+                for f, dim in self.features
+            ],
+            "provenance": dict(self.provenance),
+            "notes": list(self.notes),
+        }
+
+
+def extract(
+    data: str | bytes | os.PathLike[str],
+    store: FeatureStore | str | os.PathLike[str],
+    *,
+    backbone: Backbone | str = "mobilenet_v3_large",
+    weights: str | os.PathLike[str] = "auto",
+    nodes: Sequence[str] = ("avgpool",),
+    pool: str = "avg",
+    input_size: int | None = None,
+    weights_seed: int = 0,
+    dataset: str | None = None,
+    split: Mapping[str, float] | None = None,
+    split_seed: int = 0,
+    content: bool = False,
+    retry_failed: bool = False,
+    strict: bool = False,
+    precision: str = "fp32",
+    engine: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Extraction:
+    """Build or complete the features of an image set in a store.
+
+    Parameters
+    ----------
+    data : path
+        An image folder (class folders, optionally under train/val/test) or a `.csv` of `path,label[,split]`.
+    store : FeatureStore or path
+        Created where there is none.
+    backbone : Backbone or str
+        A ready network, or a name to build one from `weights`, `nodes`, `pool`, `input_size` and `weights_seed`.
+    dataset : str, optional
+        Name of the image set in the store; default: the folder's or file's name.
+    split : mapping of {"val", "test"} to fraction in (0, 1), optional
+        Parts to hold out, stratified by class, where the data has none. Without it an earlier hold-out is kept; an
+        empty mapping gives it up.
+    content : bool
+        Hash every file again, also where size and modification time are as recorded.
+    retry_failed : bool
+        Try images again that failed before for a passing reason (time-out, crash, memory).
+    strict : bool
+        Refuse to add rows to features made by another engine or other library versions.
+    workers : int, optional
+        Decoding processes; 0 decodes in this one. Default: one a core.
+
+    Returns
+    -------
+    Extraction
+
+    Raises
+    ------
+    ImageSetError, ImagesNotFoundError, WeightsError, StoreError, DeviceError
+    KeyboardInterrupt
+        After what was computed has been committed.
+    """
+    began = time.perf_counter()
+    report = progress or _silent
+    place = store
+    if not isinstance(place, FeatureStore):  # made only once the images and the network are known to be usable
+        store = FeatureStore(place) if os.path.lexists(place) and os.listdir(place) else None
+    images, notes = _image_set(data, store, dataset, split, split_seed, content, report)
+
+    request = {
+        "weights": os.fspath(weights),
+        "nodes": tuple(nodes),
+        "pool": pool,
+        "input_size": input_size,
+        "seed": weights_seed,
+    }
+    recalled = recall(backbone, precision, request) if isinstance(backbone, str) else None
+    if recalled is None:
+        network = _build(backbone, request)
+        recalled = Recalled(network.fingerprints(precision), dict(network.widths))
+        if isinstance(backbone, str):
+            remember(backbone, precision, request, recalled, network.weights.path)
+        backbone = network
+    fingerprints = recalled.fingerprints
+
+    if store is None:
+        store = FeatureStore(place, create=True)
+    store.put_imageset(images)
+    readable = np.array([not problem for problem in images.problems], dtype=bool)
+    missing = {
+        node: store.missing(fingerprint, images.digests, retry_transient=retry_failed) & readable
+        for node, fingerprint in fingerprints.items()
+    }
+    wanted = np.zeros(len(images), dtype=bool)
+    for mask in missing.values():
+        wanted |= mask
+
+    work = _Work()
+    if wanted.any():
+        backbone = _build(backbone, request)
+        options = {"precision": precision, "engine": engine, "device": device, "batch_size": batch_size}
+        _compute(backbone, store, images, fingerprints, missing, wanted, options, workers, strict, report, work)
+
+    failed = _failures(store, images, fingerprints.values(), work.changed)
+    seconds = time.perf_counter() - began
+    computed = int(np.count_nonzero(wanted))
+    return Extraction(
+        dataset=images.name,
+        images=len(images),
+        computed=computed,
+        cached=int(np.count_nonzero(readable)) - computed,
+        failed=failed,
+        seconds=seconds,
+        images_per_second=computed / work.seconds if work.seconds else 0.0,
+        waiting=work.waited / work.seconds if work.seconds else 0.0,
+        preparation_seconds=work.preparation,
+        features=tuple((f, recalled.widths[node]) for node, f in fingerprints.items()),
+        provenance=work.provenance,
+        notes=tuple(notes + work.notes),
+    )
+
+
+@dataclasses.dataclass
+class _Work:
+    """What the computing part of a run measured."""
+
+    seconds: float = 0.0
+    waited: float = 0.0
+    preparation: float = 0.0
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    changed: set[bytes] = dataclasses.field(default_factory=set)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def _silent(stage: str, done: int, total: int, note: str) -> None:
+    """Report to nobody."""
+
+
+def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
+    from featstore.backbone import Backbone
+
+    if isinstance(backbone, Backbone):
+        return backbone
+    return Backbone(backbone, **request)
+
+
+def _image_set(
+    data: str | bytes | os.PathLike[str],
+    store: FeatureStore | None,
+    dataset: str | None,
+    split: Mapping[str, float] | None,
+    split_seed: int,
+    content: bool,
+    report: Progress,
+) -> tuple[ImageSet, list[str]]:
+    """The images as they are now, split as asked for or as before."""
+    name = dataset if dataset is not None else Path(os.path.realpath(os.fsdecode(data))).stem
+    previous = store.imageset(name) if store is not None and name in store.datasets() else None
+    images = scan(data, name=name, previous=previous, content=content, progress=lambda d, t: report("scan", d, t, ""))
+    notes: list[str] = []
+    if split:
+        if (images.splits != "").any():
+            notes.append("the data brings its own train/val/test parts; --split changed nothing")
+        else:
+            for part, fraction in split.items():
+                images = hold_out(images, part, fraction, split_seed)
+    elif split is None and previous is not None and (images.splits == "").all() and (previous.splits != "").any():
+        images = _keep_splits(images, previous)
+        notes.append("kept the parts held out by an earlier --split; new images go to train")
+    return images, notes
+
+
+def _keep_splits(images: ImageSet, previous: ImageSet) -> ImageSet:
+    """Give every image the part that its bytes had before; new images are for training."""
+    known = dict(zip((d.tobytes() for d in previous.digests), previous.splits.tolist(), strict=True))
+    splits = np.array([known.get(d.tobytes(), "train") for d in images.digests], dtype=images.splits.dtype)
+    return dataclasses.replace(images, splits=splits)
+
+
+def _compute(
+    backbone: Backbone,
+    store: FeatureStore,
+    images: ImageSet,
+    fingerprints: Mapping[str, Fingerprint],
+    missing: Mapping[str, NDArray[np.bool_]],
+    wanted: NDArray[np.bool_],
+    options: Mapping[str, Any],
+    workers: int | None,
+    strict: bool,
+    report: Progress,
+    work: _Work,
+) -> None:
+    """Decode, run and commit the wanted rows; one row for images with the same bytes."""
+    from featstore.engine import make_engine
+    from featstore.pool import DecodePool
+
+    _, first = np.unique(images.digests.view("S32").ravel(), return_index=True)
+    distinct = np.zeros(len(images), dtype=bool)
+    distinct[first] = True
+    rows = np.flatnonzero(wanted & distinct)
+
+    report("prepare", 0, 1, "building the engine")
+    machine = make_engine(backbone, expected_rows=len(rows), **options)
+    work.preparation = machine.prepare()
+    work.provenance = dict(machine.provenance)
+    if machine.provenance.get("engine_note"):
+        work.notes.append(str(machine.provenance["engine_note"]))
+    report("prepare", 1, 1, f"{machine.provenance.get('engine', '')} ready in {work.preparation:.1f} s")
+    if strict:
+        _refuse_other_provenance(store, fingerprints.values(), work.provenance)
+
+    items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
+    began = time.perf_counter()
+    done = 0
+    with (
+        RowWriter(store, fingerprints, backbone.widths, work.provenance) as writer,
+        DecodePool(backbone.transform, workers=workers, batch_size=machine.batch_size) as pool,
+    ):
+        batches = iter(pool.run(items))
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            work.waited += time.perf_counter() - asked
+            if batch is None:
+                break
+            here = rows[batch.start : batch.start + len(batch.status)]
+            good = batch.status == 0
+            outputs = machine.run(batch.images if good.all() else batch.images[good]) if good.any() else {}
+            work.changed.update(images.digests[row].tobytes() for row in here[batch.status == 3])
+            writer.add(
+                images.digests[here],
+                batch.status,
+                batch.reasons,
+                outputs,
+                {node: mask[here] for node, mask in missing.items()},
+            )
+            done += len(here)
+            work.seconds = time.perf_counter() - began
+            report("extract", done, len(rows), f"waiting for data {work.waited / work.seconds:.0%}")
+    work.seconds = time.perf_counter() - began
+
+
+def _refuse_other_provenance(
+    store: FeatureStore, fingerprints: Sequence[Fingerprint] | Any, provenance: Mapping[str, Any]
+) -> None:
+    """The promise of `--strict`: one provenance a feature set."""
+    keys = {fingerprint.key for fingerprint in fingerprints}
+    for info in store.features():
+        for other in info.provenance if info.fingerprint.key in keys else ():
+            different = sorted(k for k in other.keys() | provenance.keys() if other.get(k) != provenance.get(k))
+            if different:
+                raise StoreConflictError(
+                    f"feature set {info.fingerprint.key} was made with another {', '.join(different)}; --strict refuses to "
+                    f"mix them: extract into a new store, or leave --strict out"
+                )
+
+
+def _failures(
+    store: FeatureStore, images: ImageSet, fingerprints: Any, changed: set[bytes]
+) -> tuple[tuple[str, str], ...]:
+    """Every image that has no features, with its reason, in row order."""
+    reasons: dict[bytes, str] = {}
+    for fingerprint in fingerprints:
+        reasons.update(store.failures(fingerprint))
+    reasons.update(dict.fromkeys(changed, "the file changed during the run; extract again"))
+    if not reasons and not any(images.problems):
+        return ()
+    found = []
+    for row, problem in enumerate(images.problems):
+        reason = problem or reasons.get(images.digests[row].tobytes(), "")
+        if reason:
+            found.append((images.display(row), reason))
+    return tuple(found)

@@ -1,0 +1,102 @@
+"""What a network's features were last time: fingerprints and widths, recalled without loading torch.
+
+Hashing a network's tensors needs torch and a second or two; a repeated extraction needs neither. The answer of the last
+time is kept in the user's cache folder and used only while nothing that it depends on has changed: the request, the
+library versions, the decode rules, and the weights file (size, modification and change time, inode). A lost or damaged
+entry costs one rebuild.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from featstore import decode, fsio
+from featstore.errors import StoreError
+from featstore.fingerprint import Fingerprint, canonical_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Recalled:
+    """Fingerprints and feature widths by node."""
+
+    fingerprints: dict[str, Fingerprint]
+    widths: dict[str, int]
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for featstore: `$XDG_CACHE_HOME/featstore` or `~/.cache/featstore`."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111,PTH118
+    return Path(base) / "featstore"
+
+
+def recall(backbone: str, precision: str, request: Mapping[str, Any]) -> Recalled | None:
+    """What `remember` kept for the same request, or None where anything it depends on has changed.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of the network.
+    precision : {"fp32", "bf16", "fp16"}
+    request : mapping
+        The arguments that the network would be built from, JSON-able.
+    """
+    try:
+        entry = json.loads(_place(backbone, precision, request).read_bytes())
+        if entry["file"] != _identity(entry["path"]):
+            return None
+        fingerprints = {node: Fingerprint.from_json(f) for node, f in entry["fingerprints"].items()}
+        return Recalled(fingerprints, {node: int(entry["widths"][node]) for node in fingerprints})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # no entry, or one that cannot be read: the network itself will say
+
+
+def remember(backbone: str, precision: str, request: Mapping[str, Any], known: Recalled, path: Path | None) -> None:
+    """Keep the answer for next time; a cache folder that cannot be written is no failure.
+
+    Parameters
+    ----------
+    path : Path or None
+        The weights file that the answer depends on.
+    """
+    absolute = None if path is None else str(Path(path).resolve())
+    entry = {
+        "path": absolute,
+        "file": _identity(absolute),
+        "fingerprints": {node: f.to_json() for node, f in known.fingerprints.items()},
+        "widths": known.widths,
+    }
+    place = _place(backbone, precision, request)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fsio.replace(place, canonical_json(entry))
+    except (OSError, StoreError):
+        return
+
+
+def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
+    weights = str(request.get("weights", ""))
+    depends = {
+        "backbone": backbone,
+        "precision": precision,
+        "request": {k: list(v) if isinstance(v, tuple) else v for k, v in request.items()},
+        "folder": str(Path.cwd()) if weights not in ("auto", "none") else "",
+        "torch_home": os.environ.get("TORCH_HOME", ""),
+        "versions": {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")},
+        "decode": decode.RULES,
+    }
+    return cache_folder() / "fingerprints" / f"{hashlib.sha256(canonical_json(depends)).hexdigest()[:32]}.json"
+
+
+def _identity(path: str | None) -> list[int] | None:
+    """What changes when a file does. Change time and inode cannot be set back as a modification time can."""
+    if path is None:
+        return None
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

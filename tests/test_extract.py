@@ -1,0 +1,192 @@
+"""The pipeline on real small pictures and a real (seeded) network."""
+
+import hashlib
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from featstore import FeatureStore
+from featstore.backbone import Backbone
+from featstore.errors import ImagesNotFoundError, StoreConflictError
+from featstore.extract import extract
+from featstore.samples import write_textures
+
+SMALL = {"backbone": "resnet18", "weights": "none", "input_size": 64, "workers": 0, "engine": "eager"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_textures(tmp_path_factory.mktemp("sets") / "textures", per_class=4, seed=1)
+
+
+@pytest.fixture(scope="module")
+def store(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("store") / "s"
+    extract(folder, place, **SMALL)
+    return place
+
+
+def snapshot(place):
+    return {
+        path.relative_to(place): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in sorted(place.rglob("*"))
+        if path.is_file()
+    }
+
+
+def eager_reference(paths, size):
+    network = torchvision.models.resnet18(weights=None)
+    network.load_state_dict(Backbone("resnet18", "none", input_size=size).network.state_dict())
+    network.fc = torch.nn.Identity()
+    network.eval()
+    resize = Backbone("resnet18", "none", input_size=size).transform.resize
+    transform = torchvision.transforms._presets.ImageClassification(crop_size=size, resize_size=resize, antialias=True)
+    with torch.inference_mode():
+        return np.stack([network(transform(Image.open(p).convert("RGB"))[None])[0].numpy() for p in paths])
+
+
+def test_features_are_those_of_torchvisions_eager_model_and_transform(folder, store):
+    features = FeatureStore(store).read()
+    rows = range(0, len(features.y), 7)
+    paths = [folder / features.ids[row] for row in rows]
+    expected = eager_reference(paths, 64)
+    assert features.X.shape == (32, 512)
+    assert np.abs(features.X[list(rows)] - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert [features.classes[features.y[row]] for row in rows] == [path.parent.name for path in paths]
+
+
+def test_a_second_run_computes_nothing_and_changes_no_byte(folder, store):
+    before = snapshot(store)
+    again = extract(folder, store, **SMALL)
+    assert (again.computed, again.cached, again.failed) == (0, 32, ())
+    assert snapshot(store) == before
+
+
+def test_a_repeated_run_needs_no_torch(folder, store):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from featstore.extract import extract; "
+        f"r = extract({str(folder)!r}, {str(store)!r}, backbone='resnet18', weights='none', input_size=64); "
+        "print(r.computed, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "False"]
+
+
+def test_renaming_copying_and_relabelling_recompute_nothing(folder, store, tmp_path):
+    moved = tmp_path / "moved"
+    for number, path in enumerate(sorted(folder.rglob("*.jpg"))):
+        place = moved / f"class {number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / f"picture {number}.jpeg")
+        if number == 0:
+            shutil.copy(path, place / "a copy.jpeg")
+    result = extract(moved, store, **SMALL)
+    assert (result.images, result.computed) == (33, 0)
+    features = FeatureStore(store).read("moved")
+    assert features.classes == ("class 0", "class 1")
+    row = features.ids.index("class 0/a copy.jpeg")
+    same = features.ids.index("class 0/picture 0.jpeg")
+    assert np.array_equal(features.X[row], features.X[same])
+
+
+def test_one_changed_picture_is_one_computed_row(folder, store, tmp_path):
+    copy = tmp_path / "textures copy"
+    shutil.copytree(folder, copy)
+    extract(copy, store, **SMALL)
+    victim = sorted(copy.rglob("*.jpg"))[5]
+    Image.open(victim).rotate(90).save(victim)
+    result = extract(copy, store, **SMALL)
+    assert (result.computed, result.cached) == (1, 31)
+
+
+def test_several_nodes_come_from_one_run_and_a_missing_one_is_added(folder, tmp_path):
+    first = extract(folder, tmp_path / "s", nodes=("layer2", "avgpool"), **SMALL)
+    assert [dim for _, dim in first.features] == [128, 512]
+    second = extract(folder, tmp_path / "s", nodes=("layer1", "avgpool"), **SMALL)
+    assert second.computed == 32
+    store = FeatureStore(tmp_path / "s")
+    assert {info.fingerprint.node: info.rows for info in store.features()} == {
+        "layer1": 32,
+        "layer2": 32,
+        "avgpool": 32,
+    }
+    third = extract(folder, tmp_path / "s", nodes=("layer1", "layer2", "avgpool"), **SMALL)
+    assert third.computed == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_workers_changes_no_bit(folder, store, tmp_path, workers):
+    extract(folder, tmp_path / "s", **(SMALL | {"workers": workers, "batch_size": 5}))
+    assert np.array_equal(FeatureStore(tmp_path / "s").read().X, FeatureStore(store).read().X)
+
+
+def test_bad_files_are_listed_and_move_no_good_row(folder, store, tmp_path):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(folder, mixed)
+    (mixed / "bricks" / "empty.jpg").write_bytes(b"")
+    (mixed / "dots" / "aaa truncated.jpg").write_bytes(sorted((folder / "dots").iterdir())[0].read_bytes()[:700])
+    (mixed / "waves" / "text.png").write_text("not a picture")
+    result = extract(mixed, tmp_path / "s", **SMALL)
+    assert {path for path, _ in result.failed} == {"bricks/empty.jpg", "dots/aaa truncated.jpg", "waves/text.png"}
+    assert all(reason for _, reason in result.failed)
+    features, clean = FeatureStore(tmp_path / "s").read(), FeatureStore(store).read()
+    assert len(features.failed) == 3
+    assert features.ids == clean.ids
+    assert np.array_equal(features.X, clean.X)
+    assert extract(mixed, tmp_path / "s", **SMALL).computed == 0
+
+
+def test_a_held_out_part_is_kept_until_it_is_given_up(folder, tmp_path):
+    extract(folder, tmp_path / "s", split={"test": 0.25}, **SMALL)
+    held = FeatureStore(tmp_path / "s").read()
+    assert (held.splits == "test").sum() == 8
+    again = extract(folder, tmp_path / "s", **SMALL)
+    assert "kept the parts held out" in again.notes[0]
+    assert np.array_equal(FeatureStore(tmp_path / "s").read().splits, held.splits)
+    extract(folder, tmp_path / "s", split={}, **SMALL)
+    assert (FeatureStore(tmp_path / "s").read().splits == "").all()
+
+
+def test_an_interrupted_run_keeps_what_is_done(folder, tmp_path):
+    def stop(stage, done, total, note):
+        if stage == "extract" and done >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(folder, tmp_path / "s", progress=stop, **(SMALL | {"batch_size": 5}))
+    rest = extract(folder, tmp_path / "s", **(SMALL | {"batch_size": 5}))
+    assert (rest.computed, rest.cached) == (22, 10)
+
+
+def test_plain_h5py_reads_a_shard(store):
+    (shard,) = (store / "features").glob("*/shards/*.h5")
+    with h5py.File(shard) as file:
+        found = {bytes(d.tobytes()): x for d, x in zip(file["digest"][:], file["features"][:], strict=True)}
+    features = FeatureStore(store).read()
+    for digest, x in zip(features.digests, features.X, strict=True):
+        assert np.array_equal(found[digest.tobytes()], x)
+
+
+def test_a_missing_folder_makes_no_store(tmp_path):
+    with pytest.raises(ImagesNotFoundError, match="nowhere"):
+        extract(tmp_path / "nowhere", tmp_path / "s", **SMALL)
+    assert not os.path.lexists(tmp_path / "s")
+
+
+def test_strict_refuses_rows_from_another_engine(folder, store, tmp_path):
+    extract(folder, tmp_path / "s", **SMALL)
+    Image.new("RGB", (80, 80), "red").save(folder / "dots" / "new.png")
+    try:
+        with pytest.raises(StoreConflictError, match="--strict refuses to mix"):
+            extract(folder, tmp_path / "s", strict=True, **(SMALL | {"engine": "compile"}))
+    finally:
+        (folder / "dots" / "new.png").unlink()
