@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import StoreConflictError
+from featstore.extraction import Extraction
 from featstore.fingerprint import Fingerprint
 from featstore.imageset import ImageSet, hold_out, scan
 from featstore.recall import Recalled, recall, remember
@@ -28,49 +29,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int, str], None]
 """`(stage, done, total, note)`; stages are "scan", "prepare" and "extract"."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Extraction:
-    """What one run found and did.
-
-    `computed` and `cached` count images (rows of the image set), failed ones included; `waiting` is the share of the
-    time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call.
-    """
-
-    dataset: str
-    images: int
-    computed: int
-    cached: int
-    failed: tuple[tuple[str, str], ...]
-    seconds: float
-    images_per_second: float
-    waiting: float
-    preparation_seconds: float
-    features: tuple[tuple[Fingerprint, int], ...]
-    provenance: Mapping[str, Any]
-    notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The document that `extract --json` prints."""
-        return {
-            "format": 1,
-            "dataset": self.dataset,
-            "images": self.images,
-            "computed": self.computed,
-            "cached": self.cached,
-            "failed": [{"path": path, "reason": reason} for path, reason in self.failed],
-            "seconds": round(self.seconds, 3),
-            "images_per_second": round(self.images_per_second, 2),
-            "waiting_for_data": round(self.waiting, 3),
-            "preparation_seconds": round(self.preparation_seconds, 3),
-            "features": [
-                {"key": f.key, "node": f.node, "dim": dim, "backbone": f.backbone, "pool": f.pool, "weights": f.weights}
-                for f, dim in self.features
-            ],
-            "provenance": dict(self.provenance),
-            "notes": list(self.notes),
-        }
 
 
 def extract(
@@ -320,8 +278,8 @@ def _refuse_other_provenance(
             different = sorted(k for k in other.keys() | provenance.keys() if other.get(k) != provenance.get(k))
             if different:
                 raise StoreConflictError(
-                    f"feature set {info.fingerprint.key} was made with another {', '.join(different)}; --strict refuses to "
-                    f"mix them: extract into a new store, or leave --strict out"
+                    f"feature set {info.fingerprint.key} was made with another {', '.join(different)}; "
+                    f"--strict refuses to mix them: extract into a new store, or leave --strict out"
                 )
 
 

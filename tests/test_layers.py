@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FEATSTORE = [
     {"errors"},
     {"fsio", "decode", "transform", "fingerprint"},
-    {"imageset", "scan", "shard", "features", "worker", "weights", "recall"},
+    {"imageset", "scan", "shard", "features", "worker", "weights", "recall", "extraction"},
     {"store", "pool", "backbone"},
     {"engine", "writer"},
     {"extract", "samples"},
