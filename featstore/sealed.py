@@ -1,0 +1,70 @@
+"""Sealed documents: JSON that carries its own hash, in one spelling only, so that any changed byte is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from featstore.errors import StoreDamagedError, StoreFormatError
+from featstore.fingerprint import canonical_json
+
+FORMAT = 1
+"""The newest store format that this version reads, and the one that it writes."""
+
+
+def seal(document: Mapping[str, Any]) -> bytes:
+    """Canonical JSON with the format number, the field `sha256` over the canonical JSON of all others, and a newline.
+
+    Parameters
+    ----------
+    document : mapping
+        JSON-able, without `format` and `sha256`.
+    """
+    body = {**document, "format": FORMAT}
+    return canonical_json({**body, "sha256": hashlib.sha256(canonical_json(body)).hexdigest()}) + b"\n"
+
+
+def unseal(data: bytes, what: object) -> dict[str, Any]:
+    """Check and parse a sealed document.
+
+    Parameters
+    ----------
+    data : bytes
+    what : object
+        Named in messages, mostly the path.
+
+    Raises
+    ------
+    StoreFormatError
+        Where it was written by a newer version.
+    StoreDamagedError
+        Where a byte is not as it was written.
+    """
+    try:
+        document = json.loads(data, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise StoreDamagedError(f"{what} is damaged (no JSON document); run `featstore repair`") from error
+    if not isinstance(document, dict):
+        raise StoreDamagedError(f"{what} is damaged (no JSON object); run `featstore repair`")
+    version = document.get("format")
+    if type(version) is int and version > FORMAT:
+        raise StoreFormatError(
+            f"{what} has format {version}; this featstore reads up to format {FORMAT}: upgrade with "
+            f"`pip install --upgrade featstore`"
+        )
+    body = {name: value for name, value in document.items() if name not in ("sha256", "format")}
+    try:
+        intact = seal(body) == data
+    except (ValueError, RecursionError):
+        intact = False
+    if not intact:
+        raise StoreDamagedError(
+            f"{what} is damaged (its bytes do not have the hash written in it); run `featstore repair`"
+        )
+    return body
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
