@@ -1,0 +1,265 @@
+"""Backbone: a frozen torchvision network with its weights and transform, cut at one or more nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torchvision.models import get_model_weights
+
+from featstore import decode
+from featstore.architecture import shell
+from featstore.catalogue import BACKBONES, BackboneInfo, lookup
+from featstore.download import Progress
+from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
+from featstore.fingerprint import Fingerprint
+from featstore.nodes import PENULTIMATE, POOLS, Anatomy, NodeInfo, Trunk, node_table
+from featstore.transform import TransformSpec
+from featstore.weights import Weights, digest, resolve
+
+__all__ = ["BACKBONES", "Backbone", "BackboneInfo", "NodeInfo", "node_table"]
+
+RECIPE_FORMAT = 1
+SMALLEST_INPUT = 32
+"""Pixels; below this the five halvings of every family leave nothing."""
+
+
+class Backbone:
+    """A frozen network that turns images into features at its nodes.
+
+    Parameters
+    ----------
+    name : str
+        One of `BACKBONES`.
+    weights : str or path
+        As `featstore.weights.resolve` takes it: "auto", "none", a torchvision name, or a file.
+    nodes : sequence of str
+        Where to cut: "avgpool" (the last feature map, pooled), "fc6" and "fc7" for VGG, or any of `node_table(name)`.
+        All are computed in one forward pass, which ends at the deepest.
+    pool : {"avg", "max", "gem", "flatten"}
+        How a spatial map becomes a vector. Vectors stay as they are; "avgpool" is averaged under "flatten".
+    input_size : int, optional
+        Side of the input, pixels; default: as the weights prescribe. The ratio of resize to crop is kept.
+    seed : int
+        Of random weights.
+    transform : TransformSpec, optional
+        In place of the one that the weights prescribe (a file prescribes none: resize 256, crop 224).
+    progress : callable, optional
+        Called with the bytes done and the bytes in all while weights are downloaded.
+
+    Attributes
+    ----------
+    name, nodes, pool
+        As given; `nodes` is a tuple without repeats.
+    pools : dict of str to str
+        By node, the pooling that its numbers went through: one of `pool`'s values, or "none" for a vector.
+    widths : dict of str to int
+        Numbers an image, by node.
+    weights : Weights
+        Without its tensors.
+    transform : TransformSpec
+    network : nn.Module
+        The whole network: eval mode, no in-place modules, gradients off.
+    trunk : nn.Module
+        (b, 3, s, s) normalised float32 -> tuple of (b, d_i) float32, one for each of `nodes`. Shares its parameters
+        with `network`. Without Python control flow on values, so it can be traced, compiled and converted.
+    has_imagenet_head : bool
+        The network ends in 1000 finite logits.
+
+    Raises
+    ------
+    UnknownNameError
+        No such backbone, node, pool or weights; with close matches.
+    WeightsError, WeightsNotFoundError
+        See `featstore.weights.resolve`; also for weights that are not finite where a node needs them.
+    FeaturesError
+        An input size that is too small.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights: str | os.PathLike[str] = "auto",
+        *,
+        nodes: Sequence[str] = (PENULTIMATE,),
+        pool: str = "avg",
+        input_size: int | None = None,
+        seed: int = 0,
+        transform: TransformSpec | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        info = lookup(name)
+        if pool not in POOLS:
+            raise UnknownNameError("pool", pool, POOLS)
+        if input_size is not None and input_size < SMALLEST_INPUT:
+            raise FeaturesError(
+                f"the input size {input_size} is too small; {name} needs {SMALLEST_INPUT} pixels or more"
+            )
+        chosen = tuple(dict.fromkeys([nodes] if isinstance(nodes, str) else nodes))
+        if not chosen:
+            raise FeaturesError(f"no node was named; `featstore nodes {name}` lists those of {name}")
+        _check_nodes(info, chosen)
+
+        found = resolve(name, weights, seed=seed, progress=progress)
+        spec = transform or _prescribed(name, found)
+        self.name, self.nodes, self.pool = name, chosen, pool
+        self.transform = spec if input_size is None else spec.resized(input_size)
+
+        self.network = shell(name, found.head)
+        anatomy = Anatomy(self.network)
+        paths = [anatomy.find(node, info) for node in chosen]
+        shapes = anatomy.shapes(self.network, self.transform.crop)
+        self.network.load_state_dict(found.state, assign=True)
+
+        self.pools = {n: _effective(n, pool, len(shapes[p])) for n, p in zip(chosen, paths, strict=True)}
+        self.widths = {
+            n: int(torch.Size(shapes[p]).numel()) if self.pools[n] == "flatten" else shapes[p][0]
+            for n, p in zip(chosen, paths, strict=True)
+        }
+        self.trunk: nn.Module = Trunk(anatomy.cut(self.network, paths), list(self.pools.values())).eval()
+        self.weights: Weights = dataclasses.replace(found, state={})
+        damaged = {key for key, value in found.state.items() if not _finite(value)}
+        used = [key.removeprefix("body.") for key in self.trunk.state_dict()]
+        if bad := [key for key in used if key in damaged]:
+            raise WeightsError(
+                f"{bad[0]} of the weights {found.label} holds NaN or infinity, so {name} cannot be computed up to "
+                f"{', '.join(chosen)}; take an earlier node or other weights"
+            )
+        self.has_imagenet_head = found.head.classes == 1000 and not damaged
+
+    def __repr__(self) -> str:
+        return f"Backbone({self.name!r}, {self.weights.label}, nodes={self.nodes}, pool={self.pool!r})"
+
+    def fingerprints(self, precision: str = "fp32") -> dict[str, Fingerprint]:
+        """What the features at each node are, by node.
+
+        Parameters
+        ----------
+        precision : {"fp32", "bf16", "fp16"}
+        """
+        return {
+            node: Fingerprint(
+                backbone=self.name,
+                weights_sha256=self.weights.sha256,
+                node=node,
+                pool=self.pools[node],
+                transform=self.transform.to_json(),
+                decode=decode.RULES,
+                precision=precision,
+                weights=self.weights.label,
+            )
+            for node in self.nodes
+        }
+
+    def state_sha256(self) -> str:
+        """SHA-256 of the network's tensors as they are now, as `featstore.weights.digest` defines it."""
+        return digest(self.network.state_dict())
+
+    def recipe(self) -> dict[str, Any]:
+        """What is needed to build the same network again; JSON-able."""
+        weights = self.weights
+        return {
+            "format": RECIPE_FORMAT,
+            "backbone": self.name,
+            "weights": {
+                "kind": weights.kind,
+                "label": weights.label,
+                "sha256": weights.sha256,
+                "name": weights.name,
+                "seed": weights.seed,
+                "path": str(weights.path.resolve()) if weights.kind == "file" and weights.path else "",
+            },
+            "nodes": list(self.nodes),
+            "pool": self.pool,
+            "transform": self.transform.to_json(),
+        }
+
+    @classmethod
+    def from_recipe(cls, recipe: Mapping[str, Any], weights: str | os.PathLike[str] | None = None) -> Self:
+        """Build the network of a recipe, and make sure that it is the same.
+
+        Parameters
+        ----------
+        weights : str or path, optional
+            Where the weights are now, if not where they were; the tensors must be the same.
+
+        Raises
+        ------
+        WeightsNotFoundError
+            The file named in the recipe is gone.
+        FingerprintMismatchError
+            The recipe is malformed or of a newer format, or the tensors differ.
+        """
+        settings, expected, label = _read_recipe(recipe)
+        if weights is not None:
+            settings["weights"] = weights
+        backbone = cls(**settings)
+        if backbone.weights.sha256 != expected:
+            raise FingerprintMismatchError(
+                f"the weights {backbone.weights.label} of {backbone.name} hold tensors with the SHA-256 "
+                f"{backbone.weights.sha256[:12]}..., but {expected[:12]}... ({label}) were used; give the "
+                f"file that was used with --weights FILE"
+            )
+        return backbone
+
+
+def _read_recipe(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """The arguments of `Backbone` in a recipe, and the hash and label of its weights."""
+    try:
+        if recipe["format"] != RECIPE_FORMAT:
+            raise FingerprintMismatchError(
+                f"the backbone recipe has format {recipe['format']!r}, not {RECIPE_FORMAT}; update featstore"
+            )
+        wanted = recipe["weights"]
+        settings = {
+            "name": str(recipe["backbone"]),
+            "weights": {"name": wanted["name"], "file": Path(wanted["path"]), "random": "none"}[wanted["kind"]],
+            "nodes": tuple(map(str, recipe["nodes"])),
+            "pool": str(recipe["pool"]),
+            "seed": int(wanted["seed"]),
+            "transform": TransformSpec.from_json(recipe["transform"]),
+        }
+        return settings, str(wanted["sha256"]), str(wanted["label"])
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, FingerprintMismatchError):
+            raise
+        raise FingerprintMismatchError(f"this is no backbone recipe: {type(error).__name__} {error}") from error
+
+
+def _check_nodes(info: BackboneInfo, nodes: Sequence[str]) -> None:
+    """Refuse an unknown node before any weights are downloaded."""
+    anatomy = Anatomy(shell(info.name))
+    for node in nodes:
+        anatomy.find(node, info)
+
+
+def _finite(value: torch.Tensor) -> bool:
+    """The sum shows in one pass that all is well; only a sum that is not finite needs a closer look."""
+    return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
+
+
+def _effective(node: str, pool: str, dimensions: int) -> str:
+    """The pooling that a value of one image with so many dimensions goes through."""
+    if dimensions == 1:
+        return "none"
+    return "avg" if node == PENULTIMATE and pool == "flatten" else pool
+
+
+def _prescribed(name: str, weights: Weights) -> TransformSpec:
+    """The transform that the weights were trained for; for files and random weights the first ImageNet recipe's."""
+    if weights.kind != "name":
+        return TransformSpec(resize=256, crop=224)
+    preset = get_model_weights(name)[weights.name].transforms()
+    return TransformSpec(
+        resize=preset.resize_size[0],
+        crop=preset.crop_size[0],
+        interpolation=preset.interpolation.value,
+        antialias=bool(preset.antialias),
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )

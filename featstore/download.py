@@ -1,0 +1,82 @@
+"""Download one file whose name promises a hash: nothing appears at the target before all of it is there and right."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from featstore.errors import WeightsError
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all (0 where the server does not say)."""
+
+_BLOCK = 1 << 18
+_SLOWEST = 4096
+"""Bytes a second, on average; a server that drips below this is as good as silent."""
+
+
+def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progress: Progress | None = None) -> None:
+    """Download `url` to `target`.
+
+    Parameters
+    ----------
+    target : Path
+        Replaced at once when all bytes are there, on disk and of the right hash; else left as it was.
+    sha256 : str
+        The first hexadecimal digits that the SHA-256 of the file must have.
+    timeout : float
+        Seconds that the server may stay silent.
+
+    Raises
+    ------
+    OSError
+        The server cannot be reached, refuses, stays silent, breaks off early, or the disk refuses.
+    WeightsError
+        The bytes are not those that the hash promises.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123
+            digest = _receive(url, file.write, timeout, progress)
+            file.flush()
+            os.fsync(file.fileno())
+        if not digest.startswith(sha256):
+            raise WeightsError(
+                f"{url} sent bytes with the SHA-256 {digest[:16]}..., but the name promises {sha256}...; nothing "
+                f"was kept: try again later, or give a file that you trust with --weights FILE"
+            )
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _receive(url: str, write: Callable[[bytes], int], timeout: float, progress: Progress | None) -> str:
+    """Pass the body on; its SHA-256 in hexadecimal digits."""
+    digest = hashlib.sha256()
+    done, began = 0, time.monotonic()
+    request = urllib.request.Request(url, headers={"User-Agent": "featstore"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            total = int(response.headers.get("Content-Length") or 0)
+            while block := response.read1(_BLOCK):
+                write(block)
+                digest.update(block)
+                done += len(block)
+                if progress is not None:
+                    progress(done, total)
+                elapsed = time.monotonic() - began
+                if elapsed > timeout and done < _SLOWEST * elapsed:
+                    raise TimeoutError(f"only {done} bytes came in {elapsed:.0f} s")
+    except (http.client.HTTPException, ValueError) as error:
+        raise ConnectionError(f"the answer made no sense: {error}") from error
+    if total and done < total:
+        raise ConnectionError(f"the connection broke after {done} of {total} bytes")
+    return digest.hexdigest()

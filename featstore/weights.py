@@ -1,0 +1,167 @@
+"""Weights of a backbone: from torch's download folder, the network, a file, or seeded random ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from featstore.architecture import Head, fit, random_state
+from featstore.catalogue import BackboneInfo, lookup
+from featstore.download import Progress, fetch
+from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
+from featstore.weights_file import read_state
+
+SUFFIXES = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar")
+"""An argument that ends so is meant as a file, also where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network's tensors and where they came from.
+
+    Attributes
+    ----------
+    state : dict of str to Tensor
+        As the network holds them: float32, counters int64, on the CPU. Empty once a network has taken them.
+    label : str
+        For people: "IMAGENET1K_V2", "file x.pth" or "random (seed 0)".
+    sha256 : str
+        64 hexadecimal digits, `digest` of the state.
+    path : Path or None
+        The file; None for random weights.
+    kind : {"name", "file", "random"}
+    name : str
+        Member of torchvision's weights enum; "" for others.
+    seed : int
+        Of random weights.
+    head : Head
+        How the network ends.
+    note : str
+        What was left out of the file, for people; "" for nothing.
+    """
+
+    state: dict[str, Tensor]
+    label: str
+    sha256: str
+    path: Path | None
+    kind: str
+    name: str = ""
+    seed: int = 0
+    head: Head = field(default_factory=Head)
+    note: str = ""
+
+
+def resolve(
+    backbone: str,
+    weights: str | os.PathLike[str] = "auto",
+    *,
+    seed: int = 0,
+    timeout: float = 10.0,
+    progress: Progress | None = None,
+) -> Weights:
+    """Find, check and load the weights of a backbone.
+
+    Parameters
+    ----------
+    backbone : str
+        One of `catalogue.BACKBONES`.
+    weights : str or path
+        "auto": torchvision's default, from torch's download folder or downloaded to it; "none": torchvision's
+        initialisation with `seed`; a member of torchvision's weights enum; or a .pth or .safetensors file.
+    timeout : float
+        Seconds that a download server may stay silent.
+    progress : callable, optional
+        Called with the bytes done and the bytes in all while downloading.
+
+    Raises
+    ------
+    UnknownNameError
+        No such backbone or weights; with close matches.
+    WeightsNotFoundError
+        The file does not exist, or is neither on this machine nor reachable.
+    WeightsError
+        The file is damaged, of another architecture, has another hash than its name promises, or would run code.
+    """
+    info = lookup(backbone)
+    if weights == "none":
+        state = random_state(backbone, seed)
+        return Weights(state, f"random (seed {seed})", digest(state), None, "random", seed=seed)
+    name = info.default_weights if weights == "auto" else str(weights)
+    if isinstance(weights, str) and name in info.files:
+        path = _pretrained(info, name, timeout, progress)
+        label, kind = name, "name"
+    elif _is_file(weights):
+        path = Path(weights)
+        name, label, kind = "", f"file {path.name}", "file"
+    else:
+        raise UnknownNameError(
+            f"weights of {backbone}",
+            name,
+            ("auto", "none", *info.files),
+            f"--weights takes auto, none, {', '.join(info.files)} or a .pth or .safetensors file",
+        )
+    state, head, note = fit(backbone, read_state(path), str(path))
+    return Weights(state, label, digest(state), path, kind, name, head=head, note=note)
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over tensors: name, dtype, shape and raw bytes of each, sorted by name.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    total = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        total.update(f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{list(tensor.shape)}\0".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def url_of(backbone: str, name: str) -> str:
+    """Where torchvision publishes the file of a member of the weights enum."""
+    return str(get_model_weights(backbone)[name].url)
+
+
+def _is_file(weights: str | os.PathLike[str]) -> bool:
+    if not isinstance(weights, str):
+        return True
+    return weights.endswith(SUFFIXES) or os.sep in weights or Path(weights).exists()
+
+
+def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: Progress | None) -> Path:
+    """The file of a member of the weights enum, in torch's download folder, of the hash that its name promises."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / info.files[name]
+    promised = re.findall(r"-([0-9a-f]{8,})\.", path.name)[-1]
+    if path.is_file():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if not found.startswith(promised):
+            raise WeightsError(
+                f"{path} has the SHA-256 {found[:8]}..., but its name promises {promised}: it is truncated or changed; "
+                f"delete it to download it again, or use it as it is with --weights {path}"
+            )
+        return path
+    url = url_of(info.name, name)
+    try:
+        fetch(url, path, promised, timeout=timeout, progress=progress)
+    except OSError as error:
+        if isinstance(error, WeightsError):
+            raise
+        reason = getattr(error, "reason", None) or error
+        raise WeightsNotFoundError(
+            f"{path.name} (the weights {name} of {info.name}) is not in {folder} and could not be downloaded from "
+            f"{url} ({reason}); give a file with --weights FILE, or take seeded random weights with --weights none"
+        ) from error
+    return path
