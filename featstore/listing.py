@@ -1,0 +1,108 @@
+"""Listing: image files with size, time, class and split, before their bytes are hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore.errors import ImageSetError
+
+
+class Skipped(NamedTuple):
+    """Something in the tree that is no row, and why; `size` and `mtime` (ns) of files, -1 of anything else."""
+
+    path: bytes
+    reason: str
+    size: int = -1
+    mtime: int = -1
+
+
+@dataclass
+class Found:
+    """Image files as they are come upon, column by column: 100,000 tuples would cost more than their `stat`.
+
+    `paths` are relative to the listed folder, `sizes` bytes, `mtimes` ns since the epoch; `groups` are runs of rows of
+    one class and split: (number of rows, class name, split).
+    """
+
+    paths: list[bytes] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    mtimes: list[int] = field(default_factory=list)
+    groups: list[tuple[int, bytes, str]] = field(default_factory=list)
+
+
+@dataclass
+class Listing:
+    """Image files in byte order of their paths.
+
+    Attributes
+    ----------
+    paths : tuple of n bytes
+        Relative to the folder that was listed.
+    sizes, mtimes : ndarray of shape (n,), int64
+        Bytes; nanoseconds since the epoch.
+    labels : ndarray of shape (n,), int64
+        Index into `classes`.
+    splits : ndarray of shape (n,), str
+    classes : tuple of str
+        As they are displayed, in byte order of their names.
+    skipped : tuple of Skipped
+        In byte order of their paths.
+    """
+
+    paths: tuple[bytes, ...]
+    sizes: NDArray[np.int64]
+    mtimes: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    splits: NDArray[np.str_]
+    classes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+
+    @classmethod
+    def of(cls, found: Found, skipped: Iterable[Skipped], place: bytes) -> Listing:
+        """Sort what was found into a listing.
+
+        Parameters
+        ----------
+        found : Found
+        skipped : iterable of Skipped
+        place : bytes
+            Where they come from, for the message.
+
+        Raises
+        ------
+        ImageSetError
+            Where two class names look the same when printed.
+        """
+        names = sorted({class_name for count, class_name, _ in found.groups if count})
+        classes = tuple(printable(name) for name in names)
+        if len(set(classes)) < len(classes):
+            double = next(c for c in classes if classes.count(c) > 1)
+            raise ImageSetError(f"{printable(place)}: two different classes are both shown as {double!r}; rename one")
+        code = {name: number for number, name in enumerate(names)}
+        order = sorted(range(len(found.paths)), key=found.paths.__getitem__)
+        counts = [count for count, _, _ in found.groups]
+        labels = np.array([code.get(name, 0) for _, name, _ in found.groups], dtype=np.int64)
+        splits = np.array([split for _, _, split in found.groups], dtype="<U5")
+        return cls(
+            paths=tuple(map(found.paths.__getitem__, order)),
+            sizes=np.array(found.sizes, dtype=np.int64)[order],
+            mtimes=np.array(found.mtimes, dtype=np.int64)[order],
+            labels=np.repeat(labels, counts)[order],
+            splits=np.repeat(splits, counts)[order],
+            classes=classes,
+            skipped=tuple(sorted(skipped)),
+        )
+
+
+def printable(path: bytes) -> str:
+    """Bytes of a path as text without undecodable, control or invisible characters: these are escaped."""
+    text = path.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    joiners = "\u200c\u200d"  # parts of ordinary words and emoji
+    return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,146 @@
+"""RGB image -> network input, as torchvision's weights prescribe it: resize the short side, crop the centre."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+MAX_RESIZED_PIXELS = 1 << 26
+"""Above this the resized image is never made whole (256 MiB in Pillow): only its crop is, see `TransformSpec.apply`."""
+
+
+@dataclass(frozen=True)
+class TransformSpec:
+    """How an image becomes the input of a network.
+
+    Parameters
+    ----------
+    resize : int
+        Length of the short side after resizing, pixels; the aspect ratio is kept.
+    crop : int
+        Side of the square cut from the centre, pixels; where the resized image is smaller it is padded with black.
+    interpolation : {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}
+    antialias : bool
+        Always True: the filter's support grows with the reduction, as Pillow does it.
+    mean, std : tuple of 3 float
+        Normalisation of RGB in [0, 1]. Applied by the engine, not here.
+
+    Raises
+    ------
+    ValueError
+        Where a field is out of range.
+    """
+
+    resize: int
+    crop: int
+    interpolation: str = "bilinear"
+    antialias: bool = True
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if self.resize < 1 or self.crop < 1:
+            raise ValueError(f"resize {self.resize} and crop {self.crop} must be at least 1 pixel")
+        if self.interpolation not in _FILTERS:
+            raise ValueError(f"interpolation {self.interpolation!r} is not known; use one of {', '.join(_FILTERS)}")
+        if not self.antialias:
+            raise ValueError("antialias=False is not supported: images are resized by Pillow, which always antialiases")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std above 0")
+        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
+        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON values."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where a field is out of range, missing or unknown.
+        """
+        return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
+    def resized(self, input_size: int) -> Self:
+        """The same transform for another input size; the ratio of `resize` to `crop` is kept, rounded to pixels."""
+        resize = max(1, round(self.resize * input_size / self.crop))
+        return type(self)(resize, input_size, self.interpolation, self.antialias, self.mean, self.std)
+
+    def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize and crop an array; the same bits as `apply_to_image`.
+
+        Parameters
+        ----------
+        rgb : ndarray of shape (h, w, 3), uint8
+
+        Returns
+        -------
+        ndarray of shape (crop, crop, 3), uint8
+
+        Raises
+        ------
+        ValueError
+            Where `rgb` is of another shape or dtype, or empty.
+        """
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
+            raise ValueError(f"an image is a uint8 array of shape (h, w, 3), not {rgb.dtype} {rgb.shape}")
+        return np.asarray(self.apply_to_image(Image.fromarray(rgb)))
+
+    def apply_to_image(self, image: Image.Image) -> Image.Image:
+        """Resize and crop a Pillow image of mode RGB.
+
+        Bit for bit torchvision's `Resize(resize, interpolation, antialias=True)` and `CenterCrop(crop)` on a Pillow
+        image. The one exception are images so long and thin that the resized image would exceed `MAX_RESIZED_PIXELS`
+        (at resize 256: an aspect ratio above 1024): there the crop is resized straight from its box in the source,
+        within one grey level of the same picture, in bounded memory.
+
+        Returns
+        -------
+        Image of mode RGB and size (crop, crop)
+        """
+        width, height = image.size
+        new_width, new_height = self._resized_size(width, height)
+        pad_x, pad_y = max(0, self.crop - new_width), max(0, self.crop - new_height)
+        left = round((new_width + pad_x - self.crop) / 2)  # Python's round, half to even, as torchvision
+        top = round((new_height + pad_y - self.crop) / 2)
+        left, top = left - pad_x // 2, top - pad_y // 2  # of the crop, in the resized image
+        box = (left, top, left + self.crop, top + self.crop)
+        resample = _FILTERS[self.interpolation]
+        if new_width * new_height <= MAX_RESIZED_PIXELS:
+            return image.resize((new_width, new_height), resample).crop(box)
+
+        inside = (max(box[0], 0), max(box[1], 0), min(box[2], new_width), min(box[3], new_height))
+        scale_x, scale_y = width / new_width, height / new_height
+        source = (
+            inside[0] * scale_x,
+            inside[1] * scale_y,
+            min(inside[2] * scale_x, width),
+            min(inside[3] * scale_y, height),
+        )
+        part = image.resize((inside[2] - inside[0], inside[3] - inside[1]), resample, box=source)
+        offset = (inside[0] - box[0], inside[1] - box[1])
+        return part.crop((-offset[0], -offset[1], self.crop - offset[0], self.crop - offset[1]))
+
+    def _resized_size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) once the short side is `resize`; the long side is cut to whole pixels, as in torchvision."""
+        if width <= height:
+            return self.resize, int(self.resize * height / width)
+        return int(self.resize * width / height), self.resize
