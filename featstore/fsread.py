@@ -82,6 +82,25 @@ def read_into(path: Path, buffers: Sequence[memoryview], consume: Callable[[memo
                 offset += len(piece)
 
 
+def check_size(path: Path, size: int) -> None:
+    """See that a file is there with as many bytes as expected.
+
+    Raises
+    ------
+    FileNotFoundError, StoreDamagedError
+        As `read_bytes`, also where the size differs.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreDamagedError(f"{path} is no regular file")
+    _check_size(path, status.st_size, size)
+
+
 def list_files(folder: Path) -> dict[str, os.stat_result]:
     """Regular files of a folder by name, sorted, with their status; empty where there is no folder.
 

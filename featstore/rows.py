@@ -92,6 +92,12 @@ class Rows:
             reasons[i] = reasons[i] or "failed without a stated reason"
         return Rows(self.digests, X, status, tuple(reasons))
 
+    def distinct(self) -> Rows:
+        """One row for each digest, in the order they are in: features before failures, then the first."""
+        order = np.argsort(self.status, kind="stable")
+        _, first = np.unique(as_keys(self.digests[order]), return_index=True)
+        return self if len(first) == len(self) else self.take(np.sort(order[first]))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Index:

@@ -1,0 +1,101 @@
+"""store.json: what makes a folder a feature store."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from featstore import fsio, fsread
+from featstore.errors import StoreDamagedError, StoreFormatError, StoreNotFoundError
+from featstore.sealed import seal, unseal
+
+STORE = "store.json"
+FOLDERS = ("features", "images", "quarantine", "tmp")
+SIZE_LIMIT = 1 << 16
+
+_HARMLESS = {".DS_Store", "lost+found"}
+_KIND = "featstore"
+
+
+def identify(path: Path) -> str:
+    """Check that a folder is a store of a format that can be read.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        The store's uuid.
+
+    Raises
+    ------
+    StoreNotFoundError
+        Where there is nothing.
+    StoreFormatError
+        Where there is something else, or a store of a newer format.
+    StoreDamagedError
+        Where `store.json` is damaged, or lost.
+    """
+    if path.exists() and not path.is_dir():
+        raise StoreFormatError(f"{path} is a file; expected the folder of a feature store")
+    try:
+        document = unseal(fsread.read_bytes(path / STORE, SIZE_LIMIT), path / STORE)
+    except FileNotFoundError:
+        raise _no_store(path) from None
+    if document.get("kind") != _KIND or not isinstance(document.get("uuid"), str):
+        raise StoreFormatError(f"{path / STORE} is not the one of a feature store; name another folder")
+    return str(document["uuid"])
+
+
+def create(path: Path) -> None:
+    """Make a store where there is none; an existing one stays as it is.
+
+    A folder in which an earlier attempt was killed counts as empty.
+
+    Raises
+    ------
+    StoreFormatError
+        Where the folder holds other things.
+    StoreDamagedError
+        Where it holds what is left of a store.
+    StoreWriteError
+        Where the disk refuses.
+    """
+    if path.exists():
+        if not path.is_dir():
+            raise StoreFormatError(f"{path} is a file; name a new or empty folder for the store")
+        if (path / STORE).exists():
+            return
+        if holds_remains(path):
+            raise _no_store(path)
+        others = sorted(p.name for p in path.iterdir() if p.name not in {*FOLDERS, *_HARMLESS})
+        if others:
+            shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+            raise StoreFormatError(f"{path} is no feature store and holds {shown}; name a new or empty folder")
+    fsio.make_directory(path)
+    for name in FOLDERS:
+        fsio.make_directory(path / name, below=path)
+    put_identity(path)
+
+
+def put_identity(path: Path) -> bool:
+    """Publish a new `store.json`; False where another writer was first."""
+    data = seal({"kind": _KIND, "uuid": str(uuid.uuid4())})
+    return fsio.publish(path / STORE, data, tmp=path / "tmp")
+
+
+def holds_remains(path: Path) -> bool:
+    """Whether a folder holds features or image sets, as a store does."""
+    return any(fsread.list_folders(path / name) for name in ("features", "images"))
+
+
+def _no_store(path: Path) -> Exception:
+    if not path.exists():
+        return StoreNotFoundError(
+            f"there is no feature store at {path}; `featstore extract DATA --store {path}` makes one"
+        )
+    if holds_remains(path):
+        return StoreDamagedError(f"{path} has lost its {STORE}; run `featstore repair {path}`")
+    return StoreFormatError(f"{path} is no feature store: there is no {STORE} in it; name the folder of a store")

@@ -1,0 +1,82 @@
+"""Image set and feature rows joined by digest: a FeatureSet."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore.features import FeatureSet
+from featstore.fingerprint import Fingerprint
+from featstore.imageset import ImageSet
+from featstore.rows import OK
+from featstore.snapshot import Snapshot
+
+
+def failed_rows(images: ImageSet, snapshot: Snapshot, at: NDArray[np.int64]) -> dict[int, str]:
+    """Rows of an image set that have a reason not to have features.
+
+    Parameters
+    ----------
+    images : ImageSet
+    snapshot : Snapshot
+    at : ndarray of shape (n,), int64
+        Position of each image's row, -1 for none.
+
+    Returns
+    -------
+    dict of row number to reason
+    """
+    failed = {row: problem for row, problem in enumerate(images.problems) if problem} if any(images.problems) else {}
+    there = np.flatnonzero(at >= 0)
+    bad = there[snapshot.status[at[there]] != OK]
+    return failed | dict(zip(bad.tolist(), snapshot.reasons(at[bad]), strict=True))
+
+
+def join(
+    images: ImageSet,
+    fingerprint: Fingerprint,
+    good: NDArray[np.bool_],
+    X: NDArray[np.float32],
+    failed: dict[int, str],
+) -> FeatureSet:
+    """Make a feature set.
+
+    Parameters
+    ----------
+    images : ImageSet
+    fingerprint : Fingerprint
+    good : ndarray of shape (n,), bool
+        Images that have features.
+    X : ndarray of shape (good.sum(), d), float32
+        In the order of the image set.
+    failed : dict of row number to reason
+    """
+    ids, paths = _printable(images), images.paths
+    if not good.all():
+        rows = np.flatnonzero(good).tolist()
+        ids, paths = tuple(ids[row] for row in rows), tuple(paths[row] for row in rows)
+    return FeatureSet(
+        X=X,
+        y=images.labels[good],
+        ids=ids,
+        classes=images.classes,
+        splits=images.splits[good],
+        digests=images.digests[good],
+        fingerprint=fingerprint,
+        dataset=images.name,
+        root=images.root,
+        paths=paths,
+        failed=tuple((images.display(row), reason) for row, reason in sorted(failed.items())),
+    )
+
+
+def _printable(images: ImageSet) -> tuple[str, ...]:
+    """Every path as text; all at once where none needs an escape, which is nearly always."""
+    try:
+        text = b"\0".join(images.paths).decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    ids = tuple(text.split("\0"))
+    if len(ids) == len(images) and "".join(ids).isprintable():
+        return ids
+    return tuple(images.display(row) for row in range(len(images)))

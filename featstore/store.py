@@ -1,0 +1,334 @@
+"""FeatureStore: what is on disk under which key. A folder of immutable shards and image sets, published by number.
+
+The format is written down in `docs/format.md`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore import identity
+from featstore.errors import (
+    AmbiguousFeaturesError,
+    FingerprintMismatchError,
+    StoreDamagedError,
+    StoreNotFoundError,
+    UnknownNameError,
+)
+from featstore.featureinfo import FeatureInfo, choose, the_only
+from featstore.features import FeatureSet
+from featstore.fingerprint import Fingerprint, canonical_json
+from featstore.imageset import ImageSet
+from featstore.imageshelf import ImageShelf
+from featstore.join import failed_rows, join
+from featstore.rows import OK, PASSING, Rows
+from featstore.table import FeatureTable, feature_keys
+
+if TYPE_CHECKING:
+    from featstore.compaction import Compaction
+    from featstore.garbage import Garbage
+    from featstore.repair import Repair
+    from featstore.verification import Verification
+
+GRACE_SECONDS = 3600.0
+
+__all__ = ["FeatureInfo", "FeatureStore", "Rows"]
+
+
+class FeatureStore:
+    """Features of images on disk, each computed once.
+
+    Opening reads one small file; a store that is only read is never written to.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the store.
+    create : bool
+        Make it where there is none. The folder may exist if it is empty.
+
+    Raises
+    ------
+    StoreNotFoundError
+        Where there is nothing at `path`.
+    StoreFormatError
+        Where there is something else, or a store of a newer format.
+    StoreDamagedError
+        Where `store.json` is damaged.
+    StoreWriteError
+        Where it cannot be made.
+    """
+
+    def __init__(self, path: str | bytes | os.PathLike[Any], create: bool = False) -> None:
+        self.path = Path(os.fsdecode(path))
+        if create:
+            identity.create(self.path)
+        self.uuid = identity.identify(self.path)
+        self._tables: dict[str, FeatureTable] = {}
+        self._images = ImageShelf(self.path)
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({str(self.path)!r})"
+
+    def datasets(self) -> list[str]:
+        """Names of the data sets, sorted."""
+        return self._images.names()
+
+    def imageset(self, name: str | None = None) -> ImageSet:
+        """The newest image set of a data set.
+
+        Parameters
+        ----------
+        name : str, optional
+            Default: the only one.
+
+        Raises
+        ------
+        StoreNotFoundError
+            Where the store has none.
+        AmbiguousFeaturesError
+            Where it has several and no name is given.
+        UnknownNameError
+            Where it has none of that name.
+        StoreDamagedError
+            Where a byte of it is not as it was written.
+        """
+        names = self.datasets()
+        if not names:
+            raise StoreNotFoundError(
+                f"{self.path} holds no data set yet; run `featstore extract DATA --store {self.path}`"
+            )
+        if name is None:
+            if len(names) > 1:
+                raise AmbiguousFeaturesError(
+                    f"{self.path} holds {len(names)} data sets, expected one; choose with --dataset: {', '.join(names)}"
+                )
+            name = names[0]
+        if name not in names:
+            raise UnknownNameError("data set", name, names, hint=f"those in {self.path}")
+        return self._images.newest(name)
+
+    def put_imageset(self, images: ImageSet) -> bool:
+        """Make an image set the newest one of its data set.
+
+        Returns
+        -------
+        bool
+            False, and not a byte is written, where it equals the newest one.
+
+        Raises
+        ------
+        StoreWriteError
+            Where the disk refuses.
+        """
+        return self._images.put(images)
+
+    def features(self) -> list[FeatureInfo]:
+        """Every feature set that has rows, sorted by key.
+
+        Raises
+        ------
+        StoreDamagedError
+            Where a fingerprint or all manifests of a feature set are damaged.
+        """
+        infos = []
+        for key in feature_keys(self.path):
+            manifest = self.table(key).snapshot().manifest
+            if manifest.number:
+                fingerprint, dim = self._fingerprint(key)
+                counts = (manifest.rows, manifest.failed, manifest.size)
+                infos.append(FeatureInfo(fingerprint, dim, *counts, manifest.provenance))
+        return infos
+
+    def missing(
+        self, fingerprint: Fingerprint, digests: NDArray[np.uint8], *, retry: bool = False
+    ) -> NDArray[np.bool_]:
+        """Which rows are still to be computed.
+
+        Parameters
+        ----------
+        fingerprint : Fingerprint
+        digests : ndarray of shape (n, 32), uint8
+        retry : bool
+            Also name rows that failed for a reason that may pass (time, memory, a crashed decoder).
+
+        Returns
+        -------
+        ndarray of shape (n,), bool
+            True where no row, neither features nor a failure, is committed.
+        """
+        snapshot = self.table(fingerprint.key).snapshot()
+        at = snapshot.find(digests)
+        absent = at < 0
+        if retry:
+            absent[~absent] = snapshot.status[at[~absent]] == PASSING
+        return absent
+
+    def commit(self, fingerprint: Fingerprint, rows: Rows, provenance: Mapping[str, Any]) -> None:
+        """Make rows last; see `FeatureTable.commit`.
+
+        Raises
+        ------
+        StoreConflictError
+            Where a row is there with other bits and the same provenance.
+        StoreWriteError
+            Where the disk refuses.
+        """
+        self.table(fingerprint.key).commit(fingerprint, rows, provenance)
+
+    def failures(self, fingerprint: Fingerprint) -> dict[bytes, str]:
+        """Digest -> reason of every image that failed."""
+        return self.table(fingerprint.key).snapshot().failures()
+
+    def select(
+        self,
+        dataset: str | None = None,
+        *,
+        key: str | None = None,
+        backbone: str | None = None,
+        node: str | None = None,
+        pool: str | None = None,
+        weights: str | None = None,
+        precision: str | None = None,
+    ) -> FeatureInfo:
+        """The one feature set that fits; of several, the one that has rows of the data set.
+
+        Parameters
+        ----------
+        dataset : str, optional
+        key, backbone, node, pool, weights, precision : str, optional
+            See `FeatureInfo.fits`.
+
+        Raises
+        ------
+        StoreNotFoundError
+            Where none fits.
+        AmbiguousFeaturesError
+            Where several do; the message says how to tell them apart.
+        """
+        selectors = {
+            "key": key,
+            "backbone": backbone,
+            "node": node,
+            "pool": pool,
+            "weights": weights,
+            "precision": precision,
+        }
+        infos = choose(self.features(), selectors, self.path)
+        if len(infos) > 1 and (dataset is not None or len(self.datasets()) == 1):
+            digests = self.imageset(dataset).digests
+            infos = [i for i in infos if (self.table(i.key).snapshot().find(digests) >= 0).any()] or infos
+        return the_only(infos, self.path)
+
+    def read(
+        self,
+        dataset: str | None = None,
+        *,
+        key: str | None = None,
+        backbone: str | None = None,
+        node: str | None = None,
+        pool: str | None = None,
+        weights: str | None = None,
+        precision: str | None = None,
+        partial: bool = False,
+        strict: bool = False,
+    ) -> FeatureSet:
+        """The features of a data set, in the order of its image set; every byte read is hashed first.
+
+        Images that failed have no row; `FeatureSet.failed` lists them.
+
+        Parameters
+        ----------
+        dataset : str, optional
+            Default: the only one.
+        key, backbone, node, pool, weights, precision : str, optional
+            Which features, where the store has several; see `FeatureInfo.fits`.
+        partial : bool
+            Leave out images whose features are not computed yet (they are listed as failed) instead of raising.
+        strict : bool
+            Refuse rows of more than one provenance.
+
+        Raises
+        ------
+        StoreNotFoundError
+            Where there is no such data set or feature set, or images have no row yet.
+        AmbiguousFeaturesError
+            Where several fit; the message says how to tell them apart.
+        StoreDamagedError
+            Where a byte that was read is not as it was committed.
+        FingerprintMismatchError
+            With `strict`, where rows were computed in different ways.
+        """
+        images = self.imageset(dataset)
+        info = self.select(
+            images.name, key=key, backbone=backbone, node=node, pool=pool, weights=weights, precision=precision
+        )
+        snapshot, at, X = self.table(info.key).read(images.digests)
+        failed = failed_rows(images, snapshot, at)
+        absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
+        if snapshot.damaged and (absent or failed):
+            raise StoreDamagedError(
+                f"manifest {snapshot.damaged[0]} of feature set {info.key} is damaged, and the one before it lacks "
+                f"features of {len(absent) + len(failed)} images; run `featstore repair {self.path}`"
+            )
+        if absent and not partial:
+            raise StoreNotFoundError(
+                f"{len(absent)} of {len(images)} images of data set {images.name!r} have no features of "
+                f"{info.describe(('backbone', 'node', 'pool', 'weights'))} yet, first {images.display(absent[0])}; run "
+                f"`featstore extract` on the images again to complete them"
+            )
+        good = at >= 0
+        good[good] = snapshot.status[at[good]] == OK
+        shards = snapshot.manifest.shards
+        if (
+            strict
+            and len({canonical_json(shards[s].provenance) for s in set(snapshot.shard_of(at[good]).tolist())}) > 1
+        ):
+            raise FingerprintMismatchError(
+                f"the features of data set {images.name!r} were computed in several ways (engine, device or library "
+                f"versions; see `featstore info`); extract into a new store, or read without strict"
+            )
+        failed.update(dict.fromkeys(absent, "its features are not computed yet"))
+        return join(images, info.fingerprint, good, X, failed)
+
+    def verify(self, full: bool = True, *, progress: Callable[[int, int], None] | None = None) -> Verification:
+        """Check the store; damage is reported, never raised. See `verification.verify`."""
+        from featstore.verification import verify
+
+        return verify(self.path, full=full, progress=progress)
+
+    def repair(self) -> Repair:
+        """Move damaged files to quarantine and rebuild what can be rebuilt. See `repair.repair`."""
+        from featstore.repair import repair
+
+        return repair(self.path)
+
+    def compact(self) -> Compaction:
+        """Merge small shards into large ones. See `compaction.compact`."""
+        from featstore.compaction import compact
+
+        return compact(self.path)
+
+    def gc(self, dry_run: bool = False, *, grace_seconds: float = GRACE_SECONDS) -> Garbage:
+        """Remove what no snapshot needs. See `garbage.collect`."""
+        from featstore.garbage import collect
+
+        return collect(self.path, dry_run=dry_run, grace_seconds=grace_seconds)
+
+    def table(self, key: str) -> FeatureTable:
+        """The rows of one key, which may have none yet."""
+        if key not in self._tables:
+            self._tables[key] = FeatureTable(self.path, key)
+        return self._tables[key]
+
+    def _fingerprint(self, key: str) -> tuple[Fingerprint, int]:
+        try:
+            return self.table(key).fingerprint()
+        except FileNotFoundError as error:
+            raise StoreDamagedError(f"{error.filename} is missing; run `featstore repair {self.path}`") from error
