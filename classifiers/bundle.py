@@ -1,0 +1,249 @@
+"""Bundle: a fitted head, its classes, and the fingerprint of the features it eats; one file, no pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from classifiers import tensorfile
+from featstore.errors import (
+    BundleError,
+    BundleNotFoundError,
+    FeatstoreError,
+    FeaturesError,
+    FingerprintMismatchError,
+    OutputExistsError,
+)
+from featstore.features import FeatureSet
+from featstore.fingerprint import Fingerprint
+
+KIND = tensorfile.Kind("bundle", 1, BundleError, BundleNotFoundError, "save it again with `featstore train`")
+
+_MALFORMED = (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, ZeroDivisionError)
+_LARGEST_WIDTH = 1 << 24
+_MOST_CLASSES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bundle:
+    """A classifier that knows which features it was trained on.
+
+    Attributes
+    ----------
+    head : classifier
+        Fitted, in scikit-learn's contract.
+    name : str
+        One of `classifiers.heads.HEADS`.
+    classes : tuple of k str
+        Names, in the order of the head's probabilities.
+    fingerprint : Fingerprint
+        Of the features that it was trained on.
+    recipe : mapping
+        How to build the network that makes such features: `featstore.backbone.Backbone.recipe()`.
+    summary : mapping
+        How it was trained: data set, images, accuracy, seed, versions. For people.
+    path : Path or None
+        The file that it was loaded from.
+    """
+
+    head: Any
+    name: str
+    classes: tuple[str, ...]
+    fingerprint: Fingerprint
+    recipe: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    path: Path | None = None
+
+    @property
+    def width(self) -> int:
+        """Numbers an image that the head takes."""
+        return int(self.head.n_features_in_)
+
+    def __repr__(self) -> str:
+        f = self.fingerprint
+        return (
+            f"Bundle({self.name}, {len(self.classes)} classes, features {f.backbone}/{f.node}/{f.pool}, "
+            f"weights {f.weights}, key {f.key})"
+        )
+
+    def check(self, features: FeatureSet) -> None:
+        """Make sure that features are of the kind that the head was trained on.
+
+        Raises
+        ------
+        FingerprintMismatchError
+            Naming every field that differs, on both sides.
+        """
+        mine, theirs = self.fingerprint.keyed, features.fingerprint.keyed
+        different = [name for name in mine if mine[name] != theirs[name]]
+        if different:
+            sides = "; ".join(f"{name}: {_short(mine[name])}, not {_short(theirs[name])}" for name in different)
+            raise FingerprintMismatchError(
+                f"the bundle was trained on other features ({self.fingerprint.key}) than those given "
+                f"({features.fingerprint.key}): {sides}. Extract features as the bundle needs them, or train anew"
+            )
+
+    def predict_proba(self, features: FeatureSet | ArrayLike) -> NDArray[np.float64]:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        features : FeatureSet, or array-like of shape (n, width), float32
+            The features' fingerprint is compared; of an array only the width can be.
+
+        Returns
+        -------
+        ndarray of shape (n, k), float64
+            Columns in the order of `classes`.
+
+        Raises
+        ------
+        FingerprintMismatchError
+            Features of another network, node, pooling or width.
+        FeaturesError
+            NaN or infinity.
+        """
+        if isinstance(features, FeatureSet):
+            self.check(features)
+            X = features.X
+        else:
+            X = np.asarray(features, dtype=np.float32)
+        if X.ndim != 2 or X.shape[1] != self.width:
+            raise FingerprintMismatchError(
+                f"the bundle takes {self.width} numbers an image ({self.fingerprint.backbone} at "
+                f"{self.fingerprint.node}, {self.fingerprint.pool}), the features given are of shape {X.shape}"
+            )
+        if not np.isfinite(X).all():
+            bad = int(np.count_nonzero(~np.isfinite(X).all(axis=1)))
+            raise FeaturesError(f"{bad} of {len(X)} images have features that are NaN or infinite; extract them again")
+        if not len(X):
+            return np.empty((0, len(self.classes)))
+        return np.asarray(self.head.predict_proba(X), dtype=np.float64)
+
+    def predict(self, features: FeatureSet | ArrayLike) -> NDArray[np.str_]:
+        """The most probable class of each image, by name; see `predict_proba`."""
+        names = np.asarray(self.classes, dtype=np.str_)
+        return np.asarray(names[self.predict_proba(features).argmax(axis=1)])
+
+
+def save_bundle(
+    path: str | os.PathLike[str],
+    head: Any,
+    features: FeatureSet | Fingerprint,
+    recipe: Mapping[str, Any],
+    classes: Sequence[str],
+    *,
+    name: str,
+    summary: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Save a fitted head with everything that predicting from images needs, but the network's weights.
+
+    Parameters
+    ----------
+    head : classifier
+        Fitted. Its `classes_` are indices into `classes`, or the names themselves.
+    features : FeatureSet or Fingerprint
+        What it was trained on.
+    recipe : mapping
+        `Backbone.recipe()` of the network that made the features.
+    classes : sequence of str
+        Names of all classes of the data set; those that the head has never seen are left out.
+    name : str
+        The head's name in `classifiers.heads.HEADS`.
+    summary : mapping, optional
+        JSON-able; for people.
+    overwrite : bool
+        Replace a file at `path`.
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    OutputExistsError
+        There is something at `path`.
+    StoreWriteError
+        The disk refuses.
+    """
+    path = Path(path)
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise OutputExistsError(f"{path} exists already; name another place or allow overwriting (--overwrite)")
+    fingerprint = features if isinstance(features, Fingerprint) else features.fingerprint
+    known = np.asarray(head.classes_)
+    named = tuple(str(c) if known.dtype.kind in "US" else str(classes[int(c)]) for c in known)
+    meta, arrays = head.get_state()
+    bundle = Bundle(head, name, named, fingerprint, dict(recipe), dict(summary or {}), path)
+    document = {
+        "head": {"name": name, "meta": meta},
+        "classes": list(named),
+        "fingerprint": fingerprint.to_json(),
+        "recipe": {**recipe, "nodes": [fingerprint.node]},
+        "summary": bundle.summary,
+    }
+    tensorfile.write(path, KIND, document, arrays)
+    return bundle
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Load a bundle; also safe with a file from a stranger.
+
+    The hash is checked before anything is used, no code in the file is run, and no other file is opened.
+
+    Raises
+    ------
+    BundleNotFoundError
+        No such file.
+    BundleError
+        No bundle, damaged, of a newer format, or its parts do not fit together.
+    """
+    path = Path(path)
+    document, arrays = tensorfile.read(path, KIND)
+    try:
+        return _assemble(path, document, arrays)
+    except BundleError:
+        raise
+    except FeatstoreError as error:
+        raise BundleError(f"{path} holds a classifier that cannot be used: {error}; {KIND.remedy}") from error
+    except _MALFORMED as error:
+        what = f"{type(error).__name__}: {error}"
+        raise BundleError(f"{path} holds a classifier whose parts do not fit ({what}); {KIND.remedy}") from error
+
+
+def _assemble(path: Path, document: dict[str, Any], arrays: tensorfile.Arrays) -> Bundle:
+    """Build the head and check that everything fits."""
+    from classifiers.heads import make_head
+
+    classes = document["classes"]
+    if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
+        raise BundleError(f"{path} has classes that are no list of names; {KIND.remedy}")
+    if not 1 < len(classes) <= _MOST_CLASSES or len(set(classes)) < len(classes):
+        raise BundleError(f"{path} has {len(classes)} classes, expected two or more different ones; {KIND.remedy}")
+    name, meta = document["head"]["name"], document["head"]["meta"]
+    recipe, summary = document["recipe"], document["summary"]
+    if not all(isinstance(part, dict) for part in (meta, recipe, summary)):
+        raise BundleError(f"{path} is malformed: head, recipe and summary must be JSON objects; {KIND.remedy}")
+    head = make_head(str(name)).from_state(meta, {key: np.array(array) for key, array in arrays.items()})
+    width = int(head.n_features_in_)
+    if not 0 < width <= _LARGEST_WIDTH or len(head.classes_) != len(classes):
+        raise BundleError(
+            f"{path} has a head of {width} numbers and {len(head.classes_)} classes beside {len(classes)} class names; "
+            f"{KIND.remedy}"
+        )
+    trial = np.asarray(head.predict_proba(np.zeros((1, width), dtype=np.float32)))
+    if trial.shape != (1, len(classes)) or not np.isfinite(trial).all():
+        raise BundleError(f"{path} has a head that gives no probabilities for its classes; {KIND.remedy}")
+    fingerprint = Fingerprint.from_json(document["fingerprint"])
+    return Bundle(head, str(name), tuple(classes), fingerprint, recipe, summary, path)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,258 @@
+"""ImageClassifier: pixels -> logits as one differentiable module; shared by fine-tuning, attacks and ideal images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
+
+from classifiers.bundle import Bundle, load_bundle
+from featstore.backbone import Backbone
+from featstore.decode import decode
+from featstore.errors import (
+    DecodeError,
+    FingerprintMismatchError,
+    ImagesNotFoundError,
+    NoGradientError,
+    UnknownNameError,
+    WeightsError,
+)
+from featstore.transform import TransformSpec
+
+
+class ImageClassifier(nn.Module):
+    """A backbone and a differentiable head as one module; normalisation is inside.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its first node feeds the head.
+    head : nn.Module
+        (b, d) float32 features -> (b, k) logits, for instance a fitted head's `to_torch()`.
+    classes : sequence of k str
+
+    Attributes
+    ----------
+    trunk : nn.Module
+        (b, 3, s, s) normalised float32 -> tuple of (b, d).
+    head : nn.Module
+    classes : tuple of str
+    transform : TransformSpec
+        How an image file becomes the input; `open` applies it.
+    backbone : Backbone
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, head: nn.Module, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.trunk = backbone.trunk
+        self.head = head
+        self.classes = tuple(classes)
+        self.transform: TransformSpec = backbone.transform
+        self.register_buffer("mean", torch.tensor(self.transform.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(self.transform.std).view(1, 3, 1, 1), persistent=False)
+        self.eval()
+
+    @classmethod
+    def from_bundle(
+        cls, bundle: Bundle | str | os.PathLike[str], weights: str | os.PathLike[str] | None = None
+    ) -> Self:
+        """The network and the head of a bundle.
+
+        On image files it gives the probabilities that the head gives on cached features, within 1e-5 (fp32).
+
+        Parameters
+        ----------
+        bundle : Bundle or path
+        weights : str or path, optional
+            Where the network's weights are now; see `open_backbone`.
+
+        Raises
+        ------
+        NoGradientError
+            The head has no gradients; the message names the heads that do.
+        BundleError, WeightsError, FingerprintMismatchError
+            See `classifiers.bundle.load_bundle` and `open_backbone`.
+        """
+        if not isinstance(bundle, Bundle):
+            bundle = load_bundle(bundle)
+        return cls(open_backbone(bundle, weights), differentiable_head(bundle), bundle.classes)
+
+    @classmethod
+    def imagenet(cls, backbone: Backbone) -> Self:
+        """The whole network with the 1000-way head that it was trained with.
+
+        Parameters
+        ----------
+        backbone : Backbone
+            Its nodes do not matter.
+
+        Raises
+        ------
+        WeightsError
+            The weights end without 1000 finite logits.
+        """
+        if not backbone.has_imagenet_head:
+            raise WeightsError(
+                f"the weights {backbone.weights.label} of {backbone.name} do not end in ImageNet's 1000 classes; take "
+                f"torchvision's weights, or a classifier of your own with --bundle"
+            )
+        categories = get_model_weights(backbone.name).DEFAULT.meta["categories"]
+        whole = cls(backbone, nn.Identity(), _distinct(categories))
+        whole.trunk = _AsTuple(backbone.network)
+        return whole
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pixels to logits.
+
+        Parameters
+        ----------
+        x : Tensor of shape (b, 3, s, s), float32 in [0, 1]
+
+        Returns
+        -------
+        Tensor of shape (b, k), float32
+            softmax gives the probabilities of `classes`.
+        """
+        (features, *_) = self.trunk((x - self.mean) / self.std)
+        logits: Tensor = self.head(features)
+        return logits.float()
+
+    def open(self, paths: Sequence[str | bytes | os.PathLike[str]]) -> Tensor:
+        """Image files as this network sees them: decoded and transformed exactly as for extraction.
+
+        Parameters
+        ----------
+        paths : sequence of path
+
+        Returns
+        -------
+        Tensor of shape (b, 3, crop, crop), float32 in [0, 1]
+            On the CPU.
+
+        Raises
+        ------
+        ImagesNotFoundError
+            A path that is no readable file.
+        DecodeError
+            A file that cannot be decoded; the message names it.
+        """
+        batch = np.empty((len(paths), self.transform.crop, self.transform.crop, 3), dtype=np.uint8)
+        for row, path in enumerate(paths):
+            batch[row] = self.transform.apply(_read(os.fsencode(path)))
+        return torch.from_numpy(batch).permute(0, 3, 1, 2).float().div_(255)
+
+    def index(self, name: str) -> int:
+        """Position of a class among the logits.
+
+        Raises
+        ------
+        UnknownNameError
+            With close matches.
+        """
+        if name not in self.classes:
+            raise UnknownNameError("class", name, self.classes)
+        return self.classes.index(name)
+
+
+def open_backbone(bundle: Bundle, weights: str | os.PathLike[str] | None = None) -> Backbone:
+    """Build the network that a bundle's features come from.
+
+    Weights that were saved with the bundle are found beside it, also after both have been moved.
+
+    Parameters
+    ----------
+    weights : str or path, optional
+        Where the weights are now, or "auto"; the tensors must be the same.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        They are not where they were; give their place.
+    FingerprintMismatchError
+        The tensors are others, or the network does not make the features that the bundle was trained on.
+    """
+    if weights is None and bundle.path is not None:
+        weights = _beside(bundle.path, bundle.recipe)
+    backbone = Backbone.from_recipe(bundle.recipe, weights)
+    made = [f.key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
+    if made != [bundle.fingerprint.key]:
+        raise FingerprintMismatchError(
+            f"the recipe in the bundle makes the features {', '.join(made)}, but the head was trained on "
+            f"{bundle.fingerprint.key} ({bundle.fingerprint.backbone} at {bundle.fingerprint.node}); the decode rules "
+            f"or the network differ: extract the features and train again"
+        )
+    return backbone
+
+
+def differentiable_head(bundle: Bundle) -> nn.Module:
+    """The bundle's head as a module: (b, d) float32 -> (b, k) logits.
+
+    Raises
+    ------
+    NoGradientError
+        Naming the heads that have gradients.
+    """
+    from classifiers.heads import HEADS
+
+    info = HEADS.get(bundle.name)
+    if info is None or not info.differentiable:
+        able = ", ".join(name for name, other in HEADS.items() if other.differentiable and not other.reference)
+        raise NoGradientError(
+            f"the head {bundle.name!r} has no gradients; heads that have: {able}. Train one of them with "
+            f"`featstore train STORE --head {able.split(', ')[0]} -o BUNDLE`"
+        )
+    module: nn.Module = bundle.head.to_torch()
+    return module.float().eval().requires_grad_(False)
+
+
+class _AsTuple(nn.Module):
+    """A module's only output, in the form of a trunk's."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.body(x),)
+
+
+def _beside(path: Path, recipe: Any) -> Path | None:
+    """The weights file that lies beside a bundle under the name that the recipe gives it, if there is one."""
+    weights = recipe.get("weights")
+    file = weights.get("path") if isinstance(weights, dict) and weights.get("kind") == "file" else None
+    if not isinstance(file, str) or not file:
+        return None
+    candidate = path.resolve().with_name(Path(file).name)
+    return candidate if candidate.is_file() else None
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """ImageNet calls two pairs of classes the same ("crane", "maillot"); the later ones get a number."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return distinct
+
+
+def _read(path: bytes) -> Any:
+    shown = os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
+    try:
+        data = Path(os.fsdecode(path)).read_bytes()
+    except OSError as error:
+        raise ImagesNotFoundError(f"{shown} cannot be read: {error.strerror}; check the path") from error
+    try:
+        return decode(data)
+    except DecodeError as error:
+        raise DecodeError(f"{shown} cannot be decoded: {error}") from error
