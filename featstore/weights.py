@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.error import HTTPError
 
 import torch
 from torch import Tensor
@@ -159,7 +160,7 @@ def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: Progres
     except OSError as error:
         if isinstance(error, WeightsError):
             raise
-        reason = getattr(error, "reason", None) or error
+        reason = getattr(error, "reason", error) if not isinstance(error, HTTPError) else error
         raise WeightsNotFoundError(
             f"{path.name} (the weights {name} of {info.name}) is not in {folder} and could not be downloaded from "
             f"{url} ({reason}); give a file with --weights FILE, or take seeded random weights with --weights none"

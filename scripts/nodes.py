@@ -15,8 +15,8 @@ from featstore_scripts import options
 def nodes(as_json: bool, backbone: str, input_size: int | None, every: bool) -> None:
     """List the places where BACKBONE can be cut, in the order in which they are computed.
 
-    Any of them can be given to --node of `featstore extract`. A spatial map becomes a vector by --pool: as wide as it has
-    channels with avg, max and gem, and all of its numbers with flatten.
+    Any of them can be given to --node of `featstore extract`. A spatial map becomes a vector by --pool: as wide as it
+    has channels with avg, max and gem, and all of its numbers with flatten.
     """
     from featstore.nodes import node_table
 

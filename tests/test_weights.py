@@ -1,0 +1,175 @@
+import hashlib
+import io
+import struct
+
+import numpy as np
+import pytest
+import torch
+from torchvision import models
+
+from featstore import weights as module
+from featstore.architecture import random_state
+from featstore.catalogue import lookup
+from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
+from featstore.weights import digest, resolve
+from tests.test_download import server  # noqa: F401
+
+SMALL = "mobilenet_v3_small"
+
+
+@pytest.fixture(autouse=True)
+def hub(monkeypatch, tmp_path):
+    """An empty download folder, and no way out to the network."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(module, "url_of", lambda backbone, name: f"http://127.0.0.1:9/{lookup(backbone).files[name]}")
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def state():
+    return random_state(SMALL, 3)
+
+
+def test_digest_is_sha256_over_name_dtype_shape_and_bytes():
+    state = {"b": torch.tensor([[1.0, 2.0]]), "a": torch.tensor(7)}
+    expected = hashlib.sha256(
+        b"a\0int64\0[]\0" + struct.pack("<q", 7) + b"b\0float32\0[1, 2]\0" + np.array([1, 2], "<f4").tobytes()
+    ).hexdigest()
+    assert digest(state) == expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"a": torch.zeros(4), "c": torch.ones(2)},
+        {"a": torch.zeros(2, 2), "b": torch.ones(2)},
+        {"a": torch.zeros(4, dtype=torch.int32), "b": torch.ones(2)},
+        {"a": torch.zeros(4), "b": torch.tensor([1.0, 1.0000001])},
+    ],
+)
+def test_digest_changes_with_every_part(changed):
+    assert digest(changed) != digest({"a": torch.zeros(4), "b": torch.ones(2)})
+
+
+def test_digest_knows_neither_order_nor_memory_layout():
+    x = torch.arange(6.0).reshape(2, 3)
+    assert digest({"a": x, "b": x.T.contiguous().T}) == digest({"b": x, "a": x})
+
+
+def test_none_is_seeded_random_and_says_so():
+    found = resolve(SMALL, "none", seed=3)
+    assert (found.label, found.kind, found.seed, found.path) == ("random (seed 3)", "random", 3, None)
+    assert found.sha256 == resolve(SMALL, "none", seed=3).sha256 != resolve(SMALL, "none", seed=4).sha256
+    assert len(found.sha256) == 64
+
+
+def test_file_has_the_hash_of_its_tensors_not_of_its_bytes(tmp_path, state):
+    torch.save(state, tmp_path / "x.pth")
+    torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 1}, tmp_path / "y.pth")
+    x, y = resolve(SMALL, tmp_path / "x.pth"), resolve(SMALL, str(tmp_path / "y.pth"))
+    assert x.sha256 == y.sha256 == digest(state)
+    assert (x.label, x.kind, x.path) == ("file x.pth", "file", tmp_path / "x.pth")
+
+
+def test_auto_takes_the_default_from_the_download_folder(monkeypatch, hub, state):
+    expected = put(monkeypatch, hub, state)
+    found = resolve(SMALL)
+    assert (found.label, found.name, found.kind) == ("IMAGENET1K_V1", "IMAGENET1K_V1", "name")
+    assert found.path == expected
+    assert found.sha256 == digest(state)
+
+
+def test_name_takes_that_member(hub, monkeypatch, state):
+    put(monkeypatch, hub, state)
+    assert resolve(SMALL, "IMAGENET1K_V1").label == "IMAGENET1K_V1"
+
+
+def test_damaged_file_in_the_download_folder_is_noticed_and_left(hub):
+    hub.mkdir(parents=True)
+    path = hub / "mobilenet_v3_small-047dcff4.pth"
+    path.write_bytes(b"half a download")
+    with pytest.raises(WeightsError, match="its name promises 047dcff4: it is truncated or changed; delete it"):
+        resolve(SMALL)
+    assert path.read_bytes() == b"half a download"
+
+
+def test_neither_here_nor_reachable_is_one_sentence_with_two_ways_out(hub):
+    with pytest.raises(WeightsNotFoundError) as caught:
+        resolve("resnet18")
+    message = str(caught.value)
+    assert message.startswith("resnet18-f37072fd.pth (the weights IMAGENET1K_V1 of resnet18) is not in ")
+    assert str(hub) in message and "refused" in message and "\n" not in message
+    assert message.endswith("give a file with --weights FILE, or take seeded random weights with --weights none")
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+def test_download_is_kept_and_checked(monkeypatch, hub, server, state):  # noqa: F811
+    from tests import test_download
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    monkeypatch.setattr(test_download, "BODY", buffer.getvalue())
+    file = f"w-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
+    monkeypatch.setitem(lookup(SMALL).files, "IMAGENET1K_V1", file)
+    monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/good")
+    seen = []
+    assert resolve(SMALL, progress=lambda *call: seen.append(call)).sha256 == digest(state)
+    assert (hub / file).read_bytes() == buffer.getvalue()
+    assert seen[-1] == (len(buffer.getvalue()),) * 2
+    monkeypatch.setattr(module, "url_of", lambda *_: pytest.fail("downloaded again"))
+    assert resolve(SMALL).sha256 == digest(state)
+
+
+@pytest.mark.parametrize(("page", "match"), [("missing", "404"), ("silent", "timed out"), ("truncated", "broke after")])
+def test_failed_download_is_weights_not_found(monkeypatch, hub, server, page, match):  # noqa: F811
+    monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/{page}")
+    with pytest.raises(WeightsNotFoundError, match=match):
+        resolve(SMALL, timeout=0.3)
+    assert not list(hub.iterdir())
+
+
+def test_download_of_other_bytes_is_refused(monkeypatch, hub, server):  # noqa: F811
+    monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/good")
+    with pytest.raises(WeightsError, match="the name promises 047dcff4"):
+        resolve(SMALL)
+    assert not list(hub.iterdir())
+
+
+def test_url_is_torchvisions():
+    member = models.ResNet50_Weights.IMAGENET1K_V1
+    assert URL_OF("resnet50", "IMAGENET1K_V1") == member.url
+
+
+def test_unknown_name_offers_the_known_ones():
+    with pytest.raises(
+        UnknownNameError, match="unknown weights of resnet50 'IMAGENET1K_V3'; close matches: IMAGENET1K_V2"
+    ):
+        resolve("resnet50", "IMAGENET1K_V3")
+
+
+@pytest.mark.parametrize("name", ["there.pth", "no/such/place", "x.safetensors"])
+def test_missing_file(name):
+    with pytest.raises(WeightsNotFoundError, match="does not exist"):
+        resolve(SMALL, name)
+
+
+def test_real_weights(shared_weights):
+    found = resolve("mobilenet_v2", shared_weights)
+    reference = models.mobilenet_v2()
+    reference.load_state_dict(torch.load(shared_weights, weights_only=True))
+    assert found.sha256 == digest(reference.state_dict())
+    assert found.head.classes == 1000 and found.note == ""
+
+
+def put(monkeypatch, hub, state):
+    """Lay the state in the download folder under a name with the right hash."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    file = f"w-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
+    hub.mkdir(parents=True)
+    (hub / file).write_bytes(buffer.getvalue())
+    monkeypatch.setitem(lookup(SMALL).files, "IMAGENET1K_V1", file)
+    return hub / file
+
+
+URL_OF = module.url_of
