@@ -116,7 +116,7 @@ def extract(
     store.put_imageset(images)
     readable = np.array([not problem for problem in images.problems], dtype=bool)
     missing = {
-        node: store.missing(fingerprint, images.digests, retry_transient=retry_failed) & readable
+        node: store.missing(fingerprint, images.digests, retry=retry_failed) & readable
         for node, fingerprint in fingerprints.items()
     }
     wanted = np.zeros(len(images), dtype=bool)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.fingerprint import Fingerprint
-from featstore.shard import Rows
+from featstore.rows import Rows
 from featstore.store import FeatureStore
 
 ROWS_A_SHARD = 1024
