@@ -91,6 +91,14 @@ class BundleNotFoundError(BundleError, FileNotFoundError):
     """No bundle at that path."""
 
 
+class ReportError(FeatstoreError, ValueError):
+    """A comparison report that cannot be read: damaged, of a newer format, or no report at all."""
+
+
+class ReportNotFoundError(ReportError, FileNotFoundError):
+    """No report at that path."""
+
+
 class NoGradientError(FeatstoreError, TypeError):
     """A head without gradients was asked for something that needs them."""
 
