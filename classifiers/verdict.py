@@ -1,0 +1,188 @@
+"""The verdict of a comparison in plain words: which head, how sure, is the difference shown, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from classifiers.reportdata import filled
+from classifiers.wording import count, interval, listing, percent, printable, probability
+
+SIGNIFICANT = 0.05
+WIDE = 0.10  # an interval wider than this says little about the second digit
+NEXT = "Next: "
+"""How the sentences begin that say what to do."""
+
+
+def verdict(data: Mapping[str, Any]) -> list[str]:
+    """The verdict as sentences, the first one the headline.
+
+    Parameters
+    ----------
+    data : mapping
+        The data of a report (docs/design.md), complete but for `verdict` itself.
+
+    Returns
+    -------
+    list of str
+        Headline; how sure; how it was chosen; whether the difference to the others is shown; what the weights are
+        worth; what stands against trusting it; and what to do next (sentences that begin with `NEXT`).
+    """
+    full = filled(data)
+    best = full["runs"][full["best_run"]]
+    sentences = [_headline(full, best), _sure(best), _chosen(best), *_differences(full), honesty(full) or ""]
+    if any(warning["kind"] == "leak" for warning in full["warnings"]):
+        sentences.append(
+            "Do not trust these figures yet: the training and the test part share images (see the warnings)."
+        )
+    return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
+
+
+def honesty(data: Mapping[str, Any]) -> str | None:
+    """What has to be said loudly about the weights: the sentence, or None where all are pretrained."""
+    features = filled(data)["features"]
+    labels = {feature["weights"] for feature in features if feature["weights"].startswith("random")}
+    if not labels:
+        return None
+    which = (
+        "These features come" if len({f["weights"] for f in features}) == len(labels) else "Some of these features come"
+    )
+    return (
+        f"{which} from a network with seeded random weights ({listing(sorted(labels))}), not from a trained one: "
+        "take the figures as a floor, not as what transfer learning can do."
+    )
+
+
+def set_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A short name for each feature set: backbone, node, and what else tells them apart.
+
+    Parameters
+    ----------
+    features : sequence of mapping
+        `features` of the report's data.
+
+    Returns
+    -------
+    list of str
+        `mobilenet_v2 avgpool`; with the pool, weights and precision where the sets differ in them.
+    """
+    extra = [
+        key
+        for key in ("pool", "weights", "precision")
+        if len({f.get(key) for f in features}) > 1 or (key == "weights" and str(features[0][key]).startswith("random"))
+    ]
+    names = [" ".join(str(f[key]) for key in ("backbone", "node", *extra) if f.get(key)) for f in features]
+    if len(set(names)) < len(names):
+        names = [f"{name} {f['feature_key'][:6]}" for name, f in zip(names, features, strict=True)]
+    return [printable(name) for name in names]
+
+
+def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    where = f" on {set_names(full['features'])[best['feature']]}" if len(full["features"]) > 1 else ""
+    head = f"{printable(best['head'])}{where}"
+    right = f"right on {percent(best['accuracy'])} % of {_judged(full, best)}"
+    if best["beats_majority"] is False:
+        return (
+            f"No head is shown to have learnt anything: the best, {head}, is {right}, "
+            "and always giving the most frequent class may be as good."
+        )
+    return f"Use {head}: it is {right}."
+
+
+def _judged(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    if full["protocol"].get("name") == "cv":
+        return f"{count(best['n_test'], 'image')}, each judged by a classifier that had not seen it"
+    return count(best["n_test"], "test image")
+
+
+def _sure(best: Mapping[str, Any]) -> str:
+    low, high = best["accuracy_ci"]
+    sentence = f"With 95 % confidence its true accuracy lies between {interval((low, high)).replace(' to ', ' and ')} %"
+    return sentence + (", a wide interval: few images were judged." if high - low > WIDE else ".")
+
+
+def _chosen(best: Mapping[str, Any]) -> str:
+    if best["cv_accuracy"] is None:
+        return f"It was chosen by {best['selected_on']}, not by the test part."
+    return (
+        f"It was chosen by {best['selected_on']}, where it is right on {percent(best['cv_accuracy'])} %, "
+        "not by looking at the test part."
+    )
+
+
+def _differences(full: Mapping[str, Any]) -> list[str]:
+    """What the paired tests say about the best head and each other one."""
+    worse: list[str] = []
+    better: list[str] = []
+    same: list[str] = []
+    over: list[str] = []
+    not_over: list[str] = []
+    runs = full["runs"]
+    for pair in full["comparisons"]:
+        mine = full["best_run"]
+        if mine not in (pair["a_run"], pair["b_run"]) or None in (pair["a_run"], pair["b_run"]):
+            continue
+        other = runs[pair["b_run"] if pair["a_run"] == mine else pair["a_run"]]
+        name = printable(other["name"])
+        shown = pair["p_holm"] < SIGNIFICANT
+        ahead = runs[mine]["accuracy"] > other["accuracy"]
+        if other["reference"]:
+            (over if shown and ahead else not_over).append(name)
+        elif not shown:
+            same.append(name)
+        else:
+            (worse if ahead else better).append(f"{name} (p {_equals(pair['p_holm'])})")
+    sentences = []
+    if worse:
+        sentences.append(f"It is shown to be better than {listing(worse, 6)}.")
+    if same:
+        sentences.append(
+            f"No difference shown between it and {listing(same, 6)} on these images: any of them may be as good."
+        )
+    if better:
+        sentences.append(f"On the test part {listing(better, 6)} did better, which cross-validation did not foresee.")
+    if not_over:
+        sentences.append(f"It is not shown to beat the reference {listing(not_over)}.")
+    elif over:
+        sentences.append(f"It beats the reference{'s' if len(over) > 1 else ''} {listing(over)}.")
+    return sentences
+
+
+def _equals(p: float) -> str:
+    text = probability(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _leaking(full: Mapping[str, Any]) -> bool:
+    """Whether leaks were found and nothing was done about them."""
+    acted = full["protocol"].get("groups") or full["protocol"].get("drop_leaks")
+    return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
+
+
+def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
+    """What to do next, the most urgent first, at most four."""
+    steps = []
+    if _leaking(full):
+        groups = (full["leaks"] or {}).get("groups")
+        how = f"--groups '{printable(groups)}'" if groups else "--drop-leaks"
+        steps.append(f"compare again with {how}, so that no image is judged by its own copies.")
+    if honesty(full):
+        steps.append("extract with pretrained weights (--weights auto, or --weights FILE) and compare again.")
+    if best["beats_majority"] is False:
+        steps.append("check labels and images in the galleries, then try another backbone or an earlier node.")
+    low, high = best["accuracy_ci"]
+    if high - low > WIDE and best["n_test"]:
+        steps.append(
+            f"label more test images: {4 * best['n_test']:,} instead of {best['n_test']:,} would halve the interval."
+        )
+    suspects = (full["wrong_labels"] or {}).get("suspects", [])
+    suspected = sum(bool(row.get("suspected")) for row in suspects)
+    if suspected:
+        steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
+    if best["beats_majority"] is not False:
+        which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""
+        steps.append(
+            f"featstore train STORE{which} --head {printable(best['head'])} -o classifier.safetensors keeps this head, "
+            "and featstore advise STORE says whether reopening the backbone would pay."
+        )
+    return steps[:4]
