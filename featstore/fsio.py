@@ -120,8 +120,8 @@ def make_directory(path: Path, *, below: Path | None = None) -> None:
             _sync_folder(level.parent)
 
 
-def move(path: Path, target: Path) -> None:
-    """Rename a file or folder to a name that nobody else uses, and sync both folders.
+def move(path: Path, target: Path) -> bool:
+    """Rename a file or folder to a name that nobody else uses, and sync both folders; False where it is gone.
 
     Raises
     ------
@@ -129,9 +129,13 @@ def move(path: Path, target: Path) -> None:
         Where the disk refuses.
     """
     with _refusals(path):
-        os.rename(path, target)
+        try:
+            os.rename(path, target)
+        except FileNotFoundError:
+            return False
         _sync_folder(target.parent)
         _sync_folder(path.parent)
+        return True
 
 
 def remove(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from featstore.errors import StoreDamagedError, StoreError
 
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

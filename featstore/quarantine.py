@@ -10,7 +10,7 @@ from featstore import fsio
 QUARANTINE = "quarantine"
 
 
-def quarantine(store: Path, path: Path) -> Path:
+def quarantine(store: Path, path: Path) -> Path | None:
     """Move a file or folder of a store to its quarantine.
 
     Parameters
@@ -22,8 +22,9 @@ def quarantine(store: Path, path: Path) -> Path:
 
     Returns
     -------
-    Path
-        Where it is now: its old path with `--` for `/`, and a random ending that nobody else uses.
+    Path or None
+        Where it is now: its old path with `--` for `/`, and a random ending that nobody else uses. None where it was
+        gone already.
 
     Raises
     ------
@@ -33,5 +34,4 @@ def quarantine(store: Path, path: Path) -> Path:
     fsio.make_directory(store / QUARANTINE, below=store)
     name = "--".join(path.relative_to(store).parts)[-180:]
     target = store / QUARANTINE / f"{name}.{secrets.token_hex(4)}"
-    fsio.move(path, target)
-    return target
+    return target if fsio.move(path, target) else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 from featstore import fsread
 from featstore.container import view
 from featstore.errors import StoreDamagedError
-from featstore.manifest import SIZE_LIMIT, Manifest, numbered, numbered_name
-from featstore.rows import OK, Index, as_keys
-from featstore.shard import ShardEntry, parse_index
+from featstore.manifest import Manifest
+from featstore.rows import OK, Index, Rows, as_keys
+from featstore.shard import ShardEntry
 
 MANIFESTS, SHARDS = "manifests", "shards"
 THREADS = 8
@@ -79,6 +78,8 @@ class Snapshot:
         ndarray of shape (m,), int64
             -1 where there is no row.
         """
+        if np.array_equal(digests, self.digests) and self.manifest.rows + self.manifest.failed == len(self.digests):
+            return np.arange(len(digests))  # the usual case: all of the images that were extracted, in their order
         found = np.full(len(digests), -1, dtype=np.int64)
         if len(self.digests) > 8 * len(digests):
             # Few are looked for among many: two bytes of the digest rule out nearly all rows before anything is sorted.
@@ -125,6 +126,32 @@ class Snapshot:
         digests = [digest.tobytes() for digest in self.digests[failed]]
         return dict(zip(digests, self.reasons(failed), strict=True))
 
+    def rows(self, positions: NDArray[np.int64]) -> Rows:
+        """Rows with everything that is known about them.
+
+        Raises
+        ------
+        FileNotFoundError, StoreDamagedError
+            As `gather`.
+        """
+        status = self.status[positions]
+        X = np.zeros((len(positions), self.manifest.dim), dtype=np.float32)
+        X[status == OK] = self.gather(positions[status == OK])
+        return Rows(self.digests[positions], X, status, tuple(self.reasons(positions)))
+
+    def content_sha256(self) -> str:
+        """SHA-256 over digest, status and features of every row that counts, in the order of their own hashes.
+
+        Two stores with the same content have the same one, whatever the order of commits and the cut into shards.
+        """
+        hashes = []
+        live = self.live()
+        for part in np.split(live, np.searchsorted(live, self.starts[1:-1])):
+            rows = self.rows(part)
+            for digest, status, x in zip(rows.digests, rows.status, rows.X, strict=True):
+                hashes.append(hashlib.sha256(digest.tobytes() + bytes([status]) + x.tobytes()).digest())
+        return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+
     def gather(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read features. Every byte of every shard that is touched is hashed before anything is returned.
 
@@ -161,67 +188,9 @@ class Snapshot:
         if len(groups) == 1:
             load(groups[0])
         elif groups:
-            with ThreadPoolExecutor(min(len(groups), _cores(), THREADS)) as pool:
+            with ThreadPoolExecutor(min(len(groups), cores(), THREADS)) as pool:
                 list(pool.map(load, groups))
         return X
-
-
-def load_snapshot(folder: Path, key: str, last: Snapshot | None = None) -> Snapshot:
-    """Read the highest manifest that is intact, and the digests and status of its rows.
-
-    Parameters
-    ----------
-    folder : Path
-        `features/<key>`; without manifests the snapshot is empty.
-    key : str
-    last : Snapshot, optional
-        What was read before, so that only what is new is read.
-
-    Raises
-    ------
-    StoreDamagedError
-        Where there are manifests but none is intact, or a shard's index is damaged.
-    StoreFormatError
-        Where a newer version wrote here.
-    """
-    known = {} if last is None else dict(zip((e.sha256 for e in last.manifest.shards), last.indexes, strict=True))
-    while True:
-        numbers = numbered(folder / MANIFESTS, ".json")
-        damaged: list[int] = []
-        try:
-            for number in reversed(numbers.present):
-                if last is not None and last.manifest.number == number:
-                    if (last.damaged, last.highest) == (tuple(damaged), numbers.highest):
-                        return last
-                    return dataclasses.replace(last, damaged=tuple(damaged), highest=numbers.highest)
-                path = folder / MANIFESTS / numbered_name(number, ".json")
-                try:
-                    manifest = Manifest.from_bytes(fsread.read_bytes(path, SIZE_LIMIT), path, number, key)
-                except StoreDamagedError:
-                    damaged.append(number)
-                    continue
-                indexes = tuple(_index(folder, entry, known) for entry in manifest.shards)
-                return Snapshot(folder, manifest, indexes, tuple(damaged), numbers.highest)
-        except FileNotFoundError as error:
-            if numbered(folder / MANIFESTS, ".json").highest > numbers.highest:
-                continue  # the folder moved on between listing and reading
-            raise StoreDamagedError(f"{error.filename} is missing; run `featstore repair`") from error
-        if numbers.present:
-            raise StoreDamagedError(
-                f"all {len(damaged)} manifests in {folder / MANIFESTS} are damaged; run `featstore repair` to rebuild "
-                f"them from the shards"
-            )
-        return Snapshot(folder, Manifest(0, key, 0, 0, 0, ()), (), (), numbers.highest)
-
-
-def _index(folder: Path, entry: ShardEntry, known: MutableMapping[str, Index]) -> Index:
-    if entry.sha256 not in known:
-        path = folder / SHARDS / entry.file_name
-        try:
-            known[entry.sha256] = parse_index(fsread.read_spans(path, entry.size, entry.index_spans), entry)
-        except StoreDamagedError as error:
-            raise StoreDamagedError(f"{path} is damaged: {error}; run `featstore repair`") from error
-    return known[entry.sha256]
 
 
 def _load(
@@ -256,5 +225,6 @@ def _first_two_bytes(digests: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return np.ascontiguousarray(digests[:, :2]).view(np.uint16).reshape(-1)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -140,7 +140,7 @@ class FeatureStore:
         infos = []
         for key in feature_keys(self.path):
             manifest = self.table(key).snapshot().manifest
-            if manifest.number:
+            if manifest.rows or manifest.failed:
                 fingerprint, dim = self._fingerprint(key)
                 counts = (manifest.rows, manifest.failed, manifest.size)
                 infos.append(FeatureInfo(fingerprint, dim, *counts, manifest.provenance))

@@ -24,13 +24,14 @@ from featstore.errors import (
     StoreWriteError,
 )
 from featstore.fingerprint import Fingerprint, canonical_json
+from featstore.latest import load_snapshot
 from featstore.manifest import Manifest, numbered, numbered_name
 from featstore.merge import extended, fresh_rows
 from featstore.quarantine import quarantine
 from featstore.rows import OK, Rows
 from featstore.sealed import seal, unseal
 from featstore.shard import ShardEntry, encode, stored_dtype
-from featstore.snapshot import MANIFESTS, SHARDS, Snapshot, load_snapshot
+from featstore.snapshot import MANIFESTS, SHARDS, Snapshot
 
 FEATURES = "features"
 FINGERPRINT = "fingerprint.json"

@@ -1,0 +1,252 @@
+"""Verification: every byte of a store checked. Damage is reported, never raised."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from featstore import fsread, identity
+from featstore.container import unpack
+from featstore.errors import FeatstoreError, StoreDamagedError, StoreFormatError, StoreNotFoundError
+from featstore.imageshelf import IMAGES, SIZE_LIMIT, ImageShelf
+from featstore.latest import load_manifest
+from featstore.manifest import Manifest, numbered, numbered_name
+from featstore.shard import ShardEntry, decode
+from featstore.snapshot import MANIFESTS, SHARDS, cores
+from featstore.table import FeatureTable, feature_keys
+
+Progress = Callable[[int, int], None]
+THREADS = 4
+SHARD_LIMIT = 1 << 33
+"""Bytes of a shard."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something that is not as it was committed: path inside of the store, and what is wrong."""
+
+    path: str
+    what: str
+
+
+@dataclasses.dataclass
+class Verification:
+    """What a check found.
+
+    Attributes
+    ----------
+    files, bytes : int
+        Checked.
+    datasets, feature_sets : int
+    rows, failed : int
+        Over all feature sets: images with features; images that failed.
+    unnamed : int
+        Shards that no manifest names: left by killed writers or replaced by compaction. Harmless; `gc` removes them.
+    leftovers : int
+        Files in `tmp`. Harmless; `gc` removes them.
+    problems : list of Problem
+    """
+
+    files: int = 0
+    bytes: int = 0
+    datasets: int = 0
+    feature_sets: int = 0
+    rows: int = 0
+    failed: int = 0
+    unnamed: int = 0
+    leftovers: int = 0
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+
+def verify(store: Path, full: bool = True, progress: Progress | None = None) -> Verification:
+    """Check a store.
+
+    Parameters
+    ----------
+    store : Path
+    full : bool
+        Read and hash every shard, and parse it with the HDF5 library under guards. Otherwise shards are only checked to
+        be there with the right size, and everything else is checked in full.
+    progress : callable, optional
+        Called with (bytes checked, bytes to check) of shards.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreFormatError
+        Where there is no store that this version can read.
+    """
+    return _Check(store, full, progress).run()
+
+
+class _Check:
+    def __init__(self, store: Path, full: bool, progress: Progress | None) -> None:
+        self.store = store
+        self.full = full
+        self.progress = progress
+        self.found = Verification()
+
+    def run(self) -> Verification:
+        try:
+            identity.identify(self.store)
+        except (StoreNotFoundError, StoreFormatError):
+            raise
+        except FeatstoreError as error:
+            self._report(self.store / identity.STORE, error)
+        self._count(self.store / identity.STORE)
+        self._images()
+        shards = [shard for key in feature_keys(self.store) for shard in self._features(key)]
+        self._shards(shards)
+        self.found.leftovers = len(fsread.list_files(self.store / "tmp"))
+        self.found.problems.sort(key=lambda problem: problem.path)
+        return self.found
+
+    def _report(self, path: Path, error: object) -> None:
+        what = str(error).removeprefix(f"{path} ").removesuffix("; run `featstore repair`")
+        self.found.problems.append(Problem(str(path.relative_to(self.store)), what))
+
+    def _count(self, path: Path) -> None:
+        status = fsread.list_files(path.parent).get(path.name)
+        if status is not None:
+            self.found.files += 1
+            self.found.bytes += status.st_size
+
+    def _images(self) -> None:
+        shelf = ImageShelf(self.store)
+        for name in shelf.names():
+            self.found.datasets += 1
+            for number in numbered(shelf.folder(name), ".h5").present:
+                path = shelf.folder(name) / numbered_name(number, ".h5")
+                self._count(path)
+                try:
+                    shelf.load(name, number)
+                    if self.full:
+                        unpack(fsread.read_bytes(path, SIZE_LIMIT))
+                except FileNotFoundError:
+                    continue  # removed by `gc` meanwhile
+                except FeatstoreError as error:
+                    self._report(path, error)
+        named = {shelf.folder(name).name for name in shelf.names()}
+        for folder in fsread.list_folders(self.store / IMAGES):
+            if folder not in named and fsread.list_files(self.store / IMAGES / folder):
+                self._report(self.store / IMAGES / folder, "holds no image set")
+
+    def _features(self, key: str) -> Iterator[tuple[Path, ShardEntry | None, str]]:
+        """Check fingerprint and manifests; yield the shards that are to be checked."""
+        table = FeatureTable(self.store, key)
+        numbers = numbered(table.folder / MANIFESTS, ".json").present
+        files = fsread.list_files(table.folder / SHARDS)
+        if not numbers and not files:
+            return  # a writer was killed before its first commit
+        self.found.feature_sets += 1
+        self._count(table.folder / "fingerprint.json")
+        try:
+            table.fingerprint()
+        except FileNotFoundError:
+            self._report(table.folder / "fingerprint.json", "is missing")
+        except FeatstoreError as error:
+            self._report(table.folder / "fingerprint.json", error)
+        head = None
+        for number in numbers:
+            path = table.folder / MANIFESTS / numbered_name(number, ".json")
+            self._count(path)
+            try:
+                head = load_manifest(table.folder, key, number)
+            except FileNotFoundError:
+                continue  # removed by a writer meanwhile
+            except FeatstoreError as error:
+                self._report(path, error)
+        entries = {} if head is None else {entry.file_name: entry for entry in head.shards}
+        if head is not None:
+            self._rows(table, head)
+        self.found.unnamed += len(files.keys() - entries.keys())
+        for name in sorted(files.keys() | entries.keys()):
+            path = table.folder / SHARDS / name
+            if name in files:
+                self.found.files += 1
+                self.found.bytes += files[name].st_size
+                yield path, entries.get(name), key
+            else:
+                self._report(path, "is missing")
+
+    def _rows(self, table: FeatureTable, head: Manifest) -> None:
+        path = table.folder / MANIFESTS / head.file_name
+        self.found.rows += head.rows
+        self.found.failed += head.failed
+        try:
+            snapshot = table.snapshot()
+        except FeatstoreError:
+            return  # the shard itself is reported
+        live = snapshot.live()
+        good = int((snapshot.status[live] == 0).sum())
+        if snapshot.manifest.number == head.number and (good, len(live) - good) != (head.rows, head.failed):
+            self._report(
+                path, f"counts {head.rows} rows and {head.failed} failures; there are {good} and {len(live) - good}"
+            )
+
+    def _shards(self, shards: list[tuple[Path, ShardEntry | None, str]]) -> None:
+        sizes = [fsread.list_files(path.parent)[path.name].st_size if entry is None else entry.size
+                 for path, entry, _ in shards]  # fmt: skip
+        done = 0
+        with ThreadPoolExecutor(min(cores(), THREADS)) as pool:
+            for (path, _, _), size, error in zip(shards, sizes, pool.map(self._shard, shards), strict=True):
+                if error is not None:
+                    self._report(path, error)
+                done += size
+                if self.progress is not None:
+                    self.progress(done, sum(sizes))
+
+    def _shard(self, shard: tuple[Path, ShardEntry | None, str]) -> FeatstoreError | None:
+        path, entry, key = shard
+        try:
+            if self.full:
+                check_shard(path, entry, key)
+            elif entry is not None:
+                fsread.check_size(path, entry.size)
+        except FileNotFoundError:
+            return StoreDamagedError("is missing") if entry is not None else None
+        except FeatstoreError as error:
+            return error
+        return None
+
+
+def check_shard(path: Path, entry: ShardEntry | None, key: str) -> ShardEntry:
+    """Read a shard, hash it, parse it under guards, and compare it with what a manifest says.
+
+    Parameters
+    ----------
+    path : Path
+        Its name must be its hash.
+    entry : ShardEntry or None
+        None where no manifest names it.
+    key : str
+        Of the feature set that it lies in.
+
+    Returns
+    -------
+    ShardEntry
+        As read off the shard.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is none.
+    StoreDamagedError
+        Where it is not what was committed.
+    """
+    data = fsread.read_bytes(path, SHARD_LIMIT)
+    if f"{hashlib.sha256(data).hexdigest()}.h5" != path.name:
+        raise StoreDamagedError("its bytes do not have the hash that it is named by")
+    _, fingerprint, found = decode(data)
+    if fingerprint.key != key:
+        raise StoreDamagedError(f"it belongs to feature set {fingerprint.key}")
+    if entry is not None and found != entry:
+        raise StoreDamagedError("it is not as its manifest says")
+    return found
