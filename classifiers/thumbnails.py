@@ -1,0 +1,160 @@
+"""Small pictures for a report: single ones for the galleries, one sheet of many for the map, as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import stat
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featstore.errors import DecodeError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+LARGEST_FILE = 200_000_000  # bytes; a larger file is not read for the sake of a thumbnail
+PATIENCE = 30.0  # seconds for all of a report's thumbnails
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Many thumbnails in one picture.
+
+    Attributes
+    ----------
+    uri : str
+        `data:image/webp;base64,...`
+    side : int
+        Pixels of the side of each (square) thumbnail.
+    columns : int
+    rows : int
+    cells : dict of int to int
+        Index of an image -> its cell, counted row by row.
+    """
+
+    uri: str
+    side: int
+    columns: int
+    rows: int
+    cells: dict[int, int]
+
+
+class Thumbnails:
+    """The thumbnails of a data set's images, made from the files when asked for.
+
+    What cannot be read any more (moved, changed, a file that takes too long) has no thumbnail; the report is whole
+    without.
+
+    Parameters
+    ----------
+    root : str
+        The data set's folder, as `os.fsdecode` gives it.
+    paths : sequence of str
+        Relative to it, as `os.fsdecode` gives them.
+    seconds : float
+        Time for all of them together; what would come later is left out.
+    """
+
+    def __init__(self, root: str, paths: Sequence[str], *, seconds: float = PATIENCE) -> None:
+        self._root = root
+        self._paths = paths
+        self._deadline = time.monotonic() + seconds
+
+    def pictures(self, indexes: Iterable[int], side: int, quality: int = 62) -> dict[int, str]:
+        """Single thumbnails in their own shape, the longer side at most `side` pixels.
+
+        Returns
+        -------
+        dict of int to str
+            Index of an image -> data URI; without the images that cannot be read.
+        """
+        return {index: _uri(image, quality) for index, image in self._load(indexes, side).items()}
+
+    def sheet(self, indexes: Iterable[int], side: int = 56, limit: int = 1_000_000) -> Sheet | None:
+        """Square thumbnails, cut from the middle of the images, in one picture.
+
+        Parameters
+        ----------
+        indexes : iterable of int
+        side : int
+            Pixels; made smaller where the sheet would be too large.
+        limit : int
+            Bytes of the picture at most.
+
+        Returns
+        -------
+        Sheet or None
+            None where not a single image can be read.
+        """
+        from PIL import Image, ImageOps
+
+        loaded = self._load(indexes, side * 2)
+        if not loaded:
+            return None
+        columns = max(round(len(loaded) ** 0.5), 1)
+        rows = -(-len(loaded) // columns)
+        while True:
+            sheet = Image.new("RGB", (columns * side, rows * side))
+            for cell, image in enumerate(loaded.values()):
+                sheet.paste(ImageOps.fit(image, (side, side)), (cell % columns * side, cell // columns * side))
+            for quality in (60, 45, 30):
+                uri = _uri(sheet, quality)
+                if len(uri) * 3 // 4 <= limit:
+                    return Sheet(uri, side, columns, rows, {index: cell for cell, index in enumerate(loaded)})
+            if side <= 16:
+                return None
+            side = side * 3 // 4
+
+    def _load(self, indexes: Iterable[int], side: int) -> dict[int, Image.Image]:
+        wanted = [index for index in dict.fromkeys(indexes) if 0 <= index < len(self._paths)]
+        if not self._root:
+            return {}
+        # Pillow's codecs let go of the interpreter lock, so threads are enough.
+        with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+            images = pool.map(lambda index: self._open(index, side), wanted)
+            return {index: image for index, image in zip(wanted, images, strict=True) if image is not None}
+
+    def _open(self, index: int, side: int) -> Image.Image | None:
+        from PIL import Image
+
+        if time.monotonic() > self._deadline:
+            return None
+        path = os.path.join(os.fsencode(self._root), os.fsencode(self._paths[index]))  # noqa: PTH118 - bytes, not text
+        try:
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
+                return None
+            with open(path, "rb") as file:  # noqa: PTH123 - bytes, not text
+                image = _decoded(file.read(), side)
+        except (OSError, ValueError):  # gone, unreadable, undecodable, or no path at all: no thumbnail
+            return None
+        image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return image
+
+
+def _decoded(data: bytes, side: int) -> Image.Image:
+    """The picture, each side at least `side` pixels where it is that large; a JPEG at a fraction of its full size."""
+    from PIL import ImageOps, JpegImagePlugin
+
+    from featstore.decode import decode_image
+
+    if data[:3] == b"\xff\xd8\xff":
+        try:
+            image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+            if image.mode in ("RGB", "L"):
+                image.draft(image.mode, (side, side))
+                return ImageOps.exif_transpose(image).convert("RGB")
+        except Exception as error:  # Pillow may raise anything at all on hostile bytes
+            raise DecodeError(f"JPEG: {error}") from error
+    return decode_image(data)
+
+
+def _uri(image: Image.Image, quality: int) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
