@@ -1,0 +1,135 @@
+"""Which images a report shows: the worst mistakes, the suspected wrong labels, the examples of leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from classifiers.wording import percent, printable
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image with what is to be said about it.
+
+    Attributes
+    ----------
+    image : int
+        Index into the report's images.
+    name : str
+        Its path.
+    lines : tuple of (what, value)
+        Such as ("true", "ants").
+    note : str
+        One more line, or nothing.
+    """
+
+    image: int
+    name: str
+    lines: tuple[tuple[str, str], ...]
+    note: str = ""
+
+
+def mistakes(full: Mapping[str, Any], most: int = 24) -> list[Card]:
+    """The best run's most confident wrong answers, each image once.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    most : int
+        How many at most.
+    """
+    found = full["runs"][full["best_run"]]["predictions"]
+    if not found:
+        return []
+    keys = ("image", "true", "predicted", "confidence")
+    wrong = [row for row in zip(*(found[key] for key in keys), strict=True) if row[1] != row[2]]
+    classes = full["dataset"]["classes"]
+    cards: dict[int, Card] = {}
+    for image, true, predicted, confidence in sorted(wrong, key=lambda row: (-row[3], row[0])):
+        if image not in cards and len(cards) < most:
+            lines = (("true", printable(classes[true])), ("answer", printable(classes[predicted])))
+            cards[image] = Card(image, _name(full, image), lines, f"{percent(confidence)} % confident")
+    return list(cards.values())
+
+
+def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
+    """The images whose label is most suspected to be wrong; all that are suspected, or else the likeliest few.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    most : int
+        How many at most.
+    """
+    rows = (full["wrong_labels"] or {}).get("suspects", [])
+    marked = [row for row in rows if row.get("suspected")] or rows[:6]
+    classes = full["dataset"]["classes"]
+    return [
+        Card(
+            row["image"],
+            _name(full, row["image"]),
+            (("label", printable(classes[row["label"]])), ("rather", printable(classes[row["suggested"]]))),
+            f"{percent(row['share_suggested'])} % against {percent(row['share_label'])} %",
+        )
+        for row in marked[:most]
+    ]
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two images of different parts that are too alike.
+
+    Attributes
+    ----------
+    kind : str
+        `identical`, `near` or `stem`.
+    a, b : int or None
+        Indexes into the report's images, None for an image that is not listed there.
+    a_name, b_name : str
+    likeness : str
+        The cosine of their features.
+    """
+
+    kind: str
+    a: int | None
+    b: int | None
+    a_name: str
+    b_name: str
+    likeness: str
+
+
+def twins(full: Mapping[str, Any], most: int = 8) -> list[Twins]:
+    """Examples of leaks, the kinds in turn.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    most : int
+        How many at most.
+    """
+    place = {name: i for i, name in enumerate(full["images"]["ids"])}
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for example in (full["leaks"] or {}).get("examples", []):
+        kinds.setdefault(example["kind"], []).append(example)
+    turns = [row for rank in range(most) for rows in kinds.values() if rank < len(rows) for row in [rows[rank]]]
+    return [
+        Twins(
+            row["kind"],
+            place.get(row["a"]),
+            place.get(row["b"]),
+            printable(row["a"]),
+            printable(row["b"]),
+            "" if row.get("cosine") is None else f"cosine {row['cosine']:.3f}",
+        )
+        for row in turns[:most]
+    ]
+
+
+def _name(full: Mapping[str, Any], image: int) -> str:
+    paths = full["images"]["paths"]
+    return printable(paths[image]) if image < len(paths) else f"image {image}"

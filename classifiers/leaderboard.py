@@ -1,0 +1,173 @@
+"""The table of a comparison, worded once for every rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from classifiers.verdict import set_names
+from classifiers.wording import interval, number, percent, printable, probability, seconds
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure that is shown of every run.
+
+    Attributes
+    ----------
+    key : str
+    title : str
+        With its unit.
+    meaning : str
+        One line for readers who do not know it.
+    """
+
+    key: str
+    title: str
+    meaning: str
+
+
+COLUMNS = (
+    Column("accuracy", "accuracy %", "share of the judged images that are right"),
+    Column(
+        "interval", "95 % interval", "Wilson's interval: where the true accuracy lies, as far as so few images can tell"
+    ),
+    Column("top3", "top-3 %", "share of images whose true class is among the three most probable"),
+    Column("balanced", "balanced %", "mean recall of the classes: a rare class counts as much as a frequent one"),
+    Column("f1", "macro F1 %", "mean F1 score of the classes"),
+    Column("log_loss", "log loss", "how much the probabilities cost; 0 is perfect, a confident mistake is dear"),
+    Column("ece", "ECE %", "expected calibration error: how far stated confidence is from the share that is right"),
+    Column("cv", "CV %", "accuracy in cross-validation of the training part, by which the head was chosen"),
+    Column("tuning", "tuning", "seconds to search the hyper-parameters and fit the final classifier"),
+    Column("converged", "converged", "whether the optimiser reached its own criterion"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run as it is shown.
+
+    Attributes
+    ----------
+    run : int
+        Index into the data's runs.
+    name : str
+    best, reference : bool
+    cells : dict of str to str
+        Column key -> text.
+    """
+
+    run: int
+    name: str
+    best: bool
+    reference: bool
+    cells: dict[str, str]
+
+
+class Leaderboard:
+    """All runs in order: the best, the others by cross-validated accuracy, the references last.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    """
+
+    def __init__(self, full: Mapping[str, Any]) -> None:
+        self._full = full
+        runs = full["runs"]
+        order = sorted(
+            range(len(runs)),
+            key=lambda i: (
+                i != full["best_run"],
+                runs[i]["reference"],
+                -(runs[i]["cv_accuracy"] or runs[i]["accuracy"]),
+            ),
+        )
+        few = len(full["dataset"]["classes"]) <= 3  # then the true class is always among three
+        self.columns = tuple(c for c in COLUMNS if not (few and c.key == "top3"))
+        self.rows = [self._row(i, runs[i]) for i in order]
+
+    def _row(self, index: int, run: Mapping[str, Any]) -> Row:
+        spent = [run[f"{part}_seconds"] for part in ("search", "fit")]
+        cells = {
+            "accuracy": percent(run["accuracy"]),
+            "interval": interval(run["accuracy_ci"]),
+            "top3": percent(run["top3_accuracy"]),
+            "balanced": percent(run["balanced_accuracy"]),
+            "f1": percent(run["macro_f1"]),
+            "log_loss": number(run["log_loss"]),
+            "ece": percent(run["ece"]),
+            "cv": percent(run["cv_accuracy"]),
+            "tuning": seconds(sum(spent) if None not in spent else None),
+            "converged": "yes" if run["converged"] else "no",
+        }
+        return Row(index, printable(run["name"]), index == self._full["best_run"], run["reference"], cells)
+
+    def sets(self) -> list[str]:
+        """The names of the feature sets, in their order."""
+        return set_names(self._full["features"])
+
+    def matrix(self) -> list[tuple[str, list[int | None]]]:
+        """Heads x feature sets: for each head its run on each set, None where there is none; no references."""
+        heads: dict[str, list[int | None]] = {}
+        for row in self.rows:
+            run = self._full["runs"][row.run]
+            if not run["reference"]:
+                cells = heads.setdefault(printable(run["head"]), [None] * len(self._full["features"]))
+                cells[run["feature"]] = row.run
+        return list(heads.items())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs compared on the same images, as it is shown.
+
+    Attributes
+    ----------
+    a, b : str
+    a_only, b_only : str
+        Images that only this one has right.
+    p, p_holm : str
+        The test's p-value, as it is and after Holm's correction.
+    finding : str
+        In words.
+    shown : bool
+        Whether a difference is shown at 5 %.
+    """
+
+    a: str
+    b: str
+    a_only: str
+    b_only: str
+    p: str
+    p_holm: str
+    finding: str
+    shown: bool
+
+
+def pairs(full: Mapping[str, Any]) -> list[Pair]:
+    """All compared pairs, those with the best run first, then by p-value.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    """
+    best = full["best_run"]
+    ordered = sorted(full["comparisons"], key=lambda c: (best not in (c["a_run"], c["b_run"]), c["p_holm"], c["p"]))
+    return [_pair(c, full["runs"]) for c in ordered]
+
+
+def _pair(c: Mapping[str, Any], runs: list[dict[str, Any]]) -> Pair:
+    a, b = printable(c["a"]), printable(c["b"])
+    shown = c["p_holm"] < 0.05
+    finding = "no difference shown"
+    if shown and None not in (c["a_run"], c["b_run"]):
+        ahead = runs[c["a_run"]]["accuracy"] > runs[c["b_run"]]["accuracy"]
+        finding = f"{a if ahead else b} is better"
+    elif shown:
+        finding = "they differ"
+    only = ["–" if c[key] is None else str(c[key]) for key in ("a_only", "b_only")]
+    return Pair(a, b, only[0], only[1], probability(c["p"]), probability(c["p_holm"]), finding, shown)
