@@ -1,0 +1,74 @@
+"""BatchMemory: memory for batches of images that worker processes fill and this process reads, without copies."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import weakref
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def anonymous_file() -> int:
+    """A file descriptor of memory without a name: nothing is left behind however the processes end.
+
+    On Linux it is a memfd, which counts as memory of the process and not against the size of `/dev/shm` (64 MB in a
+    container); elsewhere it is a temporary file that is unlinked at once.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("featstore", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class BatchMemory:
+    """Numbered slots of one size in an anonymous file.
+
+    A slot is in use from `take` until the last reference to its `array` is gone: an array stays valid as long as
+    somebody holds it. There are as many slots as were ever in use at the same time.
+
+    Parameters
+    ----------
+    size : int
+        Bytes a slot.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.fd = anonymous_file()
+        self._size = size
+        self._stride = -(-size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+        self._maps: list[mmap.mmap] = []
+        self._free: deque[int] = deque()
+        self._close = weakref.finalize(self, os.close, self.fd)
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def take(self) -> int:
+        """Number of a slot that nobody uses."""
+        try:
+            return self._free.pop()  # the one used last: its pages are warm
+        except IndexError:
+            slot = len(self._maps)
+            os.ftruncate(self.fd, (slot + 1) * self._stride)
+            self._maps.append(mmap.mmap(self.fd, self._stride, offset=slot * self._stride))
+            return slot
+
+    def offset(self, slot: int) -> int:
+        """Where a slot begins in the file, bytes."""
+        return slot * self._stride
+
+    def array(self, slot: int) -> NDArray[np.uint8]:
+        """The bytes of a slot, ndarray of shape (size,), uint8; the slot is free again when the array is gone."""
+        flat = np.frombuffer(self._maps[slot], dtype=np.uint8, count=self._size)
+        # Views that are made of it refer to this very object, for its own base is no array.
+        weakref.finalize(flat, self._free.append, slot).atexit = False
+        return flat
+
+    def close(self) -> None:
+        """Close the file; arrays that were handed out stay valid."""
+        self._close()
+        self._maps.clear()

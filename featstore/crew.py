@@ -1,0 +1,102 @@
+"""Crew: the decoding processes of a pool. Who ends is replaced."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from featstore.errors import FeatstoreError
+from featstore.workerprocess import Reply, WorkerProcess
+
+START_SECONDS = 60.0
+"""A process that has not finished its imports by then counts as failed."""
+
+GRACE_SECONDS = 5.0
+"""A process that its own alarm did not end this long after `seconds_per_image` is killed from here."""
+
+_STARTS = 3
+
+
+class Crew:
+    """A number of decoding processes.
+
+    Parameters
+    ----------
+    settings : mapping
+        As for `WorkerProcess`.
+    memory : int
+        File descriptor of the batch memory.
+    size : int
+        Processes.
+
+    Attributes
+    ----------
+    members : list of WorkerProcess
+    replaced : int
+        How many were replaced so far.
+
+    Raises
+    ------
+    FeatstoreError
+        Where no process can be started.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], memory: int, size: int) -> None:
+        self.members: list[WorkerProcess] = []
+        self.replaced = 0
+        self._settings = settings
+        self._memory = memory
+        self._failed_starts = 0
+        try:
+            for _ in range(size):
+                self.members.append(WorkerProcess(settings, memory))
+        except BaseException:
+            self.end()
+            raise
+
+    def wait(self, seconds: float = 1.0) -> Iterator[tuple[WorkerProcess, list[Reply] | None]]:
+        """Wait for replies, at most so long: each member that has some with them, and with None each that has ended."""
+        poll = select.poll()  # not select(): a large program has descriptors beyond its 1024
+        by_descriptor = {member.fileno(): member for member in self.members}
+        for descriptor in by_descriptor:
+            poll.register(descriptor, select.POLLIN)
+        for member in self.members:
+            if member.unsent is not None:
+                by_descriptor[member.unsent] = member
+                poll.register(member.unsent, select.POLLOUT)
+        for descriptor, _ in poll.poll(seconds * 1000):
+            member = by_descriptor[descriptor]
+            if descriptor == member.unsent:
+                member.flush()
+            elif member in self.members:
+                yield member, member.receive()
+        patience = float(self._settings["seconds_per_image"]) + GRACE_SECONDS
+        for member in list(self.members):
+            if member.overdue(patience if member.ready else START_SECONDS):
+                yield member, None
+
+    def replace(self, member: WorkerProcess) -> tuple[WorkerProcess, str]:
+        """End a member, put a fresh one in its place, and say how the old one ended.
+
+        Raises
+        ------
+        FeatstoreError
+            Where none can be started, or they end again and again before they are ready.
+        """
+        how = member.end()
+        self.members.remove(member)
+        self.replaced += 1
+        self._failed_starts = 0 if member.ready else self._failed_starts + 1
+        if self._failed_starts >= _STARTS:
+            raise FeatstoreError(
+                f"decoding processes cannot be started: {_STARTS} in a row {how}; use workers=0 to decode in this one"
+            )
+        fresh = WorkerProcess(self._settings, self._memory)
+        self.members.append(fresh)
+        return fresh, how
+
+    def end(self) -> None:
+        """End all processes."""
+        while self.members:
+            self.members.pop().end()

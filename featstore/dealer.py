@@ -1,0 +1,181 @@
+"""Dealer: hands images to the decoding processes and puts what comes back in order."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore.batchmemory import BatchMemory
+from featstore.crew import Crew
+from featstore.worker import CHANGED, MEMORY, OK, TRANSIENT
+from featstore.workerprocess import Reply, Task, WorkerProcess
+
+Items = Sequence[tuple[bytes, bytes]]
+"""(absolute path, SHA-256 of 32 bytes) of image files."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of consecutive items.
+
+    Attributes
+    ----------
+    start : int
+        Number of the first item.
+    images : ndarray of shape (b, crop, crop, 3), uint8
+        Zeros where the image failed. In shared memory; valid as long as it is referred to.
+    status : ndarray of shape (b,), uint8
+        0 decoded, 1 cannot be decoded, 2 failed for a reason that may pass (time, memory, crash, reading), 3 the file's
+        bytes no longer have the digest.
+    reasons : tuple of b str
+        "" where decoded.
+    """
+
+    start: int
+    images: NDArray[np.uint8]
+    status: NDArray[np.uint8]
+    reasons: tuple[str, ...]
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """Where the file's bytes no longer have the digest, shape (b,): never to be stored under it."""
+        return np.equal(self.status, CHANGED)
+
+
+@dataclass
+class _Filling:
+    """A batch that is not complete yet."""
+
+    start: int
+    slot: int
+    left: int
+    status: NDArray[np.uint8]
+    reasons: list[str]
+
+
+class Dealer:
+    """One pass over items with a crew.
+
+    An image whose process ends is tried once more, alone in a fresh process, before it is given up: the trouble may have
+    been its neighbour's or the machine's.
+
+    Parameters
+    ----------
+    crew : Crew
+    memory : BatchMemory
+        A slot holds one batch.
+    items : sequence of (path, digest)
+    batch_size : int
+    shape : tuple of 3 int
+        Of an image, (height, width, channels).
+    wording : mapping of str
+        How a process ended, or "memory" -> what to say of the image.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        memory: BatchMemory,
+        items: Items,
+        batch_size: int,
+        shape: tuple[int, int, int],
+        wording: Mapping[str, str],
+    ) -> None:
+        self._crew = crew
+        self._memory = memory
+        self._items = items
+        self._batch_size = batch_size
+        self._shape = shape
+        self._wording = wording
+        self._filling: deque[_Filling] = deque()
+        self._backlog: deque[Task] = deque()
+        self._opened = 0  # items that are in batches opened so far
+        # While the caller works on a batch nobody deals out tasks: all processes together hold two batches meanwhile.
+        self._depth = max(8, math.ceil(2 * batch_size / len(crew.members)))
+        self._window = math.ceil(len(crew.members) * self._depth / batch_size) + 1
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches in order, each as soon as it is complete.
+
+        Raises
+        ------
+        FeatstoreError
+            Where a process that ended cannot be replaced.
+        """
+        self._deal()
+        while self._filling:
+            first = self._filling[0]
+            if first.left:
+                for member, replies in self._crew.wait():
+                    if replies is None:
+                        self._lost(member)
+                    else:
+                        self._take(member, replies)
+                self._deal()
+                continue
+            self._filling.popleft()
+            self._deal()
+            images = self._memory.array(first.slot).reshape(self._batch_size, *self._shape)[: len(first.status)]
+            images[first.status != OK] = 0
+            yield Batch(first.start, images, first.status, tuple(first.reasons))
+
+    def _deal(self) -> None:
+        """Open batches while there is room for them, and hand out tasks, a few at a time to whoever has fewest."""
+        while len(self._filling) < self._window and self._opened < len(self._items):
+            self._open()
+        while self._backlog:
+            free = [m for m in self._crew.members if not m.alone and len(m.pending) < self._depth]
+            member = min(free, key=lambda m: len(m.pending), default=None)
+            if member is None:
+                return
+            member.send([self._backlog.popleft() for _ in range(min(4, len(self._backlog)))])
+
+    def _open(self) -> None:
+        start, count = self._opened, min(self._batch_size, len(self._items) - self._opened)
+        slot = self._memory.take()
+        self._filling.append(_Filling(start, slot, count, np.zeros(count, dtype=np.uint8), [""] * count))
+        size, offset = math.prod(self._shape), self._memory.offset(slot)
+        for row, (path, digest) in enumerate(self._items[start : start + count]):
+            self._backlog.append(Task(start + row, offset + row * size, digest, path))
+        self._opened += count
+
+    def _take(self, member: WorkerProcess, replies: list[Reply]) -> None:
+        for reply in replies:
+            if reply.status == MEMORY:
+                self._suspect(member, reply.task, self._wording["memory"])
+                return  # its other tasks have gone to others; it has been ended, so it has not worked on them
+            member.alone = False
+            self._settle(reply.task, reply.status, reply.reason)
+
+    def _lost(self, member: WorkerProcess) -> None:
+        """A process ended: the image that it was working on is suspect, the others go back."""
+        if member.ready and member.pending:
+            self._suspect(member, member.pending.popleft(), "")
+            return
+        fresh, _ = self._crew.replace(member)
+        if member.alone and member.pending:
+            fresh.alone = True
+            fresh.send([member.pending.popleft()])
+        self._backlog.extendleft(reversed(member.pending))
+
+    def _suspect(self, member: WorkerProcess, task: Task, reason: str) -> None:
+        """Replace the process; the image is tried again alone in the new one, or given up where it was alone already."""
+        fresh, how = self._crew.replace(member)
+        if member.alone:
+            self._settle(task, TRANSIENT, f"decoding {reason or self._wording.get(how, how)}, twice")
+        else:
+            fresh.alone = True
+            fresh.send([task])
+        self._backlog.extendleft(reversed(member.pending))
+
+    def _settle(self, task: Task, status: int, reason: str) -> None:
+        batch = self._filling[(task.number - self._filling[0].start) // self._batch_size]
+        row = task.number - batch.start
+        batch.status[row] = status
+        batch.reasons[row] = reason
+        batch.left -= 1

@@ -1,0 +1,189 @@
+"""DecodePool: image files -> batches of network input, in order, whatever happens to the processes that decode."""
+
+from __future__ import annotations
+
+import math
+import os
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from featstore.batchmemory import BatchMemory
+from featstore.crew import Crew
+from featstore.dealer import Batch, Dealer, Items
+from featstore.transform import TransformSpec
+from featstore.worker import MEMORY, OK, TRANSIENT, decoder_from, process
+
+__all__ = ["Batch", "DecodePool", "usable_cores"]
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity and its container's quota, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores  # no quota: the file is missing or says "max"
+
+
+class DecodePool:
+    """Decodes and transforms images in processes of their own.
+
+    The pixels are the same whatever the number of workers. An image whose decoding crashes, takes too long or too much
+    memory is tried once more, alone in a fresh process, before it is given up; its neighbours lose nothing. Work in
+    progress is bounded: where batches are not taken, decoding pauses. On systems without POSIX processes (Windows)
+    everything is decoded in this process, as with `workers=0`; there, time and memory are not limited.
+
+    Not to be shared between threads. Close it, or use it in a `with` block.
+
+    Parameters
+    ----------
+    spec : TransformSpec
+    workers : int, optional
+        Processes; 0 decodes in this one. Default: `usable_cores()`.
+    batch_size : int
+        Images a batch; the last one may be shorter.
+    seconds_per_image : float
+        Wall-clock time that reading and decoding one image may take.
+    bytes_per_image : int
+        Address space that one image may take in its process, and the largest file that is read.
+    decoder : str
+        "module:function" of what turns bytes into a Pillow image of mode RGB.
+
+    Attributes
+    ----------
+    workers : int
+        Processes in use.
+    replaced : int
+        How many processes had to be replaced so far.
+
+    Raises
+    ------
+    ValueError
+        Where a number is out of range.
+    """
+
+    def __init__(
+        self,
+        spec: TransformSpec,
+        *,
+        workers: int | None = None,
+        batch_size: int = 32,
+        seconds_per_image: float = 30.0,
+        bytes_per_image: int = 2 << 30,
+        decoder: str = "featstore.decode:decode_image",
+    ) -> None:
+        wanted = usable_cores() if workers is None else workers
+        if wanted < 0 or batch_size < 1 or seconds_per_image <= 0 or bytes_per_image < 1:
+            raise ValueError(
+                f"workers {wanted} must be at least 0; batch_size {batch_size}, seconds_per_image {seconds_per_image} "
+                f"and bytes_per_image {bytes_per_image} above 0"
+            )
+        self.workers = wanted if os.name == "posix" else 0
+        self._spec = spec
+        self._batch_size = batch_size
+        self._seconds = seconds_per_image
+        self._bytes = bytes_per_image
+        self._decoder = decoder
+        self._shape = (spec.crop, spec.crop, 3)
+        self._memory: BatchMemory | None = None
+        self._crew: Crew | None = None
+        self._running: Dealer | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def replaced(self) -> int:
+        """How many processes had to be replaced since `start`."""
+        return self._crew.replaced if self._crew is not None else 0
+
+    def start(self) -> None:
+        """Start the processes, so that they do their imports while the caller prepares; `run` does it where need be.
+
+        Raises
+        ------
+        FeatstoreError
+            Where processes cannot be started.
+        """
+        if not self.workers or self._crew is not None:
+            return
+        settings = {
+            "spec": self._spec.to_json(),
+            "decoder": self._decoder,
+            "seconds_per_image": self._seconds,
+            "bytes_per_image": self._bytes,
+        }
+        self._memory = BatchMemory(self._batch_size * math.prod(self._shape))
+        self._crew = Crew(settings, self._memory.fd, self.workers)
+        weakref.finalize(self, Crew.end, self._crew)
+
+    def close(self) -> None:
+        """End the processes. Batches that were handed out stay valid."""
+        if self._crew is not None:
+            self._crew.end()
+        if self._memory is not None:
+            self._memory.close()
+        self._crew = self._memory = self._running = None
+
+    def run(self, items: Items) -> Iterator[Batch]:
+        """Decode items, batch by batch in their order.
+
+        Parameters
+        ----------
+        items : sequence of (path, digest)
+            Absolute path and SHA-256 (32 bytes) of each image file.
+
+        Raises
+        ------
+        FeatstoreError
+            Where processes cannot be started.
+        """
+        if not self.workers:
+            yield from self._run_here(items)
+            return
+        if self._running is not None:
+            self.close()  # replies to a run that was abandoned must not meet this one
+        self.start()
+        if self._crew is None or self._memory is None:
+            raise RuntimeError("start() left no processes")
+        run = self._running = Dealer(self._crew, self._memory, items, self._batch_size, self._shape, self._limits())
+        try:
+            yield from run.batches()
+            self._running = None
+        finally:
+            if self._running is run:
+                self.close()
+
+    def _limits(self) -> dict[str, str]:
+        """How a process ended, or MEMORY -> what to say of the image."""
+        return {
+            "took too long": f"took longer than {self._seconds:g} s",
+            "memory": f"needs more than {self._bytes / 2**20:,.0f} MiB of memory",
+        }
+
+    def _run_here(self, items: Items) -> Iterator[Batch]:
+        decoder = decoder_from(self._decoder)
+        for start in range(0, len(items), self._batch_size):
+            part = items[start : start + self._batch_size]
+            images = np.zeros((len(part), *self._shape), dtype=np.uint8)
+            status = np.zeros(len(part), dtype=np.uint8)
+            reasons = []
+            for row, (path, digest) in enumerate(part):
+                code, reason, pixels = process(path, digest, self._spec, decoder, self._bytes)
+                if code == OK:
+                    images[row] = np.frombuffer(pixels, dtype=np.uint8).reshape(self._shape)
+                status[row] = TRANSIENT if code == MEMORY else code
+                reasons.append(reason)
+            yield Batch(start, images, status, tuple(reasons))

@@ -1,0 +1,188 @@
+"""WorkerProcess: the parent's side of one decoding process, see `featstore.worker`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from featstore.batchmemory import anonymous_file
+from featstore.errors import FeatstoreError
+from featstore.worker import READY, REPLY, TASK
+
+# Neither fork (torch's threads hold locks) nor multiprocessing's spawn (it runs the user's script again, which then
+# needs a `__main__` guard): a plain new interpreter with this one's module path.
+_BOOT = (
+    "import json, sys; s = json.loads(sys.argv[1]); sys.path[:] = s['path']; from featstore.worker import main; main(s)"
+)
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class Task(NamedTuple):
+    """One image: item number, offset of its pixels in the batch memory, digest (32 bytes), path."""
+
+    number: int
+    offset: int
+    digest: bytes
+    path: bytes
+
+
+class Reply(NamedTuple):
+    """How one image went: its task, a status of `featstore.worker`, the reason."""
+
+    task: Task
+    status: int
+    reason: str
+
+
+class WorkerProcess:
+    """A decoding process: tasks go in, replies come out in the same order.
+
+    Parameters
+    ----------
+    settings : mapping
+        `spec`, `decoder`, `seconds_per_image`, `bytes_per_image`, JSON-able.
+    memory : int
+        File descriptor of the batch memory.
+
+    Attributes
+    ----------
+    pid : int
+    pending : deque of Task
+        Sent and not answered; the first is the one being worked on.
+    ready : bool
+        Whether it has finished its imports.
+    alone : bool
+        Whether it is to be given no task beside the one it has, because that image is suspect.
+
+    Raises
+    ------
+    FeatstoreError
+        Where no process can be started.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], memory: int) -> None:
+        self.pending: deque[Task] = deque()
+        self.ready = False
+        self.alone = False
+        self._since = time.monotonic()  # when it was last known to start on something
+        self._outbox = b""
+        self._inbox = b""
+        self._complaints = anonymous_file()
+        tasks_out, self._tasks = os.pipe()
+        self._replies, replies_in = os.pipe()
+        handed = {"tasks": tasks_out, "replies": replies_in, "memory": memory}
+        package = str(Path(__file__).resolve().parents[1])  # last: only where featstore was found by other means
+        path = [entry or str(Path.cwd()) for entry in sys.path] + [package]
+        arguments = json.dumps({**settings, **handed, "path": path})
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable or "python3", "-c", _BOOT, arguments],
+                pass_fds=tuple(handed.values()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._complaints,
+                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+            )
+        except OSError as error:
+            for descriptor in (self._tasks, self._replies, self._complaints):
+                os.close(descriptor)
+            raise FeatstoreError(
+                f"a decoding process cannot be started: {error}; use fewer workers, or workers=0 to decode in this one"
+            ) from error
+        finally:
+            os.close(tasks_out)
+            os.close(replies_in)
+        self.pid = self._process.pid
+        os.set_blocking(self._tasks, False)
+        os.set_blocking(self._replies, False)
+
+    def fileno(self) -> int:
+        """Descriptor that becomes readable when there are replies or the process has ended."""
+        return self._replies
+
+    @property
+    def unsent(self) -> int | None:
+        """Descriptor to wait on before `flush` can send more; None where everything is sent."""
+        return self._tasks if self._outbox else None
+
+    def send(self, tasks: Sequence[Task]) -> None:
+        """Send tasks, without waiting: what the pipe does not hold yet is sent by `flush`."""
+        if not self.pending:
+            self._since = time.monotonic()
+        self.pending.extend(tasks)
+        self._outbox += b"".join(TASK.pack(t.number, t.offset, t.digest, len(t.path)) + t.path for t in tasks)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is unsent, as far as the pipe holds it."""
+        # BrokenPipeError: it has just died, as `receive` will say. BlockingIOError: the pipe is full.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            while self._outbox:
+                self._outbox = self._outbox[os.write(self._tasks, self._outbox) :]
+
+    def receive(self) -> list[Reply] | None:
+        """The replies that are there, without waiting; None where there are none and the process has ended."""
+        ended = False
+        while not ended:
+            try:
+                piece = os.read(self._replies, 65536)
+            except BlockingIOError:
+                break
+            self._inbox += piece
+            ended = not piece
+        replies = self._parse()
+        if ended and not replies:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # its pipe closes a moment before its status is known
+                self._process.wait(5)
+            return None
+        return replies
+
+    def _parse(self) -> list[Reply]:
+        replies, at = [], 0
+        while len(self._inbox) - at >= REPLY.size:
+            number, status, length = REPLY.unpack_from(self._inbox, at)
+            start, end = at + REPLY.size, at + REPLY.size + length
+            if end > len(self._inbox):
+                break
+            if number == READY:
+                self.ready = True
+            else:
+                task = self.pending.popleft()
+                replies.append(Reply(task, status, self._inbox[start:end].decode("utf-8", "replace")))
+            self._since = time.monotonic()
+            at = end
+        self._inbox = self._inbox[at:]
+        return replies
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether it has been silent for longer than `seconds` although it is starting or has work."""
+        return (bool(self.pending) or not self.ready) and time.monotonic() - self._since > seconds
+
+    def end(self) -> str:
+        """Kill the process where it still runs, and say how it ended by itself, or that it did not."""
+        code = self._process.poll()
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it dies before it can write again
+            self._process.wait(5)
+        complaints = os.pread(self._complaints, 65536, 0).decode("utf-8", "replace").strip().splitlines()
+        for descriptor in (self._tasks, self._replies, self._complaints):
+            os.close(descriptor)
+        if code is None:
+            return "did not answer"
+        if code >= 0:
+            return f"ended with status {code}" + (f" ({complaints[-1]})" if complaints else "")
+        if code == -signal.SIGALRM:
+            return "took too long"
+        if code == -signal.SIGKILL:
+            return "was killed by the system (out of memory?)"
+        return f"crashed ({signal.Signals(-code).name})"
