@@ -1,0 +1,99 @@
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featstore.errors import FingerprintMismatchError
+from featstore.fingerprint import Fingerprint, canonical_json
+from tests.storekit import fingerprint
+
+
+def test_canonical_json_is_sorted_ascii_without_spaces():
+    assert canonical_json({"b": (1, 2.5), "a": "é"}) == b'{"a":"\\u00e9","b":[1,2.5]}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_canonical_json_refuses_what_is_no_number(value):
+    with pytest.raises(ValueError, match="JSON"):
+        canonical_json({"a": value})
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_canonical_json_does_not_depend_on_order_and_reads_back(document):
+    backwards = dict(reversed(document.items()))
+    assert canonical_json(document) == canonical_json(backwards)
+    assert json.loads(canonical_json(document)) == document
+
+
+def test_key_is_the_hash_of_the_keyed_fields():
+    f = fingerprint()
+    keyed = {
+        "backbone": "resnet18",
+        "weights_sha256": f.weights_sha256,
+        "node": "avgpool",
+        "pool": "avg",
+        "transform": {"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406]},
+        "decode": {"version": 1},
+        "precision": "fp32",
+    }
+    text = json.dumps(keyed, sort_keys=True, separators=(",", ":"))
+    assert f.key == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": "resnet34"},
+        {"weights_sha256": "0" * 64},
+        {"node": "layer3"},
+        {"pool": "max"},
+        {"transform": {"resize": 256, "crop": 192, "mean": [0.485, 0.456, 0.406]}},
+        {"decode": {"version": 2}},
+        {"precision": "bf16"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_keyed_field_changes_the_key(change):
+    assert fingerprint(**change).key != fingerprint().key
+    assert fingerprint(**change) != fingerprint()
+
+
+def test_the_label_changes_neither_key_nor_equality():
+    other = fingerprint(weights="file x.pth")
+    assert other == fingerprint() and hash(other) == hash(fingerprint()) and other.key == fingerprint().key
+
+
+def test_tuples_and_the_lists_that_json_makes_of_them_are_the_same():
+    a = fingerprint(transform={"mean": (0.1, 0.2)})
+    assert a == fingerprint(transform={"mean": [0.1, 0.2]})
+
+
+def test_json_round_trip_keeps_everything():
+    f = fingerprint(weights="file x.pth")
+    again = Fingerprint.from_json(json.loads(json.dumps(f.to_json())))
+    assert again == f and again.key == f.key and again.weights == "file x.pth"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"weights_sha256": "abc"}, "weights_sha256 is 'abc', not 64 lower-case hex digits"),
+        ({"precision": "fp64"}, "precision is 'fp64', not one of fp32, bf16, fp16"),
+        ({"node": 3}, "node is 3, not a text"),
+        ({"transform": [1]}, "transform is .* not a mapping"),
+    ],
+)
+def test_a_malformed_fingerprint_is_refused(change, sentence):
+    with pytest.raises(FingerprintMismatchError, match=sentence):
+        fingerprint(**change)
+
+
+def test_missing_and_unknown_fields_are_refused():
+    document = fingerprint().to_json()
+    document["colour"] = document.pop("node")
+    with pytest.raises(FingerprintMismatchError, match=r"\['colour', 'node'\]"):
+        Fingerprint.from_json(document)
+    with pytest.raises(FingerprintMismatchError, match="not list"):
+        Fingerprint.from_json([])
