@@ -107,6 +107,8 @@ def make_directory(path: Path, *, below: Path | None = None) -> None:
     StoreWriteError
         Where the disk refuses, or something that is no folder is in the way.
     """
+    if below is not None and below not in path.parents:
+        raise ValueError(f"{path} does not lie below {below}")
     with _refusals(path):
         levels = [path]
         while levels[-1].parent != below and (below is not None or not levels[-1].parent.exists()):
