@@ -1,0 +1,178 @@
+"""Predictions: a bundle's classes and probabilities for image files, from decoding to CSV or JSON."""
+
+# Paths are bytes here, which pathlib does not know.
+# ruff: noqa: PTH109, PTH118
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.bundle import Bundle
+from classifiers.unlabelled import find_images
+from featstore.hashing import hash_files
+from featstore.listing import printable
+
+Progress = Callable[[str, int, int, str], None]
+"""`(stage, done, total, note)`; stages are "read", "prepare" and "predict"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a classifier says about images.
+
+    Attributes
+    ----------
+    images : tuple of n str
+        Printable paths, as they were named.
+    proba : ndarray of shape (n, k), float64
+    classes : tuple of k str
+    failed : tuple of (str, str)
+        Printable path and reason of every image without a prediction.
+    """
+
+    images: tuple[str, ...]
+    proba: NDArray[np.float64]
+    classes: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+    def top(self, count: int = 1) -> list[list[tuple[str, float]]]:
+        """The most probable classes of each image, best first, ties in the order of the classes.
+
+        Parameters
+        ----------
+        count : int
+            At most; there are never more than classes.
+        """
+        order = np.argsort(-self.proba, axis=1, kind="stable")[:, :count]
+        return [
+            [(self.classes[c], float(p[c])) for c in row] for row, p in zip(order.tolist(), self.proba, strict=True)
+        ]
+
+    def to_json(self, top: int = 1) -> dict[str, Any]:
+        """The document that `predict --json` prints.
+
+        Parameters
+        ----------
+        top : int
+            Classes listed for each image.
+        """
+        predictions = [
+            {"image": image, "class": best[0][0], "probability": best[0][1], "top": [list(pair) for pair in best]}
+            for image, best in zip(self.images, self.top(top), strict=True)
+        ]
+        failed = [{"image": image, "reason": reason} for image, reason in self.failed]
+        return {"format": 1, "predictions": predictions, "failed": failed}
+
+    def write_csv(self, file: TextIO, top: int = 1) -> None:
+        """Write one line an image: its path, then class and probability of the best, the second, ...
+
+        Parameters
+        ----------
+        file : text file
+            Opened with newline="".
+        top : int
+            Classes listed for each image.
+        """
+        best = self.top(top)
+        width = min(top, len(self.classes))
+        later = [name for i in range(2, width + 1) for name in (f"class_{i}", f"probability_{i}")]
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image", "class", "probability", *later])
+        for image, pairs in zip(self.images, best, strict=True):
+            writer.writerow([image, *(value for name, p in pairs for value in (name, f"{p:.9g}"))])
+
+
+def predict_images(
+    bundle: Bundle,
+    places: Sequence[str | bytes | os.PathLike[str]],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Predictions:
+    """Classify image files: decode, extract features as the bundle was trained on, predict.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    places : sequence of path
+        Image files, and folders that are searched to the bottom.
+    weights : str or path, optional
+        Where the network's weights are now, if not where they were.
+    engine, device, batch_size, workers
+        As for `featstore.extract.extract`; they do not change the answers beyond rounding.
+
+    Returns
+    -------
+    Predictions
+        In the order of `places`, files of a folder in byte order. An image that fails is listed with its reason and
+        changes nothing for the others.
+
+    Raises
+    ------
+    ImagesNotFoundError
+        A place that does not exist, or nothing to classify.
+    WeightsError, FingerprintMismatchError
+        The network is not that of the bundle.
+    DeviceError
+    """
+    from classifiers.network import open_backbone
+    from featstore.engine import make_engine
+    from featstore.pool import DecodePool
+
+    report = progress or _silent
+    found = find_images(places)
+    hashed = hash_files(found.paths, lambda done, total: report("read", done, total, ""))
+    reasons = [h.problem for h in hashed]
+    readable = np.flatnonzero([not reason for reason in reasons])
+    X = np.zeros((len(reasons), bundle.width), dtype=np.float32)
+
+    if len(readable):
+        backbone = open_backbone(bundle, weights)
+        node = bundle.fingerprint.node
+        report("prepare", 0, 1, "building the engine")
+        machine = make_engine(
+            backbone,
+            engine=engine,
+            device=device,
+            precision=bundle.fingerprint.precision,
+            batch_size=batch_size,
+            expected_rows=len(readable),
+        )
+        machine.prepare()
+        report("prepare", 1, 1, "")
+        here = os.getcwdb()
+        items = [(os.path.join(here, found.paths[row]), hashed[row].digest) for row in readable]
+        with DecodePool(backbone.transform, workers=workers, batch_size=machine.batch_size) as pool:
+            for batch in pool.run(items):
+                at = readable[batch.start : batch.start + len(batch.status)]
+                good = batch.status == 0
+                if good.any():
+                    X[at[good]] = machine.run(batch.images[good])[node]
+                for row, reason in zip(at[~good], np.array(batch.reasons)[~good], strict=True):
+                    reasons[row] = str(reason)
+                report("predict", batch.start + len(at), len(items), "")
+
+    names = [printable(path) for path in found.paths]
+    kept = np.flatnonzero([not reason for reason in reasons])
+    failed = [(names[row], reason) for row, reason in enumerate(reasons) if reason]
+    return Predictions(
+        images=tuple(names[row] for row in kept),
+        proba=bundle.predict_proba(X[kept]),
+        classes=bundle.classes,
+        failed=(*failed, *found.skipped),
+    )
+
+
+def _silent(stage: str, done: int, total: int, note: str) -> None:
+    """Report to nobody."""
