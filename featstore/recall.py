@@ -51,7 +51,7 @@ def recall(backbone: str, precision: str, request: Mapping[str, Any]) -> Recalle
         entry = json.loads(_place(backbone, precision, request).read_bytes())
         if entry["file"] != _identity(entry["path"]):
             return None
-        fingerprints = {node: Fingerprint.from_json(f) for node, f in entry["fingerprints"].items()}
+        fingerprints = {node: Fingerprint.from_json(entry["fingerprints"][node]) for node in entry["nodes"]}
         return Recalled(fingerprints, {node: int(entry["widths"][node]) for node in fingerprints})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # no entry, or one that cannot be read: the network itself will say
@@ -69,6 +69,7 @@ def remember(backbone: str, precision: str, request: Mapping[str, Any], known: R
     entry = {
         "path": absolute,
         "file": _identity(absolute),
+        "nodes": list(known.fingerprints),
         "fingerprints": {node: f.to_json() for node, f in known.fingerprints.items()},
         "widths": known.widths,
     }
