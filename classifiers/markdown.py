@@ -1,0 +1,114 @@
+"""A report in Markdown, for issue trackers and notes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from classifiers.confusion import Confusion
+from classifiers.leaderboard import Leaderboard, pairs
+from classifiers.reportdata import filled
+from classifiers.searches import parameters
+from classifiers.verdict import NEXT, honesty, verdict
+from classifiers.wording import count, percent, printable, seconds
+
+
+def markdown(data: Mapping[str, Any]) -> str:
+    """The report as Markdown.
+
+    Parameters
+    ----------
+    data : mapping
+        A report's data.
+
+    Returns
+    -------
+    str
+        GitHub's flavour (tables). Names from outside are escaped: none can make a link, a tag or a table of its own.
+    """
+    full = filled(data)
+    board = Leaderboard(full)
+    dataset = full["dataset"]
+    said = list(full["verdict"]) or verdict(full)
+    loud = honesty(full)
+    lines = [f"# {escaped(dataset['name'])}", ""]
+    lines += [f"**{escaped(said[0])}**", ""]
+    if loud:
+        lines += [f"> **Random weights.** {escaped(loud)}", ""]
+    lines += [f"- {escaped(sentence)}" for sentence in said[1:] if not sentence.startswith(NEXT) and sentence != loud]
+    steps = [sentence.removeprefix(NEXT) for sentence in said[1:] if sentence.startswith(NEXT)]
+    if steps:
+        lines += ["", "## Next", "", *(f"{i}. {escaped(step)}" for i, step in enumerate(steps, 1))]
+    if full["warnings"] or full["omitted"]:
+        lines += ["", "## Warnings", ""]
+        lines += [f"- {escaped(warning['kind'])}: {escaped(warning['text'])}" for warning in full["warnings"]]
+        lines += [f"- left out: {escaped(gone['head'])}: {escaped(gone['reason'])}" for gone in full["omitted"]]
+    lines += ["", "## Heads", "", *_heads(full, board)]
+    lines += _sets(full, board)
+    listed = pairs(full)
+    if listed:
+        lines += ["", "## Pairs", "", "Exact McNemar test, p corrected by Holm's method.", ""]
+        rows = [[p.a, p.b, p.a_only, p.b_only, p.p, p.p_holm, p.finding] for p in listed]
+        lines += table(["one", "other", "only one right", "only other right", "p", "p, Holm", "finding"], rows, 2)
+    best = full["runs"][full["best_run"]]
+    mixups = Confusion.of(best, dataset["classes"])
+    largest = mixups.largest(10)
+    if largest:
+        rows = [[mixups.classes[m.true], mixups.classes[m.predicted], str(m.count), f"{percent(m.count / m.support)} %"]
+                for m in largest]  # fmt: skip
+        lines += ["", f"## Largest confusions of {escaped(best['name'])}", ""]
+        lines += table(["true class", "taken for", "images", "of the class"], rows, 2)
+    lines += ["", "## Provenance", "", *_provenance(full)]
+    return "\n".join(lines) + "\n"
+
+
+def _heads(full: Mapping[str, Any], board: Leaderboard) -> list[str]:
+    titles = ["head", *(column.title for column in board.columns), "parameters"]
+    rows = []
+    for row in board.rows:
+        name = row.name + (" (chosen)" if row.best else " (reference)" if row.reference else "")
+        cells = [row.cells[column.key] for column in board.columns]
+        rows.append([name, *cells, parameters(full["runs"][row.run]["params"])])
+    dataset = full["dataset"]
+    parts = f"{count(dataset['train'], 'training image')}, {count(dataset['test'], 'test image')}"
+    classes = count(len(dataset["classes"]), "class", "classes")
+    return [f"{classes}, {parts}. {escaped(full['protocol'].get('text', ''))}", "", *table(titles, rows, 1)]
+
+
+def _sets(full: Mapping[str, Any], board: Leaderboard) -> list[str]:
+    """Accuracy of heads x feature sets, where there are several sets."""
+    if len(full["features"]) < 2:
+        return []
+    cells = {row.run: row.cells for row in board.rows}
+    rows = [
+        [head, *("–" if i is None else f"{cells[i]['accuracy']} ({cells[i]['interval']})" for i in runs)]
+        for head, runs in board.matrix()
+    ]
+    return ["", "## Accuracy %, heads and feature sets", "", *table(["head", *board.sets()], rows, 1)]
+
+
+def _provenance(full: Mapping[str, Any]) -> Iterable[str]:
+    for feature in full["features"]:
+        named = ", ".join(
+            f"{key} {feature[key]}" for key in ("node", "pool", "weights", "precision") if feature.get(key)
+        )
+        yield f"- features {escaped(feature['feature_key'])}: {escaped(feature['backbone'])}, {escaped(named)}"
+    for key, value in full["environment"].items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        shown = seconds(value) if key == "seconds" else shown
+        yield f"- {escaped(key)}: {escaped(str(shown))}"
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> list[str]:
+    """A table; the first `texts` columns are aligned left, the others right."""
+    rule = [":--" if i < texts else "--:" for i in range(len(titles))]
+    lines = [[escaped(title) for title in titles], rule, *([escaped(cell) for cell in row] for row in rows)]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def escaped(text: str) -> str:
+    """A text in which nothing is taken for Markdown or HTML."""
+    text = re.sub(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))", r"\\\1", printable(text))
+    # a bare address would become a link
+    return re.sub(r"(?i)\b(https?|ftp|www)(?=[:.])", "\\1\u200b", text)

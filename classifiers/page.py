@@ -1,0 +1,337 @@
+"""A report as one HTML page: everything inside, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from classifiers import featuremap, gallery, plots
+from classifiers.leaderboard import Leaderboard, pairs
+from classifiers.reportdata import filled
+from classifiers.runpanel import RECALL, RunPanel
+from classifiers.searches import certificate, parameters, search
+from classifiers.thumbnails import Sheet, Thumbnails
+from classifiers.verdict import NEXT, honesty, verdict
+from classifiers.wording import NOTHING, count, interval, percent, printable, seconds
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+PANELS = 600_000
+"""Bytes for the panels of runs beyond the best one."""
+SHEET = 950_000
+"""Bytes of the picture that holds the map's thumbnails."""
+LEGEND = 120
+"""Classes in the map's legend at most."""
+
+
+def html(data: Mapping[str, Any]) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    data : mapping
+        A report's data. Thumbnails are made from the data set's folder where it is still there.
+
+    Returns
+    -------
+    str
+        One HTML document.
+    """
+    full = filled(data)
+    board = Leaderboard(full)
+    best = full["runs"][full["best_run"]]
+    thumbnails = Thumbnails(full["dataset"]["root"], full["images"]["paths"])
+    mistakes, suspects, twins = gallery.mistakes(full), gallery.suspects(full), gallery.twins(full)
+    shown = [card.image for card in (*mistakes, *suspects)] + [i for t in twins for i in (t.a, t.b) if i is not None]
+    sheet = thumbnails.sheet(full["map"]["image"], limit=SHEET) if full["map"] else None
+    context = {
+        **_words(full),
+        **_tables(full, board),
+        "panels": _panels(full, board),
+        "full_ruler": plots.ruler(RECALL),
+        "order_text": _order_text(full),
+        "curves": _curves(full),
+        "map": _map(full, sheet),
+        "sheet": sheet,
+        "pictures": thumbnails.pictures(shown, 192),
+        "mistakes": mistakes,
+        "mistakes_text": _mistakes_text(full, best, len(mistakes)),
+        "suspects": suspects,
+        "suspects_text": _suspects_text(full, len(suspects)),
+        "twins": twins,
+        **_provenance(full, board),
+    }
+    context["sections"] = _sections(context)
+    script = _asset("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return _templates().get_template("report.html").render(
+        context, css=Markup(_asset("report.css")), script=Markup(script), script_hash=f"sha256-{digest}",
+        symbols=featuremap.symbols(),
+    )  # fmt: skip
+
+
+def summary(data: Mapping[str, Any]) -> str:
+    """The verdict and the table as a fragment for notebooks."""
+    full = filled(data)
+    board = Leaderboard(full)
+    return _templates().get_template("summary.html").render(**_words(full), columns=board.columns, rows=board.rows)
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("classifiers"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def _asset(name: str) -> str:
+    from importlib.resources import files
+
+    return (files("classifiers") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _words(full: Mapping[str, Any]) -> dict[str, Any]:
+    """The head of the page: name, verdict, warnings."""
+    best = full["runs"][full["best_run"]]
+    dataset = full["dataset"]
+    said = list(full["verdict"]) or verdict(full)
+    loud = honesty(full)
+    judged = f"{count(dataset['train'], 'training image')} · {count(dataset['test'], 'test image')}"
+    if full["protocol"].get("name") == "cv":
+        judged = f"{count(best['n_test'], 'image')}, cross-validated"
+    domain = plots.share_domain([*best["accuracy_ci"]])
+    return {
+        "name": printable(dataset["name"]),
+        "subtitle": f"{count(len(dataset['classes']), 'class', 'classes')} · {judged}",
+        "figure": percent(best["accuracy"]),
+        "under": f"{printable(best['name'])}, {count(best['n_test'], 'image')} judged; "
+        f"95 % interval {interval(best['accuracy_ci'])} %",
+        "figure_whisker": plots.whisker(best["accuracy"], best["accuracy_ci"], domain, "best"),
+        "figure_ruler": plots.ruler(domain),
+        "headline": said[0],
+        "sentences": [s for s in said[1:] if s != loud and not s.startswith(NEXT)],
+        "steps": [_capital(s.removeprefix(NEXT)) for s in said[1:] if s.startswith(NEXT)],
+        "honesty": loud,
+        "warnings": [(warning["kind"], printable(warning["text"])) for warning in full["warnings"]],
+        "omitted": [(printable(gone["head"]), printable(gone["reason"])) for gone in full["omitted"]],
+    }
+
+
+def _tables(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
+    """The table of heads, and the one of heads x feature sets where there are several."""
+    runs = full["runs"]
+    domain = plots.share_domain([bound for run in runs for bound in run["accuracy_ci"]])
+    kinds = {row.run: "best" if row.best else "reference" if row.reference else "plain" for row in board.rows}
+    whiskers = {i: plots.whisker(runs[i]["accuracy"], runs[i]["accuracy_ci"], domain, kinds[i]) for i in kinds}
+    texts = {row.run: row for row in board.rows}
+    matrix = [
+        (
+            head,
+            [None if i is None else {"best": texts[i].best, "whisker": whiskers[i], **texts[i].cells} for i in cells],
+        )
+        for head, cells in board.matrix()
+    ]
+    listed = pairs(full)
+    chosen = printable(runs[full["best_run"]]["name"])
+    mine = [pair for pair in listed if chosen in (pair.a, pair.b)]
+    groups = [(f"The chosen head, {chosen}, and each other one", mine)] if mine else []
+    if len(listed) > len(mine):
+        groups.append((f"All {len(listed)} pairs", listed))
+    return {
+        "columns": board.columns,
+        "rows": board.rows,
+        "sets": board.sets(),
+        "matrix": matrix if len(full["features"]) > 1 else [],
+        "whiskers": whiskers,
+        "ruler": plots.ruler(domain),
+        "table_caption": f"Feature set: {board.sets()[0]}" if len(full["features"]) == 1 else "All runs",
+        "pairs": groups,
+        "pair_test": full["comparisons"][0]["test"] if full["comparisons"] else "",
+        "times": _times(full, board),
+    }
+
+
+def _times(full: Mapping[str, Any], board: Leaderboard) -> list[dict[str, Any]]:
+    parts = ("search", "fit", "predict")
+    spent = {row.run: [full["runs"][row.run][f"{part}_seconds"] for part in parts] for row in board.rows}
+    longest = max(((s[0] or 0.0) + (s[1] or 0.0) for s in spent.values()), default=0.0)
+    return [
+        {"name": row.name, "reference": row.reference,
+         **{part: seconds(value) for part, value in zip(parts, spent[row.run], strict=True)},
+         "bar": plots.bar((spent[row.run][0] or 0.0) + (spent[row.run][1] or 0.0), longest)}
+        for row in board.rows
+    ]  # fmt: skip
+
+
+def _panels(full: Mapping[str, Any], board: Leaderboard) -> list[RunPanel]:
+    """The best run's panel, then those of the other heads as long as the page stays small."""
+    chosen: list[RunPanel] = []
+    room = PANELS
+    for row in board.rows:
+        if row.reference and chosen:
+            continue
+        panel = RunPanel(full, row.run)
+        if chosen:
+            room -= len(panel)
+        if room < 0:
+            break
+        chosen.append(panel)
+    return chosen
+
+
+def _order_text(full: Mapping[str, Any]) -> str:
+    from classifiers.confusion import DRAWN, GROUPED
+
+    k = len(full["dataset"]["classes"])
+    if k > DRAWN:
+        return f"A matrix of {k:,} classes is not drawn; these are its largest entries."
+    return "Classes that are confused stand next to each other." if k > GROUPED else ""
+
+
+def _curves(full: Mapping[str, Any]) -> list[dict[str, Any]]:
+    curves = []
+    learning = full["learning_curve"]
+    if learning and len(learning["points"]) > 1:
+        svg = plots.curve(learning["points"], "train", "training images", "accuracy, %", log=True)
+        text = f"Learning curve of {printable(learning['head'])} ({parameters(learning['params'])}). {learning['text']}"
+        curves.append({"svg": svg, "caption": printable(text)})
+    layers: dict[str, list[Mapping[str, Any]]] = {}
+    for row in full["layer_curve"] or []:
+        layers.setdefault(f"{row['head']} on {row['backbone']}", []).append(row)
+    for title, rows in layers.items():
+        nodes = [row["node"] for row in rows]
+        names = [n if nodes.count(n) == 1 else f"{n} {row['pool']}" for n, row in zip(nodes, rows, strict=True)]
+        points = [(n, row["accuracy"], row.get("accuracy_ci")) for n, row in zip(names, rows, strict=True)]
+        caption = f"Layer curve of {printable(title)}: {', '.join(printable(name) for name in names)}."
+        curves.append({"svg": plots.steps(points, "accuracy, %"), "caption": caption})
+    return curves
+
+
+def _map(full: Mapping[str, Any], sheet: Sheet | None) -> dict[str, Any] | None:
+    places = full["map"]
+    if not places or not places["image"]:
+        return None
+    classes = [printable(name) for name in full["dataset"]["classes"]]
+    sure = full["runs"][full["best_run"]]["predictions"] or {"image": [], "confidence": []}
+    confidence = dict(zip(sure["image"], sure["confidence"], strict=True))
+    paths = full["images"]["paths"]
+    points = [
+        [
+            printable(paths[i]) if i < len(paths) else f"image {i}",
+            predicted,
+            percent(confidence[i]) if i in confidence else None,
+            sheet.cells.get(i) if sheet else None,
+        ]
+        for i, predicted in zip(places["image"], places["predicted"], strict=True)
+    ]
+    present = sorted(set(places["true"]))
+    legend = [(c, classes[c], featuremap.mark(c)) for c in present[:LEGEND]]
+    text = (
+        f"{count(len(points), 'image')}, laid out by {printable(places['method'])}: "
+        "images that the network finds alike lie close together."
+    )
+    return {
+        "svg": featuremap.svg(places, f"Map of {count(len(points), 'image')} by the likeness of their features"),
+        "legend": legend,
+        "text": text,
+        "data": {
+            "classes": classes,
+            "points": points,
+            "sheet": {"columns": sheet.columns, "rows": sheet.rows} if sheet else None,
+        },
+    }
+
+
+def _mistakes_text(full: Mapping[str, Any], best: Mapping[str, Any], shown: int) -> str:
+    found = best["predictions"] or {"true": [], "predicted": []}
+    wrong = sum(t != p for t, p in zip(found["true"], found["predicted"], strict=True))
+    return (
+        f"{printable(best['name'])} is wrong {count(wrong, 'time')}; these {shown} answers were the most confident. "
+        "Where the answer looks right, the label may be wrong."
+    )
+
+
+def _suspects_text(full: Mapping[str, Any], shown: int) -> str:
+    found = full["wrong_labels"] or {"suspects": [], "heads": []}
+    marked = sum(bool(row.get("suspected")) for row in found["suspects"])
+    by = f"by {', '.join(printable(head) for head in found['heads'])}" if found.get("heads") else "out of fold"
+    which = f"{count(marked, 'label')} suspected" if marked else "No label stands out; these are the least likely ones"
+    return (
+        f"{which}, judged {by} that never saw the image in training. "
+        f"{'The most suspect are shown; all are in report.json.' if marked > shown else ''}"
+    )
+
+
+def _provenance(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
+    runs = full["runs"]
+    environment = dict(full["environment"])
+    versions = environment.pop("versions", {}) or {}
+    date, spent = environment.pop("date", ""), environment.pop("seconds", None)
+    protocol = [(key.replace("_", " "), value) for key, value in full["protocol"].items()]
+    failed = [(printable(path), printable(why)) for f in full["features"] for path, why in f.get("failed") or []]
+    keys = ("backbone", "node", "pool", "weights", "precision")
+    found = [search(runs[row.run]) for row in board.rows]
+    return {
+        "searches": [s for s in found if s],
+        "selected_on": runs[full["best_run"]]["selected_on"],
+        "features": [
+            {**{key: printable(str(f.get(key) or NOTHING)) for key in keys}, "key": f["feature_key"],
+             "dim": _plain(f.get("dim")), "rows": _plain(f.get("rows")), "failed": f.get("failed") or []}
+            for f in full["features"]
+        ],
+        "failed": failed[:200],
+        "failed_count": count(len(failed), "image"),
+        "protocol": [(what, printable(_plain(value))) for what, value in protocol],
+        "protocol_text": printable(full["protocol"].get("text", "")),
+        "environment": [(what, printable(_plain(value))) for what, value in (*environment.items(), *versions.items())],
+        "versions": versions,
+        "date": printable(str(date)[:10]),
+        "total_seconds": seconds(spent) if spent is not None else "",
+        "certificates": [
+            {"name": row.name, "params": parameters(runs[row.run]["params"]), "converged": row.cells["converged"],
+             "certificate": certificate(runs[row.run]), "notes": printable("; ".join(runs[row.run]["notes"]))}
+            for row in board.rows
+        ],
+    }  # fmt: skip
+
+
+def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The navigation: what the page really has."""
+    there: Sequence[tuple[str, str, Any]] = (
+        ("verdict", "Verdict", True),
+        ("warnings", "Warnings", context["warnings"] or context["omitted"] or context["twins"]),
+        ("heads", "Heads", True),
+        ("pairs", "Pairs", context["pairs"]),
+        ("classes", "Classes", context["panels"]),
+        ("confusions", "Confusions", context["panels"]),
+        ("calibration", "Calibration", context["panels"]),
+        ("curves", "Curves", context["curves"]),
+        ("time", "Time", True),
+        ("map", "Map", context["map"]),
+        ("mistakes", "Mistakes", context["mistakes"]),
+        ("labels", "Labels", context["suspects"]),
+        ("search", "Search", context["searches"]),
+        ("provenance", "Provenance", True),
+    )
+    return [(anchor, title) for anchor, title, present in there if present]
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _capital(text: str) -> str:
+    return text if text.startswith("featstore") else text[:1].upper() + text[1:]

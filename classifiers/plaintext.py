@@ -1,0 +1,64 @@
+"""A report for the terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from classifiers.leaderboard import Leaderboard, pairs
+from classifiers.reportdata import filled
+from classifiers.verdict import verdict
+from classifiers.wording import count, printable
+
+
+def text(data: Mapping[str, Any], width: int = 120) -> str:
+    """The report as plain text.
+
+    Parameters
+    ----------
+    data : mapping
+        A report's data.
+    width : int
+        Columns to fill; a table that needs more is wider than that, for no figure is ever cut.
+
+    Returns
+    -------
+    str
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    full = filled(data)
+    board = Leaderboard(full)
+    dataset = full["dataset"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("head", no_wrap=True)
+    for column in board.columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    for row in board.rows:
+        name = f"* {row.name}" if row.best else f"  {row.name}{' (reference)' if row.reference else ''}"
+        table.add_row(name, *(row.cells[column.key] for column in board.columns))
+    buffer = io.StringIO()
+    out = Console(file=buffer, width=width, markup=False, emoji=False, highlight=False, color_system=None)
+    out.print(
+        f"{printable(dataset['name'])}: {count(len(dataset['classes']), 'class', 'classes')}, "
+        f"{count(dataset['train'], 'training image')}, {count(dataset['test'], 'test image')}; "
+        f"features: {', '.join(board.sets())}\n"
+    )
+    Console(file=buffer, width=max(width, 1000), markup=False, emoji=False, color_system=None).print(table)
+    out.print()
+    for sentence in list(full["verdict"]) or verdict(full):
+        out.print(sentence)
+    for warning in full["warnings"]:
+        out.print(f"Warning ({warning['kind']}): {printable(warning['text'])}")
+    for gone in full["omitted"]:
+        out.print(f"Left out: {printable(gone['head'])}: {printable(gone['reason'])}")
+    shown = [pair for pair in pairs(full) if pair.shown]
+    if full["comparisons"]:
+        out.print(f"\nPairs, exact McNemar with Holm's correction: {count(len(shown), 'difference')} shown "
+                  f"in {count(len(full['comparisons']), 'pair')}.")  # fmt: skip
+    for pair in shown:
+        out.print(f"  {pair.a} / {pair.b}: {pair.finding}, p {pair.p_holm}")
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
