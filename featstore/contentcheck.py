@@ -1,0 +1,93 @@
+"""ContentCheck: are the images still the ones that were extracted? Reads every file, whatever its size and time."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from featstore.imageset import scan
+from featstore.store import FeatureStore
+
+
+@dataclasses.dataclass(frozen=True)
+class ContentCheck:
+    """How a folder differs from the image set in a store. All are printable paths.
+
+    Attributes
+    ----------
+    dataset : str
+    images : int
+        Read again.
+    changed : tuple of str
+        Other bytes than were recorded.
+    silent : tuple of str
+        Those of `changed` whose size and modification time are as recorded: no extraction without `--content` notices.
+    gone : tuple of str
+        Recorded, and not there or not readable any more.
+    new : tuple of str
+        There, and not recorded.
+    """
+
+    dataset: str
+    images: int
+    changed: tuple[str, ...]
+    silent: tuple[str, ...]
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every recorded image is there with the bytes that it had."""
+        return not self.changed and not self.gone
+
+
+def check_content(
+    store: FeatureStore,
+    data: str | bytes | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ContentCheck:
+    """Read the images again and compare them with the newest image set.
+
+    Parameters
+    ----------
+    store : FeatureStore
+    data : path
+        Folder or CSV, as for `extract`; it may have been moved or renamed.
+    dataset : str, optional
+        Default: the one named like `data`, else the only one.
+    progress : callable, optional
+        Called with (images read, images).
+
+    Raises
+    ------
+    ImagesNotFoundError, ImageSetError
+        Where `data` holds no images.
+    AmbiguousFeaturesError, UnknownNameError, StoreNotFoundError
+        Where the store does not have the data set.
+    """
+    if dataset is None:
+        named = Path(os.path.realpath(os.fsdecode(data))).stem
+        dataset = named if named in store.datasets() else None
+    recorded = store.imageset(dataset)
+    now = scan(data, name=recorded.name, content=True, progress=progress)
+    row_of = {path: row for row, path in enumerate(now.paths)}
+    changed, silent, gone = [], [], []
+    for row, path in enumerate(recorded.paths):
+        if recorded.problems[row]:
+            continue  # had no bytes then
+        there = row_of.get(path)
+        if there is None or now.problems[there]:
+            gone.append(recorded.display(row))
+        elif not np.array_equal(recorded.digests[row], now.digests[there]):
+            changed.append(recorded.display(row))
+            if (recorded.sizes[row], recorded.mtimes[row]) == (now.sizes[there], now.mtimes[there]):
+                silent.append(recorded.display(row))
+    known = set(recorded.paths)
+    new = [now.display(row) for row, path in enumerate(now.paths) if path not in known]
+    return ContentCheck(recorded.name, len(now), tuple(changed), tuple(silent), tuple(gone), tuple(new))

@@ -1,0 +1,84 @@
+"""`featstore verify`: check every byte of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featstore_scripts import options
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.option("--fast", is_flag=True, help="Of feature shards, check only that they are there with the right size.")
+@click.option("--content", metavar="DATA", type=click.Path(), help="Also read every image in DATA again and compare.")
+@options.dataset
+@options.quiet
+@options.json_option
+def verify(store: str, fast: bool, content: str | None, dataset: str | None, quiet: bool, as_json: bool) -> None:
+    """Check every byte of STORE, and with --content that the images are still the ones that were extracted.
+
+    Nothing is altered. Exit status 1 where something is damaged, or an image is gone or has changed.
+    """
+    from featstore.contentcheck import check_content
+    from featstore.errors import ImageSetError, StoreDamagedError
+    from featstore.store import FeatureStore
+    from featstore.verification import verify as check
+
+    with options.reporter(quiet) as report:
+        found = check(Path(store), not fast, lambda done, total: report("check", done, total, ""))
+        images = None
+        if content is not None and found.ok:
+            images = check_content(
+                FeatureStore(store),
+                content,
+                dataset=dataset,
+                progress=lambda done, total: report("read", done, total, ""),
+            )
+    document = {"format": 1, "ok": found.ok and (images is None or images.ok), "full": not fast, **vars(found)}
+    document["problems"] = [vars(problem) for problem in found.problems]
+    document["content"] = None if images is None else vars(images)
+    options.emit(document) if as_json else _print(document)
+    if not found.ok:
+        raise StoreDamagedError(
+            f"{len(found.problems)} damaged or missing files in {store}, listed above; run `featstore repair {store}`"
+        )
+    if images is not None and not images.ok:
+        raise ImageSetError(
+            f"{len(images.changed)} images of {images.dataset!r} have changed and {len(images.gone)} are gone, listed "
+            f"above; run `featstore extract {content} --store {store} --content` to bring the store up to date"
+        )
+
+
+def _print(document: dict[str, Any]) -> None:
+    from rich.filesize import decimal
+
+    out = options.console()
+    for problem in document["problems"]:
+        out.print(f"damaged: {problem['path']}: {problem['what']}")
+    how = "every byte" if document["full"] else "of feature shards only the sizes"
+    counts = {name: document[name] for name in ("datasets", "feature_sets", "rows", "failed")}
+    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    out.print(f"checked {document['files']} files, {decimal(document['bytes'])} ({how}): {counted}")
+    out.print(f"{len(document['problems'])} problems" if document["problems"] else "no problems")
+    if document["unnamed"] or document["leftovers"]:
+        out.print(
+            f"{document['unnamed']} shards that no manifest names and {document['leftovers']} temporary files are "
+            f"harmless left-overs; `featstore gc` removes them once they are an hour old"
+        )
+    if document["content"] is not None:
+        images = document["content"]
+        for what in ("changed", "gone", "new"):
+            for path in images[what]:
+                hidden = " (size and time are as before)" if what == "changed" and path in images["silent"] else ""
+                out.print(f"{what}: {path}{hidden}")
+        out.print(
+            f"read {images['images']} images of {images['dataset']}: {len(images['changed'])} changed, "
+            f"{len(images['gone'])} gone, {len(images['new'])} new"
+        )
+
+
+if __name__ == "__main__":
+    options.run(verify)

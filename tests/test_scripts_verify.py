@@ -1,0 +1,90 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from featstore import FeatureStore
+from featstore.errors import ImageSetError, StoreDamagedError, StoreNotFoundError
+from featstore_scripts.verify import verify
+from tests.storekit import PROVENANCE, fingerprint, images, rows, tree
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "verify.py"
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images("abcd"))
+    store.commit(fingerprint(), rows("abcd", failed="c"), PROVENANCE)
+    return store
+
+
+def flip_shard(store):
+    (path,) = (store.path / "features" / fingerprint().key / "shards").iterdir()
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_a_sound_store(store):
+    result = CliRunner().invoke(verify, [str(store.path)])
+    assert result.exit_code == 0
+    assert "(every byte): 1 datasets, 1 feature sets, 3 rows, 1 failed\nno problems" in result.stdout
+    document = json.loads(CliRunner().invoke(verify, [str(store.path), "--json"]).stdout)
+    assert document["format"] == 1 and document["ok"] and document["rows"] == 3 and document["problems"] == []
+
+
+def test_damage_is_listed_and_the_work_has_failed(store):
+    path = flip_shard(store)
+    result = CliRunner().invoke(verify, [str(store.path), "--json"])
+    document = json.loads(result.stdout)
+    assert not document["ok"]
+    assert document["problems"] == [
+        {"path": str(path.relative_to(store.path)), "what": "its bytes do not have the hash that it is named by"}
+    ]
+    assert isinstance(result.exception, StoreDamagedError)
+    assert "1 damaged or missing files" in str(result.exception) and "featstore repair" in str(result.exception)
+
+
+def test_fast_does_not_read_shards(store):
+    flip_shard(store)
+    result = CliRunner().invoke(verify, [str(store.path), "--fast"])
+    assert result.exit_code == 0 and "of feature shards only the sizes" in result.stdout
+
+
+def test_left_overs_are_explained(store):
+    (store.path / "tmp" / "x.part").write_bytes(b"x")
+    result = CliRunner().invoke(verify, [str(store.path)])
+    assert result.exit_code == 0 and "0 shards that no manifest names and 1 temporary files" in result.stdout
+
+
+def test_as_a_process_damage_is_exit_status_1_and_one_sentence(store):
+    flip_shard(store)
+    done = subprocess.run([sys.executable, SCRIPT, store.path], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("Error: 1 damaged") and done.stderr.count("\n") == 1
+
+
+def test_no_store(tmp_path):
+    assert isinstance(CliRunner().invoke(verify, [str(tmp_path / "none")]).exception, StoreNotFoundError)
+
+
+def test_content_compares_the_images_themselves(tmp_path, monkeypatch):
+    from featstore.imageset import scan
+    from tests.test_contentcheck import picture_folder
+
+    folder = picture_folder(tmp_path / "pets")
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(scan(folder))
+    before = tree(store.path)
+    sound = CliRunner().invoke(verify, [str(store.path), "--content", str(folder)])
+    assert sound.exit_code == 0 and "read 4 images of pets: 0 changed, 0 gone, 0 new" in sound.stdout
+    (folder / "a" / "0.png").write_bytes((folder / "b" / "1.png").read_bytes())
+    result = CliRunner().invoke(verify, [str(store.path), "--content", str(folder)])
+    assert "changed: a/0.png" in result.stdout and isinstance(result.exception, ImageSetError)
+    assert "1 images of 'pets' have changed and 0 are gone" in str(result.exception)
+    document = json.loads(CliRunner().invoke(verify, [str(store.path), "--content", str(folder), "--json"]).stdout)
+    assert not document["ok"] and document["content"]["changed"] == ["a/0.png"] and tree(store.path) == before
