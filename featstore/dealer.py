@@ -61,8 +61,8 @@ class _Filling:
 class Dealer:
     """One pass over items with a crew.
 
-    An image whose process ends is tried once more, alone in a fresh process, before it is given up: the trouble may have
-    been its neighbour's or the machine's.
+    An image whose process ends is tried once more, alone in a fresh process, before it is given up: the trouble may
+    have been its neighbour's or the machine's.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class Dealer:
         self._backlog.extendleft(reversed(member.pending))
 
     def _suspect(self, member: WorkerProcess, task: Task, reason: str) -> None:
-        """Replace the process; the image is tried again alone in the new one, or given up where it was alone already."""
+        """Replace the process; the image is tried again alone in the new one, or given up where it was so already."""
         fresh, how = self._crew.replace(member)
         if member.alone:
             self._settle(task, TRANSIENT, f"decoding {reason or self._wording.get(how, how)}, twice")
