@@ -100,7 +100,7 @@ class Confusion:
         place[order] = np.arange(k)
         names = [name if len(name) <= 28 else name[:27] + "…" for name in self.classes]
         letters = 13 if cell >= 28 else 11 if cell >= 16 else 7
-        margin = round(max(map(len, names), default=1) * letters * 0.6) + 14
+        margin = max(round(max(map(len, names), default=1) * letters * 0.6) + 14, 68)
         side = cell * k
         parts = [Markup('<rect class="ground" x="{0}" y="{0}" width="{1}" height="{1}"/>').format(margin, side)]
         step = 1 if k <= LABELLED else 10
@@ -108,6 +108,8 @@ class Confusion:
             f"M{margin} {margin + i * cell}h{side}M{margin + i * cell} {margin}v{side}" for i in range(0, k + 1, step)
         )
         parts.append(Markup('<path class="grid" d="{}"/>').format(lines))
+        corner = Markup('<text class="corner" x="{}" y="{}" text-anchor="end">{}</text>')
+        parts += [corner.format(margin - 8, margin - 24, "answer →"), corner.format(margin - 8, margin - 8, "true ↓")]
         for i, c in enumerate(order):
             at = margin + i * cell + cell / 2
             parts.append(
@@ -119,10 +121,11 @@ class Confusion:
         for (t, p), count in sorted(self.pairs.items()):
             parts.append(self._cell(t, p, count, margin + int(place[p]) * cell, margin + int(place[t]) * cell, cell))
         return Markup(
-            '<svg class="confusion{}" viewBox="0 0 {} {}" style="--cell:{};--letters:{}px" role="img" aria-label="{}">'
-            "{}</svg>"
+            '<svg class="confusion{}" viewBox="0 0 {} {}" style="--letters:{}px;max-width:{}px;min-width:{}px" '
+            'role="img" aria-label="{}">{}</svg>'
         ).format(
-            "" if k <= LABELLED else " many", margin + side + 4, margin + side + 4, cell, letters,
+            "" if k <= LABELLED else " many", margin + side + 4, margin + side + 4, letters,
+            *((round(1.3 * (margin + side)), round(0.85 * (margin + side))) if k <= LABELLED else (1000, 600)),
             f"Confusion matrix of {k} classes; its largest entries off the diagonal are in the table beside it",
             Markup("").join(parts),
         )  # fmt: skip
@@ -134,7 +137,7 @@ class Confusion:
         drawn = Markup("")
         if cell >= 16:
             drawn = Markup('<text class="{}" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                "deep" if share > 0.5 else "pale", x + cell / 2, y + cell * 0.68, count
+                "deep" if share > 0.75 else "middle" if share > 0.5 else "pale", x + cell / 2, y + cell * 0.68, count
             )
         return Markup(
             '<g><title>{}</title><rect class="{}" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"/>{}</g>'

@@ -33,16 +33,16 @@ def markdown(data: Mapping[str, Any]) -> str:
     said = list(full["verdict"]) or verdict(full)
     loud = honesty(full)
     lines = [f"# {escaped(dataset['name'])}", ""]
-    lines += [f"**{escaped(said[0])}**", ""]
+    lines += [f"**{sentence(said[0])}**", ""]
     if loud:
         lines += [f"> **Random weights.** {escaped(loud)}", ""]
-    lines += [f"- {escaped(sentence)}" for sentence in said[1:] if not sentence.startswith(NEXT) and sentence != loud]
-    steps = [sentence.removeprefix(NEXT) for sentence in said[1:] if sentence.startswith(NEXT)]
+    lines += [f"- {sentence(s)}" for s in said[1:] if not s.startswith(NEXT) and s != loud]
+    steps = [s.removeprefix(NEXT) for s in said[1:] if s.startswith(NEXT)]
     if steps:
-        lines += ["", "## Next", "", *(f"{i}. {escaped(step)}" for i, step in enumerate(steps, 1))]
+        lines += ["", "## Next", "", *(f"{i}. {sentence(step)}" for i, step in enumerate(steps, 1))]
     if full["warnings"] or full["omitted"]:
         lines += ["", "## Warnings", ""]
-        lines += [f"- {escaped(warning['kind'])}: {escaped(warning['text'])}" for warning in full["warnings"]]
+        lines += [f"- {escaped(warning['kind'])}: {sentence(warning['text'])}" for warning in full["warnings"]]
         lines += [f"- left out: {escaped(gone['head'])}: {escaped(gone['reason'])}" for gone in full["omitted"]]
     lines += ["", "## Heads", "", *_heads(full, board)]
     lines += _sets(full, board)
@@ -105,6 +105,14 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> l
     rule = [":--" if i < texts else "--:" for i in range(len(titles))]
     lines = [[escaped(title) for title in titles], rule, *([escaped(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def sentence(text: str) -> str:
+    """A sentence of the verdict; `commands` between backticks stay code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escaped(text)
+    return "".join(f"`{printable(part)}`" if i % 2 else escaped(part) for i, part in enumerate(parts))
 
 
 def escaped(text: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from classifiers import featuremap, gallery, plots
 from classifiers.leaderboard import Leaderboard, pairs
@@ -87,10 +88,33 @@ def summary(data: Mapping[str, Any]) -> str:
 def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
-        loader=PackageLoader("classifiers"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    environment = Environment(
+        loader=PackageLoader("classifiers"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
+    environment.filters["coded"] = _coded
+    return environment
+
+
+def _coded(text: str) -> Markup:
+    """A sentence in which `commands` between backticks are set as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else _unbroken(part) for i, part in enumerate(parts)
+    )
+
+
+def _unbroken(text: str) -> Markup:
+    """A text in which no line ends between a number and its sign."""
+    parts = re.split(r"(\d[\d.,]* %|\bp [=<] ?[\d.]+)", text)
+    return Markup("").join(
+        Markup('<span class="nb">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
 
 
 def _asset(name: str) -> str:
@@ -129,7 +153,8 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
 def _tables(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
     """The table of heads, and the one of heads x feature sets where there are several."""
     runs = full["runs"]
-    domain = plots.share_domain([bound for run in runs for bound in run["accuracy_ci"]])
+    heads = [run for run in runs if not run["reference"]] or runs
+    domain = plots.share_domain([bound for run in heads for bound in run["accuracy_ci"]])
     kinds = {row.run: "best" if row.best else "reference" if row.reference else "plain" for row in board.rows}
     whiskers = {i: plots.whisker(runs[i]["accuracy"], runs[i]["accuracy_ci"], domain, kinds[i]) for i in kinds}
     texts = {row.run: row for row in board.rows}
@@ -266,7 +291,7 @@ def _suspects_text(full: Mapping[str, Any], shown: int) -> str:
     by = f"by {', '.join(printable(head) for head in found['heads'])}" if found.get("heads") else "out of fold"
     which = f"{count(marked, 'label')} suspected" if marked else "No label stands out; these are the least likely ones"
     return (
-        f"{which}, judged {by} that never saw the image in training. "
+        f"{which}: judged {by}, fitted without the image itself. "
         f"{'The most suspect are shown; all are in report.json.' if marked > shown else ''}"
     )
 

@@ -17,6 +17,7 @@ from classifiers.wording import interval, percent, printable
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 46
+_CELL = (12.0, 136.0)  # the left and right end of a scale in a table cell, pixels
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,13 @@ def whisker(value: float, bounds: Sequence[float], domain: tuple[float, float], 
     kind : str
         `best` or `reference`, or nothing.
     """
-    x = Scale(*domain, 4, 146)
-    grid = Markup("").join(Markup('<path class="grid" d="M{0} 0V20"/>').format(x(t)) for t in ticks(*domain, 6))
+    x = Scale(*domain, *_CELL)
+    if value < domain[0]:  # a reference far below the heads
+        return Markup(
+            '<svg class="whisker {}" viewBox="0 0 150 20" width="150" height="20" role="img" aria-label="{}">'
+            '<path class="off" d="M4 10L11 5.5V14.5Z"/></svg>'
+        ).format(kind, f"{percent(value)} %, left of the scale")
+    grid = Markup("").join(Markup('<path class="grid" d="M{0} 0V20"/>').format(x(t)) for t in ticks(*domain, 5))
     return Markup(
         '<svg class="whisker {}" viewBox="0 0 150 20" width="150" height="20" role="img" aria-label="{}">{}'
         '<path class="ci" d="M{} 10H{}"/><circle cx="{}" cy="10" r="4"/></svg>'
@@ -90,12 +96,10 @@ def whisker(value: float, bounds: Sequence[float], domain: tuple[float, float], 
 
 def ruler(domain: tuple[float, float]) -> Markup:
     """The axis that belongs above a column of whiskers."""
-    x = Scale(*domain, 4, 146)
+    x = Scale(*domain, *_CELL)
     marks = Markup("").join(
-        Markup('<text x="{}" y="11" text-anchor="{}">{}</text>').format(
-            x(t), "start" if x(t) < 10 else "end" if x(t) > 140 else "middle", f"{100 * t:.0f}"
-        )
-        for t in ticks(*domain, 6)
+        Markup('<text x="{}" y="11" text-anchor="{}">{}</text>').format(x(t), "middle", f"{100 * t:.0f}")
+        for t in ticks(*domain, 5)
     )
     return Markup('<svg class="ruler" viewBox="0 0 150 14" width="150" height="14" aria-hidden="true">{}</svg>').format(
         marks
@@ -195,7 +199,8 @@ def steps(points: Sequence[tuple[str, float, Sequence[float] | None]], y_label: 
         texts.append(f"{printable(name)}: {percent(value)} %" + (f" ({interval(list(b))})" if b[0] < b[1] else ""))
         marks.append(
             Markup(
-                '<g class="point"><title>{}</title><path class="ci" d="M{} {}V{}"/><circle cx="{}" cy="{}" r="4.5"/></g>'
+                '<g class="point"><title>{}</title><path class="ci" d="M{} {}V{}"/>'
+                '<circle cx="{}" cy="{}" r="4.5"/></g>'
             ).format(texts[-1], x(i), y(b[0]), y(b[1]), x(i), y(value))
         )
         short = name if len(name) * len(points) < 60 else name[: max(60 // len(points) - 1, 1)] + "…"

@@ -31,10 +31,6 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     full = filled(data)
     best = full["runs"][full["best_run"]]
     sentences = [_headline(full, best), _sure(best), _chosen(best), *_differences(full), honesty(full) or ""]
-    if any(warning["kind"] == "leak" for warning in full["warnings"]):
-        sentences.append(
-            "Do not trust these figures yet: the training and the test part share images (see the warnings)."
-        )
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
 
 
@@ -86,6 +82,8 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
             f"No head is shown to have learnt anything: the best, {head}, is {right}, "
             "and always giving the most frequent class may be as good."
         )
+    if _leaking(full):
+        return f"Not to be trusted yet: {head} is {right}, but some images are judged by their own copies."
     return f"Use {head}: it is {right}."
 
 
@@ -164,10 +162,10 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     steps = []
     if _leaking(full):
         groups = (full["leaks"] or {}).get("groups")
-        how = f"--groups '{printable(groups)}'" if groups else "--drop-leaks"
+        how = f"`--groups '{printable(groups)}'`" if groups else "`--drop-leaks`"
         steps.append(f"compare again with {how}, so that no image is judged by its own copies.")
     if honesty(full):
-        steps.append("extract with pretrained weights (--weights auto, or --weights FILE) and compare again.")
+        steps.append("extract with pretrained weights (`--weights auto`, or `--weights FILE`) and compare again.")
     if best["beats_majority"] is False:
         steps.append("check labels and images in the galleries, then try another backbone or an earlier node.")
     low, high = best["accuracy_ci"]
@@ -181,8 +179,9 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
     if best["beats_majority"] is not False:
         which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""
+        which += f" --head {printable(best['head'])}"
         steps.append(
-            f"featstore train STORE{which} --head {printable(best['head'])} -o classifier.safetensors keeps this head, "
-            "and featstore advise STORE says whether reopening the backbone would pay."
+            f"`featstore train STORE{which} -o classifier.safetensors` keeps this head, "
+            "and `featstore advise STORE` says whether reopening the backbone would pay."
         )
     return steps[:4]

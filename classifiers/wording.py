@@ -73,6 +73,8 @@ def seconds(duration: float | None) -> str:
     """A duration: `12 ms`, `3.2 s`, `4 min 05 s`, `2 h 10 min`."""
     if duration is None or math.isnan(duration):
         return NOTHING
+    if duration == 0:
+        return "0 s"
     if duration < 0.9995:
         return f"{1000 * duration:.0f} ms" if duration >= 0.0015 else f"{1000 * duration:.1f} ms"
     if duration < 59.95:

@@ -70,6 +70,7 @@
   const marks = all("use[data-i]", map);
   map.tabIndex = 0;
   map.setAttribute("role", "application");
+  const box = one(".readout");
   const picture = one(".readout .pic");
   const words = one(".readout p");
   let now = -1;
@@ -90,23 +91,37 @@
     const answered = answer === null ? [] : [part("answer", data.classes[answer])];
     const sure = confidence === null ? [] : [part("confidence", `${confidence} %`)];
     const file = document.createElement("span");
+    file.className = "file";
     file.textContent = name;
     words.replaceChildren(part("true", data.classes[mark.dataset.c]), ...answered, ...sure, file);
     const sheet = data.sheet;
     const known = sheet && cell !== null;
-    picture.style.backgroundImage = known ? "" : "none";
+    picture.hidden = !known;
     if (known) {
       const at = (index, count) => (count > 1 ? `${(100 * index) / (count - 1)}%` : "0");
       picture.style.backgroundSize = `${100 * sheet.columns}% ${100 * sheet.rows}%`;
       picture.style.backgroundPosition =
         `${at(cell % sheet.columns, sheet.columns)} ${at(Math.floor(cell / sheet.columns), sheet.rows)}`;
     }
+    box.classList.add("there");
+    const scale = map.clientWidth / map.viewBox.baseVal.width;
+    const [x, y] = place(mark).map((value) => value * scale);
+    const left = x + 16 + box.offsetWidth > map.clientWidth ? x - 16 - box.offsetWidth : x + 16;
+    box.style.left = `${Math.max(left, 0)}px`;
+    box.style.top = `${Math.max(Math.min(y - 40, map.clientHeight - box.offsetHeight), 0)}px`;
+  };
+  const hide = () => {
+    marks[now]?.classList.remove("now");
+    box.classList.remove("there");
   };
   map.addEventListener("pointerover", (event) => { if (event.target.dataset?.i) show(Number(event.target.dataset.i)); });
   map.addEventListener("click", (event) => { if (event.target.dataset?.i) show(Number(event.target.dataset.i)); });
-  map.addEventListener("focus", () => { if (now < 0) show(0); });
+  map.addEventListener("pointerleave", () => { if (document.activeElement !== map) hide(); });
+  map.addEventListener("blur", hide);
+  map.addEventListener("focus", () => { if (map.matches(":focus-visible")) show(Math.max(now, 0)); });
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   map.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
     const way = ways[event.key];
     if (!way) return;
     event.preventDefault();
