@@ -67,9 +67,11 @@ class Crew:
                 poll.register(member.unsent, select.POLLOUT)
         for descriptor, _ in poll.poll(seconds * 1000):
             member = by_descriptor[descriptor]
+            if member not in self.members:
+                continue  # replaced a moment ago, on account of its other descriptor
             if descriptor == member.unsent:
                 member.flush()
-            elif member in self.members:
+            else:
                 yield member, member.receive()
         patience = float(self._settings["seconds_per_image"]) + GRACE_SECONDS
         for member in list(self.members):

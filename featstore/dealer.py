@@ -146,9 +146,9 @@ class Dealer:
 
     def _take(self, member: WorkerProcess, replies: list[Reply]) -> None:
         for reply in replies:
-            if reply.status == MEMORY:
+            if reply.status == MEMORY:  # always the last reply of a process
                 self._suspect(member, reply.task, self._wording["memory"])
-                return  # its other tasks have gone to others; it has been ended, so it has not worked on them
+                return
             member.alone = False
             self._settle(reply.task, reply.status, reply.reason)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
+
+from featstore.regularfile import open_regular
 
 CHUNK = 1 << 20
 """Bytes read at a time; memory stays flat whatever the file's size."""
@@ -75,20 +76,16 @@ def hash_file(path: bytes) -> Hashed:
 
 def _read(path: bytes) -> Hashed | None:
     """Hash one file; None where it changed meanwhile."""
-    # O_NONBLOCK: a pipe that took the file's place since it was listed must not hang the run.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor, before = open_regular(path)
     try:
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode):
-            raise OSError(0, "not a regular file")
         digest = hashlib.sha256()
         count = 0
-        while piece := os.read(handle, CHUNK):
+        while piece := os.read(descriptor, CHUNK):
             digest.update(piece)
             count += len(piece)
-        after = os.fstat(handle)
+        after = os.fstat(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
     if count != before.st_size or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
     return Hashed(digest.digest(), after.st_size, after.st_mtime_ns, "")

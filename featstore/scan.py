@@ -19,6 +19,7 @@ from featstore import formats
 from featstore.errors import ImageSetError
 from featstore.layout import EXPECTED, named_like_image, split_folders
 from featstore.listing import Found, Listing, Skipped, printable
+from featstore.regularfile import open_regular
 
 _NO_CLASS = "lies in no class folder"
 
@@ -185,12 +186,11 @@ class _Walk:
 
 
 def _read_head(path: bytes) -> bytes:
-    # O_NONBLOCK: a pipe that took the file's place since it was listed must not hang the scan.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor, _ = open_regular(path)
     try:
-        return os.read(handle, formats.HEAD_BYTES)
+        return os.read(descriptor, formats.HEAD_BYTES)
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
 def _identity(path: bytes) -> tuple[int, int]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import stat
 import struct
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from featstore.errors import DecodeError
+from featstore.regularfile import open_regular
 from featstore.transform import TransformSpec
 
 if TYPE_CHECKING:
@@ -90,13 +90,8 @@ def process(
 
 
 def _read(path: bytes, limit: int) -> bytes:
-    # O_NONBLOCK: a pipe that took the file's place since it was listed must not hang the worker.
-    with os.fdopen(
-        os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
-    ) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "not a regular file")
+    descriptor, status = open_regular(path)
+    with os.fdopen(descriptor, "rb") as file:
         if status.st_size > limit:
             raise OSError(0, f"{status.st_size:,} bytes, more than the {limit:,} that an image may take")
         return file.read()
@@ -129,6 +124,8 @@ def main(settings: Mapping[str, Any]) -> None:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 text = reason.encode("utf-8", "backslashreplace")[:1000]
                 os.write(replies, REPLY.pack(number, status, len(text)) + text)
+                if status == MEMORY:
+                    return  # what is left over may be to blame: the pool goes on with a fresh process
         except BrokenPipeError:
             return  # the parent is gone
 

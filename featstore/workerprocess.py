@@ -125,10 +125,13 @@ class WorkerProcess:
 
     def flush(self) -> None:
         """Send what is unsent, as far as the pipe holds it."""
-        # BrokenPipeError: it has just died, as `receive` will say. BlockingIOError: the pipe is full.
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+        try:
             while self._outbox:
                 self._outbox = self._outbox[os.write(self._tasks, self._outbox) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._outbox = b""  # it has just died, as `receive` will say
 
     def receive(self) -> list[Reply] | None:
         """The replies that are there, without waiting; None where there are none and the process has ended."""

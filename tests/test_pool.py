@@ -86,8 +86,10 @@ def test_bad_files_keep_their_slot_with_a_reason_and_move_nobody(tmp_path, worke
     os.mkfifo(tmp_path / "0007.jpg")
     (tmp_path / "0009.jpg").unlink()
     (tmp_path / "0009.jpg").mkdir()
+    before = descriptors()
     with DecodePool(SPEC, workers=workers, batch_size=5) as pool:
         images, status, reasons = gather(pool, items)
+    assert descriptors() == before
     assert status.tolist() == [0, 1, 0, 2, 0, 3, 0, 2, 0, 2, 0, 0]
     assert reasons[1] == "not a supported image: HTML"
     assert "No such file" in reasons[3] and "not a regular file" in reasons[7]
@@ -269,14 +271,14 @@ def test_very_long_paths_do_not_block(tmp_path):
 
 def test_descriptors_and_processes_are_given_back(tmp_path):
     items = write(tmp_path, 8)
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = descriptors()
     pids = []
     for _ in range(3):
         with DecodePool(SPEC, workers=2, batch_size=4) as pool:
             gather(pool, items)
             pids += [member.pid for member in pool._crew.members]
     gc.collect()
-    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
+    assert descriptors() == before
     assert not any(alive(pid) for pid in pids)
 
 
@@ -303,11 +305,11 @@ def test_processes_that_cannot_start_are_one_clear_error():
 
 def test_interpreter_that_is_not_there_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = descriptors()
     with pytest.raises(FeatstoreError, match=r"cannot be started: .*No such file.*workers=0"):
         DecodePool(SPEC, workers=2).start()
     gc.collect()
-    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize(
@@ -320,6 +322,12 @@ def test_numbers_out_of_range_are_refused(options):
 
 def test_default_is_a_worker_a_core():
     assert DecodePool(SPEC).workers == usable_cores() >= 1
+
+
+def descriptors() -> int:
+    """How many this process has open; 0 where the system does not say."""
+    folder = Path("/proc/self/fd")
+    return len(os.listdir(folder)) if folder.exists() else 0
 
 
 def alive(pid: int) -> bool:
