@@ -133,6 +133,7 @@ class Confusion:
     def _cell(self, t: int, p: int, count: int, x: int, y: int, cell: int) -> Markup:
         share = count / int(self.support[t])
         kind = "right" if t == p else "wrong"
+        least = 0.15 if cell >= 16 else 0.45  # small cells must be seen at all
         text = f"true {self.classes[t]}, answer {self.classes[p]}: {count} of {self.support[t]} ({percent(share)} %)"
         drawn = Markup("")
         if cell >= 16:
@@ -141,4 +142,4 @@ class Confusion:
             )
         return Markup(
             '<g><title>{}</title><rect class="{}" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"/>{}</g>'
-        ).format(text, kind, x, y, cell, cell, f"{0.15 + 0.85 * share:.2f}", drawn)
+        ).format(text, kind, x, y, cell, cell, f"{least + (1 - least) * share:.2f}", drawn)

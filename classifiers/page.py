@@ -96,7 +96,13 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["coded"] = _coded
+    environment.filters["wbr"] = _breakable
     return environment
+
+
+def _breakable(text: str) -> Markup:
+    """A name that may be broken into lines where its parts end."""
+    return Markup(re.sub(r"([_/\-])", r"\1<wbr>", str(escape(text))))
 
 
 def _coded(text: str) -> Markup:

@@ -60,17 +60,18 @@ def set_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
     Returns
     -------
     list of str
-        `mobilenet_v2 avgpool`; with the pool, weights and precision where the sets differ in them.
+        `mobilenet_v2 avgpool`; with pool, weights, precision or key where these two leave sets alike, and always with
+        random weights.
     """
-    extra = [
-        key
-        for key in ("pool", "weights", "precision")
-        if len({f.get(key) for f in features}) > 1 or (key == "weights" and str(features[0][key]).startswith("random"))
+    names = [f"{f['backbone']} {f['node']}" for f in features]
+    for key in ("pool", "weights", "precision", "feature_key"):
+        alike = {name for name in names if names.count(name) > 1}
+        names = [f"{n} {str(f.get(key, ''))[:24]}" if n in alike else n for n, f in zip(names, features, strict=True)]
+    loud = [f["weights"] if f["weights"].startswith("random") else "" for f in features]
+    return [
+        printable(name if not label or label in name else f"{name} {label}")
+        for name, label in zip(names, loud, strict=True)
     ]
-    names = [" ".join(str(f[key]) for key in ("backbone", "node", *extra) if f.get(key)) for f in features]
-    if len(set(names)) < len(names):
-        names = [f"{name} {f['feature_key'][:6]}" for name, f in zip(names, features, strict=True)]
-    return [printable(name) for name in names]
 
 
 def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
@@ -132,13 +133,13 @@ def _differences(full: Mapping[str, Any]) -> list[str]:
             (worse if ahead else better).append(f"{name} (p {_equals(pair['p_holm'])})")
     sentences = []
     if worse:
-        sentences.append(f"It is shown to be better than {listing(worse, 6)}.")
+        sentences.append(f"It is shown to be better than {listing(worse)}.")
     if same:
         sentences.append(
-            f"No difference shown between it and {listing(same, 6)} on these images: any of them may be as good."
+            f"No difference shown between it and {listing(same)} on these images: any of them may be as good."
         )
     if better:
-        sentences.append(f"On the test part {listing(better, 6)} did better, which cross-validation did not foresee.")
+        sentences.append(f"On the test part {listing(better)} did better, which cross-validation did not foresee.")
     if not_over:
         sentences.append(f"It is not shown to beat the reference {listing(not_over)}.")
     elif over:
@@ -164,7 +165,7 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         groups = (full["leaks"] or {}).get("groups")
         how = f"`--groups '{printable(groups)}'`" if groups else "`--drop-leaks`"
         steps.append(f"compare again with {how}, so that no image is judged by its own copies.")
-    if honesty(full):
+    if best["weights"].startswith("random"):
         steps.append("extract with pretrained weights (`--weights auto`, or `--weights FILE`) and compare again.")
     if best["beats_majority"] is False:
         steps.append("check labels and images in the galleries, then try another backbone or an earlier node.")
