@@ -1,0 +1,174 @@
+"""FoldMatrix: one feature matrix as every fold sees it, standardised by that fold's own training rows."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from featstore.errors import FeaturesError
+
+CHUNK = 4096
+"""Rows that are held in float64 at a time."""
+
+
+class FoldMatrix:
+    """Features behind one affine map a fold, without a copy a fold.
+
+    The rows are stored once, standardised by all rows (which keeps float32 sums accurate). What fold ``f`` sees is
+    ``(rows - shift[f]) * gain[f]``; both are applied to weights and gradients, which are small, never to the rows. All
+    folds therefore share one matrix product, and the rows that a fold holds out get their logits in passing.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float32 or float64
+        Features, finite. Stored as float32, or as float64 with `double`.
+    weights : ndarray of shape (folds, n), float64
+        Sample weights; 0 for the rows that the fold holds out.
+    standardise : bool
+        Mean 0 and variance 1 over the fold's weighted rows, as scikit-learn's `StandardScaler`; else as given.
+    centre : bool
+        Without `standardise`: subtract the fold's mean. It changes nothing but the intercept, if that is not penalised.
+    double : bool
+        Store and multiply in float64.
+    """
+
+    def __init__(
+        self, X: NDArray[np.floating], weights: NDArray[np.float64], *, standardise: bool, centre: bool, double: bool
+    ) -> None:
+        self.mean, self.scale = _moments(X)
+        self.n, self.d = X.shape
+        self.dtype = torch.float64 if double else torch.float32
+        self.rows = torch.empty(self.n, self.d, dtype=self.dtype)  # (n, d)
+        for at in range(0, self.n, CHUNK):
+            part = (X[at : at + CHUNK].astype(np.float64) - self.mean) / self.scale
+            self.rows[at : at + CHUNK] = torch.from_numpy(part)
+        if standardise or centre:
+            shift, deviation = self._fold_moments(weights)
+        else:
+            shift, deviation = np.tile(-self.mean / self.scale, (len(weights), 1)), None
+        if standardise and deviation is not None:
+            # A feature that is constant in the fold's training rows teaches nothing; its weight stays 0.
+            gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
+        else:
+            gain = np.tile(self.scale, (len(weights), 1))
+        self._shift, self._gain = torch.from_numpy(shift), torch.from_numpy(gain)  # (folds, d), float64
+
+    @cached_property
+    def half(self) -> Tensor:
+        """The rows in bfloat16."""
+        return self.rows.bfloat16()
+
+    def _fold_moments(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        first, second = np.zeros((2, len(weights), self.d))
+        for at in range(0, self.n, CHUNK):
+            part = self.rows[at : at + CHUNK].double().numpy()
+            mass = weights[:, at : at + CHUNK]
+            first += mass @ part
+            second += mass @ (part * part)
+        total = weights.sum(axis=1, keepdims=True)
+        mean = first / total
+        return mean, np.sqrt(np.maximum(second / total - mean * mean, 0.0))
+
+    def forward(self, weight: Tensor, bias: Tensor, fold: Tensor, half: bool = False) -> Tensor:
+        """Logits of all rows.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (groups, r, d), float32 or float64
+            One block of `r` weight rows a group; the product runs in this dtype.
+        bias : Tensor of shape (groups, r)
+            Intercepts.
+        fold : Tensor of shape (groups,), int64
+            The fold of each group.
+        half : bool
+            Multiply in bfloat16 with float32 sums: for directions, never for what is judged.
+
+        Returns
+        -------
+        Tensor of shape (groups, r, n), of the dtype of `weight`
+        """
+        scaled = weight * self._gain[fold].to(weight.dtype)[:, None, :]
+        offset = bias - (scaled @ self._shift[fold].to(weight.dtype)[:, :, None])[..., 0]
+        flat = scaled.reshape(-1, self.d)
+        if half:
+            out = (flat.bfloat16() @ self.half.T).to(weight.dtype)
+        elif weight.dtype == self.dtype:
+            out = flat @ self.rows.T
+        else:
+            out = torch.cat([flat @ part.to(weight.dtype).T for part in torch.split(self.rows, CHUNK)], dim=1)
+        return out.view(*weight.shape[:2], self.n).add_(offset[..., None])
+
+    def backward(self, residual: Tensor, fold: Tensor, half: bool = False) -> tuple[Tensor, Tensor]:
+        """The transposed product: gradients with respect to weights and intercepts.
+
+        Parameters
+        ----------
+        residual : Tensor of shape (groups, r, n), float32 or float64
+            Derivatives with respect to the logits.
+        fold : Tensor of shape (groups,), int64
+            The fold of each group.
+        half : bool
+            Multiply in bfloat16 with float32 sums.
+
+        Returns
+        -------
+        weight : Tensor of shape (groups, r, d)
+        bias : Tensor of shape (groups, r)
+        """
+        dtype = residual.dtype
+        bias = residual.sum(dim=-1)
+        flat = residual.reshape(-1, self.n)
+        if half:
+            out = (flat.bfloat16() @ self.half).to(dtype)
+        elif dtype == self.dtype:
+            out = flat @ self.rows
+        else:
+            out = torch.zeros(len(flat), self.d, dtype=dtype)
+            for columns, part in zip(torch.split(flat, CHUNK, dim=1), torch.split(self.rows, CHUNK), strict=True):
+                out += columns @ part.to(dtype)
+        out = out.view(*residual.shape[:2], self.d)
+        out = out.sub_(bias[..., None] * self._shift[fold].to(dtype)[:, None, :])
+        return out.mul_(self._gain[fold].to(dtype)[:, None, :]), bias
+
+    def unfold(self, weight: Tensor, bias: Tensor, fold: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights and intercepts that apply to features as they were given.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (r, d)
+        bias : Tensor of shape (r,)
+        fold : int
+
+        Returns
+        -------
+        coef : ndarray of shape (r, d), float64
+        intercept : ndarray of shape (r,), float64
+        """
+        scaled = weight.double().numpy() * self._gain[fold].numpy()
+        coef = scaled / self.scale
+        return coef, bias.double().numpy() - scaled @ self._shift[fold].numpy() - coef @ self.mean
+
+
+def _moments(X: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of every feature in float64; 1 for a deviation that is only rounding."""
+    n = len(X)
+    mean = np.zeros(X.shape[1])
+    for at in range(0, n, CHUNK):
+        mean += X[at : at + CHUNK].sum(axis=0, dtype=np.float64) / n
+    square = np.zeros(X.shape[1])
+    for at in range(0, n, CHUNK):
+        difference = X[at : at + CHUNK].astype(np.float64) - mean
+        square += np.einsum("ij,ij->j", difference, difference)
+    deviation = np.sqrt(square / n)
+    if not np.isfinite(deviation).all():
+        raise FeaturesError(
+            f"{int((~np.isfinite(deviation)).sum())} of {X.shape[1]} features are infinite, NaN or too large to "
+            "square; expected finite features"
+        )
+    deviation[deviation <= 1e-7 * np.abs(mean)] = 1.0
+    deviation[deviation == 0.0] = 1.0
+    return mean, deviation

@@ -1,0 +1,187 @@
+"""What heads are given, checked: features, classes, sample and class weights, folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
+
+from classifiers.splits import FOLDS, Fold, stratified_folds
+from featstore.errors import FeaturesError
+
+ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Checked training data.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d), float32 or float64
+    codes : ndarray of shape (n,), int64
+        Index into `classes`.
+    classes : ndarray of shape (k,)
+        Sorted class labels.
+    weight : ndarray of shape (n,), float64
+        Sample weights, at least 0. A row of weight 0 may have a class that is not in `classes`; its code means nothing.
+    """
+
+    X: NDArray[np.floating]
+    codes: NDArray[np.int64]
+    classes: NDArray[Any]
+    weight: NDArray[np.float64]
+
+
+def read_training(head: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Training:
+    """Check what `fit` was given, and set `n_features_in_` (and `feature_names_in_`) of the head.
+
+    Parameters
+    ----------
+    head : estimator
+    X : array-like of shape (n, d)
+        Features, finite.
+    y : array-like of shape (n,)
+        Class labels, at least two different ones with a positive weight.
+    sample_weight : array-like of shape (n,), optional
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    FeaturesError
+        For NaN or infinity, a single class, weights that are no weights.
+    """
+    features, labels = validate_data(
+        head, X, y, dtype=[np.float32, np.float64], order="C", ensure_all_finite=False, y_numeric=False
+    )
+    require_finite(features)
+    labels = column_or_1d(labels, warn=True)
+    check_classification_targets(labels)
+    if sample_weight is None:
+        weight = np.ones(len(labels))
+    else:
+        weight = np.asarray(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"))
+        if weight.shape != (len(labels),):
+            raise FeaturesError(f"sample_weight has shape {weight.shape}, expected ({len(labels)},): one number a row")
+        if (weight < 0).any():
+            raise FeaturesError(f"{int((weight < 0).sum())} sample weights are negative, expected 0 or more")
+        if not weight.any():
+            raise FeaturesError("every sample weight is zero, expected a positive one for some rows of each class")
+    classes = np.unique(labels[weight > 0])
+    if len(classes) < 2:
+        raise FeaturesError(
+            f"the training part has {len(classes)} class{'' if len(classes) == 1 else 'es'}"
+            f"{f' ({classes[0]!s})' if len(classes) else ''}, a classifier needs at least 2; add images of "
+            "another class"
+        )
+    # A row of weight 0 is as good as absent, also where nobody else has its class; any class serves it.
+    codes = np.where(np.isin(labels, classes), np.searchsorted(classes, labels), 0).astype(np.int64)
+    return Training(features, codes, classes, weight)
+
+
+def read_features(head: Any, X: ArrayLike) -> NDArray[np.floating]:
+    """Check features that a fitted head is to judge.
+
+    Returns
+    -------
+    ndarray of shape (n, d), float32 or float64
+
+    Raises
+    ------
+    FeaturesError
+        For NaN or infinity.
+    """
+    features = validate_data(head, X, reset=False, dtype=[np.float32, np.float64], ensure_all_finite=False)
+    require_finite(features)
+    return np.asarray(features)
+
+
+def require_finite(X: NDArray[np.floating]) -> None:
+    """Raise FeaturesError, naming the first rows, if a feature is NaN or infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(X.sum(dtype=np.float64)):
+            return
+    bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+    if bad.size:
+        rows = ", ".join(str(row) for row in bad[:5]) + (", ..." if bad.size > 5 else "")
+        raise FeaturesError(
+            f"features contain NaN or infinity in {bad.size} of {len(X)} rows (row {rows}); expected finite numbers: "
+            "leave these rows out or extract them again"
+        )
+
+
+def class_weights(
+    class_weight: ClassWeight, classes: NDArray[Any], codes: NDArray[np.int64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What each class' loss is multiplied by.
+
+    Parameters
+    ----------
+    class_weight : "balanced", mapping or None
+        "balanced": inversely to the summed weight of the class, 1 on average, as in scikit-learn. A mapping gives the
+        factor of the classes it names, 1 for the others.
+    classes : ndarray of shape (k,)
+    codes : ndarray of shape (n,), int64
+    weight : ndarray of shape (n,)
+        Sample weights; rows with 0 do not count.
+
+    Returns
+    -------
+    ndarray of shape (k,), float64
+    """
+    factors = np.ones(len(classes))
+    if class_weight is None:
+        return factors
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise FeaturesError(f"class_weight is {class_weight!r}, expected 'balanced', a mapping or None")
+        mass = np.bincount(codes, weights=weight, minlength=len(classes))
+        np.divide(mass.sum() / max(1, int((mass > 0).sum())), mass, out=factors, where=mass > 0)
+        return factors
+    known = {label: i for i, label in enumerate(classes.tolist())}
+    strangers = [label for label in class_weight if label not in known]
+    if strangers:
+        raise FeaturesError(f"class_weight names {strangers[0]!r}, which is no class of the training part")
+    for label, factor in class_weight.items():
+        factors[known[label]] = factor
+    return factors
+
+
+def folds_of(cv: int | Iterable[Fold] | Any | None, training: Training, seed: int) -> list[Fold]:
+    """The folds of a search.
+
+    Parameters
+    ----------
+    cv : int, iterable of (train, valid), scikit-learn splitter, or None
+        None: `splits.FOLDS` stratified folds.
+    training : Training
+    seed : int
+        For folds that are made here.
+
+    Returns
+    -------
+    list of (train, valid)
+
+    Raises
+    ------
+    FeaturesError
+        For folds that do not fit the rows, or train on fewer than two classes everywhere.
+    """
+    if cv is None or isinstance(cv, (int, np.integer)):
+        return stratified_folds(training.codes, FOLDS if cv is None else int(cv), seed)
+    pairs = cv.split(training.X, training.codes) if hasattr(cv, "split") else cv
+    folds = [(np.asarray(train, dtype=np.intp), np.asarray(valid, dtype=np.intp)) for train, valid in pairs]
+    rows = len(training.codes)
+    if not folds or any(part.size == 0 or part.max() >= rows or part.min() < 0 for fold in folds for part in fold):
+        raise FeaturesError(
+            f"cv has {len(folds)} folds, expected at least one, each of two non-empty parts of {rows} rows"
+        )
+    return folds

@@ -1,0 +1,87 @@
+"""Probabilities from decision values: one temperature, fitted on decisions about rows that were held out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+TINY = 1e-15
+"""Smallest probability in a log loss."""
+
+
+def as_logits(decision: NDArray[np.floating], slope: float = 1.0) -> NDArray[np.float64]:
+    """Logits of all classes.
+
+    Parameters
+    ----------
+    decision : ndarray of shape (n,) or (n, 1) for two classes, (n, k) else
+        Decision values; of the second class where there are two.
+    slope : float
+        What they are multiplied by.
+
+    Returns
+    -------
+    ndarray of shape (n, k), float64
+        For two classes ``-slope * decision / 2`` and ``+slope * decision / 2``.
+    """
+    scaled = slope * np.asarray(decision, dtype=np.float64).reshape(len(decision), -1)
+    return np.hstack([-0.5 * scaled, 0.5 * scaled]) if scaled.shape[1] == 1 else scaled
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities (n, k) that sum to 1; a logit of minus infinity gets 0."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def log_losses(probability: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``-log p`` of the true class of each row, nats; probabilities below 1e-15 count as that."""
+    return -np.log(np.maximum(probability[np.arange(len(codes)), codes], TINY))
+
+
+def fit_slope(
+    decision: NDArray[np.floating], codes: NDArray[np.int64], weight: NDArray[np.float64] | None = None
+) -> float:
+    """The slope (1 / temperature) that makes ``softmax(slope * decision)`` most likely.
+
+    One number cannot change which class is largest, so predictions stay as they are. Newton's method on the logarithm
+    of the slope, safeguarded by bisection.
+
+    Parameters
+    ----------
+    decision : ndarray of shape (n,), (n, 1) or (n, k)
+        Decision values of rows that the model did not see.
+    codes : ndarray of shape (n,), int64
+        True classes.
+    weight : ndarray of shape (n,), optional
+        Sample weights.
+
+    Returns
+    -------
+    float
+        Between 1e-4 and 1e4.
+
+    References
+    ----------
+    C. Guo et al., On calibration of modern neural networks, ICML 2017; J. Platt, Probabilistic outputs for support
+    vector machines, 1999.
+    """
+    logits = as_logits(decision)
+    mass = np.ones(len(codes)) if weight is None else weight
+    true = logits[np.arange(len(codes)), codes]
+    low, high, at = np.log(1e-4), np.log(1e4), 0.0
+    for _ in range(100):
+        slope = np.exp(at)
+        p = softmax(slope * logits)
+        mean = np.einsum("ij,ij->i", p, logits)
+        spread = np.einsum("ij,ij->i", p, logits * logits) - mean * mean
+        first = slope * float(mass @ (mean - true))
+        second = first + slope * slope * float(mass @ spread)
+        low, high = (low, at) if first > 0 else (at, high)
+        step = at - first / second if second > 0 else np.inf
+        if not low < step < high:
+            step = 0.5 * (low + high)
+        if abs(step - at) < 1e-13 * max(1.0, abs(at)):
+            break
+        at = step
+    return float(np.exp(at))
