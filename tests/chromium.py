@@ -57,8 +57,8 @@ class Chromium:
 
         self._process = subprocess.Popen(
             [
-                find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-                "--disable-background-networking", "--disable-component-update", "--no-first-run",
+                find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                "--hide-scrollbars", "--disable-background-networking", "--disable-component-update", "--no-first-run",
                 f"--user-data-dir={self._profile}", "--remote-debugging-pipe", "about:blank",
             ],
             close_fds=False, preexec_fn=hand_over, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -149,7 +149,8 @@ class Chromium:
     def point(self, selector: str) -> None:
         """Move the pointer to the middle of an element."""
         box = self.run(
-            f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
+            f"(() => {{ const e = document.querySelector({selector!r});"
+            " e.scrollIntoView({block: 'center', behavior: 'instant'});"
             " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         self.send("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
