@@ -15,7 +15,8 @@ START_SECONDS = 60.0
 GRACE_SECONDS = 5.0
 """A process that its own alarm did not end this long after `seconds_per_image` is killed from here."""
 
-_STARTS = 3
+_STARTS = 3  # in a row that end by themselves before they are ready: an import fails, and will go on failing
+_KILLED_STARTS = 20  # in a row that are killed: the machine may recover
 
 
 class Crew:
@@ -90,9 +91,10 @@ class Crew:
         self.members.remove(member)
         self.replaced += 1
         self._failed_starts = 0 if member.ready else self._failed_starts + 1
-        if self._failed_starts >= _STARTS:
+        if self._failed_starts >= (_STARTS if how.startswith("ended") else _KILLED_STARTS):
             raise FeatstoreError(
-                f"decoding processes cannot be started: {_STARTS} in a row {how}; use workers=0 to decode in this one"
+                f"decoding processes cannot be started: {self._failed_starts} in a row, the last one {how}; "
+                f"use workers=0 to decode in this one"
             )
         fresh = WorkerProcess(self._settings, self._memory)
         self.members.append(fresh)

@@ -80,7 +80,7 @@ def _read(path: bytes) -> Hashed | None:
     try:
         digest = hashlib.sha256()
         count = 0
-        while piece := os.read(descriptor, CHUNK):
+        while count <= before.st_size and (piece := os.read(descriptor, CHUNK)):  # a growing file has no end
             digest.update(piece)
             count += len(piece)
         after = os.fstat(descriptor)

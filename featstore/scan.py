@@ -217,7 +217,9 @@ def _nothing_found(root: bytes, skipped: list[Skipped]) -> str:
         return f"{place} is empty; {EXPECTED}"
     loose = [s for s in visible if s.reason == _NO_CLASS and named_like_image(s.path)]
     if loose:
-        return f"{len(loose)} images in {place} lie in no class folder (such as {printable(loose[0].path)}); {EXPECTED}"
+        return (
+            f"{len(loose)} images in {place} lie in no class folder (such as {printable(min(loose).path)}); {EXPECTED}"
+        )
     first = min(visible)
     return (
         f"{place} holds no image; {len(visible)} entries were skipped, such as {printable(first.path)} "

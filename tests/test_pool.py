@@ -299,7 +299,12 @@ def test_workers_import_no_torch(tmp_path):
 
 def test_processes_that_cannot_start_are_one_clear_error():
     pool = DecodePool(SPEC, workers=1, decoder="no_such_module:decode")
-    with pool, pytest.raises(FeatstoreError, match=r"3 in a row ended with status 1 \(.*no_such_module.*workers=0"):
+    with (
+        pool,
+        pytest.raises(
+            FeatstoreError, match=r"3 in a row, the last one ended with status 1 \(.*no_such_module.*workers=0"
+        ),
+    ):
         list(pool.run([(b"/nowhere", bytes(32))]))
 
 

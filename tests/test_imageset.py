@@ -1,0 +1,362 @@
+"""An image set: order, digests, labels; what a second scan reads; hold-out."""
+
+import builtins
+import dataclasses
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featstore import hashing
+from featstore.errors import ImageSetError, ImagesNotFoundError
+from featstore.imageset import ImageSet, Skipped, hold_out, scan
+from tests.pictures import encode, texture, write_tree
+
+
+def made(labels, contents=None, splits=None, problems=None) -> ImageSet:
+    """An image set without files; `contents` are numbers, equal ones stand for equal bytes."""
+    n = len(labels)
+    contents = range(n) if contents is None else contents
+    digests = np.stack([np.frombuffer(hashlib.sha256(b"%d" % c).digest(), np.uint8) for c in contents])
+    return ImageSet(
+        name="made",
+        root=b"/made",
+        paths=tuple(b"%05d.jpg" % i for i in range(n)),
+        digests=digests,
+        sizes=np.full(n, 10, np.int64),
+        mtimes=np.full(n, 5, np.int64),
+        labels=np.array(labels, np.int64),
+        splits=np.array(splits if splits is not None else [""] * n, dtype="<U5"),
+        classes=tuple(f"c{i}" for i in range(max(labels) + 1)),
+        problems=tuple(problems or [""] * n),
+    )
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Paths that are opened for hashing."""
+    seen = []
+    original = hashing.open_regular
+    monkeypatch.setattr(hashing, "open_regular", lambda path: seen.append(path) or original(path))
+    return seen
+
+
+def test_rows_are_sorted_hashed_and_labelled(tmp_path):
+    write_tree(tmp_path, ("bees", "ants"), each=3, splits=("val", "train"))
+    images = scan(tmp_path)
+    assert images.paths == tuple(sorted(images.paths)) and len(images) == 12
+    assert images.classes == ("ants", "bees") and images.name == tmp_path.name
+    assert images.root == os.fsencode(tmp_path.resolve())
+    for i in range(len(images)):
+        path = Path(os.fsdecode(images.absolute(i)))
+        split, name = images.display(i).split("/")[:2]
+        assert images.digests[i].tobytes() == hashlib.sha256(path.read_bytes()).digest()
+        assert (images.sizes[i], images.mtimes[i]) == (path.stat().st_size, path.stat().st_mtime_ns)
+        assert (images.classes[images.labels[i]], images.splits[i]) == (name, split)
+    assert images.counts() == {"train": {"ants": 3, "bees": 3}, "val": {"ants": 3, "bees": 3}}
+    assert not any(images.problems) and images.readable().all()
+
+
+def test_csv_and_folder_of_the_same_files_agree(tmp_path):
+    write_tree(tmp_path / "data", each=2)
+    folder = scan(tmp_path / "data")
+    lines = "".join(f"{folder.display(i)},{folder.classes[folder.labels[i]]}\n" for i in reversed(range(len(folder))))
+    (tmp_path / "data" / "list.csv").write_text("path,label\n" + lines)
+    listed = scan(tmp_path / "data" / "list.csv", name=folder.name)
+    assert dataclasses.replace(listed, skipped=folder.skipped).same_as(folder)
+    assert scan(tmp_path / "data" / "list.csv").name == "list"
+
+
+def test_second_scan_opens_no_file(tmp_path, monkeypatch):
+    write_tree(tmp_path)
+    (tmp_path / "ants" / "notes.txt").write_text("not a picture")
+    (tmp_path / "bees" / "picture_without_ending").write_bytes(encode(texture(5)))
+    first = scan(tmp_path)
+    assert len(first) == 9 and [s.path for s in first.skipped] == [b"ants/notes.txt"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
+    assert scan(tmp_path, previous=first).same_as(first)
+
+
+def test_only_what_changed_is_read_again(tmp_path, reads):
+    write_tree(tmp_path)
+    first = scan(tmp_path)
+    reads.clear()
+    (tmp_path / "ants" / "001.jpg").write_bytes(encode(texture(50)))
+    os.utime(tmp_path / "bees" / "002.jpg", ns=(1, 1))  # the same bytes
+    (tmp_path / "bees" / "000.jpg").unlink()
+    (tmp_path / "bees" / "new.jpg").write_bytes(encode(texture(51)))
+    second = scan(tmp_path, previous=first)
+    assert sorted(path.rpartition(b"/")[2] for path in reads) == [b"001.jpg", b"002.jpg", b"new.jpg"]
+    assert second.same_as(scan(tmp_path))
+
+
+def test_change_that_keeps_size_and_time_is_seen_with_content_only(tmp_path):
+    write_tree(tmp_path)
+    first = scan(tmp_path)
+    path = tmp_path / "ants" / "001.jpg"
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert scan(tmp_path, previous=first).same_as(first)
+    again = scan(tmp_path, previous=first, content=True)
+    assert (again.digests != first.digests).any(axis=1).tolist() == [False, True] + [False] * 6
+
+
+def test_an_earlier_scan_of_another_folder_is_not_believed(tmp_path, reads):
+    write_tree(tmp_path / "a")
+    first = scan(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    reads.clear()
+    moved = scan(tmp_path / "b", previous=first)
+    assert len(reads) == 8
+    np.testing.assert_array_equal(moved.digests, first.digests)
+
+
+def test_relabelling_and_another_split_need_no_reading(tmp_path, reads):
+    write_tree(tmp_path)
+    first = scan(tmp_path)
+    csv = tmp_path / "list.csv"
+    csv.write_text("path,label,split\n" + "".join(f"{first.display(i)},x{i % 2},train\n" for i in range(8)))
+    reads.clear()
+    second = scan(csv, previous=first)
+    assert not reads and second.classes == ("x0", "x1")
+
+
+def test_unreadable_file_keeps_its_row_with_a_reason(tmp_path, monkeypatch):
+    write_tree(tmp_path)
+    original = hashing.open_regular
+
+    def forbidden(path: bytes):
+        if path.endswith(b"ants/002.jpg"):
+            raise PermissionError(13, "Permission denied")
+        return original(path)
+
+    monkeypatch.setattr(hashing, "open_regular", forbidden)
+    images = scan(tmp_path)
+    assert len(images) == 8
+    assert images.problems[2] == "cannot be read: Permission denied" and not images.digests[2].any()
+    assert images.readable().tolist() == [True, True, False] + [True] * 5
+    monkeypatch.undo()
+    assert not any(scan(tmp_path, previous=images).problems)  # tried again
+
+
+def test_progress_counts_the_files_that_are_hashed(tmp_path):
+    write_tree(tmp_path, each=100)
+    calls = []
+    scan(tmp_path, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (200, 200) and calls == sorted(calls) and len(calls) > 1
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(ImagesNotFoundError, match="nowhere does not exist; expected a folder of images or a .csv"):
+        scan(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError):
+        scan(str(tmp_path / "nowhere.csv"))
+
+
+def test_file_that_is_neither(tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    with pytest.raises(ImageSetError, match=r"images.zip is a file; expected a folder of images or a .csv"):
+        scan(tmp_path / "images.zip")
+
+
+def test_no_readable_image(tmp_path, monkeypatch):
+    write_tree(tmp_path)
+
+    def forbidden(path: bytes):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(hashing, "open_regular", forbidden)
+    with pytest.raises(ImageSetError, match=r"none of the 8 images in .* the first, ants/000.jpg: cannot be read"):
+        scan(tmp_path)
+
+
+def test_names_that_cannot_be_printed_are_escaped_and_still_found(tmp_path):
+    for name in (b"caf\xe9\n\xe2\x80\xae", b"plain"):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        (folder / os.fsdecode(b"a\xff\n.jpg")).write_bytes(encode(texture(1)))
+    images = scan(tmp_path)
+    assert images.classes == ("caf\\xe9\\n\\u202e", "plain")
+    assert images.display(0) == "caf\\xe9\\n\\u202e/a\\xff\\n.jpg"
+    assert Path(os.fsdecode(images.absolute(0))).read_bytes() == encode(texture(1))
+    assert scan(os.fsencode(tmp_path)).same_as(images)
+
+
+def test_sets_are_equal_in_every_field_or_not_at_all():
+    images = made([0, 1, 0])
+    assert images.same_as(made([0, 1, 0]))
+    changes = {
+        "name": "other",
+        "root": b"/",
+        "paths": (b"a", b"b", b"c"),
+        "digests": images.digests + 1,
+        "sizes": images.sizes + 1,
+        "mtimes": images.mtimes + 1,
+        "labels": np.array([1, 1, 0]),
+        "splits": np.array(["val", "", ""]),
+        "classes": ("c0", "c2"),
+        "problems": ("", "gone", ""),
+        "skipped": (Skipped(b"x", "hidden"),),
+    }
+    assert set(changes) == {field.name for field in dataclasses.fields(ImageSet)}
+    for field, value in changes.items():
+        assert not images.same_as(dataclasses.replace(images, **{field: value})), field
+    assert not images.same_as(made([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"digests": np.zeros((3, 16), np.uint8)}, r"digests is uint8 \(3, 16\), expected uint8 \(3, 32\)"),
+        ({"sizes": np.zeros(2, np.int64)}, "sizes is"),
+        ({"labels": np.zeros(3)}, "labels is float64"),
+        ({"labels": np.array([0, 1, 7])}, "a label outside of its 2 classes"),
+        ({"labels": np.array([0, 1, -1])}, "a label outside"),
+        ({"problems": ("",)}, "1 problems for 3 images"),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_refused(change, message):
+    with pytest.raises(ImageSetError, match=message):
+        dataclasses.replace(made([0, 1, 0]), **change)
+
+
+def test_single_class_is_said(tmp_path):
+    write_tree(tmp_path / "data")
+    (warning,) = scan(tmp_path).check_labels()
+    assert (
+        warning
+        == "only one class, 'data'; classifiers need two; it has sub-folders (ants, ...): are these the classes?"
+    )
+    (warning,) = made([0, 0]).check_labels()
+    assert warning == "only one class, 'c0'; classifiers need two"
+
+
+def test_labels_that_differ_between_parts_are_said():
+    images = made([0, 1, 2, 0, 3], splits=["train", "train", "train", "test", "test"])
+    assert images.check_labels() == [
+        "'c3' is in test but not in train; no classifier can get these right",
+        "'c1', 'c2' are in train but not in test; they are learnt but never judged",
+    ]
+    assert made([0, 1, 0, 1], splits=["train", "train", "val", "val"]).check_labels() == []
+    assert made([0, 1]).check_labels() == []
+
+
+def test_hold_out_is_stratified_and_leaves_the_rest_for_training():
+    images = made([0] * 50 + [1] * 20 + [2] * 5)
+    held = hold_out(images, "test", 0.2, seed=0)
+    assert held.counts() == {
+        "train": {"c0": 40, "c1": 16, "c2": 4},
+        "test": {"c0": 10, "c1": 4, "c2": 1},
+    }
+    assert dataclasses.replace(held, splits=images.splits).same_as(images)
+
+
+def test_hold_out_depends_on_bytes_and_seed_alone():
+    contents = list(range(40))
+    one = hold_out(made([i % 2 for i in contents], contents), "test", 0.25, seed=3)
+    drawn = {one.digests[i].tobytes() for i in np.flatnonzero(one.splits == "test")}
+    order = np.random.default_rng(0).permutation(40)
+    other = hold_out(made([contents[i] % 2 for i in order], [contents[i] for i in order]), "test", 0.25, seed=3)
+    assert {other.digests[i].tobytes() for i in np.flatnonzero(other.splits == "test")} == drawn
+    another = hold_out(made([i % 2 for i in contents], contents), "test", 0.25, seed=4)
+    assert {another.digests[i].tobytes() for i in np.flatnonzero(another.splits == "test")} != drawn
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)), min_size=8, max_size=120),
+    fraction=st.floats(0.05, 0.95),
+    seed=st.integers(0, 5),
+)
+def test_hold_out_never_puts_equal_files_in_two_parts(rows, fraction, seed):
+    images = made([label for label, _ in rows], [content for _, content in rows])
+    try:
+        held = hold_out(images, "val", fraction, seed)
+    except ImageSetError:
+        home = {content: min(label for label, c in rows if c == content) for _, content in rows}
+        assert max(list(home.values()).count(label) for label in home.values()) < 2
+        return
+    parts: dict[bytes, set[str]] = {}
+    for digest, split in zip(held.digests, held.splits, strict=True):
+        parts.setdefault(digest.tobytes(), set()).add(str(split))
+    assert all(len(splits) == 1 for splits in parts.values())
+    assert set(held.splits) == {"train", "val"}
+
+
+def test_every_class_gives_one_and_keeps_one():
+    images = made([0, 0, 1, 1, 2], contents=[0, 1, 2, 3, 4])
+    held = hold_out(images, "test", 0.01, seed=0)
+    assert held.counts()["test"] == {"c0": 1, "c1": 1, "c2": 0}
+    held = hold_out(images, "test", 0.99, seed=0)
+    assert held.counts()["train"] == {"c0": 1, "c1": 1, "c2": 1}
+
+
+def test_hold_out_leaves_other_parts_and_unreadable_files_alone():
+    images = made(
+        [0] * 12,
+        contents=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9],
+        splits=["test"] * 3 + [""] * 4 + ["train"] * 3 + ["test", "train"],
+        problems=[""] * 6 + ["gone"] + [""] * 5,
+    )
+    held = hold_out(images, "val", 0.5, seed=1)
+    assert (held.splits[:3] == "test").all() and held.splits[10] == "test"
+    assert held.splits[6] == "train"  # unreadable
+    assert held.splits[9] == held.splits[11] == "train"  # the same bytes as a test image
+    assert (held.splits == "val").sum() == 2  # of five that can be drawn
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction", "message"),
+    [
+        ("train", 0.2, "a part called 'train'; expected val or test"),
+        ("dev", 0.2, "'dev'; expected val or test"),
+        ("test", 0.0, "a fraction of 0.0; expected a number between 0 and 1"),
+        ("test", 1, "between 0 and 1"),
+        ("test", float("nan"), "between 0 and 1"),
+    ],
+)
+def test_hold_out_refuses_what_it_cannot_do(name, fraction, message):
+    with pytest.raises(ImageSetError, match=message):
+        hold_out(made([0, 0, 1, 1]), name, fraction, 0)
+
+
+def test_hold_out_of_a_part_that_exists_or_of_nothing():
+    with pytest.raises(ImageSetError, match="already has 1 images in test"):
+        hold_out(made([0, 0, 1], splits=["", "", "test"]), "test", 0.2, 0)
+    with pytest.raises(ImageSetError, match="no class has two different readable images"):
+        hold_out(made([0, 0, 1], contents=[7, 7, 8]), "test", 0.2, 0)
+
+
+def test_many_unchanged_files_are_listed_quickly(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        for i in range(2500):
+            (tmp_path / name / f"{i:05d}.jpg").touch()
+    first = scan(tmp_path)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        second = scan(tmp_path, previous=first)
+        times.append(time.perf_counter() - start)
+    assert second.same_as(first)
+    assert min(times) / len(first) < 40e-6  # 6 microseconds on an idle machine; the benchmark is strict
+
+
+def test_real_sets(shared_data):
+    images = scan(shared_data / "hymenoptera")
+    assert images.counts() == {"train": {"ants": 122, "bees": 121}, "val": {"ants": 69, "bees": 83}}
+    pets = scan(shared_data / "pets37x10")
+    assert len(pets) == 370 and len(pets.classes) == 37 and not pets.skipped
+    assert set(pets.splits) == {""}
