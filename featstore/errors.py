@@ -117,3 +117,7 @@ class OutputExistsError(FeatstoreError, FileExistsError):
 
 class TrainingError(FeatstoreError, RuntimeError):
     """Training that cannot go on: a loss that became NaN, settings that differ from the checkpoint's."""
+
+
+class AttackError(FeatstoreError, ValueError):
+    """An adversarial attack that makes no sense: a radius below one grey level, a target that is the image's own class."""
