@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from classifiers.candidates import parameters
 from classifiers.confusion import Confusion
 from classifiers.leaderboard import Leaderboard, pairs
 from classifiers.reportdata import filled
-from classifiers.searches import parameters
 from classifiers.verdict import NEXT, honesty, verdict
 from classifiers.wording import count, percent, printable, seconds
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from classifiers import featuremap, gallery, plots
+from classifiers.candidates import parameters
 from classifiers.leaderboard import Leaderboard, pairs
+from classifiers.pagetemplates import asset, templates
+from classifiers.provenance import provenance
 from classifiers.reportdata import filled
 from classifiers.runpanel import RECALL, RunPanel
-from classifiers.searches import certificate, parameters, search
 from classifiers.thumbnails import Sheet, Thumbnails
 from classifiers.verdict import NEXT, honesty, verdict
-from classifiers.wording import NOTHING, count, interval, percent, printable, seconds
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from classifiers.wording import count, interval, percent, printable, seconds
 
 PANELS = 600_000
 """Bytes for the panels of runs beyond the best one."""
@@ -66,13 +63,13 @@ def html(data: Mapping[str, Any]) -> str:
         "suspects": suspects,
         "suspects_text": _suspects_text(full, len(suspects)),
         "twins": twins,
-        **_provenance(full, board),
+        **provenance(full, board),
     }
     context["sections"] = _sections(context)
-    script = _asset("report.js")
+    script = asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return _templates().get_template("report.html").render(
-        context, css=Markup(_asset("report.css")), script=Markup(script), script_hash=f"sha256-{digest}",
+    return templates().get_template("report.html").render(
+        context, css=Markup(asset("report.css")), script=Markup(script), script_hash=f"sha256-{digest}",
         symbols=featuremap.symbols(),
     )  # fmt: skip
 
@@ -81,52 +78,7 @@ def summary(data: Mapping[str, Any]) -> str:
     """The verdict and the table as a fragment for notebooks."""
     full = filled(data)
     board = Leaderboard(full)
-    return _templates().get_template("summary.html").render(**_words(full), columns=board.columns, rows=board.rows)
-
-
-@lru_cache(maxsize=1)
-def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("classifiers"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["coded"] = _coded
-    environment.filters["wbr"] = _breakable
-    return environment
-
-
-def _breakable(text: str) -> Markup:
-    """A name that may be broken into lines where its parts end."""
-    return Markup(re.sub(r"([_/\-])", r"\1<wbr>", str(escape(text))))
-
-
-def _coded(text: str) -> Markup:
-    """A sentence in which `commands` between backticks are set as code."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:
-        return escape(text)
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if i % 2 else _unbroken(part) for i, part in enumerate(parts)
-    )
-
-
-def _unbroken(text: str) -> Markup:
-    """A text in which no line ends between a number and its sign."""
-    parts = re.split(r"(\d[\d.,]* %|\bp [=<] ?[\d.]+)", text)
-    return Markup("").join(
-        Markup('<span class="nb">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
-    )
-
-
-def _asset(name: str) -> str:
-    from importlib.resources import files
-
-    return (files("classifiers") / "templates" / name).read_text(encoding="utf-8")
+    return templates().get_template("summary.html").render(**_words(full), columns=board.columns, rows=board.rows)
 
 
 def _words(full: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,39 +254,6 @@ def _suspects_text(full: Mapping[str, Any], shown: int) -> str:
     )
 
 
-def _provenance(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
-    runs = full["runs"]
-    environment = dict(full["environment"])
-    versions = environment.pop("versions", {}) or {}
-    date, spent = environment.pop("date", ""), environment.pop("seconds", None)
-    protocol = [(key.replace("_", " "), value) for key, value in full["protocol"].items()]
-    failed = [(printable(path), printable(why)) for f in full["features"] for path, why in f.get("failed") or []]
-    keys = ("backbone", "node", "pool", "weights", "precision")
-    found = [search(runs[row.run]) for row in board.rows]
-    return {
-        "searches": [s for s in found if s],
-        "selected_on": runs[full["best_run"]]["selected_on"],
-        "features": [
-            {**{key: printable(str(f.get(key) or NOTHING)) for key in keys}, "key": f["feature_key"],
-             "dim": _plain(f.get("dim")), "rows": _plain(f.get("rows")), "failed": f.get("failed") or []}
-            for f in full["features"]
-        ],
-        "failed": failed[:200],
-        "failed_count": count(len(failed), "image"),
-        "protocol": [(what, printable(_plain(value))) for what, value in protocol],
-        "protocol_text": printable(full["protocol"].get("text", "")),
-        "environment": [(what, printable(_plain(value))) for what, value in (*environment.items(), *versions.items())],
-        "versions": versions,
-        "date": printable(str(date)[:10]),
-        "total_seconds": seconds(spent) if spent is not None else "",
-        "certificates": [
-            {"name": row.name, "params": parameters(runs[row.run]["params"]), "converged": row.cells["converged"],
-             "certificate": certificate(runs[row.run]), "notes": printable("; ".join(runs[row.run]["notes"]))}
-            for row in board.rows
-        ],
-    }  # fmt: skip
-
-
 def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The navigation: what the page really has."""
     there: Sequence[tuple[str, str, Any]] = (
@@ -354,14 +273,6 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("provenance", "Provenance", True),
     )
     return [(anchor, title) for anchor, title, present in there if present]
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _capital(text: str) -> str:

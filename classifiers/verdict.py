@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifiers.reportdata import filled
+from classifiers.significance import mcnemar_exact
 from classifiers.wording import count, interval, listing, percent, printable, probability
 
 SIGNIFICANT = 0.05
@@ -30,7 +31,8 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     """
     full = filled(data)
     best = full["runs"][full["best_run"]]
-    sentences = [_headline(full, best), _sure(best), _chosen(best), *_differences(full), honesty(full) or ""]
+    sentences = [_headline(full, best), _sure(best), _chosen(best), *_differences(full), *_references(full)]
+    sentences.append(honesty(full) or "")
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
 
 
@@ -114,22 +116,18 @@ def _differences(full: Mapping[str, Any]) -> list[str]:
     worse: list[str] = []
     better: list[str] = []
     same: list[str] = []
-    over: list[str] = []
-    not_over: list[str] = []
-    runs = full["runs"]
+    runs, mine = full["runs"], full["best_run"]
     for pair in full["comparisons"]:
-        mine = full["best_run"]
         if mine not in (pair["a_run"], pair["b_run"]) or None in (pair["a_run"], pair["b_run"]):
             continue
         other = runs[pair["b_run"] if pair["a_run"] == mine else pair["a_run"]]
         name = printable(other["name"])
-        shown = pair["p_holm"] < SIGNIFICANT
-        ahead = runs[mine]["accuracy"] > other["accuracy"]
         if other["reference"]:
-            (over if shown and ahead else not_over).append(name)
-        elif not shown:
+            continue
+        if pair["p_holm"] >= SIGNIFICANT:
             same.append(name)
         else:
+            ahead = runs[mine]["accuracy"] > other["accuracy"]
             (worse if ahead else better).append(f"{name} (p {_equals(pair['p_holm'])})")
     sentences = []
     if worse:
@@ -140,11 +138,45 @@ def _differences(full: Mapping[str, Any]) -> list[str]:
         )
     if better:
         sentences.append(f"On the test part {listing(better)} did better, which cross-validation did not foresee.")
-    if not_over:
-        sentences.append(f"It is not shown to beat the reference {listing(not_over)}.")
-    elif over:
-        sentences.append(f"It beats the reference{'s' if len(over) > 1 else ''} {listing(over)}.")
     return sentences
+
+
+def _references(full: Mapping[str, Any]) -> list[str]:
+    """Whether the best head beats what stands in every report to be beaten."""
+    best = full["runs"][full["best_run"]]
+    beaten: list[str] = []
+    unbeaten: list[str] = []
+    for run in full["runs"]:
+        if run["reference"]:
+            shown = best["beats_majority"] if run["head"] == "majority" else None
+            shown = _beats(best, run) if shown is None else shown
+            (beaten if shown else unbeaten).append(f"{printable(run['head'])} ({percent(run['accuracy'])} %)")
+    sentences = []
+    if unbeaten:
+        sentences.append(f"It is not shown to beat {listing(unbeaten)}, which a useful head must.")
+    if beaten:
+        sentences.append(f"It beats the reference{'s' if len(beaten) > 1 else ''} {listing(beaten)}.")
+    return sentences
+
+
+def _beats(run: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    """Whether an exact McNemar test shows that a run is better; without predictions, whether the intervals say so."""
+    right, right_too = _right(run), _right(reference)
+    both = right.keys() & right_too.keys()
+    if not both:
+        return bool(run["accuracy_ci"][0] > reference["accuracy_ci"][1])
+    only = sum(right[i] and not right_too[i] for i in both)
+    only_reference = sum(right_too[i] and not right[i] for i in both)
+    return only > only_reference and mcnemar_exact(only, only_reference) < SIGNIFICANT
+
+
+def _right(run: Mapping[str, Any]) -> dict[int, bool]:
+    """Image -> whether most of its predictions are right."""
+    votes: dict[int, int] = {}
+    found = run["predictions"] or {"image": [], "true": [], "predicted": []}
+    for image, true, predicted in zip(found["image"], found["true"], found["predicted"], strict=True):
+        votes[image] = votes.get(image, 0) + (1 if true == predicted else -1)
+    return {image: vote > 0 for image, vote in votes.items()}
 
 
 def _equals(p: float) -> str:

@@ -1,0 +1,150 @@
+"""`featstore compare`: tune, fit and judge several heads on the same folds; write the report."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featstore_scripts import options
+
+if TYPE_CHECKING:
+    from featstore.features import FeatureSet
+
+FILES = ("report.html", "report.json", "report.md")
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Split a comma-separated list."""
+    if value is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    if not names:
+        raise click.BadParameter("names no head; give for instance logistic,svm,lightgbm")
+    return names
+
+
+def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no regular expression before anything is computed."""
+    import re
+
+    try:
+        re.compile(value or "")
+    except re.error as error:
+        raise click.BadParameter(f"{value!r} is no regular expression: {error}") from error
+    return value
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.option(
+    "--out",
+    "-o",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder for report.html, report.json and report.md; made if new.",
+)
+@click.option(
+    "--heads", metavar="NAME,...", callback=_names, help="Which heads, e.g. logistic,svm (default: the usual)."
+)
+@options.features
+@options.seed
+@options.budget
+@options.folds
+@click.option(
+    "--groups",
+    metavar="REGEX",
+    callback=_pattern,
+    help="Images whose paths give the same first group (or match) belong together: never on both sides.",
+)
+@click.option("--drop-leaks", is_flag=True, help="Leave out training images that have a copy in the test part.")
+@options.overwrite
+@options.quiet
+@options.json_option
+def compare(
+    as_json: bool,
+    quiet: bool,
+    overwrite: bool,
+    store: str,
+    out: str,
+    heads: tuple[str, ...] | None,
+    dataset: str | None,
+    nodes: tuple[str, ...],
+    seed: int,
+    budget: str,
+    folds: int,
+    groups: str | None,
+    drop_leaks: bool,
+    **selectors: str | None,
+) -> None:
+    """Tune, fit and judge several heads on the cached features in STORE and write a report.
+
+    Hyper-parameters are chosen by cross-validation of the training part, the same folds for every head; the test part is
+    used once. Where several feature sets fit the selectors, all of them are compared.
+    """  # fmt: skip
+    from classifiers.compare import compare as run
+    from featstore import fsio
+
+    folder = Path(out)
+    _refuse_existing(folder, overwrite)
+    fsio.make_directory(folder)
+    features = _features(store, dataset, nodes, selectors)
+    chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
+    with options.reporter(quiet) as report:
+        judged = run(
+            features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
+            progress=report,
+        )  # fmt: skip
+    judged.write(folder)
+    if as_json:
+        options.emit(judged.data)
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
+    click.echo(judged.to_text(width))
+    click.echo(f"Report: {(folder / FILES[0]).resolve()}")
+
+
+def _refuse_existing(folder: Path, overwrite: bool) -> None:
+    """Refuse a place that holds a report already, before anything is computed."""
+    from featstore.errors import OutputExistsError
+
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file; -o names the folder for the report")
+    found = [name for name in FILES if (folder / name).exists()]
+    if found and not overwrite:
+        raise OutputExistsError(f"{folder} holds {found[0]} already; name another folder or add --overwrite")
+
+
+def _features(
+    place: str, dataset: str | None, nodes: tuple[str, ...], selectors: dict[str, str | None]
+) -> list[FeatureSet]:
+    """Every feature set that fits and is complete; those that are not are named on standard error."""
+    from featstore import FeatureStore
+    from featstore.errors import StoreNotFoundError
+    from featstore.featureinfo import choose
+
+    store = FeatureStore(place)
+    known = store.features()
+    wanted = {
+        info.key: info for node in nodes or (None,) for info in choose(known, {**selectors, "node": node}, store.path)
+    }
+    found: list[FeatureSet] = []
+    refused: list[StoreNotFoundError] = []
+    for key in wanted:
+        try:
+            found.append(store.read(dataset, key=key))
+        except StoreNotFoundError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    for error in refused:
+        options.say(f"Left out: {error}")
+    return found
+
+
+if __name__ == "__main__":
+    options.run(compare)
