@@ -15,7 +15,7 @@ from featstore.shard import ShardEntry, encode
 from featstore.snapshot import SHARDS, Snapshot
 from featstore.table import FeatureTable, feature_keys
 
-TARGET_BYTES = 64 << 20
+TARGET_BYTES = 32 << 20
 TARGET_ROWS = 1 << 16
 
 
@@ -34,7 +34,7 @@ class Compaction:
 
 
 def compact(store: Path) -> Compaction:
-    """Merge the shards of every feature set into shards of about 64 MiB.
+    """Merge the shards of every feature set into shards of about 32 MiB.
 
     Rows keep their order but for their provenance: a shard has only one. Rows that others replaced are left out. A
     feature set that would not get fewer shards stays as it is. Writers and readers may go on meanwhile.

@@ -70,7 +70,7 @@ class Block:
 
 def pack(
     arrays: Mapping[str, NDArray[Any]], attribute: Mapping[str, Any], head: int = 0
-) -> tuple[bytearray, dict[str, Block]]:
+) -> tuple[memoryview, dict[str, Block]]:
     """Build an HDF5 file in memory; the same input gives the same bytes in every process.
 
     Parameters
@@ -84,8 +84,8 @@ def pack(
 
     Returns
     -------
-    data : bytearray
-        The file.
+    data : memoryview
+        The file's bytes.
     layout : dict of name to Block
         Where each array lies in `data`.
 
@@ -109,7 +109,7 @@ def pack(
         file.flush()
         for name, array in arrays.items():
             offsets[name] = file[name].id.get_chunk_info(0).byte_offset if array.size else 0
-    data = bytearray(memory.getbuffer())
+    data = memory.getbuffer()
     layout = {}
     for name, array in arrays.items():
         # HDF5 releases differ on whether a chunk's address counts the user block; the bytes themselves settle it.
@@ -123,7 +123,7 @@ def pack(
     return data, layout
 
 
-def view(data: bytes | bytearray | memoryview, block: Block) -> NDArray[Any]:
+def view(data: bytes | memoryview, block: Block) -> NDArray[Any]:
     """An array where it lies, without a copy.
 
     Parameters

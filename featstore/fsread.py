@@ -11,8 +11,6 @@ from pathlib import Path
 
 from featstore.errors import StoreDamagedError, StoreError
 
-_PIECE = 1 << 18
-
 
 def read_bytes(path: Path, limit: int) -> bytes:
     """The bytes of a regular file of at most `limit` bytes; symbolic links are not followed.
@@ -56,30 +54,34 @@ def read_spans(path: Path, size: int, spans: Sequence[tuple[int, int]]) -> list[
         return parts
 
 
-def read_into(path: Path, buffers: Sequence[memoryview], consume: Callable[[memoryview], object]) -> None:
-    """Read a whole file into buffers, one after the other, and show each piece while the processor's cache has it.
+def read_into(
+    path: Path, size: int, offset: int, buffer: memoryview, piece: int, consume: Callable[[memoryview], object]
+) -> None:
+    """Read a part of a file into a buffer, and show each piece while the processor's cache has it.
 
     Parameters
     ----------
-    buffers : sequence of writable memoryviews of bytes
-        As long together as the file.
+    size : int
+        Bytes that the file must have.
+    offset : int
+        Where the part begins.
+    buffer : writable memoryview of bytes
+        As long as the part.
+    piece : int
+        Bytes that `consume` gets at a time; the last time fewer.
     consume : callable
-        Gets every piece of the buffers, in order, once it is filled.
 
     Raises
     ------
     FileNotFoundError, StoreDamagedError
         As `read_bytes`, also where the size differs.
     """
-    with _opened(path) as (descriptor, size):
-        _check_size(path, size, sum(len(buffer) for buffer in buffers))
-        offset = 0
-        for buffer in buffers:
-            for start in range(0, len(buffer), _PIECE):
-                piece = buffer[start : start + _PIECE]
-                _fill(descriptor, path, piece, offset)
-                consume(piece)
-                offset += len(piece)
+    with _opened(path) as (descriptor, found):
+        _check_size(path, found, size)
+        for start in range(0, len(buffer), piece):
+            part = buffer[start : start + piece]
+            _fill(descriptor, path, part, offset + start)
+            consume(part)
 
 
 def check_size(path: Path, size: int) -> None:

@@ -68,7 +68,7 @@ def encode_images(images: ImageSet) -> bytes:
     document = {
         "kind": "images",
         "rows": len(images),
-        "body_sha256": hashlib.sha256(memoryview(data)[HEAD:]).hexdigest(),
+        "body_sha256": hashlib.sha256(data[HEAD:]).hexdigest(),
         "layout": {name: block.to_json() for name, block in layout.items()},
     }
     head = seal(document)

@@ -64,9 +64,8 @@ class Rows:
 
     def take(self, index: Any) -> Rows:
         """The rows of an index array, mask or slice."""
-        chosen = np.arange(len(self))[index]
-        reasons = tuple(self.reasons[i] for i in chosen.tolist())
-        return Rows(self.digests[chosen], self.X[chosen], self.status[chosen], reasons)
+        reasons = tuple(self.reasons[i] for i in np.arange(len(self))[index].tolist())
+        return Rows(self.digests[index], self.X[index], self.status[index], reasons)
 
     def settled(self, dtype: str) -> Rows:
         """The rows as they will be stored: what `dtype` cannot hold has failed, failed rows are zeros with a reason.
@@ -76,17 +75,19 @@ class Rows:
         dtype : {"<f4", "<f2"}
             Stored type; X is rounded to it.
         """
-        status = self.status.copy()
-        reasons = list(self.reasons)
         with np.errstate(over="ignore"):
-            stored = self.X.astype(dtype)
-        for i in np.flatnonzero((status == OK) & ~np.isfinite(stored).all(axis=1)).tolist():
+            stored = self.X.astype(dtype, copy=False)
+        ok = self.status == OK
+        odd = ok & ~np.isfinite(stored).all(axis=1)
+        if dtype == self.X.dtype.str and ok.all() and not odd.any():
+            return self
+        status, reasons, X = self.status.copy(), list(self.reasons), stored.astype(np.float32)
+        for i in np.flatnonzero(odd).tolist():
             status[i] = FAILED
             if np.isfinite(self.X[i]).all():
                 reasons[i] = f"a feature of {np.abs(self.X[i]).max():.0f} does not fit into fp16; use fp32 or bf16"
             else:
                 reasons[i] = "the network gave a number that is not finite"
-        X = stored.astype(np.float32)
         X[status != OK] = 0
         for i in np.flatnonzero(status != OK).tolist():
             reasons[i] = reasons[i] or "failed without a stated reason"

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore.checksum import checksum
 from featstore.container import Block, pack, unpack, view
 from featstore.errors import FeaturesError, FingerprintMismatchError, StoreDamagedError
 from featstore.fingerprint import Fingerprint
@@ -38,6 +39,8 @@ class ShardEntry:
         Shape of the features.
     index_sha256 : str
         Over the bytes of digest, status and reason, in this order: the part that can be read without the features.
+    features_check : str
+        `checksum` of the bytes of the features.
     layout : dict of {"digest", "status", "reason", "features"} to Block
         Where the arrays lie in the file.
     provenance : dict
@@ -49,6 +52,7 @@ class ShardEntry:
     rows: int
     dim: int
     index_sha256: str
+    features_check: str
     layout: dict[str, Block]
     provenance: dict[str, Any]
 
@@ -57,7 +61,7 @@ class ShardEntry:
         for name, count in counts.items():
             if type(count) is not int or not 0 < count < 1 << 48:
                 raise StoreDamagedError(f"a shard with {name} {count!r}, expected a positive number")
-        for sha in (self.sha256, self.index_sha256):
+        for sha in (self.sha256, self.index_sha256, self.features_check):
             if not (isinstance(sha, str) and len(sha) == 64 and set(sha) <= set("0123456789abcdef")):
                 raise StoreDamagedError(f"a shard with the hash {sha!r}, expected 64 hex digits")
         if set(self.layout) != set(_KINDS) or not isinstance(self.provenance, dict):
@@ -95,6 +99,7 @@ class ShardEntry:
             "rows": self.rows,
             "dim": self.dim,
             "index_sha256": self.index_sha256,
+            "features_check": self.features_check,
             "layout": {name: block.to_json() for name, block in self.layout.items()},
         }
 
@@ -109,12 +114,18 @@ class ShardEntry:
         """
         try:
             layout = {name: Block.from_json(block) for name, block in document["layout"].items()}
-            sha256, size, rows, dim, index = (
-                document[name] for name in ("sha256", "bytes", "rows", "dim", "index_sha256")
+            return cls(
+                sha256=document["sha256"],
+                size=document["bytes"],
+                rows=document["rows"],
+                dim=document["dim"],
+                index_sha256=document["index_sha256"],
+                features_check=document["features_check"],
+                layout=layout,
+                provenance=provenance,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise StoreDamagedError(f"a shard without {error}") from error
-        return cls(sha256, size, rows, dim, index, layout, provenance)
 
 
 def stored_dtype(precision: str) -> str:
@@ -122,7 +133,7 @@ def stored_dtype(precision: str) -> str:
     return "<f2" if precision == "fp16" else "<f4"
 
 
-def encode(rows: Rows, fingerprint: Fingerprint, provenance: Mapping[str, Any]) -> tuple[bytearray, ShardEntry]:
+def encode(rows: Rows, fingerprint: Fingerprint, provenance: Mapping[str, Any]) -> tuple[memoryview, ShardEntry]:
     """Make a shard's bytes; the same rows, fingerprint and provenance give the same bytes.
 
     Parameters
@@ -135,7 +146,7 @@ def encode(rows: Rows, fingerprint: Fingerprint, provenance: Mapping[str, Any]) 
 
     Returns
     -------
-    data : bytearray
+    data : memoryview
     entry : ShardEntry
 
     Raises
@@ -152,7 +163,7 @@ def encode(rows: Rows, fingerprint: Fingerprint, provenance: Mapping[str, Any]) 
         "digest": rows.digests,
         "status": rows.status,
         "reason": np.array(reasons, dtype=f"S{max(1, *map(len, reasons))}"),
-        "features": rows.X.astype(dtype),
+        "features": rows.X.astype(dtype, copy=False),
     }
     attribute = {
         "format": FORMAT,
@@ -231,13 +242,15 @@ def parse_index(parts: list[bytes], entry: ShardEntry) -> Index:
     return Index(digest, status, reason)
 
 
-def _entry(data: bytes | bytearray, layout: dict[str, Block], attribute: Mapping[str, Any]) -> ShardEntry:
+def _entry(data: bytes | memoryview, layout: dict[str, Block], attribute: Mapping[str, Any]) -> ShardEntry:
     index = hashlib.sha256()
     for name in ("digest", "status", "reason"):
         index.update(view(data, layout[name]).tobytes())
     sha256 = hashlib.sha256(data).hexdigest()
     rows, dim = attribute["rows"], attribute["dim"]
-    return ShardEntry(sha256, len(data), rows, dim, index.hexdigest(), layout, attribute["provenance"])
+    features = layout["features"]
+    check = checksum(memoryview(data)[features.offset : features.offset + features.nbytes])
+    return ShardEntry(sha256, len(data), rows, dim, index.hexdigest(), check, layout, attribute["provenance"])
 
 
 def _cut(reason: str) -> bytes:

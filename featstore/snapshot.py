@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore import fsread
-from featstore.container import view
+from featstore.checksum import PIECE, Checksum
 from featstore.errors import StoreDamagedError
 from featstore.manifest import Manifest
 from featstore.rows import OK, Index, Rows, as_keys
@@ -153,7 +153,7 @@ class Snapshot:
         return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
 
     def gather(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Read features. Every byte of every shard that is touched is hashed before anything is returned.
+        """Read features. All features of every shard that is touched are checked before any are returned.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class Snapshot:
         FileNotFoundError
             Where a shard is not there (any more).
         StoreDamagedError
-            Where a shard's bytes are not those that were committed.
+            Where features are not those that were committed.
         """
         shards = self.shard_of(positions)
         order = np.argsort(shards, kind="stable")
@@ -180,16 +180,20 @@ class Snapshot:
             fsread.check_size(self.folder / SHARDS / entry.file_name, entry.size)
         X = np.empty((len(positions), self.manifest.dim), dtype=np.float32)
 
-        def load(places: NDArray[np.intp]) -> None:
-            shard = int(shards[places[0]])
-            entry = self.manifest.shards[shard]
-            _load(self.folder / SHARDS / entry.file_name, entry, positions[places] - self.starts[shard], X, places)
+        waiting = iter(groups)  # shared by the threads: whoever is free takes the next shard
 
-        if len(groups) == 1:
-            load(groups[0])
-        elif groups:
-            with ThreadPoolExecutor(min(len(groups), cores(), THREADS)) as pool:
-                list(pool.map(load, groups))
+        def load(_thread: int) -> None:
+            for places in waiting:
+                shard = int(shards[places[0]])
+                entry = self.manifest.shards[shard]
+                _load(self.folder / SHARDS / entry.file_name, entry, positions[places] - self.starts[shard], X, places)
+
+        threads = min(len(groups), cores(), THREADS)
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(load, range(threads)))
+        else:
+            load(0)
         return X
 
 
@@ -199,26 +203,23 @@ def _load(
     """Read and check one shard, and put its `rows` at the `places` of X."""
     block = entry.layout["features"]
     first = int(places[0])
-    in_order = (
-        len(rows) == entry.rows
+    # The usual case: the rows lie in the shard as they are wanted, so the disk's bytes go straight into X.
+    straight = (
+        block.dtype == X.dtype.str
+        and len(rows) == entry.rows
         and np.array_equal(rows, np.arange(entry.rows))
         and np.array_equal(places, np.arange(first, first + entry.rows))
     )
-    digest = hashlib.sha256()
-    if in_order and block.dtype == X.dtype.str:
-        # The usual case: the rows lie in the shard as they are wanted, so the disk's bytes go straight into X.
-        target = X[first : first + entry.rows].reshape(-1).view(np.uint8).data
-        rest = bytearray(entry.size - block.offset - block.nbytes)
-        fsread.read_into(path, [memoryview(bytearray(block.offset)), target, memoryview(rest)], digest.update)
-    else:
-        data = np.empty(entry.size, dtype=np.uint8).data
-        fsread.read_into(path, [data], digest.update)
-    if digest.hexdigest() != entry.sha256:
+    stored = X[first : first + entry.rows] if straight else np.empty(block.shape, dtype=block.dtype)
+    check = Checksum()
+    target = stored.reshape(-1).view(np.uint8).data
+    fsread.read_into(path, entry.size, block.offset, target, PIECE, check.update)
+    if check.hexdigest() != entry.features_check:
         raise StoreDamagedError(
-            f"{path} is damaged: its bytes are not those that were committed; run `featstore repair`"
+            f"{path} is damaged: its features are not those that were committed; run `featstore repair`"
         )
-    if not (in_order and block.dtype == X.dtype.str):
-        X[places] = view(data, block)[rows]
+    if not straight:
+        X[places] = stored[rows]
 
 
 def _first_two_bytes(digests: NDArray[np.uint8]) -> NDArray[np.uint16]:

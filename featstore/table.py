@@ -44,7 +44,7 @@ KEPT_MANIFESTS = 16
 PUBLISH_LIMIT = 5
 """A writer that is overtaken by `gc` at every turn, or whose disk does not give back what it took, gives up."""
 
-Encoded = tuple[bytearray, ShardEntry]
+Encoded = tuple[memoryview, ShardEntry]
 
 
 class FeatureTable:
@@ -136,12 +136,13 @@ class FeatureTable:
                 continue
             if not fresh.any():
                 return
+            added = rows if fresh.all() else rows.take(fresh)
             if encoded is None or not np.array_equal(fresh, encoded):
-                shards = list(_encode(rows.take(fresh), fingerprint, provenance))
+                shards = list(_encode(added, fingerprint, provenance))
                 encoded = fresh
             for data, entry in shards:
                 self.put_shard(data, entry)
-            manifest = extended(snapshot, rows.take(fresh), [entry for _, entry in shards])
+            manifest = extended(snapshot, added, [entry for _, entry in shards])
             if self.put_manifest(manifest):
                 published += 1
                 # `gc` may have taken a shard left by a killed writer for garbage just before it was named.
@@ -190,7 +191,7 @@ class FeatureTable:
         if self.snapshot().manifest.number <= snapshot.manifest.number:
             raise StoreDamagedError(f"{error.filename} is missing; run `featstore repair`") from error
 
-    def put_shard(self, data: bytes | bytearray, entry: ShardEntry) -> None:
+    def put_shard(self, data: bytes | memoryview, entry: ShardEntry) -> None:
         """Publish a shard; one with the same bytes that is there already is made young again.
 
         Raises
@@ -199,7 +200,7 @@ class FeatureTable:
             Where the disk refuses.
         """
         path = self.folder / SHARDS / entry.file_name
-        while not fsio.publish(path, memoryview(data), tmp=self.store / "tmp", by_content=True):
+        while not fsio.publish(path, data, tmp=self.store / "tmp", by_content=True):
             try:
                 if fsread.read_bytes(path, max(len(data), 1)) == data:
                     fsio.renew(path)

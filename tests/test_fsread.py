@@ -1,4 +1,3 @@
-import hashlib
 import os
 
 import pytest
@@ -28,7 +27,7 @@ def test_a_missing_file_is_a_file_not_found(tmp_path):
     for read in (
         lambda p: fsread.read_bytes(p, 10),
         lambda p: fsread.read_spans(p, 1, [(0, 1)]),
-        lambda p: fsread.read_into(p, [], print),
+        lambda p: fsread.read_into(p, 0, 0, memoryview(bytearray()), 1, print),
         lambda p: fsread.check_size(p, 1),
     ):
         with pytest.raises(FileNotFoundError):
@@ -70,13 +69,14 @@ def test_read_spans_takes_parts_of_a_file_of_the_right_size(file):
         fsread.read_spans(file, len(BYTES), [(len(BYTES) - 1, 2)])
 
 
-def test_read_into_fills_the_buffers_and_shows_every_byte_in_order(file):
-    first, second = bytearray(1000), bytearray(len(BYTES) - 1000)
-    digest = hashlib.sha256()
-    fsread.read_into(file, [memoryview(first), memoryview(second)], digest.update)
-    assert first + second == BYTES and digest.digest() == hashlib.sha256(BYTES).digest()
-    with pytest.raises(StoreDamagedError, match="expected 1000"):
-        fsread.read_into(file, [memoryview(first)], digest.update)
+def test_read_into_fills_the_buffer_and_shows_it_piece_by_piece(file):
+    buffer, pieces = bytearray(5000), []
+    fsread.read_into(file, len(BYTES), 77, memoryview(buffer), 2000, lambda piece: pieces.append(bytes(piece)))
+    assert buffer == BYTES[77:5077] == b"".join(pieces) and [len(piece) for piece in pieces] == [2000, 2000, 1000]
+    with pytest.raises(StoreDamagedError, match="expected 7"):
+        fsread.read_into(file, 7, 0, memoryview(buffer), 2000, pieces.append)
+    with pytest.raises(StoreDamagedError, match="ends after"):
+        fsread.read_into(file, len(BYTES), len(BYTES) - 10, memoryview(buffer), 2000, pieces.append)
 
 
 def test_check_size(file):

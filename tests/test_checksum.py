@@ -1,0 +1,97 @@
+import hashlib
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featstore.checksum import BLOCK, PIECE, Checksum, checksum
+
+
+def by_the_book(data: bytes) -> str:
+    """The definition in Python's own integers."""
+    keys = hashlib.shake_128(b"featstore checksum").digest(BLOCK)
+    keys = [int.from_bytes(keys[i : i + 8], "little") | 1 for i in range(0, BLOCK, 8)]
+    first, second = b"", b""
+    for start in range(0, len(data), BLOCK):
+        block = data[start : start + BLOCK]
+        words = [int.from_bytes(block[i : i + 8], "little") for i in range(0, len(block), 8)]
+        for upper in (False, True):
+            total = sum((word >> 32 if upper else word) * key for word, key in zip(words, keys, strict=False)) % 2**64
+            if upper:
+                second += total.to_bytes(8, "little")
+            else:
+                first += total.to_bytes(8, "little")
+    return hashlib.sha256(hashlib.sha256(first).digest() + hashlib.sha256(second).digest()).hexdigest()
+
+
+def noise(size: int) -> bytes:
+    return np.random.default_rng(size).bytes(size)
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 4096, BLOCK - 3, BLOCK, BLOCK + 1, 3 * BLOCK + 12])
+def test_it_is_as_defined(size):
+    assert checksum(noise(size)) == by_the_book(noise(size))
+
+
+@pytest.mark.parametrize("size", [PIECE, PIECE + BLOCK + 5, 2 * PIECE])
+def test_pieces_make_the_whole(size):
+    data = memoryview(noise(size))
+    whole = Checksum()
+    for start in range(0, size, PIECE):
+        whole.update(data[start : start + PIECE])
+    assert whole.hexdigest() == checksum(data) == by_the_book(bytes(data))
+
+
+def test_every_flipped_bit_of_a_block_is_noticed():
+    data = bytearray(noise(512))
+    good = checksum(bytes(data))
+    for i in range(len(data)):
+        for bit in range(8):
+            data[i] ^= 1 << bit
+            assert checksum(bytes(data)) != good
+            data[i] ^= 1 << bit
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 127), st.integers(0, 31)), min_size=1, max_size=8, unique=True), st.booleans())
+def test_several_flips_are_noticed_also_in_the_uppermost_bits(flips, upper):
+    words = np.frombuffer(noise(1024), dtype="<u8").copy()
+    good = checksum(words.tobytes())
+    for word, bit in flips:
+        words[word] ^= np.uint64(1 << (63 - bit if upper else bit))
+    assert checksum(words.tobytes()) != good
+
+
+def test_the_same_uppermost_bit_of_many_words_is_noticed():
+    """A line of a memory bus that is stuck: sums modulo 2**64 of whole words alone would miss half of these."""
+    words = np.frombuffer(noise(1024), dtype="<u8").copy()
+    for count in (2, 4, 32, 128):
+        stuck = words.copy()
+        stuck[:count] ^= np.uint64(1 << 63)
+        assert checksum(stuck.tobytes()) != checksum(words.tobytes())
+
+
+def test_blocks_and_words_in_another_order_and_zeros_are_noticed():
+    data = noise(3 * BLOCK)
+    blocks = [data[i : i + BLOCK] for i in range(0, len(data), BLOCK)]
+    assert checksum(blocks[1] + blocks[0] + blocks[2]) != checksum(data)
+    assert checksum(data[8:16] + data[:8] + data[16:]) != checksum(data)
+    assert checksum(data[:4096] + bytes(4096) + data[8192:]) != checksum(data)
+
+
+def test_threads_do_not_disturb_each_other():
+    data = [noise(PIECE + i) for i in range(8)]
+    expected, found = [checksum(d) for d in data], [None] * 8
+
+    def work(i):
+        for _ in range(5):
+            found[i] = checksum(data[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from featstore.join import failed_rows, join
+from featstore.table import FeatureTable
+from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    table = FeatureTable(tmp_path, fingerprint().key)
+    table.commit(fingerprint(), rows("abcd", failed="c"), PROVENANCE)
+    return table.snapshot()
+
+
+def test_failed_rows_are_those_unreadable_and_those_that_failed(snapshot):
+    given = images("xdca", problems="x")
+    at = snapshot.find(given.digests)
+    assert failed_rows(given, snapshot, at) == {0: "permission denied", 2: "c cannot be decoded"}
+
+
+def test_join_keeps_the_order_of_the_images(snapshot):
+    given = images("dcba", splits=["train", "val", "train", "test"])
+    good = np.array([True, False, True, True])
+    data = join(given, fingerprint(), good, features("dba"), {1: "c cannot be decoded"})
+    assert data.ids == ("a/d.jpg", "a/b.jpg", "b/a.jpg") and data.splits.tolist() == ["train", "train", "test"]
+    assert data.y.tolist() == [0, 0, 1] and data.failed == (("b/c.jpg", "c cannot be decoded"),)
+    np.testing.assert_array_equal(data.digests, digests("dba"))
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        (b"a/plain.jpg", b"a/with space~.jpg"),
+        (b"a/plain.jpg", "a/grün.jpg".encode()),
+        (b"a/new\nline.jpg", b"a/\x7f.jpg"),
+        (b"a/\xff\xfe.jpg", b"a/plain.jpg"),
+        (b"a/" + "‮".encode() + b"gpj", b"a/b"),
+    ],
+    ids=ascii,
+)
+def test_ids_are_the_paths_as_the_image_set_displays_them(paths):
+    given = images("ab", paths=paths)
+    data = join(given, fingerprint(), np.ones(2, bool), features("ab"), {})
+    assert data.ids == tuple(given.display(row) for row in range(2)) and data.paths == paths
+
+
+def test_an_empty_image_set(snapshot):
+    given = images("")
+    assert join(given, fingerprint(), np.ones(0, bool), features(""), {}).ids == ()
