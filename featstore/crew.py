@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,6 +50,7 @@ class Crew:
         self._settings = settings
         self._memory = memory
         self._failed_starts = 0
+        self._next_check = 0.0
         try:
             for _ in range(size):
                 self.members.append(WorkerProcess(settings, memory))
@@ -56,7 +58,7 @@ class Crew:
             self.end()
             raise
 
-    def wait(self, seconds: float = 1.0) -> Iterator[tuple[WorkerProcess, list[Reply] | None]]:
+    def wait(self, seconds: float = 0.5) -> Iterator[tuple[WorkerProcess, list[Reply] | None]]:
         """Wait for replies, at most so long: each member that has some with them, and with None each that has ended."""
         poll = select.poll()  # not select(): a large program has descriptors beyond its 1024
         by_descriptor = {member.fileno(): member for member in self.members}
@@ -74,6 +76,9 @@ class Crew:
                 member.flush()
             else:
                 yield member, member.receive()
+        if time.monotonic() < self._next_check:
+            return
+        self._next_check = time.monotonic() + 0.5
         patience = float(self._settings["seconds_per_image"]) + GRACE_SECONDS
         for member in list(self.members):
             if member.overdue(patience if member.ready else START_SECONDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,13 @@ from featstore.workerprocess import Reply, Task, WorkerProcess
 
 Items = Sequence[tuple[bytes, bytes]]
 """(absolute path, SHA-256 of 32 bytes) of image files."""
+
+
+_NAP = 0.001
+"""Seconds that replies may gather: waking up for each costs the network's core more than decoding waits for."""
+
+_HANDFUL = 4
+"""Tasks handed to a process at a time."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class Dealer:
         self._backlog: deque[Task] = deque()
         self._opened = 0  # items that are in batches opened so far
         # While the caller works on a batch nobody deals out tasks: all processes together hold two batches meanwhile.
-        self._depth = max(8, math.ceil(2 * batch_size / len(crew.members)))
+        self._depth = max(2 * _HANDFUL, math.ceil(2 * batch_size / len(crew.members)))
         self._window = math.ceil(len(crew.members) * self._depth / batch_size) + 1
 
     def batches(self) -> Iterator[Batch]:
@@ -111,6 +119,8 @@ class Dealer:
         while self._filling:
             first = self._filling[0]
             if first.left:
+                if first.left > len(self._crew.members):
+                    time.sleep(_NAP)
                 for member, replies in self._crew.wait():
                     if replies is None:
                         self._lost(member)
@@ -129,11 +139,11 @@ class Dealer:
         while len(self._filling) < self._window and self._opened < len(self._items):
             self._open()
         while self._backlog:
-            free = [m for m in self._crew.members if not m.alone and len(m.pending) < self._depth]
+            free = [m for m in self._crew.members if not m.alone and len(m.pending) <= self._depth - _HANDFUL]
             member = min(free, key=lambda m: len(m.pending), default=None)
             if member is None:
                 return
-            member.send([self._backlog.popleft() for _ in range(min(4, len(self._backlog)))])
+            member.send([self._backlog.popleft() for _ in range(min(_HANDFUL, len(self._backlog)))])
 
     def _open(self) -> None:
         start, count = self._opened, min(self._batch_size, len(self._items) - self._opened)

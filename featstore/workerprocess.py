@@ -136,15 +136,12 @@ class WorkerProcess:
     def receive(self) -> list[Reply] | None:
         """The replies that are there, without waiting; None where there are none and the process has ended."""
         ended = False
-        while not ended:
-            try:
-                piece = os.read(self._replies, 65536)
-            except BlockingIOError:
-                break
+        with contextlib.suppress(BlockingIOError):
+            piece = os.read(self._replies, 65536)  # what is beyond that is there the next time
             self._inbox += piece
             ended = not piece
         replies = self._parse()
-        if ended and not replies:
+        if ended:
             with contextlib.suppress(subprocess.TimeoutExpired):  # its pipe closes a moment before its status is known
                 self._process.wait(5)
             return None
