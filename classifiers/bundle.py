@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from classifiers import tensorfile
+from classifiers.treeguard import check_forest, checked_lightgbm
 from featstore.errors import (
     BundleError,
     BundleNotFoundError,
@@ -230,7 +231,13 @@ def _assemble(path: Path, document: dict[str, Any], arrays: tensorfile.Arrays) -
     recipe, summary = document["recipe"], document["summary"]
     if not all(isinstance(part, dict) for part in (meta, recipe, summary)):
         raise BundleError(f"{path} is malformed: head, recipe and summary must be JSON objects; {KIND.remedy}")
-    head = make_head(str(name)).from_state(meta, {key: np.array(array) for key, array in arrays.items()})
+    own = {key: np.array(array) for key, array in arrays.items()}
+    if name == "lightgbm":
+        text = checked_lightgbm(own["model"].tobytes(), own["directions"].shape[1], len(classes))
+        own["model"] = np.frombuffer(text, dtype=np.uint8)
+    elif name == "forest":
+        check_forest(own)
+    head = make_head(str(name)).from_state(meta, own)
     width = int(head.n_features_in_)
     if not 0 < width <= _LARGEST_WIDTH or len(head.classes_) != len(classes):
         raise BundleError(

@@ -44,6 +44,7 @@ class SplitCache:
         self._parts: list[NDArray[np.float16]] = []
         self._where: dict[tuple[int, bytes], tuple[int, int]] = {}
         self._read: set[str] = set()
+        self._damaged: set[str] = set()
         self.refresh()
 
     def refresh(self) -> None:
@@ -55,6 +56,7 @@ class SplitCache:
             try:
                 document, arrays = tensorfile.read(self.folder / name, KIND)
             except FeatstoreError:
+                self._damaged.add(name)
                 continue
             if document.get("recipe") == self.recipe and _fits(document, arrays):
                 self._take(int(document["view"]), arrays["digests"], arrays["values"])
@@ -93,7 +95,11 @@ class SplitCache:
         for folder in (tmp, self.folder):
             fsio.make_directory(folder, below=self._store)
         name = f"{digest}.safetensors"
-        fsio.publish(self.folder / name, parts, tmp=tmp, by_content=True)
+        if name in self._damaged:
+            fsio.replace(self.folder / name, parts)
+            self._damaged.discard(name)
+        else:
+            fsio.publish(self.folder / name, parts, tmp=tmp, by_content=True)
         self._read.add(name)
         self._take(view, digests, half)
 

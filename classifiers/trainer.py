@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ Progress = Callable[[str, int, int, str], None]
 
 SECONDS_A_CHECKPOINT = 120.0
 """An epoch that takes longer is saved in its middle, too."""
+SMALLEST_GAIN = 1e-3
+"""Of the validation's log loss; less is no reason to go on."""
 
 
 @dataclass
@@ -200,10 +202,8 @@ class Trainer:
             self._log(entry)
 
     def _consider_stopping(self) -> None:
-        history, patience = self.state.history, self._settings.patience
-        surest = min(range(len(history)), key=lambda i: float(history[i]["valid_log_loss"]))
-        since = len(history) - 1 - max(self.state.best, surest)
-        if since >= patience and self.state.epochs < self._settings.epochs:
+        since = len(self.state.history) - 1 - _last_gain(self.state.history)
+        if since >= self._settings.patience and self.state.epochs < self._settings.epochs:
             self.state.stopped = f"no better validation for {since} epochs"
 
     def _save(self) -> None:
@@ -221,6 +221,16 @@ class Trainer:
 def _rank(entry: Mapping[str, Any]) -> tuple[float, float]:
     """More images right; with as many, the smaller log loss."""
     return float(entry["valid_accuracy"]), -float(entry["valid_log_loss"])
+
+
+def _last_gain(history: Sequence[Mapping[str, Any]]) -> int:
+    """The last epoch that had more images right, or was surer of them by more than rounding, than all before it."""
+    last, most, least = 0, history[0]["valid_accuracy"], history[0]["valid_log_loss"]
+    for epoch, entry in enumerate(history):
+        if entry["valid_accuracy"] > most or entry["valid_log_loss"] < least - SMALLEST_GAIN:
+            last = epoch
+            most, least = max(most, entry["valid_accuracy"]), min(least, entry["valid_log_loss"])
+    return last
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

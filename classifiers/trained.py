@@ -1,0 +1,185 @@
+"""Trained: one head, tuned on the training part by cross-validation and judged once on the test part."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from classifiers.bundle import Bundle, save_bundle
+from classifiers.foldsearch import Budget
+from classifiers.heads import make_head
+from classifiers.recipe import recipe_of
+from classifiers.scores import Scores
+from classifiers.significance import wilson
+from classifiers.splits import group_by, stratified_folds
+from featstore.errors import FeaturesError
+from featstore.features import FeatureSet
+
+VERSIONS = ("featstore", "numpy", "scikit-learn", "torch", "lightgbm")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A fitted head and what is known about it.
+
+    Attributes
+    ----------
+    name : str
+        One of `classifiers.heads.HEADS`.
+    head : classifier
+        Fitted on the training part.
+    features : FeatureSet
+    settings : mapping
+        Seed, budget, folds, class weight, groups: as asked for.
+    cv_accuracy : float or None
+        Of the chosen parameters, out of fold; None where the head has nothing to choose.
+    scores : Scores or None
+        On the test part; None where the data has none.
+    """
+
+    name: str
+    head: Any
+    features: FeatureSet
+    settings: Mapping[str, Any]
+    cv_accuracy: float | None
+    scores: Scores | None
+
+    def summary(self) -> dict[str, Any]:
+        """What a bundle tells people about itself; JSON-able."""
+        rows = self.features.training()
+        summary: dict[str, Any] = {
+            "dataset": self.features.dataset,
+            "train": len(rows),
+            "test": len(self.features.testing()),
+            "cv_accuracy": self.cv_accuracy,
+            "accuracy": None,
+            "accuracy_ci": None,
+            "params": dict(self.head.best_params_),
+            "converged": bool(self.head.converged_),
+            **self.settings,
+            "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
+        }
+        if self.scores is not None:
+            n = len(self.features.testing())
+            summary["accuracy"] = self.scores.accuracy
+            summary["accuracy_ci"] = list(wilson(round(self.scores.accuracy * n), n))
+        return summary
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> Bundle:
+        """Save the head as a bundle.
+
+        Parameters
+        ----------
+        weights : str or path, optional
+            The network's weights file, where it is not where `extract` saw it.
+
+        Raises
+        ------
+        OutputExistsError, StoreWriteError
+        """
+        fingerprint = self.features.fingerprint
+        return save_bundle(
+            path,
+            self.head,
+            fingerprint,
+            recipe_of(fingerprint, weights),
+            self.features.classes,
+            name=self.name,
+            summary=self.summary(),
+            overwrite=overwrite,
+        )
+
+
+def train(
+    features: FeatureSet,
+    name: str = "logistic",
+    *,
+    seed: int = 0,
+    budget: Budget = "normal",
+    folds: int = 5,
+    class_weight: Any = None,
+    groups: str | None = None,
+) -> Trained:
+    """Tune and fit one head on the training part, then judge it on the test part, once.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    name : str
+        One of `classifiers.heads.HEADS`.
+    seed : int
+    budget : {"quick", "normal", "thorough"}
+        How many candidates the search tries.
+    folds : int
+        Of the stratified cross-validation that chooses the parameters.
+    class_weight : None or "balanced"
+    groups : str, optional
+        Regular expression; images for which it catches the same text stay in one fold.
+
+    Raises
+    ------
+    UnknownNameError
+        No such head.
+    FeaturesError
+        Features that cannot be learnt from.
+    """
+    rows, test = features.training(), features.testing()
+    part = features.subset(rows)
+    if len(np.unique(part.y)) < 2:
+        raise FeaturesError(
+            f"the training part of {features.dataset!r} has images of one class only; expected at least two classes"
+        )
+    together = None if groups is None else group_by(part.ids, groups)
+    head = make_head(
+        name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight
+    )
+    head.fit(part.X, part.y)
+    settings = {"seed": seed, "budget": budget, "folds": folds, "class_weight": class_weight, "groups": groups}
+    return Trained(name, head, features, settings, _cv_accuracy(head, part), _judged(head, features, test))
+
+
+def full_proba(head: Any, X: np.ndarray[Any, Any], classes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Probabilities with a column for every class of the data set, 0 for those that the head has never seen.
+
+    Parameters
+    ----------
+    head : classifier
+        Fitted on integer classes.
+    X : ndarray of shape (n, d), float32
+
+    Returns
+    -------
+    ndarray of shape (n, classes), float64
+    """
+    proba = np.zeros((len(X), classes))
+    proba[:, np.asarray(head.classes_, dtype=np.intp)] = head.predict_proba(X)
+    return proba
+
+
+def _cv_accuracy(head: Any, part: FeatureSet) -> float | None:
+    """Accuracy of the out-of-fold probabilities, over the images that have one."""
+    if head.oof_proba_ is None:
+        return None
+    proba = np.asarray(head.oof_proba_)
+    judged = np.isfinite(proba).all(axis=1) & (proba.sum(axis=1) > 0.5)
+    predicted = np.asarray(head.classes_)[proba.argmax(axis=1)]
+    return float((predicted == part.y)[judged].mean()) if judged.any() else None
+
+
+def _judged(head: Any, features: FeatureSet, test: Any) -> Scores | None:
+    if not len(test):
+        return None
+    proba = full_proba(head, features.X[test], len(features.classes))
+    return Scores.of(features.y[test], np.clip(proba, 0, 1), features.classes)

@@ -1,0 +1,88 @@
+"""`featstore train`: tune and fit one head, save it as a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featstore_scripts import options
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.option(
+    "--head",
+    default="logistic",
+    show_default=True,
+    metavar="NAME",
+    help="logistic, svm, svm-rbf, lightgbm, mlp, knn, centroid or forest.",
+)
+@click.option("--out", "-o", required=True, type=click.Path(), metavar="BUNDLE", help="The bundle to write.")
+@options.features
+@options.seed
+@options.budget
+@options.folds
+@click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh rare classes up.")
+@click.option("--groups", metavar="REGEX", help="Images for which it catches the same text stay in one fold.")
+@options.overwrite
+@options.json_option
+def train(
+    as_json: bool,
+    overwrite: bool,
+    store: str,
+    head: str,
+    out: str,
+    seed: int,
+    budget: str,
+    folds: int,
+    class_weight: str | None,
+    groups: str | None,
+    nodes: tuple[str, ...],
+    **selectors: Any,
+) -> None:
+    """Tune one head on the features in STORE, fit it on the training part and save it with its fingerprint.
+
+    Parameters are chosen by cross-validation of the training part; the test part, where there is one, is used once.
+    The bundle predicts from images: `featstore predict BUNDLE IMAGE...`.
+    """
+    from classifiers.trained import train as run
+    from classifiers.wording import percent
+    from featstore.store import FeatureStore
+
+    if len(nodes) > 1:
+        raise click.UsageError("a head is trained on one node; give --node once")
+    options.fresh_path(out, overwrite)
+    features = FeatureStore(store).read(**options.selectors(node=nodes[0] if nodes else None, **selectors))
+    trained = run(features, head, seed=seed, budget=budget, folds=folds, class_weight=class_weight, groups=groups)
+    weights = selectors["weights"]
+    place = weights if weights and Path(weights).is_file() else None
+    bundle = trained.save(out, weights=place, overwrite=overwrite)
+    summary, f = trained.summary(), bundle.fingerprint
+    if as_json:
+        what = {"backbone": f.backbone, "node": f.node, "weights": f.weights, "feature_key": f.key}
+        options.emit({"format": 1, "bundle": out, "head": head, "classes": list(bundle.classes), **what, **summary})
+        return
+    show = options.console()
+    show.print(
+        f"{head} on {f.backbone} {f.node} ({features.X.shape[1]} numbers, weights {f.weights}), "
+        f"{summary['train']} images, {len(bundle.classes)} classes"
+    )
+    show.print(f"parameters: {', '.join(f'{k} {v}' for k, v in summary['params'].items()) or 'none'}")
+    if summary["cv_accuracy"] is not None:
+        cv = percent(summary["cv_accuracy"])
+        show.print(f"accuracy in {folds}-fold cross-validation of the training part: {cv}")
+    if summary["accuracy"] is not None:
+        low, high = summary["accuracy_ci"]
+        test = percent(summary["accuracy"])
+        show.print(f"accuracy on {summary['test']} test images: {test} ({percent(low)} to {percent(high)})")
+    if not summary["converged"]:
+        show.print("note: the fit did not converge")
+    if f.weights.startswith("random"):
+        show.print("note: the network's weights are random, not pretrained")
+    show.print(f"saved {out}")
+
+
+if __name__ == "__main__":
+    options.run(train)

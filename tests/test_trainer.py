@@ -1,0 +1,301 @@
+"""The training loop: seeded, resumable to the bit, and safe where something goes wrong."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from classifiers import learner as learner_file
+from classifiers.augment import Augmentation
+from classifiers.checkpoint import CheckpointFolder
+from classifiers.feed import PixelFeed
+from classifiers.learner import Learner, NotFiniteError
+from classifiers.network import ImageClassifier
+from classifiers.regimes import Settings
+from classifiers.reopening import Reopening
+from classifiers.trainer import Trainer
+from featstore.backbone import Backbone
+from featstore.errors import DeviceError, TrainingError
+from tests.pictures import texture
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # bits depend on it, and a small network is not faster with more
+    yield
+    torch.set_num_threads(threads)
+
+
+SETTINGS = Settings(
+    reopen="features.9", epochs=3, batch_size=8, learning_rate=1e-3, head_rate=1e-2, ema=0.8, patience=9,
+    augmentation=Augmentation(mixup=0.2),
+)  # fmt: skip
+
+
+def pictures(count, side, seed):
+    y = np.arange(count) % 2
+    images = np.stack([texture(seed + i, side, side) // (1 + 2 * int(label)) for i, label in enumerate(y)])
+    return images, y.astype(np.int64)
+
+
+def pretrained():
+    """Random weights whose batch norms know the data, so that the features tell images apart."""
+    backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
+    for module in backbone.network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    backbone.network.train()
+    with torch.no_grad():
+        backbone.trunk(torch.from_numpy(pictures(26, 32, 0)[0]).permute(0, 3, 1, 2).float() / 128 - 1)
+    backbone.network.eval()
+    return backbone
+
+
+def trainer(folder, settings=SETTINGS, identity=None, **changes):
+    torch.manual_seed(0)
+    backbone = pretrained()
+    head = nn.Sequential(nn.LayerNorm(576), nn.Dropout(0.2), nn.Linear(576, 2))
+    reopening = Reopening(ImageClassifier(backbone, head, ("bright", "dark")), settings.reopen)
+    images, y = pictures(26, 46, 0)
+    valid, y_valid = pictures(10, 32, 100)
+    feed = PixelFeed(reopening, images, valid, settings.augmentation, 32, seed=settings.seed, device=CPU)
+    learner = Learner(reopening, feed, y, settings, CPU)
+    checkpoints = CheckpointFolder(folder)
+    return Trainer(learner, y, y_valid, settings, identity=identity or {}, checkpoints=checkpoints, **changes), learner
+
+
+def weights(learner):
+    return {name: tensor.detach().clone() for name, tensor in learner.live.items()}
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    run, learner = trainer(tmp_path_factory.mktemp("reference"))
+    state = run.run()
+    return state, weights(learner)
+
+
+def test_it_learns_what_can_be_learnt(reference):
+    state, _ = reference
+    assert [entry["epoch"] for entry in state.history] == [0, 1, 2, 3]
+    assert state.history[state.best]["valid_accuracy"] >= 0.9 > state.history[0]["valid_accuracy"]
+    assert state.history[3]["valid_log_loss"] < state.history[0]["valid_log_loss"]
+    assert state.step == 9 and state.epochs == 3  # 26 images are three batches of 8
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path, reference):
+    run, learner = trainer(tmp_path / "a")
+    run.run()
+    assert_same_bits(weights(learner), reference[1])
+    run, learner = trainer(tmp_path / "b", dataclasses.replace(SETTINGS, seed=1))
+    run.run()
+    assert not all(torch.equal(tensor, reference[1][name]) for name, tensor in weights(learner).items())
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 8])
+def test_a_run_that_is_broken_off_ends_with_the_same_bits(tmp_path, reference, monkeypatch, steps):
+    monkeypatch.setattr("classifiers.trainer.SECONDS_A_CHECKPOINT", 0.0)  # a checkpoint at every step
+    count = 0
+
+    def break_off(stage, done, total, note):
+        nonlocal count
+        count += 1
+        if count == steps:
+            raise Stop
+
+    run, _ = trainer(tmp_path, progress=break_off)
+    with pytest.raises(Stop):
+        run.run()
+    run, learner = trainer(tmp_path)
+    assert run.resume()
+    assert run.state.step == steps
+    state = run.run()
+    assert_same_bits(weights(learner), reference[1])
+    assert [e["loss"] for e in state.history] == [e["loss"] for e in reference[0].history]
+
+
+def test_a_run_killed_with_sigkill_ends_with_the_same_bits(tmp_path, reference):
+    program = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+        import torch
+        torch.set_num_threads(1)
+        from tests.test_trainer import trainer
+        count = 0
+        def kill(*report):
+            global count
+            count += 1
+            if count == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+        trainer({str(tmp_path)!r}, progress=kill)[0].run()
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    run, learner = trainer(tmp_path)
+    assert run.resume()
+    assert run.state.step == 3  # the end of the first epoch
+    run.run()
+    assert_same_bits(weights(learner), reference[1])
+
+
+def test_a_finished_run_is_not_run_again(tmp_path, reference):
+    run, _ = trainer(tmp_path)
+    run.run()
+    again, learner = trainer(tmp_path)
+    assert again.resume()
+    before = again.state.step
+    assert again.run().step == before
+    assert_same_bits(weights(learner), reference[1])
+
+
+def test_resuming_with_other_settings_is_refused_and_the_difference_named(tmp_path):
+    run, _ = trainer(tmp_path, identity={"data": "one"})
+    run.run()
+    other = dataclasses.replace(SETTINGS, epochs=5, augmentation=Augmentation(mixup=0.5))
+    run, _ = trainer(tmp_path, other, identity={"data": "one"})
+    with pytest.raises(TrainingError, match=r"mixup was 0\.2, now 0\.5; epochs was 3, now 5.*--restart"):
+        run.resume()
+    run, _ = trainer(tmp_path, identity={"data": "two"})
+    with pytest.raises(TrainingError, match="data was one, now two"):
+        run.resume()
+
+
+def test_nothing_to_resume(tmp_path):
+    run, _ = trainer(tmp_path)
+    assert not run.resume()
+
+
+def test_a_loss_that_becomes_nan_stops_names_the_step_and_leaves_the_best_weights(tmp_path, reference, monkeypatch):
+    run, learner = trainer(tmp_path)
+    inner = learner._feed.training
+
+    def poisoned(rows, epoch):
+        values = inner(rows, epoch)
+        return values * float("nan") if epoch == 1 else values
+
+    monkeypatch.setattr(learner._feed, "training", poisoned)
+    with pytest.raises(NotFiniteError, match=r"loss became nan at step 4 \(epoch 2\)"):
+        run.run()
+    assert run.state.epochs == 1
+    assert all(torch.isfinite(tensor).all() for tensor in weights(learner).values())
+    run, learner = trainer(tmp_path)  # and the checkpoint is sound
+    assert run.resume()
+    run.run()
+    assert_same_bits(weights(learner), reference[1])
+
+
+def test_too_little_memory_halves_the_batch_and_changes_the_result_by_rounding_only(tmp_path, reference, monkeypatch):
+    settings = dataclasses.replace(SETTINGS, augmentation=Augmentation())
+    plain, plain_learner = trainer(tmp_path / "plain", settings)
+    plain_learner.reopening.head[1].p = 0.0  # dropout draws differ between whole batches and parts
+    plain.run()
+    run, learner = trainer(tmp_path / "tight", settings)
+    learner.reopening.head[1].p = 0.0
+    inner = learner.reopening.forward
+
+    def tight(value):
+        if torch.is_grad_enabled() and len(value) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return inner(value)
+
+    monkeypatch.setattr(learner.reopening, "forward", tight)
+    state = run.run()
+    assert state.part == learner.part == 2
+    for entry, other in zip(state.history, plain.state.history, strict=True):
+        assert entry["valid_log_loss"] == pytest.approx(other["valid_log_loss"], rel=1e-2)
+    monkeypatch.undo()
+    again, learner = trainer(tmp_path / "tight", settings)
+    again.resume()
+    assert learner.part == 2
+
+
+def test_no_memory_for_a_single_image_is_said(tmp_path, monkeypatch):
+    run, learner = trainer(tmp_path)
+
+    def none(value):
+        if torch.is_grad_enabled():
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
+        return torch.zeros(len(value), 2)
+
+    monkeypatch.setattr(learner.reopening, "forward", none)
+    with pytest.raises(DeviceError, match="not even one image fits.*--unfreeze"):
+        run.run()
+
+
+def test_an_error_that_is_not_about_memory_is_not_swallowed(tmp_path, monkeypatch):
+    run, learner = trainer(tmp_path)
+
+    def broken(value):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(learner.reopening, "forward", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        run.run()
+
+
+def test_it_stops_early_where_the_validation_gets_no_better(tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=50, patience=2, learning_rate=1e-12, head_rate=1e-12)
+    run, learner = trainer(tmp_path, settings)
+    state = run.run()
+    assert "no better validation for" in state.stopped
+    assert state.epochs < 10
+
+
+def test_the_best_epoch_is_kept_not_the_last(tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=4, head_rate=30.0, warmup=0.9, ema=0.0, clip=1e9)
+    run, learner = trainer(tmp_path, settings)
+    state = run.run()
+    best = state.history[state.best]
+    assert best["valid_accuracy"] == max(entry["valid_accuracy"] for entry in state.history)
+    right, log_loss = learner_file.Learner.judge(_with_live_average(learner), pictures(10, 32, 100)[1])
+    assert right / 10 == best["valid_accuracy"]
+    assert log_loss == pytest.approx(best["valid_log_loss"])
+
+
+def _with_live_average(learner):
+    learner.average.tensors = weights(learner)
+    return learner
+
+
+def test_layers_behind_the_cut_move_and_those_before_it_do_not(tmp_path):
+    run, learner = trainer(tmp_path)
+    network = learner.reopening.classifier.backbone.network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    run.run()
+    moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved and all(int(name.split(".")[1]) >= 9 for name in moved)
+    assert not any("running" in name for name in moved)
+
+
+def test_half_precision_is_near_full_precision(tmp_path, reference):
+    run, _ = trainer(tmp_path, dataclasses.replace(SETTINGS, precision="bf16"))
+    losses = [entry["loss"] for entry in run.run().history[1:]]
+    assert losses == pytest.approx([entry["loss"] for entry in reference[0].history[1:]], rel=0.3)
+    assert losses != [entry["loss"] for entry in reference[0].history[1:]]
+
+
+def test_class_weights_and_the_log_of_epochs(tmp_path):
+    seen = []
+    run, _ = trainer(tmp_path, dataclasses.replace(SETTINGS, class_weight="balanced", epochs=1), log=seen.append)
+    run.run()
+    assert [entry["epoch"] for entry in seen] == [0, 1]
+    assert seen[1]["loss"] > 0 and 0 <= seen[1]["train_accuracy"] <= 1
