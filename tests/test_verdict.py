@@ -1,0 +1,113 @@
+import pytest
+
+from classifiers.verdict import NEXT, honesty, set_names, verdict
+from tests.report_example import planted
+
+
+def text(data) -> str:
+    return " ".join(verdict(data))
+
+
+def test_it_names_the_head_and_how_sure_that_is():
+    data = planted(seed=1, n_test=200, strengths={"logistic": 2.2, "svm": 2.0, "knn": 0.4})
+    best = data["runs"][data["best_run"]]
+    said = verdict(data)
+    assert said[0] == f"Use {best['head']}: it is right on {100 * best['accuracy']:.1f} % of 200 test images."
+    low, high = best["accuracy_ci"]
+    assert f"between {100 * low:.1f} and {100 * high:.1f} %" in said[1]
+    assert "not by looking at the test part" in said[2]
+
+
+def test_a_shown_difference_and_none_are_told_apart():
+    data = planted(n_test=300, strengths={"logistic": 3.0, "svm": 3.0, "knn": 0.5})
+    said = text(data)
+    best = data["runs"][data["best_run"]]["head"]
+    other = {"logistic": "svm", "svm": "logistic"}[best]
+    assert f"No difference shown between it and {other} on these images" in said
+    assert "It is shown to be better than knn (p <0.001)." in said
+
+
+def test_a_head_that_the_test_part_prefers_is_named():
+    data = planted(n_test=300, strengths={"logistic": 3.0, "knn": 0.5})
+    data["best"], data["best_run"] = "knn", 1
+    assert "On the test part logistic (p <0.001) did better, which cross-validation did not foresee." in text(data)
+
+
+def test_references_are_judged_on_the_same_images():
+    data = planted(n_test=200)
+    assert "It beats the reference majority" in text(data)
+    pixels = {**data["runs"][0], "head": "pixels", "name": "pixels", "reference": True}
+    data["runs"].append(pixels)
+    assert f"It is not shown to beat pixels ({100 * pixels['accuracy']:.1f} %), which a useful head must." in text(data)
+
+
+def test_what_learnt_nothing_is_not_recommended():
+    data = planted()
+    data["runs"][data["best_run"]]["beats_majority"] = False
+    said = verdict(data)
+    assert said[0].startswith("No head is shown to have learnt anything: the best, logistic, is right on")
+    assert not any("featstore train" in sentence for sentence in said)
+    assert any("try another backbone or an earlier node" in s for s in said)
+
+
+def test_leaks_come_before_everything_until_something_is_done():
+    data = planted()
+    data["warnings"] = [{"kind": "leak", "text": "12 pairs"}]
+    data["leaks"]["groups"] = r"^_\d+_(\d+)"
+    said = verdict(data)
+    assert said[0].startswith("Not to be trusted yet: logistic is right on")
+    assert next(s for s in said if s.startswith(NEXT)) == (
+        NEXT + r"compare again with `--groups '^_\d+_(\d+)'`, so that no image is judged by its own copies."
+    )
+    data["leaks"]["groups"] = None
+    assert "`--drop-leaks`" in text(data)
+    data["protocol"]["drop_leaks"] = True
+    assert verdict(data)[0].startswith("Use logistic")
+
+
+def test_random_weights_are_named_and_better_ones_asked_for():
+    data = planted(sets=({"weights": "random (seed 3)"},))
+    assert honesty(data) in verdict(data)
+    assert "random (seed 3)" in honesty(data) and honesty(data).startswith("These features")
+    assert "extract with pretrained weights" in text(data)
+    assert honesty(planted()) is None
+    some = planted(sets=({}, {"weights": "random (seed 0)", "feature_key": "1" * 16}))
+    assert honesty(some).startswith("Some of these features")
+
+
+def test_a_wide_interval_asks_for_more_test_images():
+    data = planted(n_test=40, strengths={"logistic": 1.5})
+    assert "a wide interval" in text(data)
+    assert "label more test images: 160 instead of 40" in text(data)
+    assert "wide interval" not in text(planted(n_test=2000, strengths={"logistic": 3.0}))
+
+
+def test_cross_validation_is_called_by_its_name():
+    data = planted()
+    data["protocol"]["name"] = "cv"
+    assert "60 images, each judged by a classifier that had not seen it" in verdict(data)[0]
+
+
+def test_several_feature_sets_are_told_apart_by_as_little_as_needed():
+    base = {"backbone": "resnet18", "node": "avgpool", "pool": "avg", "weights": "V1", "precision": "fp32"}
+    names = set_names([{**base, "feature_key": "a"}, {**base, "node": "layer3", "feature_key": "b"}])
+    assert names == ["resnet18 avgpool", "resnet18 layer3"]
+    names = set_names([{**base, "feature_key": "a"}, {**base, "pool": "max", "feature_key": "b"}])
+    assert names == ["resnet18 avgpool avg", "resnet18 avgpool max"]
+    names = set_names([{**base, "feature_key": "a"}, {**base, "feature_key": "b"}])
+    assert len(set(names)) == 2 and names[0].endswith(" a")
+    assert set_names([{**base, "weights": "random (seed 0)", "feature_key": "a"}]) == [
+        "resnet18 avgpool random (seed 0)"
+    ]
+
+
+def test_the_command_that_keeps_the_head_names_its_feature_set():
+    data = planted(sets=({}, {"node": "features.12", "feature_key": "f" * 16}))
+    key = data["runs"][data["best_run"]]["feature_key"]
+    assert f"featstore train STORE --key {key} --head" in text(data)
+
+
+@pytest.mark.parametrize("bad", ["class\u202e", "a\nb"])
+def test_names_in_sentences_are_harmless(bad):
+    data = planted(strengths={bad: 3.0, "knn": 1.0})
+    assert all(sentence.isprintable() for sentence in verdict(data))
