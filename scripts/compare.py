@@ -83,16 +83,16 @@ def compare(
 ) -> None:
     """Tune, fit and judge several heads on the cached features in STORE and write a report.
 
-    Hyper-parameters are chosen by cross-validation of the training part, the same folds for every head; the test part is
-    used once. Where several feature sets fit the selectors, all of them are compared.
+    Hyper-parameters are chosen by cross-validation of the training part, the same folds for every head; the test part
+    is used once. Where several feature sets fit the selectors, all of them are compared.
     """  # fmt: skip
     from classifiers.compare import compare as run
     from featstore import fsio
 
     folder = Path(out)
     _refuse_existing(folder, overwrite)
-    fsio.make_directory(folder)
     features = _features(store, dataset, nodes, selectors)
+    fsio.make_directory(folder)  # before the work, so that a disk that refuses is known at once
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.reporter(quiet) as report:
         judged = run(

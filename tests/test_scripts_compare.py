@@ -1,0 +1,139 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from classifiers import Report
+from featstore import FeatureStore
+from featstore.errors import (
+    AmbiguousFeaturesError,
+    OutputExistsError,
+    StoreNotFoundError,
+    StoreWriteError,
+    UnknownNameError,
+)
+from featstore.rows import OK, Rows
+from featstore_scripts.compare import compare
+from tests.storekit import PROVENANCE, digests, fingerprint, images
+
+NAMES = [f"i{i:03d}" for i in range(96)]
+FAST = ("--heads", "centroid,knn", "--budget", "quick", "--folds", "3", "--quiet")
+
+
+def planted_rows(names, dim=6, distance=2.5) -> Rows:
+    """Two classes in turn, told apart by their means."""
+    number = np.array([NAMES.index(name) for name in names])
+    X = np.random.default_rng(0).normal(size=(len(NAMES), dim))[number].astype(np.float32)
+    X[:, 0] += distance * (number % 2)
+    return Rows(digests(names), X, np.full(len(names), OK, dtype=np.uint8), ("",) * len(names))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    store = FeatureStore(tmp_path_factory.mktemp("compare") / "s", create=True)
+    parts = ["train" if i % 3 else "test" for i in range(96)]
+    store.put_imageset(images(NAMES, splits=parts))
+    store.commit(fingerprint(), planted_rows(NAMES), PROVENANCE)
+    store.commit(fingerprint(node="layer3", pool="max"), planted_rows(NAMES, dim=4, distance=1.0), PROVENANCE)
+    store.commit(fingerprint(node="layer4"), planted_rows(NAMES[:50]), PROVENANCE)
+    return store.path
+
+
+def run(*arguments, ok=True):
+    result = CliRunner().invoke(compare, [str(a) for a in arguments])
+    if ok:
+        assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+def test_it_writes_the_three_files_and_prints_the_verdict(place, tmp_path):
+    out = tmp_path / "deep" / "report"
+    result = run(place, "-o", out, "--node", "avgpool", *FAST)
+    assert sorted(p.name for p in out.iterdir()) == ["report.html", "report.json", "report.md"]
+    report = Report.load(out)
+    assert [r["head"] for r in report.data["runs"] if not r["reference"]] == ["centroid", "knn"]
+    assert report.data["verdict"][0] in " ".join(result.stdout.split())
+    assert f"Report: {out / 'report.html'}" in result.stdout
+    assert report.data["dataset"]["test"] == 32
+
+
+def test_json_is_one_document_that_equals_the_file(place, tmp_path):
+    result = run(place, "-o", tmp_path, "--node", "avgpool", "--json", "--seed", "3", *FAST)
+    document = json.loads(result.stdout)
+    assert document == json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert document["protocol"]["seed"] == 3 and document["protocol"]["folds"] == 3
+    for key in ("dataset", "runs", "comparisons", "best", "environment"):
+        assert key in document
+
+
+def test_several_feature_sets_are_compared_and_an_unfinished_one_is_named(place, tmp_path):
+    result = run(place, "-o", tmp_path, *FAST)
+    data = Report.load(tmp_path).data
+    assert sorted(f["node"] for f in data["features"]) == ["avgpool", "layer3"]
+    assert len([r for r in data["runs"] if r["head"] == "knn"]) == 2
+    assert re.search(r"Left out: 46 of 96 images .* layer4", result.stderr)
+
+
+def test_nodes_can_be_named_one_by_one(place, tmp_path):
+    run(place, "-o", tmp_path, "--node", "layer3", "--node", "avgpool", *FAST)
+    assert [f["node"] for f in Report.load(tmp_path).data["features"]] == ["layer3", "avgpool"]
+
+
+def test_a_report_is_not_overwritten_without_being_told(place, tmp_path):
+    (tmp_path / "report.md").write_text("mine")
+    result = run(place, "-o", tmp_path, *FAST, ok=False)
+    assert isinstance(result.exception, OutputExistsError)
+    assert "holds report.md already; name another folder or add --overwrite" in str(result.exception)
+    assert (tmp_path / "report.md").read_text() == "mine"
+    run(place, "-o", tmp_path, "--node", "avgpool", "--overwrite", *FAST)
+    assert (tmp_path / "report.md").read_text().startswith("# pets")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("--node", "layer9"), StoreNotFoundError, "no features with --node layer9; it holds"),
+        (("--node", "layer4"), StoreNotFoundError, "46 of 96 images"),
+        (("--dataset", "pest"), Exception, "pets"),
+        (("--node", "avgpool", "--heads", "logistik"), UnknownNameError, "unknown head 'logistik'.*logistic"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(place, tmp_path, arguments, error, message):
+    result = run(place, "-o", tmp_path / "r", "--quiet", *arguments, ok=False)
+    assert isinstance(result.exception, error) and re.search(message, str(result.exception))
+
+
+def test_no_store_and_no_folder(place, tmp_path):
+    result = run(tmp_path / "nothing", "-o", tmp_path / "r", ok=False)
+    assert isinstance(result.exception, StoreNotFoundError)
+    (tmp_path / "file").write_text("")
+    result = run(place, "-o", tmp_path / "file", ok=False)
+    assert isinstance(result.exception, OutputExistsError) and "is a file" in str(result.exception)
+    result = run(place, "-o", tmp_path / "file" / "r", ok=False)
+    assert isinstance(result.exception, StoreWriteError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--groups", "(["), "is no regular expression"),
+        (("--heads", " , "), "names no head"),
+        (("--folds", "1"), "1 is not in the range"),
+        (("--budget", "endless"), "is not one of"),
+    ],
+)
+def test_wrong_usage_is_status_2(place, tmp_path, arguments, message):
+    result = run(place, "-o", tmp_path, *arguments, ok=False)
+    assert result.exit_code == 2 and message in result.stderr
+
+
+def test_several_data_sets_must_be_told_apart(tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    for name in ("pets", "wolves"):
+        store.put_imageset(images(NAMES, name=name))
+    store.commit(fingerprint(), planted_rows(NAMES), PROVENANCE)
+    result = run(store.path, "-o", tmp_path / "r", ok=False)
+    assert isinstance(result.exception, AmbiguousFeaturesError)
+    assert "pets" in str(result.exception) and "wolves" in str(result.exception)
