@@ -1,0 +1,84 @@
+"""The two rows that every comparison is held against: the majority class, and raw pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
+from classifiers.linear import SoftmaxRegressionCV
+from featstore.features import FeatureSet
+
+SIDE = 16
+"""Pixels: the raw-pixel reference sees 16 x 16 colour thumbnails."""
+
+
+class MajorityHead(SearchedHead):
+    """Always the largest class of the training part; probabilities are the classes' shares of it."""
+
+    head_name = "majority"
+
+    def _candidates(self, X: NDArray[np.float32], k: int, table: FoldTable) -> Iterator[Params]:
+        yield {}
+
+    def _fold_proba(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
+    ) -> tuple[NDArray[Any], Learnt]:
+        train, valid = self._folds[fold]
+        return np.tile(_shares(y[train], weight[train], len(self.classes_)), (len(valid), 1)), {}
+
+    def _refit(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
+        learnt: Sequence[Learnt],
+    ) -> None:  # fmt: skip
+        self.shares_ = _shares(y, weight, len(self.classes_))
+        self.certificate_ = {"method": "closed form"}
+
+    def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.tile(self.shares_, (len(X), 1))
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return {}, {"shares": self.shares_}
+
+    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.shares_ = arrays["shares"]
+
+
+class PixelsHead(SoftmaxRegressionCV):
+    """The `logistic` head under the name that it has on raw pixels; see `pixels`."""
+
+
+def _shares(y: NDArray[np.intp], weight: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    total = np.bincount(y, weights=weight, minlength=k)
+    return np.asarray(total / total.sum())
+
+
+def pixels(features: FeatureSet) -> NDArray[np.float32] | str:
+    """Thumbnails of the images as rows of numbers, or why there are none.
+
+    Returns
+    -------
+    ndarray of shape (n, 768), float32 in [0, 1], or str
+    """
+    from featstore.pool import DecodePool
+    from featstore.transform import TransformSpec
+
+    place = [os.path.join(features.root, path) for path in features.paths]  # noqa: PTH118 - bytes
+    gone = next((i for i, path in enumerate(place) if not os.path.exists(path)), None)
+    if gone is not None:
+        return f"the image {features.ids[gone]} is not where it was, so raw pixels cannot be read"
+    X = np.zeros((len(features), SIDE * SIDE * 3), dtype=np.float32)
+    spec = TransformSpec(resize=SIDE, crop=SIDE)
+    with DecodePool(spec, batch_size=64) as pool:
+        items = [(path, digest.tobytes()) for path, digest in zip(place, features.digests, strict=True)]
+        for batch in pool.run(items):
+            bad = np.flatnonzero(batch.status)
+            if bad.size:
+                row = batch.start + int(bad[0])
+                return f"{features.ids[row]}: {batch.reasons[int(bad[0])]}, so raw pixels cannot be compared"
+            X[batch.start : batch.start + len(batch.images)] = batch.images.reshape(len(batch.images), -1) / 255.0
+    return X
