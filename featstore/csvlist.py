@@ -9,12 +9,25 @@ import csv
 import io
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from featstore.errors import ImageSetError
 from featstore.layout import SPLIT_FOLDERS
 from featstore.listing import Found, Listing, printable
+
+_UNNAMED = "without a path"
+_UNLABELLED = "without a label"
+_ODD_SPLIT = "with an unknown split"
+_TWICE = "with a path that occurred before"
+_MISSING = "with a path that is no file"
+_REMEDIES = {
+    _UNNAMED: "give every image a path",
+    _UNLABELLED: "give every image a label",
+    _ODD_SPLIT: "use train, val or test, or leave the cell empty",
+    _TWICE: "list every image once",
+    _MISSING: "paths are relative to {root}",
+}
 
 
 def list_csv(path: bytes) -> Listing:
@@ -34,53 +47,59 @@ def list_csv(path: bytes) -> Listing:
     ImageSetError
         Where the CSV is malformed or names files that are not there; the message names the first lines concerned.
     """
-    lines = _read(path)
-    place = printable(path)
-    root = os.path.dirname(path)
-
-    first_line: dict[bytes, int] = {}
-    unlabelled, unnamed, twice, missing, odd_split = [], [], [], [], []
-    rows = Found()
-    for number, name, label, split in lines:
+    place, root = printable(path), os.path.dirname(path)
+    faults: dict[str, list[str]] = {what: [] for what in _REMEDIES}
+    seen: dict[bytes, int] = {}
+    found = Found()
+    for line, name, label, split in _read(path):
+        key = _normal(os.fsencode(name))
+        part = SPLIT_FOLDERS.get(split.lower().encode()) if split else ""
         if not name:
-            unnamed.append((number, ""))
-            continue
-        key = os.path.normpath(os.fsencode(name))
-        if key in first_line:
-            twice.append((number, f"{printable(key)} is already on line {first_line[key]}"))
-            continue
-        first_line[key] = number
-        if not label:
-            unlabelled.append((number, printable(key)))
-        if split and split.lower().encode() not in SPLIT_FOLDERS:
-            odd_split.append((number, repr(split)))
-            continue
-        try:
-            found = os.stat(os.path.join(root, key))
-        except (OSError, ValueError):
-            found = None
-        if found is None or not stat.S_ISREG(found.st_mode):
-            missing.append((number, printable(key)))
-            continue
-        part = SPLIT_FOLDERS[split.lower().encode()] if split else ""
-        class_name = label.encode("utf-8", "surrogateescape")
-        rows.paths.append(key)
-        rows.sizes.append(found.st_size)
-        rows.mtimes.append(found.st_mtime_ns)
-        rows.groups.append((1, class_name, part))
-
-    _refuse(place, unnamed, "without a path", "give every image a path")
-    _refuse(place, unlabelled, "without a label", "give every image a label")
-    _refuse(place, odd_split, "with an unknown split", "use train, val or test, or leave the cell empty")
-    _refuse(place, twice, "with a path that occurred before", "list every image once")
-    _refuse(place, missing, "with a path that is no file", f"paths are relative to {printable(root)}{_hint(missing)}")
-    if not rows.paths:
+            faults[_UNNAMED].append(f"line {line}")
+        elif key in seen:
+            faults[_TWICE].append(f"line {line}: {printable(key)} is already on line {seen[key]}")
+        elif not label:
+            faults[_UNLABELLED].append(f"line {line}: {printable(key)}")
+        elif part is None:
+            faults[_ODD_SPLIT].append(f"line {line}: {split!r}")
+        elif (status := _regular(os.path.join(root, key))) is None:
+            faults[_MISSING].append(f"line {line}: {printable(key)}")
+        else:
+            found.add(key, status, label.encode("utf-8", "surrogateescape"), part)
+        seen.setdefault(key, line)
+    for what, where in faults.items():
+        if where:
+            raise ImageSetError(_sentence(place, printable(root), what, where))
+    if not found.paths:
         raise ImageSetError(f"{place} has a header but no rows; expected one row an image")
+    return Listing.of(found, (), path)
 
-    return Listing.of(rows, (), path)
+
+def _normal(path: bytes) -> bytes:
+    """One spelling a path, without `.` and `..`."""
+    plain = path[:1] != b"." and b"/." not in path and b"//" not in path and path[-1:] != b"/"
+    return path if plain else os.path.normpath(path)
 
 
-def _read(path: bytes) -> Iterable[tuple[int, str, str, str]]:
+def _regular(path: bytes) -> os.stat_result | None:
+    """The status of a regular file; None where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _sentence(place: str, root: str, what: str, where: list[str]) -> str:
+    """Name the first lines concerned, how many there are, and what to do."""
+    shown = ", ".join(where[:3]) + (f", and {len(where) - 3} more" if len(where) > 3 else "")
+    remedy = _REMEDIES[what].format(root=root)
+    if what == _MISSING and all("\\" in line for line in where) and os.sep == "/":
+        remedy += "; they hold backslashes: write them with /, and the file as UTF-8"
+    return f"{place} has {len(where)} row{'s' * (len(where) > 1)} {what} ({shown}); {remedy}"
+
+
+def _read(path: bytes) -> Iterator[tuple[int, str, str, str]]:
     """(line number, path, label, split) of every row that is not blank."""
     place = printable(path)
     try:
@@ -104,14 +123,12 @@ def _read(path: bytes) -> Iterable[tuple[int, str, str, str]]:
         if doubled:
             raise ImageSetError(f"{place} has two columns {doubled[0]!r}; keep one")
         where = [header.index("path"), header.index("label"), header.index("split") if "split" in header else None]
-        rows = []
         for row in reader:
-            if any(cell.strip() for cell in row):
-                cells = [row[at] if at is not None and at < len(row) else "" for at in where]
-                rows.append((reader.line_num, cells[0], cells[1].strip(), cells[2].strip()))
+            name, label, split = (row[at] if at is not None and at < len(row) else "" for at in where)
+            if name or any(map(str.strip, row)):
+                yield reader.line_num, name, label.strip(), split.strip()
     except csv.Error as error:
         raise ImageSetError(f"{place}, line {reader.line_num}: {error}; expected plain CSV, quotes closed") from error
-    return rows
 
 
 def _separator(header: list[str]) -> str:
@@ -120,18 +137,3 @@ def _separator(header: list[str]) -> str:
             if mark in header[0]:
                 return f"; the cells are separated by {name}, separate them by commas"
     return ""
-
-
-def _hint(missing: list[tuple[int, str]]) -> str:
-    if missing and all("\\" in name for _, name in missing) and os.sep == "/":
-        return "; they hold backslashes: write them with /, and the file as UTF-8"
-    return ""
-
-
-def _refuse(place: str, found: list[tuple[int, str]], what: str, remedy: str) -> None:
-    """Raise one sentence that names the first lines and how many there are."""
-    if not found:
-        return
-    shown = ", ".join(f"line {number}{': ' if text else ''}{text}" for number, text in found[:3])
-    more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-    raise ImageSetError(f"{place} has {len(found)} row{'s' * (len(found) > 1)} {what} ({shown}{more}); {remedy}")

@@ -116,7 +116,7 @@ def _decode(name: str, data: bytes) -> Image.Image:
         _check_size(name, *_webp_canvas(data))  # Pillow allocates the canvas on opening
     image = _PLUGINS[name](io.BytesIO(data))
     _check_size(name, *image.size)
-    deep = "16" in str(image.tile[0].args) if image.tile else False
+    deep = "16" in str(image.tile[0][3]) if image.tile else False
     image.load()
     _check_size(name, *image.size)
     rgb = _flatten(image, deep)
@@ -168,7 +168,7 @@ def _flatten(image: Image.Image, deep: bool) -> Image.Image:
 
 
 def _grey(values: NDArray[Any]) -> Image.Image:
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+    return Image.fromarray(values.astype(np.uint8, copy=False)).convert("RGB")
 
 
 def _bits(image: Image.Image) -> int:
@@ -177,12 +177,16 @@ def _bits(image: Image.Image) -> int:
     return 12 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 16
 
 
-def _stretched(values: NDArray[Any]) -> NDArray[np.float64]:
+def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale linearly so that minimum and maximum become 0 and 255; a constant image becomes 0."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise DecodeError("a pixel is not a finite number")
-    return np.rint((values.astype(np.float64) - low) * (255.0 / (high - low) if high > low else 0.0))
+    factor = 255.0 / (high - low) if high > low else 0.0
+    result = np.empty(values.shape, dtype=np.uint8)
+    for row, line in enumerate(values):  # row by row: in float64 the whole would be eight times as large
+        result[row] = np.rint((line.astype(np.float64) - low) * factor)
+    return result
 
 
 def _orientation(image: Image.Image) -> int:

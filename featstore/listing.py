@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -33,6 +34,16 @@ class Found:
     sizes: list[int] = field(default_factory=list)
     mtimes: list[int] = field(default_factory=list)
     groups: list[tuple[int, bytes, str]] = field(default_factory=list)
+
+    def add(self, path: bytes, status: os.stat_result, class_name: bytes, split: str) -> None:
+        """Add one file."""
+        self.paths.append(path)
+        self.sizes.append(status.st_size)
+        self.mtimes.append(status.st_mtime_ns)
+        if self.groups and self.groups[-1][1:] == (class_name, split):
+            self.groups[-1] = (self.groups[-1][0] + 1, class_name, split)
+        else:
+            self.groups.append((1, class_name, split))
 
 
 @dataclass
