@@ -93,7 +93,9 @@ class Attack:
 
     @property
     def rounds(self) -> int:
-        """Steps that are taken at most."""
+        """Steps that are taken at most; none where only the original is near enough."""
+        if self.ball.radius == 0:
+            return 0
         if self.method == "fgsm":
             return 1
         return self.steps or (200 if self.method == "descent" else 40)
@@ -151,7 +153,7 @@ def run_attack(
     *,
     targets: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
-    first: int = 0,
+    numbers: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Attacked:
     """Attack a batch of images.
@@ -166,8 +168,8 @@ def run_attack(
     attack : Attack
     targets : sequence of b int, optional
         The class that each is to be taken for; None: any other.
-    first : int
-        Number of the first image among all: random starts belong to images, whatever batch they come in.
+    numbers : sequence of b int, optional
+        By which the images' random starts are drawn, so that they do not depend on the batch; default: 0, 1, 2, ...
     progress : callable, optional
         Told of every step.
 
@@ -179,15 +181,15 @@ def run_attack(
     if targets is not None and any(t == y for t, y in zip(targets, labels, strict=True)):
         raise AttackError("the target is the image's own class; name another one, or none for an untargeted attack")
     original = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().to(device)
-    search = _Search(classifier, original, torch.tensor(labels if targets is None else targets).to(device), attack)
-    search.sign = -1.0 if targets is None else 1.0
+    classes = torch.tensor(list(labels if targets is None else targets)).to(device)
+    search = _Search(classifier, original, classes, attack, sign=-1.0 if targets is None else 1.0)
     total = attack.restarts * attack.rounds
     for restart in range(attack.restarts if attack.method == "pgd" else 1):
         change = torch.zeros_like(original)
         if attack.method == "pgd":
-            for row in range(len(original)):
-                seeds = np.random.SeedSequence([attack.seed, restart, first + row]).generate_state(2)
-                generator = torch.Generator().manual_seed(int(seeds[0]) << 32 | int(seeds[1]))
+            for row, number in enumerate(range(len(original)) if numbers is None else numbers):
+                seed = np.random.SeedSequence([attack.seed, restart, number]).generate_state(1, np.uint64)
+                generator = torch.Generator().manual_seed(int(seed[0] >> 1))
                 change[row] = attack.ball.noise(tuple(original.shape[1:]), generator).to(device)
         for step in range(attack.rounds):
             if not search.step(change):
@@ -209,19 +211,20 @@ def run_attack(
 class _Search:
     """The best result so far of each image, and the step that looks for a better one."""
 
-    def __init__(self, classifier: nn.Module, original: Tensor, classes: Tensor, attack: Attack) -> None:
+    def __init__(self, classifier: nn.Module, original: Tensor, classes: Tensor, attack: Attack, sign: float) -> None:
         count, device = len(original), original.device
         self.classifier, self.original, self.classes, self.attack = classifier, original, classes, attack
-        self.sign = 1.0  # 1: towards `classes`; -1: away from them
+        self.sign = sign  # 1: towards `classes`; -1: away from them
         self.best = torch.zeros_like(original)
         self.lead = torch.full((count,), -torch.inf, device=device)
         self.done = torch.zeros(count, dtype=torch.bool, device=device)
         self.broken = torch.zeros(count, dtype=torch.bool, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
         self.logits = torch.empty(0)
-        rows = torch.arange(count, device=device)
-        gradient = self._gradient(rows, torch.zeros_like(original))
-        self.flat = gradient.flatten(1).eq(0).all(1)
+        self.flat = torch.zeros(count, dtype=torch.bool, device=device)
+        if attack.rounds:
+            gradient = self._gradient(torch.arange(count, device=device), torch.zeros_like(original))
+            self.flat = gradient.flatten(1).eq(0).all(1)
 
     @property
     def fooled(self) -> Tensor:

@@ -83,7 +83,8 @@ class Ball:
             whole = int(self.radius)
             return torch.randint(-whole, whole + 1, shape, generator=generator).float()
         change = torch.randn(shape, generator=generator)
-        return change * (self.radius * torch.rand((), generator=generator) / change.flatten().norm())
+        length = float(change.flatten().norm())
+        return change * (self.radius * float(torch.rand((), generator=generator)) / length)
 
     def whole(self, original: Tensor, change: Tensor) -> Tensor:
         """The change in whole grey levels, inside the ball and inside the range of a pixel.

@@ -7,13 +7,18 @@ was cut from: a square whose side is what the transform resizes to, which the tr
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from featstore.decode import decode
+from featstore.errors import DecodeError, ImagesNotFoundError
+from featstore.listing import printable
 from featstore.transform import TransformSpec
 
 
@@ -42,6 +47,27 @@ class Frame:
         """
         around = cls(replace(spec, crop=frame_side(spec)).apply(rgb), spec.crop)
         return around.holding(spec.apply(rgb))
+
+    @classmethod
+    def open(cls, path: str | bytes | os.PathLike[str], spec: TransformSpec) -> Frame:
+        """The frame of an image file; its `crop` is what `ImageClassifier.open` reads from the same file.
+
+        Raises
+        ------
+        ImagesNotFoundError
+            No readable file.
+        DecodeError
+            It cannot be decoded; the message names it.
+        """
+        name = printable(os.fsencode(path))
+        try:
+            data = Path(os.fsdecode(path)).read_bytes()
+        except OSError as error:
+            raise ImagesNotFoundError(f"{name} cannot be read: {error.strerror}; check the path") from error
+        try:
+            return cls.of(decode(data), spec)
+        except DecodeError as error:
+            raise DecodeError(f"{name} cannot be decoded: {error}") from error
 
     @property
     def offset(self) -> int:

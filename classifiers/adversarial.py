@@ -1,0 +1,343 @@
+"""Adversarial image files: attacked, saved without loss, opened again, and judged by what the file shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from classifiers.attack import Attack, Attacked, Progress, run_attack
+from classifiers.ball import LEVELS
+from classifiers.frame import Frame, to_tensor
+from classifiers.images import grid, png
+from classifiers.network import ImageClassifier
+from classifiers.ssim import ssim
+from featstore import fsio
+from featstore.errors import OutputExistsError
+from featstore.listing import printable
+
+BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Adversarial:
+    """One attacked image.
+
+    Attributes
+    ----------
+    image : str
+        Printable path of the original.
+    true : str
+        The class it was taken away from: its label, or what the classifier said where there was none.
+    labelled : bool
+        `true` is a label.
+    before : str
+        What the classifier said of the original.
+    before_probability : float
+    target : str or None
+        The class it was to be taken for.
+    after : str
+        What the classifier says of the saved file.
+    confidence : float
+        Probability of `target` on the saved file; untargeted: of `after`.
+    attempted : bool
+        The original was classified as `true`, and `true` is not the target: there was something to attack.
+    success : bool
+        Attempted, and the saved file is taken for the target; untargeted: for anything but `true`.
+    linf, l2, ssim : float
+        Of the saved file against the original as the network sees it, pixels in [0, 1].
+    within : bool
+        The size of the change in the attack's norm is at most epsilon.
+    steps : int
+        Gradient steps taken.
+    saved, picture : Path or None
+        The adversarial file; original, change and result side by side.
+    notes : tuple of str
+        What the checks found.
+    """
+
+    image: str
+    true: str
+    labelled: bool
+    before: str
+    before_probability: float
+    target: str | None
+    after: str
+    confidence: float
+    attempted: bool
+    success: bool
+    linf: float
+    l2: float
+    ssim: float
+    within: bool
+    steps: int
+    saved: Path | None
+    picture: Path | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; paths as text."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        places = {name: None if plain[name] is None else str(plain[name]) for name in ("saved", "picture")}
+        return plain | places | {"notes": list(self.notes)}
+
+
+def success_rate(results: Sequence[Adversarial]) -> float | None:
+    """Share of the attempted images that were fooled; None where none was attempted."""
+    attempted = [result.success for result in results if result.attempted]
+    return sum(attempted) / len(attempted) if attempted else None
+
+
+def attack_files(
+    classifier: ImageClassifier,
+    paths: Sequence[bytes],
+    attack: Attack,
+    out: Path,
+    *,
+    target: int | None = None,
+    truth: int | None = None,
+    overwrite: bool = False,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> list[Adversarial]:
+    """Attack image files and write the results.
+
+    The result is saved in the frame it was cut from (see `classifiers.frame`), so that the classifier's own transform
+    leaves its pixels as they are; everything stated is measured on the file as the classifier opens it.
+
+    Parameters
+    ----------
+    classifier : ImageClassifier
+        On `device`.
+    paths : sequence of bytes
+    attack : Attack
+    out : Path
+        Folder for the pictures; made if it is missing.
+    target : int, optional
+        Index of the class to be taken for; None: any other.
+    truth : int, optional
+        Index of the class that all the images show. Default: the class that their folder is called by, else what the
+        classifier says of them.
+    overwrite : bool
+        Replace files of earlier runs.
+
+    Raises
+    ------
+    OutputExistsError
+        A file is there already; nothing has been computed then.
+    ImagesNotFoundError, DecodeError
+    """
+    names = _file_names(paths, "attacked" if target is None else f"as-{_plain(classifier.classes[target])}")
+    places = [(out / f"{name}.png", out / f"{name}-change.png") for name in names]
+    for place in (place for pair in places for place in pair):
+        if not overwrite and (place.exists() or place.is_symlink()):
+            raise OutputExistsError(f"{place} exists already; name another folder or add --overwrite")
+    if not out.is_dir():
+        fsio.make_directory(out)
+    results: list[Adversarial] = []
+    for start in range(0, len(paths), BATCH):
+        rows = range(start, min(start + BATCH, len(paths)))
+        originals = [_Original.open(classifier, paths[row], target, truth, device) for row in rows]
+        going = [original for original in originals if original.attempted or original.worth_trying]
+        done: dict[int, tuple[Attacked, int]] = {}
+        if going:
+            attacked = run_attack(
+                classifier,
+                np.stack([original.frame.crop for original in going]),
+                [original.label for original in going],
+                attack,
+                targets=None if target is None else [target] * len(going),
+                device=device,
+                numbers=[row for row, original in zip(rows, originals, strict=True) if original in going],
+                progress=_inner(progress, start, len(paths)),
+            )
+            done = {id(original): (attacked, row) for row, original in enumerate(going)}
+        for original, row in zip(originals, rows, strict=True):
+            results.append(_write(classifier, original, done.get(id(original)), attack, places[row], device))
+        if progress is not None:
+            progress("images", len(results), len(paths), "")
+    return results
+
+
+@dataclass(frozen=True, eq=False)
+class _Original:
+    path: bytes
+    frame: Frame
+    probabilities: NDArray[np.float32]
+    label: int
+    labelled: bool
+    target: int | None
+
+    @classmethod
+    def open(
+        cls,
+        classifier: ImageClassifier,
+        path: bytes,
+        target: int | None,
+        truth: int | None,
+        device: torch.device | str,
+    ) -> _Original:
+        frame = Frame.open(path, classifier.transform)
+        said = _probabilities(classifier, frame.crop, device)
+        label = truth
+        if label is None:
+            folder = os.path.basename(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH119, PTH120 - bytes
+            name = os.fsdecode(folder)
+            label = classifier.classes.index(name) if name in classifier.classes else None
+        return cls(path, frame, said, int(said.argmax()) if label is None else label, label is not None, target)
+
+    @property
+    def before(self) -> int:
+        return int(self.probabilities.argmax())
+
+    @property
+    def attempted(self) -> bool:
+        return self.before == self.label != self.target
+
+    @property
+    def worth_trying(self) -> bool:
+        """Wrong from the start, but not yet the wrong class that was asked for."""
+        return self.target is not None and self.target not in (self.before, self.label)
+
+
+def _write(
+    classifier: ImageClassifier,
+    original: _Original,
+    done: tuple[Attacked, int] | None,
+    attack: Attack,
+    places: tuple[Path, Path],
+    device: torch.device | str,
+) -> Adversarial:
+    """Save one result, open it again, and measure."""
+    classes, target = classifier.classes, original.target
+    notes = _beforehand(classes, original)
+    meant, steps = original.frame.crop, 0
+    if done is not None:
+        attacked, row = done
+        meant, steps = attacked.pictures[row], int(attacked.steps[row])
+        notes += _gradient_notes(attacked, row, attack)
+    fsio.replace(places[0], png(original.frame.holding(meant).pixels, {"Description": _description(attack)}))
+    reloaded = Frame.open(os.fsencode(places[0]), classifier.transform).crop
+    said = _probabilities(classifier, reloaded, device)
+    after = int(said.argmax())
+    change = (reloaded.astype(np.float64) - original.frame.crop) / LEVELS
+    linf, l2 = float(np.abs(change).max()), float(np.sqrt((change**2).sum()))
+    within = attack.method == "descent" or {"linf": linf, "l2": l2}[attack.norm] <= attack.epsilon + 1e-9
+    fooled = after == target if target is not None else after != original.label
+    if not np.array_equal(reloaded, meant):
+        worst = int(np.abs(reloaded.astype(int) - meant).max())
+        notes.append(f"the saved file does not give back the pixels that were found (by up to {worst} grey levels)")
+    if done is not None and bool(done[0].fooled[done[1]]) and not fooled:
+        notes.append("the classifier was fooled during the attack, but is not by the saved file")
+    if not within:
+        notes.append(f"the change is larger than epsilon {attack.epsilon:g} in {attack.norm}")
+    if original.attempted and not fooled:
+        notes.append(f"the classifier was not fooled within {steps} steps; it takes the result for {classes[after]}")
+    fsio.replace(places[1], png(_side_by_side(classes, original, reloaded, said)))
+    return Adversarial(
+        image=printable(original.path),
+        true=classes[original.label],
+        labelled=original.labelled,
+        before=classes[original.before],
+        before_probability=float(original.probabilities[original.before]),
+        target=None if target is None else classes[target],
+        after=classes[after],
+        confidence=float(said[after if target is None else target]),
+        attempted=original.attempted,
+        success=original.attempted and fooled,
+        linf=linf,
+        l2=l2,
+        ssim=ssim(original.frame.crop, reloaded),
+        within=within,
+        steps=steps,
+        saved=places[0],
+        picture=places[1],
+        notes=tuple(notes),
+    )
+
+
+def _beforehand(classes: Sequence[str], original: _Original) -> list[str]:
+    said, label = classes[original.before], classes[original.label]
+    if original.before == original.target:
+        return [f"the classifier takes the original for {said} already; it was left as it is"]
+    if original.label == original.target:
+        return [f"the image is labelled {label}, which is the target; it was left as it is"]
+    if original.before != original.label:
+        left = "" if original.worth_trying else "; it was left as it is"
+        return [f"the classifier gets the original wrong: {said}, not {label}{left}"]
+    return []
+
+
+def _gradient_notes(attacked: Attacked, row: int, attack: Attack) -> list[str]:
+    notes = []
+    if attacked.flat[row]:
+        other = "; --goal margin follows the logits instead" if attack.goal != "margin" else ""
+        notes.append(f"the gradient at the original is exactly zero: the attack could only try at random{other}")
+    if attacked.broken[row]:
+        notes.append("a gradient was not finite; the attack stopped there")
+    return notes
+
+
+def _side_by_side(
+    classes: Sequence[str], original: _Original, result: NDArray[np.uint8], said: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Original, amplified change, result."""
+    before, after = original.before, int(said.argmax())
+    change = result.astype(int) - original.frame.crop
+    factor = max(1, 127 // max(1, int(np.abs(change).max())))
+    return grid(
+        [original.frame.crop, np.clip(128 + factor * change, 0, 255).astype(np.uint8), result],
+        columns=3,
+        labels=[
+            f"original\n{classes[before]} {original.probabilities[before]:.3f}",
+            f"change x{factor}\ngrey is no change",
+            f"result\n{classes[after]} {said[after]:.3f}",
+        ],
+    )
+
+
+@torch.no_grad()
+def _probabilities(
+    classifier: ImageClassifier, crop: NDArray[np.uint8], device: torch.device | str
+) -> NDArray[np.float32]:
+    said: NDArray[np.float32] = classifier(to_tensor(crop[None]).to(device)).softmax(1)[0].cpu().numpy()
+    return said
+
+
+def _description(attack: Attack) -> str:
+    bound = "without a bound" if attack.method == "descent" else f"{attack.norm} {attack.epsilon:.6g}"
+    return f"adversarial image: {attack.method}, {bound}, seed {attack.seed}"
+
+
+def _file_names(paths: Sequence[bytes], ending: str) -> list[str]:
+    """A name for each path, all different."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        stem = _plain(Path(os.fsdecode(path)).stem)
+        name, number = f"{stem}-{ending}", 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}-{ending}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _plain(text: str) -> str:
+    """A text as part of a file name anywhere: letters, digits and single hyphens."""
+    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower() if c.isprintable())
+    return "-".join(part for part in kept.split("-") if part)[:60] or "image"
+
+
+def _inner(progress: Progress | None, start: int, total: int) -> Progress | None:
+    """Reports steps as a note of the images' bar."""
+    if progress is None:
+        return None
+    return lambda stage, done, steps, note: progress("images", start, total, f"step {done} of {steps}, {note}")
