@@ -235,10 +235,7 @@ class FeatureTable:
     def _prepare(self, fingerprint: Fingerprint, dim: int) -> None:
         if not self._prepared:
             self.make_folders()
-            try:
-                self.fingerprint()
-            except FileNotFoundError:
-                self.put_fingerprint(fingerprint, dim)
+            self.put_fingerprint(fingerprint, dim)  # also where there is one: its maker may have died before the sync
         _, width = self.fingerprint()
         if width != dim:
             raise FeaturesError(f"rows of {dim} numbers for feature set {self.key}, which has {width} a row")
