@@ -47,7 +47,7 @@ def html(data: Mapping[str, Any]) -> str:
     thumbnails = Thumbnails(full["dataset"]["root"], full["images"]["paths"])
     mistakes, suspects, twins = gallery.mistakes(full), gallery.suspects(full), gallery.twins(full)
     shown = [card.image for card in (*mistakes, *suspects)] + [i for t in twins for i in (t.a, t.b) if i is not None]
-    sheet = thumbnails.sheet(full["map"]["image"], limit=SHEET) if full["map"] else None
+    sheet = _sheet(thumbnails, full["map"]["image"]) if full["map"] else None
     context = {
         **_words(full),
         **_tables(full, board),
@@ -197,6 +197,11 @@ def _curves(full: Mapping[str, Any]) -> list[dict[str, Any]]:
         caption = f"Layer curve of {printable(title)}: {', '.join(printable(name) for name in names)}."
         curves.append({"svg": plots.steps(points, "accuracy, %"), "caption": caption})
     return curves
+
+
+def _sheet(thumbnails: Thumbnails, images: Sequence[int]) -> Sheet | None:
+    """The map's thumbnails, the larger the fewer they are."""
+    return thumbnails.sheet(images, 96 if len(images) <= 250 else 72 if len(images) <= 600 else 56, SHEET)
 
 
 def _map(full: Mapping[str, Any], sheet: Sheet | None) -> dict[str, Any] | None:

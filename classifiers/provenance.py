@@ -7,7 +7,7 @@ from typing import Any
 
 from classifiers.candidates import certificate, parameters, search
 from classifiers.leaderboard import Leaderboard
-from classifiers.wording import NOTHING, count, printable, seconds
+from classifiers.wording import NOTHING, count, printable, seconds, size
 
 
 def provenance(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def provenance(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
         "selected_on": runs[full["best_run"]]["selected_on"],
         "features": [
             {**{key: printable(str(f.get(key) or NOTHING)) for key in keys}, "key": f["feature_key"],
+             "size": size(4 * f["dim"] * f["rows"]) if f.get("dim") and f.get("rows") else NOTHING,
              "dim": _plain(f.get("dim")), "rows": _plain(f.get("rows")), "failed": f.get("failed") or []}
             for f in full["features"]
         ],
