@@ -1,0 +1,162 @@
+"""CentroidHead: the nearest class mean wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
+
+_CHUNK = 4096  # rows held in float64 at a time
+_TEMPERATURES = np.geomspace(1e-4, 1e3, 71)
+
+
+class CentroidHead(SearchedHead):
+    """Nearest shrunken class mean on standardised features: one affine map, fitted in one pass.
+
+    What a class mean differs from the overall mean, in standard errors, is moved towards 0 by `shrink` times the
+    largest such difference; features that tell no class apart drop out. Distances become probabilities by a
+    temperature that is fitted out of fold.
+
+    See SearchedHead for parameters and attributes.
+
+    References
+    ----------
+    Tibshirani, R. et al. (2002). Diagnosis of multiple cancer types by shrunken centroids of gene expression. PNAS 99.
+    """
+
+    head_name = "centroid"
+
+    def _candidates(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
+    ) -> Iterator[Params]:
+        shrinks = {"quick": (0.0, 0.2), "normal": (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)}
+        shrinks["thorough"] = (*shrinks["normal"], 0.02, 0.15, 0.27, 0.7)
+        for scale in ("total", "within"):
+            for shrink in sorted(shrinks[self.budget]):
+                yield {"scale": scale, "shrink": shrink}
+
+    def _fold_proba(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
+    ) -> tuple[NDArray[Any], Learnt]:
+        train, valid = self._folds[fold]
+        cache = self.__dict__.setdefault("_moments", {})
+        if fold not in cache:
+            cache[fold] = _class_moments(X[train], y[train], weight[train], len(self.classes_))
+        logits = _affine(X[valid], *_centroid_map(*cache[fold], params))
+        temperature = best_temperature(logits, y[valid])
+        return softmax(logits / temperature), {"temperature": temperature}
+
+    def _refit(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
+        learnt: Sequence[Learnt],
+    ) -> None:  # fmt: skip
+        moments = _class_moments(X, y, weight, len(self.classes_))
+        coef, intercept = _centroid_map(*moments, params)
+        # Without folds nothing says how far to trust the distances; in d dimensions they grow like d.
+        found = [f["temperature"] for f in learnt] or [float(X.shape[1])]
+        temperature = float(np.exp(np.median(np.log(found))))
+        self.coef_, self.intercept_ = coef / temperature, intercept / temperature
+        self.certificate_ = {"method": "closed form", "temperature": temperature}
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.__dict__.pop("_moments", None)
+
+    def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        return softmax(_affine(X, self.coef_, self.intercept_))
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return {}, {"coef": self.coef_, "intercept": self.intercept_}
+
+    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.coef_, self.intercept_ = arrays["coef"], arrays["intercept"]
+
+    def to_torch(self) -> Any:
+        """The affine map as a module.
+
+        Returns
+        -------
+        torch.nn.Linear
+            Features (n, d) float32 -> logits (n, k) whose softmax is `predict_proba`.
+        """
+        import torch
+
+        linear = torch.nn.Linear(self.coef_.shape[1], self.coef_.shape[0])
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(np.array(self.coef_)))
+            linear.bias.copy_(torch.from_numpy(np.array(self.intercept_)))
+        return linear.eval()
+
+
+_Moments = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def _class_moments(X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], k: int) -> _Moments:
+    """Weight (k,) and mean (k, d) of each class, total and within-class variance (d,)."""
+    mass = np.bincount(y, weight, minlength=k)
+    centre = (weight / weight.sum()) @ X.astype(np.float64)
+    means, total = np.zeros((k, X.shape[1])), np.zeros(X.shape[1])
+    for at in range(0, len(X), _CHUNK):
+        rows, w = X[at : at + _CHUNK] - centre, weight[at : at + _CHUNK]
+        total += w @ (rows * rows)
+        order = np.argsort(y[at : at + _CHUNK], kind="stable")
+        found, starts = np.unique(y[at : at + _CHUNK][order], return_index=True)
+        means[found] += np.add.reduceat((rows * w[:, None])[order], starts, axis=0)
+    there = mass > 0
+    means[there] /= mass[there, None]
+    between = mass @ (means * means)
+    return mass, means + centre, total / mass.sum(), np.maximum(total - between, 0) / mass.sum()
+
+
+def _centroid_map(
+    mass: NDArray[np.float64], means: NDArray[np.float64], total: NDArray[np.float64], within: NDArray[np.float64],
+    params: Params,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """Weights (k, d) and intercepts (k,) whose largest output is the nearest shrunken mean."""
+    there = mass > 0
+    centre = (mass / mass.sum()) @ means
+    variance = total if params["scale"] == "total" else within
+    alive = total > 1e-12 * np.maximum(centre * centre, 1e-30)
+    # Within a class of identical images nothing varies; a floor keeps such features from deciding everything alone.
+    floor = 1e-3 * float(np.mean(variance[alive])) if alive.any() else 1.0
+    gain = np.where(alive, 1.0 / np.maximum(variance, max(floor, 1e-30)), 0.0)
+    difference = np.where(there[:, None], means - centre, 0.0)
+    if params["shrink"]:
+        error = np.sqrt(np.where(there, 1 / np.maximum(mass, 1e-12) - 1 / mass.sum(), 0.0))[:, None]
+        unit = np.maximum(error / np.sqrt(np.maximum(gain, 1e-30)), 1e-30)  # (k, d): standard error of a mean
+        scaled = np.where(alive, difference / unit, 0.0)
+        threshold = params["shrink"] * np.abs(scaled).max(initial=0.0)
+        difference = np.sign(scaled) * np.maximum(np.abs(scaled) - threshold, 0.0) * unit
+    coef = difference * gain
+    intercept = -coef @ centre - 0.5 * np.einsum("kd,kd->k", coef, difference)
+    intercept[~there] = -1e30  # a class that training lacks is no answer
+    return coef, intercept
+
+
+def _affine(X: NDArray[np.float32], coef: NDArray[np.float64], intercept: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.empty((len(X), len(coef)))
+    for at in range(0, len(X), _CHUNK):
+        out[at : at + _CHUNK] = X[at : at + _CHUNK].astype(np.float64) @ coef.T
+    out += intercept
+    return out
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities (n, k) of logits (n, k)."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def best_temperature(logits: NDArray[np.float64], y: NDArray[np.intp]) -> float:
+    """What to divide logits (n, k) by so that the log loss of the true classes (n,) is least (Guo et al. 2017)."""
+    scale = float(np.mean(logits.max(axis=1) - np.median(logits, axis=1))) or 1.0
+
+    def loss(temperature: float) -> float:
+        proba = softmax(logits / temperature)[np.arange(len(y)), y]
+        return float(-np.log(np.maximum(proba, 1e-12)).mean())
+
+    return float(min((t * scale for t in _TEMPERATURES), key=loss))

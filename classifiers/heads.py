@@ -1,0 +1,127 @@
+"""HEADS: what can be trained on features, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from classifiers.foldsearch import BUDGETS, Budget, Fold
+from featstore.errors import FeaturesError, UnknownNameError
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadInfo:
+    """What there is to know about a head before it is made.
+
+    Attributes
+    ----------
+    factory : callable
+        Makes the estimator; its module is imported then.
+    differentiable : bool
+        Whether it has `to_torch`.
+    summary : str
+        One line for people.
+    reference : bool
+        Whether it only stands in comparisons as a yardstick.
+    """
+
+    factory: Callable[..., Any]
+    differentiable: bool
+    summary: str
+    reference: bool = False
+
+
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """The class, imported when it is first called: LightGBM and torch take their time."""
+
+    def make(**params: Any) -> Any:
+        made = getattr(import_module(f"classifiers.{module}"), name)
+        if "seed" not in inspect.signature(made).parameters:
+            params["random_state"] = params.pop("seed")
+        return made(**params)
+
+    return make
+
+
+HEADS: dict[str, HeadInfo] = {
+    "logistic": HeadInfo(
+        _later("linear", "SoftmaxRegressionCV"), True, "softmax regression over a path of L2 penalties"
+    ),
+    "svm": HeadInfo(_later("linear", "LinearSVMCV"), True, "linear support vector machine over a path of L2 penalties"),
+    "svm-rbf": HeadInfo(_later("kernel", "RBFHead"), False, "support vector machine with a Gaussian kernel"),
+    "lightgbm": HeadInfo(
+        _later("boosting", "LightGBMHead"), False, "boosted trees on ridge scores and principal components"
+    ),
+    "mlp": HeadInfo(_later("mlp", "MLPHead"), True, "small neural network with early stopping and averaged weights"),
+    "knn": HeadInfo(_later("neighbours", "KNNHead"), False, "nearest neighbours, near ones weighing more"),
+    "centroid": HeadInfo(_later("centroid", "CentroidHead"), True, "nearest shrunken class mean"),
+    "forest": HeadInfo(_later("forest", "ForestHead"), False, "randomised trees on the features or their reduction"),
+    "majority": HeadInfo(
+        _later("references", "MajorityHead"), False, "reference: always the most frequent class", reference=True
+    ),
+    "pixels": HeadInfo(
+        _later("references", "PixelsHead"), True, "reference: softmax regression on 16 x 16 raw pixels", reference=True
+    ),
+}
+"""The heads by name. All follow scikit-learn's contract; see docs/design.md for what else a fitted head has."""
+
+DEFAULT = ("logistic", "svm", "lightgbm", "mlp", "knn")
+"""What `compare` tries unless told otherwise."""
+
+
+def make_head(
+    name: str,
+    *,
+    seed: int = 0,
+    budget: Budget = "normal",
+    cv: int | Sequence[Fold] | None = None,
+    class_weight: str | Mapping[Any, float] | None = None,
+    **params: Any,
+) -> Any:
+    """Make an unfitted head.
+
+    Parameters
+    ----------
+    name : str
+        One of `HEADS`.
+    seed : int
+        Seed of everything random in it.
+    budget : {"quick", "normal", "thorough"}
+        How many candidates its search tries.
+    cv : int, or list of (train, valid), optional
+        Folds of the search (default 5, stratified by `seed`). `fit` searches over them, then fits on everything.
+    class_weight : "balanced", dict or None
+        Weight of each class in training.
+    **params
+        Handed to the head's class.
+
+    Returns
+    -------
+    estimator
+        In scikit-learn's contract.
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that is no head; the message offers close matches.
+    FeaturesError
+        For an unknown budget, or a parameter that the head does not have.
+    """
+    if name not in HEADS:
+        raise UnknownNameError("head", name, HEADS)
+    if budget not in BUDGETS:
+        raise FeaturesError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    try:
+        return HEADS[name].factory(seed=seed, budget=budget, cv=cv, class_weight=class_weight, **params)
+    except TypeError as error:
+        if params:
+            raise FeaturesError(f"the head {name!r} does not take {', '.join(params)}: {error}") from error
+        raise
+
+
+def differentiable() -> list[str]:
+    """Names of the heads that have gradients, without references."""
+    return [name for name, info in HEADS.items() if info.differentiable and not info.reference]

@@ -1,0 +1,160 @@
+"""KNNHead: the most similar training images vote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
+from classifiers.reduction import standardiser
+
+_BLOCK = 16_000_000  # numbers held at a time: 64 MB
+_PRIORS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+class KNNHead(SearchedHead):
+    """k nearest neighbours on standardised features, by matrix products; near votes weigh more.
+
+    A neighbour's vote weighs `exp((s - s_nearest) / temperature)`, where `s` is the cosine, or one minus half the mean
+    squared difference (euclidean). The share of each class is mixed with an equal prior, which is fitted out of fold.
+
+    See SearchedHead for parameters and attributes. `class_weight` weighs votes.
+    """
+
+    head_name = "knn"
+
+    def _candidates(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
+    ) -> Iterator[Params]:
+        smallest = min((len(train) for train, _ in self._folds), default=len(X))
+        ks = {"quick": (1, 5, 15), "normal": (1, 3, 5, 9, 15, 25, 45), "thorough": (1, 2, 3, 5, 7, 11, 17, 25, 45, 80)}
+        temperatures = {"quick": (0.1,), "normal": (0.05, 0.2), "thorough": (0.02, 0.05, 0.1, 0.2, 1.0)}
+        self._near: dict[tuple[str, int], tuple[NDArray[np.intp], NDArray[np.float32]]] = {}
+        self._most = min(max(ks[self.budget]), smallest)
+        for metric in ("cosine", "euclidean"):
+            for n_neighbors in sorted({min(n, smallest) for n in ks[self.budget]}):
+                for temperature in temperatures[self.budget] if n_neighbors > 1 else temperatures[self.budget][:1]:
+                    yield {"metric": metric, "n_neighbors": n_neighbors, "temperature": temperature}
+
+    def _fold_proba(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
+    ) -> tuple[NDArray[Any], Learnt]:
+        train, valid = self._folds[fold]
+        key = (params["metric"], fold)
+        if key not in self._near:
+            mean, gain = standardiser(X[train], weight[train])
+            space = _Space(params["metric"], (X[train] - mean) * gain)
+            self._near[key] = space.nearest((X[valid] - mean) * gain, self._most, exact=False)
+        index, similarity = self._near[key]
+        votes = self._votes(index, similarity, y[train], weight[train], params, len(self.classes_))
+        prior = min(_PRIORS, key=lambda a: _loss(_mixed(votes, a), y[valid]))
+        return _mixed(votes, prior), {"prior": prior}
+
+    def _refit(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
+        learnt: Sequence[Learnt],
+    ) -> None:  # fmt: skip
+        self._mean, self._gain = standardiser(X, weight)
+        self._rows, self._labels, self._weights = (X - self._mean) * self._gain, y, weight
+        self._prior = float(np.median([found["prior"] for found in learnt])) if learnt else 1.0
+        self.certificate_ = {"method": "exact search", "prior": self._prior}
+
+    def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        params = self.best_params_
+        space = _Space(params["metric"], self._rows)
+        near = space.nearest((X - self._mean) * self._gain, min(params["n_neighbors"], len(self._rows)), exact=True)
+        return _mixed(self._votes(*near, self._labels, self._weights, params, len(self.classes_)), self._prior)
+
+    def _votes(
+        self, index: NDArray[np.intp], similarity: NDArray[np.floating], labels: NDArray[np.intp],
+        weights: NDArray[np.float64], params: Params, k: int,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        index, similarity = index[:, : params["n_neighbors"]], similarity[:, : params["n_neighbors"]]
+        nearness = np.exp((similarity - similarity[:, :1]).astype(np.float64) / params["temperature"])
+        cells = np.arange(len(index))[:, None] * k + labels[index]
+        votes = np.bincount(cells.ravel(), (nearness * weights[index]).ravel(), minlength=len(index) * k)
+        return np.asarray(votes.reshape(len(index), k), dtype=np.float64)
+
+    def _forget(self) -> None:
+        super()._forget()
+        del self._near, self._most
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        arrays = {
+            "mean": self._mean, "gain": self._gain, "rows": self._rows,
+            "labels": self._labels.astype(np.int64), "weights": self._weights,
+        }  # fmt: skip
+        return {"prior": self._prior}, arrays
+
+    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._prior = float(meta["prior"])
+        self._mean, self._gain, self._rows = arrays["mean"], arrays["gain"], arrays["rows"]
+        self._labels, self._weights = arrays["labels"].astype(np.intp), arrays["weights"]
+
+
+class _Space:
+    """Rows among which neighbours are looked for."""
+
+    def __init__(self, metric: str, rows: NDArray[np.float32]) -> None:
+        self.cosine = metric == "cosine"
+        self.rows = _unit(rows) if self.cosine else rows
+        self.squares = np.einsum("ij,ij->i", self.rows, self.rows)
+
+    def nearest(
+        self, queries: NDArray[np.float32], count: int, exact: bool
+    ) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+        """The most similar rows of each query, the most similar first: index and similarity, (n, count).
+
+        With `exact` the similarities of those found are computed row by row, so that they depend neither on the
+        rounding of a large matrix product nor on the other queries.
+        """
+        n, d = self.rows.shape
+        queries = _unit(queries) if self.cosine else queries
+        # A few more than needed: rounding may have swapped the last ones.
+        wanted = min(count + 8, n) if exact else count
+        step = max(1, min(_BLOCK // max(n, 1), _BLOCK // (wanted * d) if exact else _BLOCK))
+        indices, similarities = [], []
+        for at in range(0, max(len(queries), 1), step):
+            block = queries[at : at + step]
+            products = block @ self.rows.T
+            if not self.cosine:
+                products -= self.squares / 2
+            found = np.argpartition(products, n - wanted, axis=1)[:, n - wanted :] if wanted < n else None
+            index = np.tile(np.arange(n), (len(block), 1)) if found is None else found
+            if exact:
+                index = np.sort(index, axis=1)
+                similarity = self._exact(block, index)
+            else:
+                similarity = np.take_along_axis(products, index, axis=1)
+                if not self.cosine:
+                    similarity = 1 - (np.einsum("ij,ij->i", block, block)[:, None] / 2 - similarity) / d
+            order = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+            indices.append(np.take_along_axis(index, order, axis=1))
+            similarities.append(np.take_along_axis(similarity, order, axis=1))
+        return np.concatenate(indices), np.concatenate(similarities)
+
+    def _exact(self, block: NDArray[np.float32], index: NDArray[np.intp]) -> NDArray[np.float64]:
+        there = self.rows[index]  # (b, wanted, d)
+        if self.cosine:
+            return np.asarray(np.einsum("id,ijd->ij", block, there, dtype=np.float64))
+        there -= block[:, None, :]
+        return np.asarray(1 - np.einsum("ijd,ijd->ij", there, there, dtype=np.float64) / (2 * self.rows.shape[1]))
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(rows / np.where(length > 0, length, 1)[:, None])
+
+
+def _mixed(votes: NDArray[np.float64], prior: float) -> NDArray[np.float64]:
+    """Shares of the votes, mixed with an equal prior that weighs as much as `prior` nearest neighbours."""
+    total = votes.sum(axis=1, keepdims=True)
+    # Without any weight among the neighbours (all of weight 0) only the prior is left.
+    return np.asarray((votes + prior / votes.shape[1]) / (total + prior))
+
+
+def _loss(proba: NDArray[np.floating], y: NDArray[np.intp]) -> float:
+    return float(-np.log(np.maximum(proba[np.arange(len(y)), y], 1e-12)).mean())

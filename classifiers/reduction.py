@@ -1,0 +1,133 @@
+"""Reduction: many features -> few that trees can use, fitted inside the fold."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+
+_CHUNK = 4096  # rows held in float64 at a time
+_RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+def standardiser(
+    X: NDArray[np.float32], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What makes features comparable.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float32
+    weight : ndarray of shape (n,), float64
+
+    Returns
+    -------
+    mean : ndarray of shape (d,), float32
+    gain : ndarray of shape (d,), float32
+        One over the standard deviation; 0 for a feature that is constant but for rounding.
+    """
+    share = weight / weight.sum()
+    mean, variance = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for at in range(0, len(X), _CHUNK):
+        mean += share[at : at + _CHUNK] @ X[at : at + _CHUNK].astype(np.float64)
+    for at in range(0, len(X), _CHUNK):
+        variance += share[at : at + _CHUNK] @ (X[at : at + _CHUNK] - mean) ** 2
+    deviation = np.sqrt(variance)
+    alive = deviation > np.maximum(1e-6 * np.abs(mean), 1e-30)
+    gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=alive)
+    return mean.astype(np.float32), gain.astype(np.float32)
+
+
+class Reduction:
+    """Ridge scores of the classes, and the first principal components.
+
+    Trees split one feature at a time, but what tells classes apart in a network's features lies in directions that mix
+    many of them. So trees get those directions: the scores of a ridge regression on the class indicators (in the space
+    of the first principal components), beside a few components as they are. The training rows get leave-one-out scores,
+    which have a closed form: in-sample scores would look far better than those of new images ever do, and trees would
+    trust them too much. The ridge penalty is the one with the least leave-one-out error.
+
+    Parameters
+    ----------
+    rank : int
+        Components in which the ridge regression works.
+    components : int
+        Components that are handed on.
+    seed : int
+        Seed of the randomised SVD.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (d, m), float32
+    offset : ndarray of shape (m,), float32
+        New features are `X @ matrix + offset`: k scores (one for two classes), then the components.
+    ridge : float
+        The penalty, relative to the mean squared singular value.
+
+    References
+    ----------
+    Hastie, T., Tibshirani, R., Friedman, J. (2009). The Elements of Statistical Learning, 7.10 (leave one out).
+    Halko, N., Martinsson, P., Tropp, J. (2011). Finding structure with randomness. SIAM Review 53.
+    """
+
+    def __init__(self, *, rank: int = 256, components: int = 32, seed: int = 0) -> None:
+        self.rank = rank
+        self.components = components
+        self.seed = seed
+
+    def fit_transform(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], k: int, weight: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Fit, and give the training rows as new images would look.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d), float32
+        y : ndarray of shape (n,), int
+            Classes 0 to k - 1; the scores of one that is not there mean nothing.
+        k : int
+        weight : ndarray of shape (n,), float64, positive
+
+        Returns
+        -------
+        ndarray of shape (n, m), float32
+        """
+        mean, gain = standardiser(X, weight)
+        share = weight / weight.sum()
+        root = np.sqrt(share).astype(np.float32)
+        rows = (X - mean) * gain
+        rank = max(1, min(self.rank, *rows.shape))
+        U, s, V = randomized_svd(rows * root[:, None], rank, n_iter=3, random_state=self.seed)
+        alive = s > 1e-5 * max(float(s[0]), 1e-30)
+        U, s, V = U[:, alive].astype(np.float64), s[alive].astype(np.float64), V[alive]
+        target = np.eye(k)[y][:, : 1 if k == 2 else k]
+        prior = share @ target
+        scores, loo = self._ridge(U, s, target - prior, np.sqrt(share))
+        kept = V[: self.components].T
+        self.matrix = np.hstack([V.T @ scores.astype(np.float32), kept]).astype(np.float32) * gain[:, None]
+        self.offset = np.concatenate([prior, np.zeros(kept.shape[1])]).astype(np.float32) - mean @ self.matrix
+        return np.hstack([loo + prior, rows @ kept]).astype(np.float32)
+
+    def _ridge(
+        self, U: NDArray[np.float64], s: NDArray[np.float64], target: NDArray[np.float64], root: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Coefficients in the components, and leave-one-out scores of the training rows."""
+        projected = U.T @ (target * root[:, None])
+        squares = s * s
+        scale = float(squares.mean()) if len(squares) else 1.0
+        best: tuple[float, float, NDArray[np.float64], NDArray[np.float64]] | None = None
+        for ridge in _RIDGES:
+            filtered = squares / (squares + ridge * scale)
+            leverage = np.minimum((U * U) @ filtered + root * root, 1 - 1e-6)
+            fitted = (U * filtered) @ projected / root[:, None]
+            residual = (target - fitted) / (1 - leverage)[:, None]
+            error = float((root * root) @ (residual * residual).sum(axis=1))
+            if best is None or error < best[0]:
+                best = error, ridge, (filtered / s)[:, None] * projected, target - residual
+        assert best is not None
+        self.ridge = best[1]
+        return best[2], best[3]
+
+    def transform(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The reduced features of other rows, (n, m) float32."""
+        return np.asarray(X @ self.matrix + self.offset)

@@ -1,0 +1,96 @@
+"""Which way of running a network is fastest here: measured once, remembered by machine, network and versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore import fsio
+from featstore.computation import run_with_halving
+from featstore.errors import StoreError
+from featstore.fingerprint import canonical_json
+from featstore.recall import cache_folder
+from featstore.runner import Runner
+
+FORMAT = 1
+MARGIN = 1.1
+"""The usual choice stays unless another is faster by this factor: noise must not change what runs."""
+HOPELESS = 2.0
+"""A runner slower than another by this factor on its first batch is not measured again."""
+
+
+def remembered(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The choice measured before, where there is one among `names`. A damaged entry counts as none.
+
+    Parameters
+    ----------
+    identity : mapping
+        Everything that the speed depends on; JSON-able.
+    """
+    try:
+        entry = json.loads(_place(identity).read_bytes())
+        known = entry["format"] == FORMAT and entry["identity"] == json.loads(canonical_json(identity))
+        return str(entry["choice"]) if known and entry["choice"] in names else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(identity: Mapping[str, Any], choice: str, rates: Mapping[str, float]) -> None:
+    """Keep a choice and the images a second it rests on; a cache that cannot be written is no failure."""
+    entry = {"format": FORMAT, "identity": identity, "choice": choice, "images_per_second": rates}
+    place = _place(identity)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fsio.replace(place, canonical_json(entry))
+    except (OSError, StoreError):
+        return
+
+
+def measure(runners: Mapping[str, Runner], side: int, *, seconds: float = 0.3) -> dict[str, float]:
+    """Images a second of each runner.
+
+    One batch each shows which are out of the race; the others run three rounds in turn, so that a busy moment of the
+    machine hits all of them, and the best round counts.
+
+    Parameters
+    ----------
+    runners : mapping of str to Runner
+        Prepared.
+    side : int
+        Of the images, pixels.
+    seconds : float
+        About how long a round lasts.
+    """
+    batches = {name: np.zeros((runner.batch_size, side, side, 3), np.uint8) for name, runner in runners.items()}
+    rates = {name: _rate(runner, batches[name], 1) for name, runner in runners.items()}
+    close = [name for name in runners if rates[name] * HOPELESS > max(rates.values())]
+    for _ in range(3 if len(close) > 1 else 0):
+        for name in close:
+            repeats = max(1, math.ceil(seconds * rates[name] / len(batches[name])))
+            rates[name] = max(rates[name], _rate(runners[name], batches[name], repeats))
+    return rates
+
+
+def pick(rates: Mapping[str, float], usual: str) -> str:
+    """The fastest, or the usual one where that is about as fast."""
+    fastest = max(rates, key=lambda name: rates[name])
+    return fastest if rates[fastest] > MARGIN * rates[usual] else usual
+
+
+def _rate(runner: Runner, images: NDArray[np.uint8], repeats: int) -> float:
+    began = time.perf_counter()
+    for _ in range(repeats):
+        run_with_halving(runner, images)
+    return repeats * len(images) / max(time.perf_counter() - began, 1e-9)
+
+
+def _place(identity: Mapping[str, Any]) -> Path:
+    return cache_folder() / "calibration" / f"{hashlib.sha256(canonical_json(identity)).hexdigest()[:32]}.json"

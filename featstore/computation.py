@@ -1,0 +1,104 @@
+"""Computation: features on their way, and how it gives way when memory runs out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from featstore.errors import DeviceError
+from featstore.runner import Outputs, Pending, Runner
+
+
+class Computation:
+    """Images handed to a runner. Where memory runs out, the batch size is halved for good; no image is lost.
+
+    Parameters
+    ----------
+    runner : Runner
+    images : ndarray of shape (n, s, s, 3), uint8
+        Kept until the result is there.
+    """
+
+    def __init__(self, runner: Runner, images: NDArray[np.uint8]) -> None:
+        self._runner = runner
+        self._parts: list[tuple[NDArray[np.uint8], Pending | None]] = []
+        start = 0
+        while start < len(images):
+            chunk = images[start : start + runner.batch_size]
+            self._parts.append((chunk, self._submitted(chunk)))
+            start += len(chunk)
+
+    def result(self) -> Outputs:
+        """Wait for the features: one (n, d_i) matrix a node; an empty list for no images.
+
+        Raises
+        ------
+        DeviceError
+            Not even one image fits in memory.
+        """
+        return joined([self._finished(chunk, pending) for chunk, pending in self._parts])
+
+    def _submitted(self, chunk: NDArray[np.uint8]) -> Pending | None:
+        """None where there is no memory for one more batch now; `result` will see to it."""
+        try:
+            return self._runner.submit(chunk)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _finished(self, chunk: NDArray[np.uint8], pending: Pending | None) -> Outputs:
+        if pending is not None:
+            try:
+                return pending.result()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+        # outside of the handler: an exception's frames hold on to the tensors that are in the way
+        return run_with_halving(self._runner, chunk)
+
+
+def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:
+    """Run images one batch after the other; where memory runs out, go on with half the batch size.
+
+    Raises
+    ------
+    DeviceError
+        Not even one image fits in memory.
+    """
+    done: list[Outputs] = []
+    start = 0
+    while start < len(images):
+        chunk = images[start : start + runner.batch_size]
+        full = ""
+        try:
+            done.append(runner.submit(chunk).result())
+            start += len(chunk)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            full = str(error).partition("\n")[0] or type(error).__name__
+        if full and runner.batch_size == 1:
+            raise DeviceError(
+                f"memory does not hold the network and one image ({full}); use --device cpu or a smaller one"
+            )
+        if full:
+            runner.resize(runner.batch_size // 2)
+    return joined(done)
+
+
+def joined(parts: list[Outputs]) -> Outputs:
+    """Batches of outputs as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Is it a lack of memory, of a device or of this machine?"""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in text or "allocate memory" in text or "bad_alloc" in text)
+    )

@@ -1,0 +1,46 @@
+"""Devices: which are here, and what they are called in the provenance."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from featstore.errors import DeviceError, UnknownNameError
+
+
+def find_device(device: str) -> str:
+    """The device that a name means here.
+
+    Raises
+    ------
+    DeviceError
+        It is not there.
+    UnknownNameError
+        It is no device's name.
+    """
+    kind, _, number = device.partition(":")
+    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if found[name])
+    if kind not in found or (number and not number.isdigit()):
+        raise UnknownNameError("device", device, ("auto", *found))
+    if int(number or 0) >= found[kind]:
+        there = ", ".join(f"{count} {name}" if name == "cuda" else name for name, count in found.items() if count)
+        raise DeviceError(f"the device {device} is not on this machine (there is: {there}); use --device auto")
+    return device
+
+
+def describe(device: str) -> str:
+    """The processor behind a device, for the provenance."""
+    if device.startswith("cuda"):
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    if device != "cpu":
+        return f"{device} {platform.processor() or platform.machine()}"
+    name = platform.processor() or platform.machine()
+    if os.access("/proc/cpuinfo", os.R_OK):
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"cpu {name} {torch.backends.cpu.get_cpu_capability()}"

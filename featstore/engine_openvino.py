@@ -1,0 +1,178 @@
+"""The OpenVINO engine: the fastest on x86 CPUs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from featstore.backbone import Backbone
+from featstore.computation import is_out_of_memory
+from featstore.errors import DeviceError, MissingExtraError
+from featstore.ircache import cached_model
+from featstore.pixels import FromPixels
+from featstore.pool import usable_cores
+from featstore.requestpool import RequestedBatch, RequestPool, Worker
+from featstore.runner import Outputs
+from featstore.weights import digest
+
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+LARGE = 8_000_000
+"""Parameters above which weights leave the cores' caches between images, so that several images share one reading."""
+
+
+def has_openvino() -> bool:
+    """Is it installed? Nothing is imported."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def usual_request(backbone: Backbone) -> int:
+    """Images a request that suit a network, before anything was measured."""
+    return 8 if sum(parameter.numel() for parameter in backbone.trunk.parameters()) > LARGE else 1
+
+
+class OpenVINORunner:
+    """OpenVINO on the CPU: several small requests at once, each on its own cores.
+
+    Bits depend neither on the size of a request nor on how many run at once (measured over all three families, and
+    tested); what is left of a request at the end of a batch is padded with zeros.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    precision : {"fp32", "bf16"}
+    request : int
+        Images a request.
+    threads : int, optional
+        Cores to use. Default: OpenVINO's choice among the usable ones.
+    batch_size : int, optional
+        Default: enough that all requests stay busy.
+
+    Raises
+    ------
+    MissingExtraError
+        OpenVINO is not installed.
+    DeviceError
+        bf16 on a CPU without bf16 arithmetic.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        precision: str,
+        request: int,
+        threads: int | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        if not has_openvino():
+            raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
+        import openvino
+
+        self.name = "openvino"
+        self._cores = threads or usable_cores()
+        self.batch_size = batch_size or max(32, 4 * request * self._cores)
+        self._backbone = backbone
+        self._request = request
+        self._core = openvino.Core()
+        self._hint = HINTS[precision]
+        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise DeviceError(
+                "this CPU has no bf16 arithmetic, so OpenVINO would compute in fp32; use --precision fp32 or --engine "
+                "eager"
+            )
+        self._pool: RequestPool | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What may change the bits."""
+        return {"openvino": version("openvino")}
+
+    def prepare(self) -> None:
+        """Convert (or take the converted network from the cache), compile, start the threads.
+
+        Raises
+        ------
+        DeviceError
+            OpenVINO cannot convert or run the network here.
+        """
+        try:
+            self._start()
+        except Exception as error:
+            # torch.export and OpenVINO fail in many ways without a common base
+            if is_out_of_memory(error):
+                raise
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+            raise DeviceError(
+                f"OpenVINO cannot run {self._backbone.name} here ({reason}); use --engine eager"
+            ) from error
+
+    def submit(self, images: NDArray[np.uint8]) -> RequestedBatch:
+        """Hand a batch to the threads and return."""
+        assert self._pool is not None
+        return self._pool.submit(images)
+
+    def resize(self, batch_size: int) -> None:
+        """Memory is taken by requests, whose size stays; only fewer images are under way."""
+        self.batch_size = batch_size
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _start(self) -> None:
+        model = cached_model(self._core, self._identity(), self._convert)
+        side = self._backbone.transform.crop
+        model.reshape([self._request, side, side, 3])
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": self._hint,
+            "ENABLE_CPU_PINNING": False,  # decoders need the same cores, and the kernel knows best who waits
+        }
+        if self._cores != os.cpu_count():  # OpenVINO does not see a container's quota
+            settings["INFERENCE_NUM_THREADS"] = self._cores
+        compiled = self._core.compile_model(model, "CPU", settings)
+        streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        workers = [_worker(compiled.create_infer_request()) for _ in range(streams)]
+        self._pool = RequestPool(workers, self._request, [self._backbone.widths[node] for node in self._backbone.nodes])
+
+    def _identity(self) -> dict[str, Any]:
+        """All that the converted network depends on."""
+        backbone = self._backbone
+        return {
+            "backbone": backbone.name,
+            "tensors": digest(backbone.trunk.state_dict()),
+            "pools": dict(backbone.pools),
+            "transform": backbone.transform.to_json(),
+            "versions": {name: version(name) for name in ("featstore", "openvino", "torch", "torchvision")},
+        }
+
+    def _convert(self) -> Any:
+        import openvino
+
+        side = self._backbone.transform.crop
+        # two images: torch.export would take a batch of one for a constant
+        example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+        with torch.no_grad():
+            program = torch.export.export(
+                FromPixels.of(self._backbone), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+            )
+        return openvino.convert_model(program)
+
+
+def _worker(request: Any) -> Worker:
+    def compute(images: NDArray[np.uint8], outputs: Outputs) -> None:
+        pixels = request.get_input_tensor().data
+        pixels[: len(images)] = images
+        pixels[len(images) :] = 0
+        request.infer()
+        for i, output in enumerate(outputs):
+            output[:] = request.get_output_tensor(i).data[: len(output)]
+
+    return compute

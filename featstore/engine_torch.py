@@ -1,0 +1,170 @@
+"""The eager and compile engines on the CPU and on MPS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from featstore.backbone import Backbone
+from featstore.computation import is_out_of_memory
+from featstore.errors import DeviceError
+from featstore.pixels import FromPixels
+from featstore.pool import usable_cores
+from featstore.requestpool import RequestedBatch, RequestPool
+from featstore.runner import Outputs
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+REQUEST = 4
+"""Images a thread computes at once: more gains nothing on a core and takes memory in every thread."""
+MPS_BATCH = 64
+
+
+def missing_compiler() -> str:
+    """Name of the C++ compiler that torch.compile would call and that is not there; "" where it is."""
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    return "" if shutil.which(compiler) else compiler
+
+
+def compiled(module: FromPixels, device: str) -> Any:
+    """The module through torch.compile, for one shape; with frozen weights on the CPU.
+
+    Raises
+    ------
+    DeviceError
+        No C++ compiler.
+    """
+    if device == "cpu" and (compiler := missing_compiler()):
+        raise DeviceError(
+            f"the engine compile needs a C++ compiler, and {compiler} is not installed; install one, set CXX, or use "
+            f"--engine eager or openvino"
+        )
+    return torch.compile(module, dynamic=False, options={"freezing": True} if device == "cpu" else None)
+
+
+def compile_failure(error: Exception) -> DeviceError:
+    """The one sentence for the compiler's many failures, which have no common base."""
+    reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+    return DeviceError(f"torch.compile failed on this machine ({reason}); use --engine eager")
+
+
+class TorchRunner:
+    """PyTorch, channels-last, with batch norms folded; on the CPU one thread a core, each with images of its own.
+
+    Every request is padded with zeros to the same shape.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    device : {"cpu", "mps"}
+    precision : {"fp32", "bf16", "fp16"}
+    compile : bool
+        Through torch.compile.
+    batch_size : int, optional
+        Images to hand over at a time; default: enough to keep every thread busy.
+    threads : int, optional
+        Default: torch's own number, but no more than the usable cores.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        device: str,
+        precision: str,
+        compile: bool = False,
+        batch_size: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.name = "compile" if compile else "eager"
+        self._backbone = backbone
+        self._device = torch.device(device)
+        self._dtype = DTYPES[precision]
+        self._threads = (threads or min(torch.get_num_threads(), usable_cores())) if device == "cpu" else 1
+        self.batch_size = batch_size or (max(32, 4 * REQUEST * self._threads) if device == "cpu" else MPS_BATCH)
+        self._pool: RequestPool | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What may change the bits."""
+        return {"request": self._request}
+
+    @property
+    def _request(self) -> int:
+        return min(REQUEST, self.batch_size) if self._device.type == "cpu" else self.batch_size
+
+    def prepare(self) -> None:
+        """Copy the network, compile it, start the threads and run one request.
+
+        Raises
+        ------
+        DeviceError
+            No compiler, or one that fails.
+        """
+        module: Any = FromPixels.tuned(self._backbone, self._dtype, self._device)
+        self._module = compiled(module, self._device.type) if self.name == "compile" else module
+        self._start()
+        side = self._backbone.transform.crop
+        try:
+            self.submit(np.zeros((1, side, side, 3), dtype=np.uint8)).result()
+        except Exception as error:
+            self.close()
+            if self.name != "compile" or is_out_of_memory(error):
+                raise
+            raise compile_failure(error) from error
+
+    def submit(self, images: NDArray[np.uint8]) -> RequestedBatch:
+        """Hand a batch to the threads and return."""
+        assert self._pool is not None
+        return self._pool.submit(images)
+
+    def resize(self, batch_size: int) -> None:
+        """Go on with smaller batches."""
+        self.close()
+        self.batch_size = batch_size
+        self._start()
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _start(self) -> None:
+        """Start threads that use one core each, and leave torch's setting for all others as it was."""
+        side = self._backbone.transform.crop
+        shape = (self._request, side, side, 3)
+        widths = [self._backbone.widths[node] for node in self._backbone.nodes]
+        workers = [self._worker(torch.zeros(shape, dtype=torch.uint8)) for _ in range(self._threads)]
+        before = torch.get_num_threads()
+        together = threading.Barrier(self._threads + 1)
+
+        def begin() -> None:
+            if self._device.type == "cpu":
+                torch.set_num_threads(1)
+                torch.get_num_threads()  # makes the number stick to this thread
+            together.wait()
+
+        self._pool = RequestPool(workers, self._request, widths, begin)
+        nothing = np.zeros((self._threads * self._request, side, side, 3), dtype=np.uint8)
+        started = self._pool.submit(nothing)  # as many requests as threads, so that each of them begins now
+        together.wait()
+        torch.set_num_threads(before)
+        started.result()
+
+    def _worker(self, pixels: torch.Tensor) -> Any:
+        def compute(images: NDArray[np.uint8], outputs: Outputs) -> None:
+            buffer = pixels.numpy()
+            buffer[: len(images)] = images
+            buffer[len(images) :] = 0
+            with torch.inference_mode():
+                found = self._module(pixels.to(self._device))
+            for output, rows in zip(outputs, found, strict=True):
+                output[:] = rows[: len(output)].cpu().numpy()
+
+        return compute

@@ -1,0 +1,75 @@
+"""A trunk that takes pixels: normalisation is its first layer, so that batches travel as uint8."""
+
+from __future__ import annotations
+
+import copy
+from typing import Self
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from featstore.backbone import Backbone
+from featstore.nodes import Trunk
+
+
+class FromPixels(nn.Module):
+    """uint8 images -> one float32 matrix a node.
+
+    Parameters
+    ----------
+    trunk : nn.Module
+        Takes normalised images, as `Backbone.trunk`.
+    mean, std : sequence of 3 float
+        Normalisation of RGB in [0, 1].
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, trunk: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.dtype = torch.float32
+        # in float64, so that the two constants round only once
+        scale = 1 / (torch.tensor(std, dtype=torch.float64) * 255)
+        shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
+        self.register_buffer("scale", scale.float().view(1, 1, 1, 3))
+        self.register_buffer("shift", shift.float().view(1, 1, 1, 3))
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> Self:
+        """The backbone's trunk itself: shares its parameters."""
+        return cls(backbone.trunk, backbone.transform.mean, backbone.transform.std).eval()
+
+    @classmethod
+    def tuned(cls, backbone: Backbone, dtype: torch.dtype, device: torch.device) -> Self:
+        """A copy made for speed: batch norms folded into their convolutions, channels-last, in `dtype` on `device`."""
+        trunk = copy.deepcopy(backbone.trunk)
+        assert isinstance(trunk, Trunk)
+        fold_batch_norms(trunk.body)  # in float32, before anything is rounded to dtype
+        module = cls(trunk.to(dtype=dtype), backbone.transform.mean, backbone.transform.std)
+        module.dtype = dtype
+        return module.to(device).to(memory_format=torch.channels_last).eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(b, s, s, 3) uint8 -> tuple of (b, d_i) float32."""
+        x = (images.float() * self.scale + self.shift).to(self.dtype)
+        outputs: tuple[Tensor, ...] = self.trunk(x.permute(0, 3, 1, 2))
+        return outputs
+
+
+def fold_batch_norms(body: fx.GraphModule) -> None:
+    """Fold every batch norm whose convolution nobody else reads into that convolution, in place."""
+    modules = dict(body.named_modules())
+    for node in list(body.graph.nodes):
+        before = node.args[0] if node.args else None
+        if not isinstance(before, fx.Node) or node.op != "call_module" or before.op != "call_module":
+            continue
+        norm, convolution = modules[str(node.target)], modules[str(before.target)]
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d) and len(before.users) == 1:
+            body.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(before)
+            body.graph.erase_node(node)
+    body.delete_all_unused_submodules()
+    body.recompile()
