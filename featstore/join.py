@@ -5,11 +5,59 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore.errors import FingerprintMismatchError, StoreDamagedError, StoreNotFoundError
+from featstore.featureinfo import FeatureInfo
 from featstore.features import FeatureSet
-from featstore.fingerprint import Fingerprint
+from featstore.fingerprint import Fingerprint, canonical_json
 from featstore.imageset import ImageSet
 from featstore.rows import OK
 from featstore.snapshot import Snapshot
+from featstore.table import FeatureTable
+
+
+def read_joined(
+    table: FeatureTable, info: FeatureInfo, images: ImageSet, *, partial: bool = False, strict: bool = False
+) -> FeatureSet:
+    """The features of an image set; see `FeatureStore.read`.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        Of the feature set that `info` describes.
+    images : ImageSet
+    partial, strict : bool
+        As in `FeatureStore.read`.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreDamagedError, FingerprintMismatchError
+        As `FeatureStore.read`.
+    """
+    snapshot, at, X = table.read(images.digests)
+    failed = failed_rows(images, snapshot, at)
+    absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
+    lacking = len(absent) + sum(not images.problems[row] for row in failed)
+    if snapshot.damaged and lacking:
+        raise StoreDamagedError(
+            f"manifest {snapshot.damaged[0]} of feature set {info.key} is damaged, and the one before it lacks "
+            f"features of {lacking} images; run `featstore repair {table.store}`"
+        )
+    if absent and not partial:
+        raise StoreNotFoundError(
+            f"{len(absent)} of {len(images)} images of data set {images.name!r} have no features of "
+            f"{info.describe(('backbone', 'node', 'pool', 'weights'))} yet, first {images.display(absent[0])}; run "
+            f"`featstore extract` on the images again to complete them"
+        )
+    good = at >= 0
+    good[good] = snapshot.status[at[good]] == OK
+    shards = snapshot.manifest.shards
+    if strict and len({canonical_json(shards[s].provenance) for s in set(snapshot.shard_of(at[good]).tolist())}) > 1:
+        raise FingerprintMismatchError(
+            f"the features of data set {images.name!r} were computed in several ways (engine, device or library "
+            f"versions; see `featstore info`); extract into a new store, or read without strict"
+        )
+    failed.update(dict.fromkeys(absent, "its features are not computed yet"))
+    return join(images, info.fingerprint, good, X, failed)
 
 
 def failed_rows(images: ImageSet, snapshot: Snapshot, at: NDArray[np.int64]) -> dict[int, str]:

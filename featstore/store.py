@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 from featstore import identity
 from featstore.errors import (
     AmbiguousFeaturesError,
-    FingerprintMismatchError,
     StoreDamagedError,
     StoreNotFoundError,
     UnknownNameError,
 )
 from featstore.featureinfo import FeatureInfo, choose, the_only
 from featstore.features import FeatureSet
-from featstore.fingerprint import Fingerprint, canonical_json
+from featstore.fingerprint import Fingerprint
 from featstore.imageset import ImageSet
 from featstore.imageshelf import ImageShelf
-from featstore.join import failed_rows, join
-from featstore.rows import OK, PASSING, Rows
+from featstore.join import read_joined
+from featstore.rows import PASSING, Rows
 from featstore.table import FeatureTable, feature_keys
 
 if TYPE_CHECKING:
@@ -269,33 +268,7 @@ class FeatureStore:
         info = self.select(
             images.name, key=key, backbone=backbone, node=node, pool=pool, weights=weights, precision=precision
         )
-        snapshot, at, X = self.table(info.key).read(images.digests)
-        failed = failed_rows(images, snapshot, at)
-        absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
-        if snapshot.damaged and (absent or failed):
-            raise StoreDamagedError(
-                f"manifest {snapshot.damaged[0]} of feature set {info.key} is damaged, and the one before it lacks "
-                f"features of {len(absent) + len(failed)} images; run `featstore repair {self.path}`"
-            )
-        if absent and not partial:
-            raise StoreNotFoundError(
-                f"{len(absent)} of {len(images)} images of data set {images.name!r} have no features of "
-                f"{info.describe(('backbone', 'node', 'pool', 'weights'))} yet, first {images.display(absent[0])}; run "
-                f"`featstore extract` on the images again to complete them"
-            )
-        good = at >= 0
-        good[good] = snapshot.status[at[good]] == OK
-        shards = snapshot.manifest.shards
-        if (
-            strict
-            and len({canonical_json(shards[s].provenance) for s in set(snapshot.shard_of(at[good]).tolist())}) > 1
-        ):
-            raise FingerprintMismatchError(
-                f"the features of data set {images.name!r} were computed in several ways (engine, device or library "
-                f"versions; see `featstore info`); extract into a new store, or read without strict"
-            )
-        failed.update(dict.fromkeys(absent, "its features are not computed yet"))
-        return join(images, info.fingerprint, good, X, failed)
+        return read_joined(self.table(info.key), info, images, partial=partial, strict=strict)
 
     def verify(self, full: bool = True, *, progress: Callable[[int, int], None] | None = None) -> Verification:
         """Check the store; damage is reported, never raised. See `verification.verify`."""
