@@ -9,8 +9,9 @@ import numpy as np
 from joblib import cpu_count
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import Budget, Fold, FoldTable, Learnt, Params, SearchedHead
+from classifiers.foldsearch import Budget, FoldTable, Learnt, Params, SearchedHead
 from classifiers.reduction import Reduction
+from classifiers.splits import Fold
 from featstore.errors import FeaturesError
 
 MOST_CLASSES = 1000

@@ -43,10 +43,10 @@ class CentroidHead(SearchedHead):
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
     ) -> tuple[NDArray[Any], Learnt]:
         train, valid = self._folds[fold]
-        cache = self.__dict__.setdefault("_moments", {})
+        cache: dict[int, _Moments] = self.__dict__.setdefault("_moments", {})
         if fold not in cache:
             cache[fold] = _class_moments(X[train], y[train], weight[train], len(self.classes_))
-        logits = _affine(X[valid], *_centroid_map(*cache[fold], params))
+        logits = _affine(X[valid], *_centroid_map(cache[fold], params))
         temperature = best_temperature(logits, y[valid])
         return softmax(logits / temperature), {"temperature": temperature}
 
@@ -55,7 +55,7 @@ class CentroidHead(SearchedHead):
         learnt: Sequence[Learnt],
     ) -> None:  # fmt: skip
         moments = _class_moments(X, y, weight, len(self.classes_))
-        coef, intercept = _centroid_map(*moments, params)
+        coef, intercept = _centroid_map(moments, params)
         # Without folds nothing says how far to trust the distances; in d dimensions they grow like d.
         found = [f["temperature"] for f in learnt] or [float(X.shape[1])]
         temperature = float(np.exp(np.median(np.log(found))))
@@ -109,14 +109,13 @@ def _class_moments(X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[
     there = mass > 0
     means[there] /= mass[there, None]
     between = mass @ (means * means)
-    return mass, means + centre, total / mass.sum(), np.maximum(total - between, 0) / mass.sum()
+    within = np.asarray(np.maximum(total - between, 0) / mass.sum())
+    return np.asarray(mass, dtype=np.float64), means + centre, total / mass.sum(), within
 
 
-def _centroid_map(
-    mass: NDArray[np.float64], means: NDArray[np.float64], total: NDArray[np.float64], within: NDArray[np.float64],
-    params: Params,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+def _centroid_map(moments: _Moments, params: Params) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (k, d) and intercepts (k,) whose largest output is the nearest shrunken mean."""
+    mass, means, total, within = moments
     there = mass > 0
     centre = (mass / mass.sum()) @ means
     variance = total if params["scale"] == "total" else within

@@ -141,7 +141,7 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _candidates(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
     ) -> Iterator[Params]:
-        """Parameters to try, one after the other; the table holds what came out so far. What all share is made first."""
+        """Parameters to try, one after the other; the table holds what came out so far. First make what all share."""
 
     @abstractmethod
     def _fold_proba(

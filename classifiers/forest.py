@@ -9,8 +9,9 @@ import numpy as np
 from joblib import cpu_count
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import Budget, Fold, FoldTable, Learnt, Params, SearchedHead
+from classifiers.foldsearch import Budget, FoldTable, Learnt, Params, SearchedHead
 from classifiers.reduction import Reduction
+from classifiers.splits import Fold
 from featstore.errors import FeaturesError
 
 MOST_CLASSES = 1000
@@ -95,7 +96,7 @@ class Trees:
                 active = active[a["feature"][flat[active]] >= 0]
             for tree in range(node.shape[1]):
                 proba[at : at + step] += a["value"][a["leaf"][node[:, tree]]]
-        return proba / proba.sum(axis=1, keepdims=True)
+        return np.asarray(proba / proba.sum(axis=1, keepdims=True))
 
 
 class ForestHead(SearchedHead):

@@ -169,7 +169,7 @@ class RBFHead(SearchedHead):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         m = self._machine
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "mean": self._mean, "gain": self._gain, "rows": m.rows, "starts": m.starts, "dual": m.dual,
             "intercept": m.intercept,
         }  # fmt: skip

@@ -103,9 +103,7 @@ class _Space:
         self.rows = _unit(rows) if self.cosine else rows
         self.squares = np.einsum("ij,ij->i", self.rows, self.rows)
 
-    def nearest(
-        self, queries: NDArray[np.float32], count: int, exact: bool
-    ) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+    def nearest(self, queries: NDArray[np.float32], count: int, exact: bool) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """The most similar rows of each query, the most similar first: index and similarity, (n, count).
 
         With `exact` the similarities of those found are computed row by row, so that they depend neither on the
@@ -126,14 +124,14 @@ class _Space:
             index = np.tile(np.arange(n), (len(block), 1)) if found is None else found
             if exact:
                 index = np.sort(index, axis=1)
-                similarity = self._exact(block, index)
+                similarity: NDArray[Any] = self._exact(block, index)
             else:
                 similarity = np.take_along_axis(products, index, axis=1)
                 if not self.cosine:
                     similarity = 1 - (np.einsum("ij,ij->i", block, block)[:, None] / 2 - similarity) / d
             order = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
             indices.append(np.take_along_axis(index, order, axis=1))
-            similarities.append(np.take_along_axis(similarity, order, axis=1))
+            similarities.append(np.take_along_axis(np.asarray(similarity), order, axis=1))
         return np.concatenate(indices), np.concatenate(similarities)
 
     def _exact(self, block: NDArray[np.float32], index: NDArray[np.intp]) -> NDArray[np.float64]:

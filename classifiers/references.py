@@ -22,7 +22,9 @@ class MajorityHead(SearchedHead):
 
     head_name = "majority"
 
-    def _candidates(self, X: NDArray[np.float32], k: int, table: FoldTable) -> Iterator[Params]:
+    def _candidates(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
+    ) -> Iterator[Params]:
         yield {}
 
     def _fold_proba(
