@@ -20,8 +20,8 @@ Items = Sequence[tuple[bytes, bytes]]
 """(absolute path, SHA-256 of 32 bytes) of image files."""
 
 
-_NAP = 0.001
-"""Seconds that replies may gather: waking up for each costs the network's core more than decoding waits for."""
+_LONGEST_NAP = 0.02
+"""Seconds that replies may gather before they are looked at: waking up for each takes time from decoding."""
 
 _HANDFUL = 4
 """Tasks handed to a process at a time."""
@@ -103,6 +103,8 @@ class Dealer:
         self._filling: deque[_Filling] = deque()
         self._backlog: deque[Task] = deque()
         self._opened = 0  # items that are in batches opened so far
+        self._settled = 0
+        self._pace = 0.0  # seconds an image, lately
         # While the caller works on a batch nobody deals out tasks: all processes together hold two batches meanwhile.
         self._depth = max(2 * _HANDFUL, math.ceil(2 * batch_size / len(crew.members)))
         self._window = math.ceil(len(crew.members) * self._depth / batch_size) + 1
@@ -119,13 +121,7 @@ class Dealer:
         while self._filling:
             first = self._filling[0]
             if first.left:
-                if first.left > len(self._crew.members):
-                    time.sleep(_NAP)
-                for member, replies in self._crew.wait():
-                    if replies is None:
-                        self._lost(member)
-                    else:
-                        self._take(member, replies)
+                self._collect(first.left)
                 self._deal()
                 continue
             self._filling.popleft()
@@ -133,6 +129,20 @@ class Dealer:
             images = self._memory.array(first.slot).reshape(self._batch_size, *self._shape)[: len(first.status)]
             images[first.status != OK] = 0
             yield Batch(first.start, images, first.status, tuple(first.reasons))
+
+    def _collect(self, wanted: int) -> None:
+        """Wait for replies and take them: about half of those wanted at a time, and the last ones singly."""
+        began, before = time.monotonic(), self._settled
+        if wanted > len(self._crew.members):
+            time.sleep(min(_LONGEST_NAP, self._pace * wanted / 2))
+        for member, replies in self._crew.wait():
+            if replies is None:
+                self._lost(member)
+            else:
+                self._take(member, replies)
+        if self._settled > before:
+            latest = (time.monotonic() - began) / (self._settled - before)
+            self._pace += 0.3 * (latest - self._pace)
 
     def _deal(self) -> None:
         """Open batches while there is room for them, and hand out tasks, a few at a time to whoever has fewest."""
@@ -189,3 +199,4 @@ class Dealer:
         batch.status[row] = status
         batch.reasons[row] = reason
         batch.left -= 1
+        self._settled += 1

@@ -1,0 +1,163 @@
+"""A decoder that crashes, spins or eats memory loses one image; nobody waits for ever, nobody is blamed for another."""
+
+import contextlib
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featstore.pool import DecodePool
+from tests.poolkit import FAULTY, SPEC, gather, reference, write
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+
+
+DEEDS = {
+    b"#segfault": r"crashed \(SIGSEGV\), twice",
+    b"#spin": r"took longer than 1\.5 s, twice",
+    b"#spin-in-c": r"took longer than 1\.5 s, twice",
+    b"#eat": r"needs more than 400 MiB of memory, twice",
+    b"#exit": r"ended with status 3, twice",
+    b"#kill": r"was killed by the system \(out of memory\?\), twice",
+    b"#raise": r"ended with status 1, twice",
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS, ids=lambda d: d.decode()[1:])
+def test_decoder_that_misbehaves_loses_one_image(tmp_path, deed):
+    items = write(tmp_path, 23, {6: deed})
+    limits = {"seconds_per_image": 1.5 if b"spin" in deed else 30.0, "bytes_per_image": 400 << 20}
+    with DecodePool(SPEC, workers=2, batch_size=4, decoder=FAULTY, **limits) as pool:
+        images, status, reasons = gather(pool, items)
+        assert pool.replaced == 2 and len(pool._crew.members) == 2
+    assert status.tolist() == [0] * 6 + [2] + [0] * 16
+    assert reasons[6].startswith("decoding ")
+    assert re.search(DEEDS[deed], reasons[6])
+    ok = status == 0
+    np.testing.assert_array_equal(images[ok], reference([item for item, k in zip(items, ok, strict=True) if k]))
+    assert not images[6].any()
+
+
+def test_many_bad_images_side_by_side_are_each_blamed_and_nobody_else(tmp_path):
+    bad = {number: [b"#segfault", b"#exit", b"#raise"][number % 3] for number in (0, 1, 2, 9, 10, 19)}
+    items = write(tmp_path, 20, bad)
+    with DecodePool(SPEC, workers=2, batch_size=4, decoder=FAULTY) as pool:
+        images, status, _ = gather(pool, items)
+    assert {int(number) for number in np.flatnonzero(status)} == set(bad)
+    ok = status == 0
+    np.testing.assert_array_equal(images[ok], reference(items)[ok])
+
+
+@pytest.mark.parametrize("deed", ["crash-once", "eat-once"])
+def test_image_that_fails_once_is_tried_again_and_not_blamed(tmp_path, deed):
+    (tmp_path / "pictures").mkdir()
+    items = write(tmp_path / "pictures", 9, {4: f"#{deed}={tmp_path / 'mark'}".encode()})
+    with DecodePool(SPEC, workers=1, batch_size=4, decoder=FAULTY) as pool:
+        images, status, _ = gather(pool, items)
+        assert pool.replaced == 1
+    assert (tmp_path / "mark").exists() and not status.any()
+    np.testing.assert_array_equal(images, reference(items))
+
+
+def test_worker_killed_from_outside_is_replaced_and_nothing_is_lost(tmp_path):
+    items = write(tmp_path, 60)
+    with DecodePool(SPEC, workers=2, batch_size=4) as pool:
+        parts = []
+        for number, batch in enumerate(pool.run(items)):
+            if number in (1, 5, 9):
+                os.kill(pool._crew.members[0].pid, signal.SIGKILL)
+            assert not batch.status.any()
+            parts.append(batch.images)
+        assert pool.replaced >= 2
+    np.testing.assert_array_equal(np.concatenate(parts), reference(items))
+
+
+def test_decoding_pauses_where_batches_are_not_taken(tmp_path):
+    notes = tmp_path / "notes"
+    (tmp_path / "pictures").mkdir()
+    items = write(tmp_path / "pictures", 4, dict.fromkeys(range(4), f"#note={notes}".encode())) * 100
+    with DecodePool(SPEC, workers=2, batch_size=8, decoder=FAULTY) as pool:
+        run = pool.run(items)
+        next(run)
+        time.sleep(1)
+        paused = notes.stat().st_size
+        time.sleep(0.3)
+        assert 16 <= paused == notes.stat().st_size <= 48
+        assert sum(len(batch.status) for batch in run) == 392
+
+
+def test_memory_is_used_again_where_batches_are_dropped(tmp_path):
+    items = write(tmp_path, 30) * 20
+    with DecodePool(SPEC, workers=2, batch_size=4) as pool:
+        for _ in pool.run(items):
+            pass
+        assert len(pool._memory) <= 8
+
+
+def test_very_long_paths_do_not_block(tmp_path):
+    deep = os.fsencode(tmp_path) + b"/./" * 1000
+    items = [(deep + path.rpartition(b"/")[2], digest) for path, digest in write(tmp_path, 20)] * 10
+    with DecodePool(SPEC, workers=1, batch_size=200) as pool:
+        _, status, _ = gather(pool, items)
+    assert not status.any()
+
+
+def random_troubles(folder: Path, seed: int) -> tuple[list[tuple[bytes, bytes]], set[int]]:
+    """Pictures, of which some crash the decoder always and some once; returns the items and which are bad."""
+    rng = np.random.default_rng(seed)
+    endings, bad = {}, set()
+    for number, chance in enumerate(rng.random(int(rng.integers(5, 60)))):
+        if chance < 0.08:
+            endings[number] = rng.choice([b"#segfault", b"#exit", b"#raise", b"#kill", b"#eat"])
+            bad.add(number)
+        elif chance < 0.16:
+            deed = rng.choice(["crash-once", "eat-once"])
+            endings[number] = f"#{deed}={folder / f'mark{number}'}".encode()
+        else:
+            endings[number] = b""
+    (folder / "pictures").mkdir()
+    return write(folder / "pictures", len(endings), endings), bad
+
+
+def run_with_troubles(folder: Path, seed: int) -> None:
+    items, bad = random_troubles(folder, seed)
+    workers, batch_size = 1 + seed % 4, (1, 3, 8, 32)[seed // 4 % 4]
+    over = threading.Event()
+
+    def kill(pool: DecodePool) -> None:
+        rng = np.random.default_rng(seed)
+        while not over.wait(0.3 + rng.random()):
+            with contextlib.suppress(ProcessLookupError, IndexError, AttributeError):
+                members = pool._crew.members
+                os.kill(members[rng.integers(len(members))].pid, signal.SIGKILL)
+
+    limits = {"seconds_per_image": 60.0, "bytes_per_image": 300 << 20}
+    with DecodePool(SPEC, workers=workers, batch_size=batch_size, decoder=FAULTY, **limits) as pool:
+        killer = threading.Thread(target=kill, args=(pool,))
+        killer.start()
+        try:
+            images, status, reasons = gather(pool, items)
+        finally:
+            over.set()
+            killer.join()
+    failed = {int(number) for number in np.flatnonzero(status)}
+    assert failed >= bad
+    assert all("killed by the system" in reasons[number] for number in failed - bad)  # hit twice by the killer
+    ok = status == 0
+    np.testing.assert_array_equal(images[ok], reference(items)[ok])
+
+
+@pytest.mark.parametrize("seed", [0, 9])
+def test_crashes_and_kills_at_random_times(tmp_path, seed):
+    run_with_troubles(tmp_path, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 180))
+def test_crashes_and_kills_at_random_times_for_long(tmp_path, seed):
+    run_with_troubles(tmp_path, seed)
