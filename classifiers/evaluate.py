@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.heads import HEADS, make_head
 from classifiers.plan import Plan
-from classifiers.scores import Scores
+from classifiers.scores import Scores, log_losses
 from classifiers.significance import wilson
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
@@ -158,7 +158,6 @@ def evaluate(
         fitted.append((model, rows))
     model, train = fitted[-1]
     judged = np.concatenate([rows for rows, _ in parts])
-    chosen = next((r for r in model.cv_results_ or [] if r["params"] == model.best_params_), None)
     oof = model.oof_proba_
     if oof is None:
         oof_rows, oof_proba = np.empty(0, np.int64), np.empty((0, k))
@@ -172,7 +171,7 @@ def evaluate(
         proba=np.concatenate([p for _, p in parts]), oof_rows=oof_rows, oof_proba=oof_proba,
         cv_results=list(model.cv_results_ or []),
         cv_accuracy=None if not len(oof_rows) else float((oof_proba.argmax(axis=1) == features.y[oof_rows]).mean()),
-        cv_log_loss=None if chosen is None else chosen.get("log_loss"),
+        cv_log_loss=None if not len(oof_rows) else float(log_losses(features.y[oof_rows], oof_proba).mean()),
         converged=all(m.converged_ for m, _ in fitted), certificate=dict(model.certificate_),
         search_seconds=search_seconds, fit_seconds=fit_seconds, predict_seconds=predict_seconds, seed=seed,
         budget=budget, repeats=plan.repeats, n_train=len(plan.outer[0][0]), dim=matrix.shape[1],
