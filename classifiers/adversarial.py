@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from classifiers.attack import Attack, Attacked, Progress, run_attack
 from classifiers.ball import LEVELS
+from classifiers.filenames import make_room, plain, stems
 from classifiers.frame import Frame, to_tensor
 from classifiers.images import grid, png
 from classifiers.network import ImageClassifier
 from classifiers.ssim import ssim
 from featstore import fsio
-from featstore.errors import OutputExistsError
+from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.listing import printable
 
 BATCH = 8
@@ -105,7 +106,7 @@ def attack_files(
     overwrite: bool = False,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
-) -> list[Adversarial]:
+) -> tuple[list[Adversarial], list[tuple[str, str]]]:
     """Attack image files and write the results.
 
     The result is saved in the frame it was cut from (see `classifiers.frame`), so that the classifier's own transform
@@ -127,42 +128,55 @@ def attack_files(
     overwrite : bool
         Replace files of earlier runs.
 
+    Returns
+    -------
+    results : list of Adversarial
+    failed : list of (str, str)
+        Printable path and reason of each image that cannot be read; the others are not touched by it.
+
     Raises
     ------
     OutputExistsError
         A file is there already; nothing has been computed then.
-    ImagesNotFoundError, DecodeError
+    DecodeError
+        None of the images can be read.
     """
-    names = _file_names(paths, "attacked" if target is None else f"as-{_plain(classifier.classes[target])}")
-    places = [(out / f"{name}.png", out / f"{name}-change.png") for name in names]
-    for place in (place for pair in places for place in pair):
-        if not overwrite and (place.exists() or place.is_symlink()):
-            raise OutputExistsError(f"{place} exists already; name another folder or add --overwrite")
-    if not out.is_dir():
-        fsio.make_directory(out)
+    ending = "attacked" if target is None else f"as-{plain(classifier.classes[target])}"
+    names = [f"{stem}-{ending}" for stem in stems(paths)]
+    make_room(out, [f"{name}{end}.png" for name in names for end in ("", "-change")], overwrite)
     results: list[Adversarial] = []
+    failed: list[tuple[str, str]] = []
     for start in range(0, len(paths), BATCH):
-        rows = range(start, min(start + BATCH, len(paths)))
-        originals = [_Original.open(classifier, paths[row], target, truth, device) for row in rows]
-        going = [original for original in originals if original.attempted or original.worth_trying]
-        done: dict[int, tuple[Attacked, int]] = {}
+        originals: dict[int, _Original] = {}
+        for row in range(start, min(start + BATCH, len(paths))):
+            try:
+                originals[row] = _Original.open(classifier, paths[row], target, truth, device)
+            except (DecodeError, ImagesNotFoundError) as error:
+                failed.append((printable(paths[row]), str(error)))
+        going = [row for row, original in originals.items() if original.attempted or original.worth_trying]
+        done: Attacked | None = None
         if going:
-            attacked = run_attack(
+            done = run_attack(
                 classifier,
-                np.stack([original.frame.crop for original in going]),
-                [original.label for original in going],
+                np.stack([originals[row].frame.crop for row in going]),
+                [originals[row].label for row in going],
                 attack,
                 targets=None if target is None else [target] * len(going),
                 device=device,
-                numbers=[row for row, original in zip(rows, originals, strict=True) if original in going],
+                numbers=going,
                 progress=_inner(progress, start, len(paths)),
             )
-            done = {id(original): (attacked, row) for row, original in enumerate(going)}
-        for original, row in zip(originals, rows, strict=True):
-            results.append(_write(classifier, original, done.get(id(original)), attack, places[row], device))
+        for row, original in originals.items():
+            found = (done, going.index(row)) if done is not None and row in going else None
+            places = (out / f"{names[row]}.png", out / f"{names[row]}-change.png")
+            results.append(_write(classifier, original, found, attack, places, device))
         if progress is not None:
-            progress("images", len(results), len(paths), "")
-    return results
+            progress("images", min(start + BATCH, len(paths)), len(paths), "")
+    if not results and failed:
+        raise DecodeError(
+            failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
+        )
+    return results, failed
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,27 +327,6 @@ def _probabilities(
 def _description(attack: Attack) -> str:
     bound = "without a bound" if attack.method == "descent" else f"{attack.norm} {attack.epsilon:.6g}"
     return f"adversarial image: {attack.method}, {bound}, seed {attack.seed}"
-
-
-def _file_names(paths: Sequence[bytes], ending: str) -> list[str]:
-    """A name for each path, all different."""
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        stem = _plain(Path(os.fsdecode(path)).stem)
-        name, number = f"{stem}-{ending}", 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}-{ending}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names
-
-
-def _plain(text: str) -> str:
-    """A text as part of a file name anywhere: letters, digits and single hyphens."""
-    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower() if c.isprintable())
-    return "-".join(part for part in kept.split("-") if part)[:60] or "image"
 
 
 def _inner(progress: Progress | None, start: int, total: int) -> Progress | None:

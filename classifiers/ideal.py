@@ -44,8 +44,8 @@ class Settings:
     l2 : float
         Keeps contrast in bounds.
     softness : float
-        The cross-entropy is that of the logits divided by this: above 1, it still asks for more when the class is
-        nearly certain, where the variation term would otherwise flatten the picture.
+        The cross-entropy is that of the logits divided by this, times this: above 1, it still asks for more when the
+        class is nearly certain, where the variation term would otherwise flatten the picture.
     jitter : int
         Largest shift of a view in pixels.
     zoom, degrees : float
@@ -171,7 +171,7 @@ def search_ideal(
         picture = model()
         logits = classifier(views.draw(picture, settings.views, generator))
         parts = {
-            "cross-entropy": settings.class_weight * F.cross_entropy(logits / settings.softness, wanted),
+            "cross-entropy": settings.class_weight * _soft_cross_entropy(logits, wanted, settings.softness),
             "variation": settings.variation_weight * scale * total_variation(picture),
             "l2": settings.l2 * scale * torch.logit(picture, eps=1e-6).square().sum(),
         }
@@ -192,6 +192,11 @@ def search_ideal(
     strip.append((settings.steps, found, probability))
     variation = float(total_variation(to_tensor(found[None]).double()))
     return Ideal(found, probability, variation, losses, strip, time.perf_counter() - began)
+
+
+def _soft_cross_entropy(logits: Tensor, wanted: Tensor, softness: float) -> Tensor:
+    """Cross-entropy of the logits divided by `softness`, times `softness`: its gradient is as large as without."""
+    return softness * F.cross_entropy(logits / softness, wanted)
 
 
 def _picture(

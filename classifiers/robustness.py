@@ -22,10 +22,12 @@ from classifiers.significance import wilson
 from classifiers.wording import count, interval, percent
 from featstore import fsio
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError
+from featstore.imageset import ImageSet
 from featstore.listing import printable
 
 BATCH = 16
-EPSILONS = (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255)
+EPSILONS = {"linf": (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.0, 0.25, 0.5, 1.0, 2.0)}
+"""Where the curve is measured, by norm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +127,8 @@ class Robustness:
         how = (
             f"{count(n, 'image')} attacked with {attack.method} in {_NORMS[attack.norm]}, "
             f"{count(attack.rounds, 'step')}, {count(attack.restarts, 'random start')}, seed {attack.seed}. An image "
-            "counts as robust while no picture in whole grey levels was found within epsilon that is classified wrongly; "
-            "a stronger attack may find more."
+            "counts as robust while no picture in whole grey levels was found within epsilon that is classified "
+            "wrongly; a stronger attack may find more."
         )
         section = Section(
             "Robust accuracy",
@@ -149,7 +151,7 @@ def robust_accuracy(
     paths: Sequence[bytes],
     labels: Sequence[int],
     attack: Attack,
-    epsilons: Sequence[float] = EPSILONS,
+    epsilons: Sequence[float] | None = None,
     *,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
@@ -168,8 +170,8 @@ def robust_accuracy(
         Index of each image's class among the classifier's.
     attack : Attack
         Its epsilon is replaced. Each image is let go as soon as it is fooled.
-    epsilons : sequence of float
-        0 is added: the accuracy without attack.
+    epsilons : sequence of float, optional
+        Default: those of `EPSILONS`. 0 is added: the accuracy without attack.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def robust_accuracy(
     """
     if attack.method == "descent":
         raise AttackError("descent has no bound, so there is no accuracy within one; use pgd or fgsm")
-    growing = sorted({0.0, *epsilons})
+    growing = sorted({0.0, *(EPSILONS[attack.norm] if epsilons is None else epsilons)})
     stages = [replace(attack, epsilon=epsilon, enough=0.0) for epsilon in growing]
     began = time.perf_counter()
     failed: list[tuple[str, str]] = []
@@ -203,6 +205,42 @@ def robust_accuracy(
         failed=tuple(failed),
         seconds=time.perf_counter() - began,
     )
+
+
+def choose_rows(
+    images: ImageSet, classifier: ImageClassifier, limit: int | None = None, seed: int = 0
+) -> tuple[list[int], list[int], str]:
+    """The test part of a data set.
+
+    Parameters
+    ----------
+    images : ImageSet
+    classifier : ImageClassifier
+        Must know every class of the part by its name.
+    limit : int, optional
+        Images at most, drawn by `seed`.
+
+    Returns
+    -------
+    rows : list of int
+        Of `images`: its "test" part, else its "val" part, else everything.
+    labels : list of int
+        Index of each row's class among the classifier's.
+    part : str
+        In words.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    parts = [split for split in ("test", "val") if (images.splits == split).any()]
+    rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
+    part = f"the {parts[0]} part" if parts else "all images (there is no test part)"
+    if limit is not None and limit < len(rows):
+        part = f"{limit} of the {len(rows)} images of {part}"
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    index = {label: classifier.index(images.classes[label]) for label in np.unique(images.labels[rows]).tolist()}
+    return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part
 
 
 def _withstand(

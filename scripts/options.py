@@ -83,6 +83,26 @@ network = _together(
 )  # fmt: skip
 """A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed."""
 
+classifier = _together(
+    click.option("--bundle", metavar="BUNDLE", help="A classifier of your own, from `featstore train`."),
+    click.option("--backbone", metavar="NAME",
+                 help="Without --bundle: the network whose ImageNet head is used (default: mobilenet_v3_large)."),
+    click.option("--weights", metavar="auto|none|NAME|FILE",
+                 help="The network's weights (default: auto; with --bundle: where its own are now)."),
+    click.option("--input-size", type=click.IntRange(min=32), metavar="PIXELS",
+                 help="Without --bundle: side of the network's input (default: as the weights prescribe)."),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True),
+)  # fmt: skip
+"""A classifier of pixels; the command receives bundle, backbone, weights, input_size, device."""
+
+
+def one_classifier(bundle: str | None, backbone: str | None, input_size: int | None) -> None:
+    """Refuse two classifiers at once."""
+    for option, value in (("--backbone", backbone), ("--input-size", input_size)):
+        if bundle is not None and value is not None:
+            raise click.UsageError(f"--bundle brings its own network, so it goes without {option}")
+
+
 engine = _together(
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True),
     click.option("--engine", type=click.Choice(["auto", "eager", "compile", "openvino"]), default="auto",

@@ -1,0 +1,50 @@
+"""Names of the files that pictures are written to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from featstore import fsio
+from featstore.errors import OutputExistsError
+
+
+def plain(text: str) -> str:
+    """A text as part of a file name anywhere: lower-case letters, digits and single hyphens, at most 60."""
+    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower())
+    return "-".join(part for part in kept.split("-") if part)[:60] or "unnamed"
+
+
+def stems(paths: Sequence[bytes]) -> list[str]:
+    """A name for each path, all different also where capitals do not count: its own, numbered where that is taken."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        stem = plain(Path(os.fsdecode(path)).stem)
+        name, number = stem, 1
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def make_room(folder: Path, names: Iterable[str], overwrite: bool) -> None:
+    """Make the folder for new files, before anything is computed.
+
+    Raises
+    ------
+    OutputExistsError
+        One of the files is there already, or the folder is a file.
+    StoreWriteError
+        The disk refuses.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file; name the folder for the results")
+    for name in names:
+        if not overwrite and (folder / name).exists():
+            raise OutputExistsError(f"{folder / name} exists already; name another folder or add --overwrite")
+    if not folder.is_dir():
+        fsio.make_directory(folder)

@@ -1,0 +1,212 @@
+"""Looking into a network with an image: feature maps, Grad-CAM, a page of both, the arrays."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from classifiers.activations import Activation, Probe
+from classifiers.filenames import make_room, plain, stems
+from classifiers.frame import to_bytes
+from classifiers.gradcam import GradCam, HeatMap
+from classifiers.images import grid, overlay, png
+from classifiers.network import ImageClassifier
+from classifiers.picturepage import Figure, PicturePage, Section
+from classifiers.wording import count
+from featstore import fsio
+from featstore.backbone import Backbone
+from featstore.errors import DecodeError, ImagesNotFoundError
+from featstore.listing import printable
+
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen in one image.
+
+    Attributes
+    ----------
+    image : str
+        Printable path.
+    activations : list of Activation
+    heat : HeatMap or None
+        Grad-CAM, where there is a classifier.
+    heat_class : str
+        The class that it is for.
+    files : dict of str to Path
+        "gradcam", "npz", and the node's name for each grid.
+    """
+
+    image: str
+    activations: list[Activation]
+    heat: HeatMap | None
+    heat_class: str
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        cam = None
+        if self.heat is not None:
+            cam = {
+                "class": self.heat_class,
+                "probability": self.heat.probability,
+                "shape": list(self.heat.heat.shape),
+                "saved": str(self.files["gradcam"]),
+            }
+        return {
+            "image": self.image,
+            "nodes": [
+                {
+                    "node": activation.node,
+                    "shape": list(activation.values.shape),
+                    "min": float(activation.values.min()),
+                    "max": float(activation.values.max()),
+                    "silent_channels": activation.silent,
+                    "saved": str(self.files[f"node {activation.node}"]),
+                }
+                for activation in self.activations
+            ],
+            "gradcam": cam,
+            "npz": str(self.files["npz"]) if "npz" in self.files else None,
+        }
+
+
+def look_into(
+    backbone: Backbone,
+    classifier: ImageClassifier | None,
+    paths: Sequence[bytes],
+    nodes: Sequence[str],
+    out: Path,
+    *,
+    target: int | None = None,
+    cam_node: str | None = None,
+    maps: int = 63,
+    save_npz: bool = False,
+    overwrite: bool = False,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> tuple[list[Look], list[tuple[str, str]], Path]:
+    """Draw what a network answers to images.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its network is on `device`.
+    classifier : ImageClassifier, optional
+        On the same network, for Grad-CAM; without it there are only feature maps.
+    paths : sequence of bytes
+    nodes : sequence of str
+    out : Path
+        Folder for the files; made if new. `activations.html` holds everything.
+    target : int, optional
+        Index of the class that Grad-CAM is for; default: the one that the classifier is surest of, image by image.
+    cam_node : str, optional
+        Where Grad-CAM looks; see `classifiers.gradcam.GradCam`.
+    maps : int
+        Channels drawn a node.
+    save_npz : bool
+        Also write the arrays.
+
+    Returns
+    -------
+    looks : list of Look
+    failed : list of (str, str)
+        Printable path and reason of each image that cannot be read.
+    page : Path
+
+    Raises
+    ------
+    UnknownNameError
+        No such node.
+    OutputExistsError
+    DecodeError
+        None of the images can be read.
+    """
+    probe = Probe(backbone, nodes)
+    cam = None if classifier is None else GradCam(classifier, cam_node)
+    reader = classifier or ImageClassifier(backbone, torch.nn.Identity(), ())
+    names = stems(paths)
+    endings = {f"node {node}": f"{plain(node)}.png" for node in probe.nodes}
+    endings |= {"gradcam": "gradcam.png"} if cam is not None else {}
+    endings |= {"npz": "activations.npz"} if save_npz else {}
+    make_room(out, ["activations.html", *(f"{n}-{e}" for n in names for e in endings.values())], overwrite)
+
+    looks: list[Look] = []
+    failed: list[tuple[str, str]] = []
+    page = PicturePage(
+        f"What {backbone.name} sees",
+        f"Weights {backbone.weights.label}, input {backbone.transform.crop} pixels square. Every map "
+        "is drawn from its own lowest (dark) to its own highest value (bright), the strongest first.",
+    )
+    for row, path in enumerate(paths):
+        try:
+            image = reader.open([path])
+        except (DecodeError, ImagesNotFoundError) as error:
+            failed.append((printable(path), str(error)))
+            continue
+        look = _look(printable(path), image.to(device), probe, cam, classifier, target)
+        look.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
+        page.sections.extend(_write(look, to_bytes(image)[0], maps))
+        looks.append(look)
+        if progress is not None:
+            progress("images", row + 1, len(paths), "")
+    if not looks and failed:
+        raise DecodeError(
+            failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
+        )
+    fsio.replace(out / "activations.html", page.html().encode())
+    return looks, failed, out / "activations.html"
+
+
+def _look(
+    name: str,
+    image: torch.Tensor,
+    probe: Probe,
+    cam: GradCam | None,
+    classifier: ImageClassifier | None,
+    target: int | None,
+) -> Look:
+    if cam is None or classifier is None:
+        return Look(name, probe(image), None, "")
+    if target is None:
+        with torch.no_grad():
+            target = int(classifier(image)[0].argmax())
+    return Look(name, probe(image), cam(image, target), classifier.classes[target])
+
+
+def _write(look: Look, image: NDArray[np.uint8], maps: int) -> list[Section]:
+    """Write the pictures of one image; the same pictures for the page."""
+    sections = []
+    title = os.path.basename(look.image)  # noqa: PTH119 - a printable text, not a path any more
+    if look.heat is not None:
+        said = f"{look.heat_class} {look.heat.probability:.3f}"
+        pair = grid([image, overlay(image, look.heat.heat)], columns=2, labels=["image", f"Grad-CAM\n{said}"])
+        fsio.replace(look.files["gradcam"], png(pair))
+        text = "" if look.heat.heat.any() else "Nothing in the image speaks for this class."
+        figure = Figure(pair, f"Where the evidence for {said} lies", wide=True)
+        sections.append(Section(f"{title}: Grad-CAM", text, [figure]))
+    for activation in look.activations:
+        picture = activation.picture(image, maps=maps, title=activation.node)
+        fsio.replace(look.files[f"node {activation.node}"], png(picture))
+        shape = activation.values.shape
+        kind = f"{count(shape[0], 'map')} of {shape[1]}x{shape[2]}" if len(shape) == 3 else f"{shape[0]} numbers"
+        text = f"{kind}; {count(activation.silent, 'channel')} silent."
+        caption = f"{activation.node} of {title}"
+        sections.append(Section(f"{title}: {activation.node}", text, [Figure(picture, caption, wide=True)]))
+    if "npz" in look.files:
+        arrays: dict[str, Any] = {activation.node: activation.values for activation in look.activations}
+        if look.heat is not None:
+            arrays["gradcam"] = look.heat.heat
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, input=image, **arrays)
+        fsio.replace(look.files["npz"], buffer.getvalue())
+    return sections

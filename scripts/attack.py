@@ -1,0 +1,246 @@
+"""`featstore attack`: adversarial images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featstore_scripts import options
+
+if TYPE_CHECKING:
+    from classifiers.adversarial import Adversarial
+    from classifiers.attack import Attack
+    from classifiers.network import ImageClassifier
+
+
+def _epsilon(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Parse 4/255 or 0.0157."""
+    from classifiers.ball import parse_epsilon
+    from featstore.errors import AttackError
+
+    try:
+        return None if value is None else parse_epsilon(value)
+    except AttackError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _epsilons(context: click.Context, parameter: click.Parameter, value: str | None) -> list[float] | None:
+    """Parse a comma-separated list of them."""
+    if value is None:
+        return None
+    return [number for part in value.split(",") if (number := _epsilon(context, parameter, part)) is not None]
+
+
+@click.command()
+@click.argument("images", nargs=-1, type=click.Path(), metavar="[IMAGE]...")
+@click.option(
+    "--out", "-o", required=True, type=click.Path(), metavar="DIR", help="Folder for the results; made if new."
+)
+@options.classifier
+@click.option("--target", metavar="NAME", help="The class to be taken for, by name or index (default: any other).")
+@click.option(
+    "--true",
+    "truth",
+    metavar="NAME",
+    help="The class that the images show (default: the class their folder is called by, else what the "
+    "classifier says of them).",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["pgd", "fgsm", "descent"]),
+    default="pgd",
+    show_default=True,
+    help="Many bounded steps, one, or the lesson's gradient descent without a bound.",
+)
+@click.option("--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True)
+@click.option(
+    "--epsilon",
+    metavar="SIZE",
+    callback=_epsilon,
+    help="Largest change for pixels in 0 to 1, such as 4/255 or 0.0157 (default: 4/255; with l2: 1).",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Gradient steps (default: 40; descent: 200).")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Length of a step in the norm (default: 2.5 epsilon / steps).",
+)
+@click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Random starts of pgd.")
+@click.option(
+    "--goal",
+    type=click.Choice(["cross-entropy", "margin"]),
+    default="cross-entropy",
+    show_default=True,
+    help="What is followed: the loss, or the difference of the logits.",
+)
+@click.option(
+    "--enough",
+    type=click.FloatRange(0, 1),
+    help="Stop at this probability of the wrong class (default: all steps; descent: 0.9).",
+)
+@click.option(
+    "--dataset",
+    metavar="DATA",
+    help="Robust accuracy over the test part of an image folder or CSV, instead of single images.",
+)
+@click.option(
+    "--epsilons",
+    metavar="SIZE,...",
+    callback=_epsilons,
+    help="With --dataset: where to measure (default: 0 to 8 grey levels; with l2: 0 to 2).",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="With --dataset: N images drawn by the seed.")
+@options.seed
+@options.overwrite
+@options.quiet
+@options.json_option
+def attack(
+    as_json: bool,
+    quiet: bool,
+    overwrite: bool,
+    images: tuple[str, ...],
+    out: str,
+    bundle: str | None,
+    backbone: str | None,
+    weights: str | None,
+    input_size: int | None,
+    device: str,
+    target: str | None,
+    truth: str | None,
+    dataset: str | None,
+    epsilons: list[float] | None,
+    limit: int | None,
+    epsilon: float | None,
+    **settings: Any,
+) -> None:
+    """Change IMAGES, files or folders of them, a little, so that the classifier takes them for something else.
+
+    The results are saved without loss, in the form in which the classifier opens them unchanged, and judged by what
+    the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
+    """  # fmt: skip
+    from classifiers.attack import Attack
+    from classifiers.device import find_device, place
+    from classifiers.selection import open_classifier
+
+    _check_usage(images, dataset, target, truth, epsilons, limit)
+    options.one_classifier(bundle, backbone, input_size)
+    usual = 1.0 if settings["norm"] == "l2" else 4 / 255
+    how = Attack(epsilon=usual if epsilon is None else epsilon, **settings)
+    there = find_device(device)
+    classifier = open_classifier(bundle, backbone=backbone, weights=weights, input_size=input_size)
+    place(classifier, there)
+    if dataset is not None:
+        _dataset(classifier, dataset, how, epsilons, limit, Path(out), overwrite, quiet, as_json, there)
+    else:
+        _images(classifier, images, how, target, truth, Path(out), overwrite, quiet, as_json, there)
+
+
+def _check_usage(images: tuple[str, ...], dataset: str | None, target: str | None, truth: str | None,
+                 epsilons: list[float] | None, limit: int | None) -> None:  # fmt: skip
+    if bool(images) == (dataset is not None):
+        raise click.UsageError("name the images to attack, or a data set with --dataset (one of the two)")
+    if dataset is not None and (target is not None or truth is not None):
+        raise click.UsageError("--dataset knows its classes and counts any wrong one; leave out --target and --true")
+    if dataset is None and (epsilons is not None or limit is not None):
+        raise click.UsageError("--epsilons and --limit go with --dataset; use --epsilon for single images")
+
+
+def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, target: str | None, truth: str | None,
+            out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
+    from classifiers.adversarial import attack_files, success_rate
+    from classifiers.labels import find_class
+    from classifiers.unlabelled import find_images
+    from classifiers.wording import count, percent
+
+    aim = None if target is None else find_class(classifier.classes, target)
+    shown = None if truth is None else find_class(classifier.classes, truth)
+    found = find_images(images)
+    with options.reporter(quiet) as report:
+        results, failed = attack_files(
+            classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device,
+            progress=report,
+        )  # fmt: skip
+    failed += found.skipped
+    rate = success_rate(results)
+    if as_json:
+        options.emit({
+            "format": 1,
+            "attack": _described(how),
+            "results": [result.to_json() for result in results],
+            "success_rate": rate,
+            "attempted": sum(result.attempted for result in results),
+            "failed": [{"image": path, "reason": reason} for path, reason in failed],
+        })  # fmt: skip
+        return
+    for result in results:
+        click.echo(_sentence(result))
+    for path, reason in failed:
+        options.say(f"failed: {path}: {reason}")
+    attempted = sum(result.attempted for result in results)
+    if rate is not None:
+        click.echo(f"success on {percent(rate)} % of {count(attempted, 'image')} that the classifier got right")
+    click.echo(f"Pictures: {out.resolve()}")
+
+
+def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
+             out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
+    from classifiers.filenames import make_room
+    from classifiers.robustness import EPSILONS, choose_rows, robust_accuracy
+    from classifiers.wording import interval, percent
+    from featstore import fsio
+    from featstore.imageset import scan
+
+    images = scan(data)
+    rows, labels, part = choose_rows(images, classifier, limit, how.seed)
+    make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite)
+    with options.reporter(quiet) as report:
+        result = robust_accuracy(
+            classifier, [images.absolute(row) for row in rows], labels, how, epsilons or EPSILONS[how.norm],
+            device=device, progress=report,
+        )  # fmt: skip
+    places = result.write(out, f"Robust accuracy on {images.name}")
+    document = {"format": 1, "dataset": images.name, "part": part, **result.to_json()}
+    document["saved"] = {name: str(path) for name, path in places.items()}
+    fsio.replace(out / "robustness.json", json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
+    if as_json:
+        options.emit(document)
+        return
+    click.echo(f"{images.name}, {part}: {document['images']} images, {how.method} in {how.norm}")
+    click.echo(f"{'epsilon':>10}{'accuracy %':>12}  95 % interval")
+    for point in document["curve"]:
+        size = f"{point['grey_levels']:.3g}/255" if how.norm == "linf" else f"{point['epsilon']:.3g}"
+        click.echo(f"{size:>10}{percent(point['accuracy']):>12}  {interval(point['accuracy_ci'])}")
+    for failure in document["failed"]:
+        options.say(f"failed: {failure['image']}: {failure['reason']}")
+    click.echo(f"Curve: {places['html'].resolve()}")
+
+
+def _sentence(result: Adversarial) -> str:
+    """One line for one image."""
+    outcome = "fooled" if result.success else ("not fooled" if result.attempted else "not counted")
+    notes = "".join(f"\n  note: {note}" for note in result.notes)
+    return (
+        f"{result.image}: {outcome}: {result.before} {result.before_probability:.3f} -> {result.after} "
+        f"(confidence {result.confidence:.3f}; change linf {result.linf * 255:.0f}/255, l2 {result.l2:.3f}, "
+        f"ssim {result.ssim:.4f}) {result.saved}{notes}"
+    )
+
+
+def _described(how: Attack) -> dict[str, Any]:
+    bounded = how.method != "descent"
+    return {
+        "method": how.method,
+        "norm": how.norm if bounded else None,
+        "epsilon": how.epsilon if bounded else None,
+        "steps": how.rounds,
+        "restarts": how.restarts,
+        "goal": how.goal,
+        "seed": how.seed,
+    }
+
+
+if __name__ == "__main__":
+    options.run(attack)
