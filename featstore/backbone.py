@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import nn
 from torchvision.models import get_model_weights
 
 from featstore import decode
@@ -65,7 +64,7 @@ class Backbone:
     transform : TransformSpec
     network : nn.Module
         The whole network: eval mode, no in-place modules, gradients off.
-    trunk : nn.Module
+    trunk : Trunk
         (b, 3, s, s) normalised float32 -> tuple of (b, d_i) float32, one for each of `nodes`. Shares its parameters
         with `network`. Without Python control flow on values, so it can be traced, compiled and converted.
     has_imagenet_head : bool
@@ -121,7 +120,7 @@ class Backbone:
             n: int(torch.Size(shapes[p]).numel()) if self.pools[n] == "flatten" else shapes[p][0]
             for n, p in zip(chosen, paths, strict=True)
         }
-        self.trunk: nn.Module = Trunk(anatomy.cut(self.network, paths), list(self.pools.values())).eval()
+        self.trunk = Trunk(anatomy.cut(self.network, paths), list(self.pools.values())).eval()
         self.weights: Weights = dataclasses.replace(found, state={})
         damaged = {key for key, value in found.state.items() if not _finite(value)}
         used = [key.removeprefix("body.") for key in self.trunk.state_dict()]

@@ -8,18 +8,15 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from featstore.backbone import Backbone
 from featstore.computation import is_out_of_memory
 from featstore.errors import DeviceError, MissingExtraError
-from featstore.ircache import cached_model
-from featstore.pixels import FromPixels
+from featstore.openvino_model import openvino_model
 from featstore.pool import usable_cores
 from featstore.requestpool import RequestedBatch, RequestPool, Worker
 from featstore.runner import Outputs
-from featstore.weights import digest
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 LARGE = 8_000_000
@@ -72,7 +69,12 @@ class OpenVINORunner:
     ) -> None:
         if not has_openvino():
             raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
-        import openvino
+        try:
+            import openvino
+        except (ImportError, OSError) as error:
+            raise MissingExtraError(
+                f"OpenVINO is installed but cannot be loaded ({error}); run: pip install --force-reinstall openvino"
+            ) from error
 
         self.name = "openvino"
         self._cores = threads or usable_cores()
@@ -94,7 +96,7 @@ class OpenVINORunner:
         return {"openvino": version("openvino")}
 
     def prepare(self) -> None:
-        """Convert (or take the converted network from the cache), compile, start the threads.
+        """Convert, compile, start the threads.
 
         Raises
         ------
@@ -104,8 +106,8 @@ class OpenVINORunner:
         try:
             self._start()
         except Exception as error:
-            # torch.export and OpenVINO fail in many ways without a common base
-            if is_out_of_memory(error):
+            # OpenVINO fails in many ways without a common base
+            if is_out_of_memory(error) or isinstance(error, DeviceError):
                 raise
             reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
             raise DeviceError(
@@ -127,9 +129,6 @@ class OpenVINORunner:
             self._pool.close()
 
     def _start(self) -> None:
-        model = cached_model(self._core, self._identity(), self._convert)
-        side = self._backbone.transform.crop
-        model.reshape([self._request, side, side, 3])
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": self._hint,
@@ -137,33 +136,10 @@ class OpenVINORunner:
         }
         if self._cores != os.cpu_count():  # OpenVINO does not see a container's quota
             settings["INFERENCE_NUM_THREADS"] = self._cores
-        compiled = self._core.compile_model(model, "CPU", settings)
+        compiled = self._core.compile_model(openvino_model(self._backbone, self._request), "CPU", settings)
         streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         workers = [_worker(compiled.create_infer_request()) for _ in range(streams)]
         self._pool = RequestPool(workers, self._request, [self._backbone.widths[node] for node in self._backbone.nodes])
-
-    def _identity(self) -> dict[str, Any]:
-        """All that the converted network depends on."""
-        backbone = self._backbone
-        return {
-            "backbone": backbone.name,
-            "tensors": digest(backbone.trunk.state_dict()),
-            "pools": dict(backbone.pools),
-            "transform": backbone.transform.to_json(),
-            "versions": {name: version(name) for name in ("featstore", "openvino", "torch", "torchvision")},
-        }
-
-    def _convert(self) -> Any:
-        import openvino
-
-        side = self._backbone.transform.crop
-        # two images: torch.export would take a batch of one for a constant
-        example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
-        with torch.no_grad():
-            program = torch.export.export(
-                FromPixels.of(self._backbone), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
-            )
-        return openvino.convert_model(program)
 
 
 def _worker(request: Any) -> Worker:

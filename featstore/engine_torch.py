@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
 from typing import Any
 
 import numpy as np
@@ -142,20 +141,14 @@ class TorchRunner:
         widths = [self._backbone.widths[node] for node in self._backbone.nodes]
         workers = [self._worker(torch.zeros(shape, dtype=torch.uint8)) for _ in range(self._threads)]
         before = torch.get_num_threads()
-        together = threading.Barrier(self._threads + 1)
 
         def begin() -> None:
             if self._device.type == "cpu":
                 torch.set_num_threads(1)
                 torch.get_num_threads()  # makes the number stick to this thread
-            together.wait()
 
         self._pool = RequestPool(workers, self._request, widths, begin)
-        nothing = np.zeros((self._threads * self._request, side, side, 3), dtype=np.uint8)
-        started = self._pool.submit(nothing)  # as many requests as threads, so that each of them begins now
-        together.wait()
         torch.set_num_threads(before)
-        started.result()
 
     def _worker(self, pixels: torch.Tensor) -> Any:
         def compute(images: NDArray[np.uint8], outputs: Outputs) -> None:

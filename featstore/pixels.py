@@ -45,10 +45,8 @@ class FromPixels(nn.Module):
     @classmethod
     def tuned(cls, backbone: Backbone, dtype: torch.dtype, device: torch.device) -> Self:
         """A copy made for speed: batch norms folded into their convolutions, channels-last, in `dtype` on `device`."""
-        trunk = copy.deepcopy(backbone.trunk)
-        assert isinstance(trunk, Trunk)
-        fold_batch_norms(trunk.body)  # in float32, before anything is rounded to dtype
-        module = cls(trunk.to(dtype=dtype), backbone.transform.mean, backbone.transform.std)
+        trunk = Trunk(fold_batch_norms(backbone.trunk.body), list(backbone.pools.values()))
+        module = cls(copy.deepcopy(trunk).to(dtype=dtype), backbone.transform.mean, backbone.transform.std)
         module.dtype = dtype
         return module.to(device).to(memory_format=torch.channels_last).eval()
 
@@ -59,17 +57,24 @@ class FromPixels(nn.Module):
         return outputs
 
 
-def fold_batch_norms(body: fx.GraphModule) -> None:
-    """Fold every batch norm whose convolution nobody else reads into that convolution, in place."""
-    modules = dict(body.named_modules())
-    for node in list(body.graph.nodes):
+def fold_batch_norms(body: fx.GraphModule) -> fx.GraphModule:
+    """The same network with every batch norm whose convolution nobody else reads folded into that convolution.
+
+    What is not folded is shared with `body`, which stays as it was.
+    """
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(body.graph, {}))
+    folded = fx.GraphModule(body, graph)
+    modules = dict(folded.named_modules())
+    for node in list(folded.graph.nodes):
         before = node.args[0] if node.args else None
         if not isinstance(before, fx.Node) or node.op != "call_module" or before.op != "call_module":
             continue
         norm, convolution = modules[str(node.target)], modules[str(before.target)]
         if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d) and len(before.users) == 1:
-            body.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
+            folded.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
             node.replace_all_uses_with(before)
-            body.graph.erase_node(node)
-    body.delete_all_unused_submodules()
-    body.recompile()
+            folded.graph.erase_node(node)
+    folded.delete_all_unused_submodules()
+    folded.recompile()
+    return folded

@@ -6,6 +6,7 @@ every layer; on a machine that also decodes images those barriers cost more than
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class RequestPool:
     widths : sequence of int
         Numbers an image, by node.
     begin : callable, optional
-        Run once in each thread, before any request.
+        Run once in each thread, before this returns.
     """
 
     def __init__(
@@ -44,6 +45,9 @@ class RequestPool:
         for worker in workers:
             self._free.put(worker)
         self._threads = ThreadPoolExecutor(len(workers), thread_name_prefix="featstore-engine", initializer=begin)
+        together = threading.Barrier(len(workers))
+        for started in [self._threads.submit(together.wait) for _ in workers]:
+            started.result()
 
     def submit(self, images: NDArray[np.uint8]) -> RequestedBatch:
         """Hand (b, s, s, 3) images to the threads and return at once."""

@@ -1,63 +1,57 @@
-"""Decoded images for a training run."""
-
-import dataclasses
-import hashlib
-import os
-from pathlib import Path
-
-import numpy as np
 import pytest
-from PIL import Image
+import torch
+from torch import nn
 
-from classifiers.pixels import decode_rows
-from featstore.errors import ImageSetError
-from featstore.features import FeatureSet
-from featstore.fingerprint import Fingerprint
-from featstore.transform import TransformSpec
-from tests.pictures import encode, texture
-
-SPEC = TransformSpec(24, 20)
+from featstore.nodes import Anatomy
+from featstore.pixels import FromPixels, fold_batch_norms
+from tests.engine_example import assert_same_features, example, images, torchvision_features
+from tests.test_nodes import one_thread, seeded  # noqa: F401
 
 
-def features_of(root, count=5):
-    paths = []
-    for i in range(count):
-        (root / f"{i}.png").write_bytes(encode(texture(i, 40 + i, 30), "PNG"))
-        paths.append(os.fsencode(f"{i}.png"))
-    digests = [hashlib.sha256((root / os.fsdecode(p)).read_bytes()).digest() for p in paths]
-    fingerprint = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "none")
-    return FeatureSet(
-        X=np.zeros((count, 3), np.float32),
-        y=np.zeros(count, np.int64),
-        ids=tuple(map(os.fsdecode, paths)),
-        classes=("a",),
-        splits=np.full(count, ""),
-        digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-        fingerprint=fingerprint,
-        dataset="x",
-        root=os.fsencode(root),
-        paths=tuple(paths),
-    )
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return example(tmp_path_factory.mktemp("weights"))
 
 
-@pytest.mark.parametrize("limit", [1 << 30, 10])
-def test_pixels_are_the_transforms_in_memory_and_on_disk(tmp_path, limit):
-    features = features_of(tmp_path)
-    pixels = decode_rows(features.subset([3, 0, 4]), SPEC, folder=tmp_path, workers=0, memory_limit=limit)
-    assert isinstance(pixels, np.memmap) == (limit == 10)
-    for row, name in zip(pixels, ("3.png", "0.png", "4.png"), strict=True):
-        np.testing.assert_array_equal(row, SPEC.apply(np.asarray(Image.open(tmp_path / name))))
-    assert len(list(tmp_path.iterdir())) == 5  # the file has no name
+def test_pixels_in_features_out_as_torchvision(backbone):
+    pixels = images(3)
+    with torch.inference_mode():
+        found = [output.numpy() for output in FromPixels.of(backbone)(torch.from_numpy(pixels))]
+    assert_same_features(found, torchvision_features(backbone, pixels))
 
 
-def test_a_changed_or_vanished_image_is_named(tmp_path):
-    features = features_of(tmp_path)
-    (tmp_path / "2.png").write_bytes(encode(texture(99), "PNG"))
-    with pytest.raises(ImageSetError, match=r"1 of 5 images .*2\.png .*featstore extract"):
-        decode_rows(features, SPEC, folder=tmp_path, workers=0)
-    (tmp_path / "2.png").unlink()
-    with pytest.raises(ImageSetError, match=r"2\.png"):
-        decode_rows(features, SPEC, folder=tmp_path, workers=0)
-    moved = dataclasses.replace(features, root=os.fsencode(Path("/nowhere")))
-    with pytest.raises(ImageSetError, match="5 of 5"):
-        decode_rows(moved, SPEC, folder=tmp_path, workers=0)
+def test_tuned_copy_gives_the_same_features_and_leaves_the_backbone_alone(backbone):
+    before = backbone.state_sha256()
+    tuned = FromPixels.tuned(backbone, torch.float32, torch.device("cpu"))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in tuned.modules())
+    pixels = images(3)
+    with torch.inference_mode():
+        found = [output.numpy() for output in tuned(torch.from_numpy(pixels))]
+    assert_same_features(found, torchvision_features(backbone, pixels))
+    FromPixels.tuned(backbone, torch.bfloat16, torch.device("cpu"))
+    assert backbone.state_sha256() == before == backbone.weights.sha256
+    assert {parameter.dtype for parameter in backbone.trunk.parameters()} == {torch.float32}
+
+
+def test_half_precision_computes_in_it_and_returns_float32(backbone):
+    tuned = FromPixels.tuned(backbone, torch.bfloat16, torch.device("cpu"))
+    assert {parameter.dtype for parameter in tuned.trunk.parameters()} == {torch.bfloat16}
+    with torch.inference_mode():
+        found = [output.numpy() for output in tuned(torch.from_numpy(images(3)))]
+    assert_same_features(found, torchvision_features(backbone, images(3)), largest=0.1, cosine=0.999)
+
+
+def test_batch_norm_stays_where_its_convolution_is_asked_for():
+    network = seeded("resnet18")
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    body = Anatomy(network).cut(network, ["conv1", "layer1"])
+    x = torch.randn(1, 3, 32, 32)
+    folded = fold_batch_norms(body)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == 1
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in body.modules()) == 5
+    with torch.inference_mode():
+        expected, found = body(x), folded(x)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,197 @@
+"""A backbone as an OpenVINO model, written down operation by operation.
+
+The three families are built from a dozen operations. Writing them down takes a tenth of a second; tracing the network
+and converting the trace takes seconds, at every start. Batch norms are folded before.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from featstore.backbone import Backbone
+from featstore.errors import DeviceError
+from featstore.pixels import FromPixels, fold_batch_norms
+
+if TYPE_CHECKING:
+    import openvino
+
+Value = Any
+"""An output of an OpenVINO operation."""
+
+
+def openvino_model(backbone: Backbone, request: int) -> openvino.Model:
+    """Write a backbone down for OpenVINO.
+
+    Parameters
+    ----------
+    request : int
+        Images a request.
+
+    Returns
+    -------
+    openvino.Model
+        (request, s, s, 3) uint8 -> (request, d_i) float32 for each of the backbone's nodes.
+
+    Raises
+    ------
+    DeviceError
+        The network has an operation that is not written down here.
+    """
+    import openvino
+    from openvino import opset13 as ops
+
+    body = fold_batch_norms(backbone.trunk.body)
+    side = backbone.transform.crop
+    images = ops.parameter([request, side, side, 3], np.uint8, name="images")
+    entry = FromPixels.of(backbone)
+    x = ops.multiply(ops.convert(images, "f32"), _constant(entry.scale))
+    x = ops.transpose(ops.add(x, _constant(entry.shift)), np.array([0, 3, 1, 2]))
+
+    modules = dict(body.named_modules())
+    values: dict[fx.Node, Value] = {}
+    found: list[Value] = []
+    for step in body.graph.nodes:
+        if step.op == "placeholder":
+            values[step] = x
+        elif step.op == "output":
+            found = [values[value] for value in step.args[0]]
+        elif step.op == "call_module":
+            module = modules[str(step.target)]
+            values[step] = _known(MODULES, type(module))(module, values[step.args[0]])
+        else:
+            values[step] = _known(FUNCTIONS, step.target)(*(values.get(arg, arg) for arg in step.args))
+    outputs = [_pooled(value, backbone.pools[node]) for node, value in zip(backbone.nodes, found, strict=True)]
+    return openvino.Model(outputs, [images], backbone.name)
+
+
+def _known(table: dict[Any, Callable[..., Value]], what: Any) -> Callable[..., Value]:
+    if what not in table:
+        name = getattr(what, "__name__", str(what))
+        raise DeviceError(f"the openvino engine does not know the operation {name}; use --engine eager")
+    return table[what]
+
+
+def _constant(tensor: Tensor) -> Value:
+    from openvino import opset13 as ops
+
+    return ops.constant(np.ascontiguousarray(tensor.detach().numpy()))
+
+
+def _pair(value: int | tuple[int, ...] | str) -> list[int]:
+    assert not isinstance(value, str)
+    return [value, value] if isinstance(value, int) else list(value)
+
+
+def _convolution(module: nn.Conv2d, x: Value) -> Value:
+    from openvino import opset13 as ops
+
+    pads = _pair(module.padding)
+    sizes = (_pair(module.stride), pads, pads, _pair(module.dilation))
+    if module.groups == 1:
+        y = ops.convolution(x, _constant(module.weight), *sizes)
+    else:
+        grouped = module.weight.reshape(module.groups, -1, *module.weight.shape[1:])
+        y = ops.group_convolution(x, _constant(grouped), *sizes)
+    return y if module.bias is None else ops.add(y, _constant(module.bias.reshape(1, -1, 1, 1)))
+
+
+def _batch_norm(module: nn.BatchNorm2d, x: Value) -> Value:
+    """One that could not be folded, since the value before it is asked for too."""
+    from openvino import opset13 as ops
+
+    assert module.running_mean is not None and module.running_var is not None
+    scale = module.weight / torch.sqrt(module.running_var + module.eps)
+    shift = module.bias - module.running_mean * scale
+    return ops.add(ops.multiply(x, _constant(scale.reshape(1, -1, 1, 1))), _constant(shift.reshape(1, -1, 1, 1)))
+
+
+def _linear(module: nn.Linear, x: Value) -> Value:
+    from openvino import opset13 as ops
+
+    y = ops.matmul(x, _constant(module.weight), transpose_a=False, transpose_b=True)
+    return y if module.bias is None else ops.add(y, _constant(module.bias.reshape(1, -1)))
+
+
+def _max_pool(module: nn.MaxPool2d, x: Value) -> Value:
+    from openvino import opset13 as ops
+
+    pads = _pair(module.padding)
+    rounding = "ceil" if module.ceil_mode else "floor"
+    kernel, stride, dilation = (_pair(size) for size in (module.kernel_size, module.stride, module.dilation))
+    return ops.max_pool(x, stride, dilation, pads, pads, kernel, rounding).output(0)
+
+
+def _adaptive_average(size: Any, x: Value) -> Value:
+    from openvino import opset13 as ops
+
+    rows_and_columns = _pair(size)
+    if rows_and_columns == [1, 1]:
+        return ops.reduce_mean(x, np.array([2, 3]), keep_dims=True)
+    return ops.adaptive_avg_pool(x, np.array(rows_and_columns))
+
+
+def _unary(name: str, *settings: float) -> Callable[[nn.Module, Value], Value]:
+    def apply(module: nn.Module, x: Value) -> Value:
+        from openvino import opset13 as ops
+
+        return getattr(ops, name)(x, *settings)
+
+    return apply
+
+
+def _binary(name: str) -> Callable[[Value, Value], Value]:
+    def apply(a: Value, b: Value) -> Value:
+        from openvino import opset13 as ops
+
+        return getattr(ops, name)(a, b)
+
+    return apply
+
+
+def _flatten(x: Value, start: int = 1) -> Value:
+    from openvino import opset13 as ops
+
+    return ops.reshape(x, np.array([0, -1]), special_zero=True)
+
+
+def _pooled(x: Value, kind: str) -> Value:
+    """As `featstore.nodes.Pool`."""
+    from openvino import opset13 as ops
+
+    both = np.array([2, 3])
+    if kind == "avg":
+        return ops.reduce_mean(x, both)
+    if kind == "max":
+        return ops.reduce_max(x, both)
+    if kind == "gem":
+        cubes = ops.power(ops.maximum(x, np.float32(1e-6)), np.float32(3))
+        return ops.power(ops.reduce_mean(cubes, both), np.float32(1 / 3))
+    return _flatten(x)
+
+
+MODULES: dict[Any, Callable[[Any, Value], Value]] = {
+    nn.Conv2d: _convolution,
+    nn.BatchNorm2d: _batch_norm,
+    nn.Linear: _linear,
+    nn.MaxPool2d: _max_pool,
+    nn.AdaptiveAvgPool2d: lambda module, x: _adaptive_average(module.output_size, x),
+    nn.ReLU: _unary("relu"),
+    nn.ReLU6: _unary("clamp", 0.0, 6.0),
+    nn.Hardswish: _unary("hswish"),
+    nn.Hardsigmoid: _unary("hsigmoid"),
+    nn.Dropout: lambda module, x: x,  # nothing, outside of training
+    nn.Identity: lambda module, x: x,
+}
+FUNCTIONS: dict[Any, Callable[..., Value]] = {
+    operator.add: _binary("add"),
+    operator.mul: _binary("multiply"),
+    torch.flatten: _flatten,
+    functional.adaptive_avg_pool2d: lambda x, size: _adaptive_average(size, x),
+}

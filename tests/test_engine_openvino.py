@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from featstore import engine_openvino
+from featstore.engine_openvino import OpenVINORunner, usual_request
+from featstore.errors import DeviceError, MissingExtraError
+from tests.engine_example import (
+    assert_bits_depend_on_the_image_alone,
+    assert_same_features,
+    example,
+    images,
+    torchvision_features,
+)
+from tests.test_nodes import one_thread  # noqa: F401
+
+
+@pytest.fixture(scope="module", autouse=True)
+def openvino():
+    return pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return example(tmp_path_factory.mktemp("weights"))
+
+
+def prepared(backbone, **options):
+    runner = OpenVINORunner(backbone, **{"precision": "fp32", "request": 1} | options)
+    runner.prepare()
+    return runner
+
+
+def has_bf16(openvino):
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.parametrize("request_size", [1, 8])
+def test_features_are_torchvisions(backbone, request_size):
+    runner = prepared(backbone, request=request_size)
+    assert_same_features(runner.submit(images(11)).result(), torchvision_features(backbone, images(11)))
+    runner.close()
+
+
+def test_residual_networks_too(tmp_path):
+    backbone = example(tmp_path, "resnet18", nodes=("layer2", "avgpool", "layer1.0.bn2"))
+    runner = prepared(backbone)
+    assert_same_features(runner.submit(images(3)).result(), torchvision_features(backbone, images(3)))
+    runner.close()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_bits_depend_neither_on_neighbours_nor_on_the_size_of_requests(openvino, backbone, precision):
+    if precision == "bf16" and not has_bf16(openvino):
+        pytest.skip("needs a CPU with bf16 arithmetic")
+    one, eight = (prepared(backbone, precision=precision, request=n) for n in (1, 8))
+    assert_bits_depend_on_the_image_alone(lambda pixels: one.submit(pixels).result())
+    assert_bits_depend_on_the_image_alone(lambda pixels: eight.submit(pixels).result())
+    for a, b in zip(one.submit(images(19)).result(), eight.submit(images(19)).result(), strict=True):
+        assert np.array_equal(a, b)
+    assert one.facts == eight.facts
+    one.close(), eight.close()
+
+
+def test_bf16_is_near(openvino, backbone):
+    if not has_bf16(openvino):
+        pytest.skip("needs a CPU with bf16 arithmetic")
+    runner = prepared(backbone, precision="bf16")
+    found, expected = runner.submit(images(9)).result(), torchvision_features(backbone, images(9))
+    assert_same_features(found, expected, largest=0.1, cosine=0.999)
+    assert np.abs(found[0] - expected[0]).max() > 1e-5 * np.abs(expected[0]).max()  # it is bf16 indeed
+    runner.close()
+
+
+def test_bf16_without_bf16_arithmetic_is_refused(openvino, backbone, monkeypatch):
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    with pytest.raises(DeviceError, match="no bf16 arithmetic.*use --precision fp32 or --engine eager"):
+        OpenVINORunner(backbone, precision="bf16", request=1)
+
+
+def test_order_of_nodes_is_kept(tmp_path):
+    one, two = (example(tmp_path, nodes=nodes) for nodes in (("avgpool", "features.3"), ("features.3", "avgpool")))
+    for backbone in (one, two):
+        runner = prepared(backbone)
+        assert_same_features(runner.submit(images(2)).result(), torchvision_features(backbone, images(2)))
+        runner.close()
+
+
+def test_failure_of_the_converter_is_one_sentence(tmp_path, monkeypatch):
+    def fails(backbone, request):
+        raise RuntimeError("Check failed\nmany lines")
+
+    monkeypatch.setattr(engine_openvino, "openvino_model", fails)
+    backbone = example(tmp_path, nodes=("features.1",))
+    with pytest.raises(
+        DeviceError, match=r"cannot run mobilenet_v3_small here \(RuntimeError: Check failed\); use --engine"
+    ):
+        prepared(backbone)
+
+
+def test_not_installed_is_one_sentence_with_the_command(backbone, monkeypatch):
+    monkeypatch.setattr(engine_openvino, "has_openvino", lambda: False)
+    with pytest.raises(MissingExtraError, match=r"OpenVINO is not installed; run: pip install 'featstore\[openvino\]'"):
+        OpenVINORunner(backbone, precision="fp32", request=1)
+
+
+def test_usual_request_is_small_for_small_networks(backbone, tmp_path):
+    assert usual_request(backbone) == 1
+    assert usual_request(example(tmp_path, "resnet18", nodes=("avgpool",))) == 8

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from featstore.architecture import shell
+from featstore.catalogue import BACKBONES
+from featstore.errors import DeviceError
+from featstore.nodes import Anatomy
+from featstore.openvino_model import FUNCTIONS, MODULES, openvino_model
+from tests.engine_example import assert_same_features, example, images
+from tests.test_nodes import one_thread  # noqa: F401
+
+openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
+
+
+def run(backbone, pixels, precision="f32"):
+    model = openvino_model(backbone, len(pixels))
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    found = compiled([pixels])
+    return [np.array(found[i]) for i in range(len(backbone.nodes))]
+
+
+def eager(backbone, pixels):
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.transform.mean, backbone.transform.std))
+    with torch.inference_mode():
+        return [f.numpy() for f in backbone.trunk((torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std)]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_operation_of_every_network_is_written_down(name):
+    network = shell(name)
+    modules = dict(network.named_modules())
+    for step in Anatomy(network).graph.nodes:
+        if step.op == "call_module":
+            assert type(modules[step.target]) in MODULES
+        elif step.op not in ("placeholder", "output"):
+            assert step.op == "call_function" and step.target in FUNCTIONS
+
+
+@pytest.mark.parametrize("pool", ["avg", "max", "gem", "flatten"])
+def test_every_pool_and_the_logits(tmp_path, pool):
+    backbone = example(tmp_path, nodes=("features.3", "classifier", "avgpool"), pool=pool)
+    assert_same_features(run(backbone, images(3)), eager(backbone, images(3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        ("resnet18", ("fc", "layer1.0.bn1", "layer1.0.conv1", "layer1.0.add", "relu", "avgpool")),
+        ("resnext50_32x4d", ("layer3", "avgpool")),
+        ("mobilenet_v2", ("features.2", "classifier")),
+        ("mobilenet_v3_large", ("features.6.block.2.mul", "classifier.0")),
+    ],
+)
+def test_inner_nodes_of_every_family(tmp_path, name, nodes):
+    backbone = example(tmp_path, name, nodes=nodes)
+    assert_same_features(run(backbone, images(2)), eager(backbone, images(2)))
+
+
+@pytest.mark.parametrize("input_size", [64, 250])
+def test_vgg_at_sizes_where_its_adaptive_pool_matters(tmp_path, monkeypatch, input_size):
+    # the two wide layers are of no interest here, and half a gigabyte
+    monkeypatch.setattr("torchvision.models.vgg.VGG.__init__", narrow(torch.nn.Module.__init__))
+    from featstore.backbone import Backbone
+
+    backbone = Backbone("vgg11_bn", "none", nodes=("features", "classifier"), pool="flatten", input_size=input_size)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, input_size, input_size, 3), dtype=np.uint8)
+    assert_same_features(run(backbone, pixels), eager(backbone, pixels))
+
+
+def narrow(init):
+    def construct(self, features, num_classes=1000, init_weights=True, dropout=0.5):
+        init(self)
+        self.features = features
+        self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * 49, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, num_classes)
+        )
+
+    return construct
+
+
+def test_unknown_operation_is_one_sentence(tmp_path, monkeypatch):
+    backbone = example(tmp_path)
+    monkeypatch.delitem(MODULES, nn.Hardswish)
+    with pytest.raises(DeviceError, match="does not know the operation Hardswish; use --engine eager"):
+        openvino_model(backbone, 1)
+
+
+def test_the_backbone_stays_as_it_was(tmp_path):
+    backbone = example(tmp_path)
+    before = backbone.state_sha256()
+    openvino_model(backbone, 1)
+    assert backbone.state_sha256() == before
+    assert any(isinstance(module, nn.BatchNorm2d) for module in backbone.trunk.modules())
