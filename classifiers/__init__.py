@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from classifiers.bundle import load_bundle, save_bundle
-    from classifiers.compare import compare
+    from classifiers.comparison import compare
     from classifiers.heads import HEADS, make_head
     from classifiers.report import Report
     from classifiers.scores import Scores
@@ -18,7 +18,7 @@ _HOMES = {
     "HEADS": "heads",
     "Report": "report",
     "Scores": "scores",
-    "compare": "compare",
+    "compare": "comparison",
     "load_bundle": "bundle",
     "make_head": "heads",
     "save_bundle": "bundle",
