@@ -1,8 +1,9 @@
-"""Exact solutions of a linear SVM: only rows short of the margin have a say, and what they ask for is a ridge regression.
+"""Exact solutions of a linear SVM: only rows short of the margin count, and what they ask for is a ridge regression.
 
 Conjugate gradients need hundreds of products where C is large and rows and features are of similar number. One class
 costs less by Cholesky factorisation then, in the rows short of the margin or in the features, whichever are fewer. The
-set of these rows is exchanged as a whole until it repeats itself, and then the problem is solved.
+set of these rows is exchanged as a whole until it repeats itself, and then the problem is solved; where it runs in
+circles, every step ends at the minimum on its way.
 
 Sources: S. Keerthi, D. DeCoste, A modified finite Newton method for fast solution of large scale linear SVMs, JMLR 6
 (2005); M. Hintermueller, K. Ito, K. Kunisch, The primal-dual active set strategy as a semismooth Newton method, SIAM J.
@@ -11,30 +12,43 @@ Optim. 13 (2002).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from classifiers.foldmatrix import FoldMatrix
 
-EXCHANGES = 30
-"""Of the active set, at most."""
+SYSTEMS = 400
+"""That are solved for one class, at most."""
 SETBACKS = 3
-"""Exchanges in turn that may bring no smaller change of the set than the smallest before."""
+"""Exchanges in turn that may bring no smaller change than the smallest before; then each step is searched along."""
 REFINEMENTS = 3
 """Rounds that take the rounding of the factorised matrix out of a solution."""
 
 
 def exact_cost(active: int, d: int, cached: bool) -> float:
-    """Multiplications of one exchange with `active` rows of `d` features, about."""
+    """Multiplications of one system with `active` rows of `d` features, about."""
     small = min(active, d + 1)
     form = 0.0 if cached and active <= d else float(active) * d * small
     return form + small**3 / 3.0
 
 
+@dataclass(frozen=True, eq=False)
+class ExactSolution:
+    """One class' weights (d,) and intercept in float64, the objective and its duality gap, and the systems solved."""
+
+    weight: Tensor
+    bias: Tensor
+    objective: float
+    gap: float
+    systems: int
+
+
 def exact_minimum(
-    matrix: FoldMatrix, fold: int, hardness: Tensor, sign: Tensor, active: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, int]:
-    """Minimise ``0.5 (|w|^2 + b^2) + 0.5 sum_i hardness_i max(0, 1 - sign_i (x_i w + b))^2``, or come close.
+    matrix: FoldMatrix, fold: int, hardness: Tensor, sign: Tensor, weight: Tensor, bias: Tensor
+) -> ExactSolution:
+    """Minimise ``0.5 (|w|^2 + b^2) + 0.5 sum_i hardness_i max(0, 1 - sign_i (x_i w + b))^2``.
 
     Parameters
     ----------
@@ -44,37 +58,84 @@ def exact_minimum(
         Rows with 0 do not exist.
     sign : Tensor of shape (n,)
         +1 or -1.
-    active : Tensor of shape (n,), bool
-        Where to start: rows that are short of the margin.
-    dtype : torch.dtype
-        Precision of the result.
+    weight : Tensor of shape (d,)
+        Where to start.
+    bias : Tensor, a single number
 
     Returns
     -------
-    weight : Tensor of shape (d,)
-    bias : Tensor, a single number
-    exchanges : int
-        Systems that were solved.
+    ExactSolution
     """
-    best: tuple[float, Tensor, Tensor] | None = None
-    fewest, setbacks = matrix.n + 1, 0
+    systems = 0
+    for dtype in dict.fromkeys((matrix.dtype, torch.float64)):
+        point, used = _descend(matrix, fold, hardness.to(dtype), sign.to(dtype), weight.to(dtype), bias.to(dtype))
+        weight, bias, systems = point.weight, point.bias, systems + used
+    pull = (hardness * sign).double() * (1.0 - point.margin).clamp_min(0.0)
+    grad_w, grad_b = matrix.backward(-pull[None, None], torch.tensor([fold]))
+    gradient = torch.cat([weight + grad_w[0, 0], bias.reshape(1) + grad_b[0]])
+    return ExactSolution(weight, bias, point.value, 0.5 * float(gradient @ gradient), systems)
+
+
+def _descend(
+    matrix: FoldMatrix, fold: int, hardness: Tensor, sign: Tensor, weight: Tensor, bias: Tensor
+) -> tuple[_Point, int]:
+    """Exchange active sets in the precision of `weight` until they repeat or nothing is gained; systems solved."""
     groups = torch.tensor([fold])
-    for exchange in range(1, EXCHANGES + 1):
-        weight, bias = _ridge(matrix, fold, torch.nonzero(active)[:, 0], hardness, sign, dtype)
+
+    def look(weight: Tensor, bias: Tensor) -> _Point:
         margin = sign * matrix.forward(weight[None, None], bias[None, None], groups)[0, 0]
-        short = (1.0 - margin).clamp_min_(0.0)
+        short = (1.0 - margin).clamp_min(0.0)
         value = 0.5 * float(weight @ weight + bias * bias + hardness @ short.square())
-        if best is None or value < best[0]:
-            best = value, weight, bias
-        fresh = (short > 0) & (hardness > 0)
-        changes = int((fresh != active).sum())
-        setbacks = 0 if changes < fewest else setbacks + 1
-        fewest, active = min(fewest, changes), fresh
-        if changes == 0 or setbacks == SETBACKS:
+        return _Point(weight, bias, margin, (short > 0) & (hardness > 0), value)
+
+    at = best = look(weight, bias)
+    fewest, setbacks, searching = matrix.n + 1, 0, False
+    grain = 1e-7 if weight.dtype == torch.float32 else 1e-15
+    for systems in range(1, SYSTEMS + 1):
+        goal = look(*_ridge(matrix, fold, torch.nonzero(at.short)[:, 0], hardness, sign, weight.dtype))
+        changes = int((goal.short != at.short).sum())
+        if changes == 0:
+            return (goal if goal.value <= best.value else best), systems
+        if not searching:
+            # Exchange the whole set, also uphill, for as long as the changes become fewer.
+            setbacks = 0 if changes < fewest else setbacks + 1
+            fewest, at = min(fewest, changes), goal
+            best = goal if goal.value < best.value else best
+            if setbacks == SETBACKS:
+                searching, at = True, best
+            continue
+        length = _length(at, goal, hardness, sign)
+        at = look(at.weight + length * (goal.weight - at.weight), at.bias + length * (goal.bias - at.bias))
+        if not at.value < best.value * (1.0 - grain):
             break
-    if best is None:
-        raise RuntimeError("no system was solved")
-    return best[1], best[2], exchange
+        best = at
+    return best, systems
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """Weights, their margins (n,), the rows that are short of the margin (n,), and the objective."""
+
+    weight: Tensor
+    bias: Tensor
+    margin: Tensor
+    short: Tensor
+    value: float
+
+
+def _length(at: _Point, goal: _Point, hardness: Tensor, sign: Tensor) -> float:
+    """The minimum on the way from one point to another: the root of a piecewise linear, rising derivative."""
+    way, turn = (goal.weight - at.weight).double(), float(goal.bias - at.bias)
+    first = float(at.weight.double() @ way) + float(at.bias) * turn
+    second = float(way @ way) + turn * turn
+    margin, change, mass = at.margin.double(), (goal.margin - at.margin).double(), hardness.double()
+    low, high = 0.0, 2.0
+    for _ in range(60):
+        length = 0.5 * (low + high)
+        short = (1.0 - margin - length * change).clamp_min(0.0)
+        slope = first + length * second - float((mass * short) @ change)
+        low, high = (length, high) if slope < 0 else (low, length)
+    return 0.5 * (low + high)
 
 
 def _ridge(
@@ -86,7 +147,12 @@ def _ridge(
     if len(index) <= matrix.d:
         system = matrix.kernel(fold, index).double()
         system.diagonal().add_(1.0 / hard)
-        factor = torch.linalg.cholesky(system)
+        factor, broken = torch.linalg.cholesky_ex(system)
+        if broken:  # float32 inner products of rows that are (nearly) linearly dependent
+            exact = rows.double()
+            system = (exact @ exact.T).add_(1.0)
+            system.diagonal().add_(1.0 / hard)
+            factor = torch.linalg.cholesky(system)
         rows, dual, residual = rows.to(dtype), torch.zeros_like(goal), goal
         weight, bias = goal.new_zeros(matrix.d), goal.new_zeros(())
         for _ in range(REFINEMENTS):
@@ -94,11 +160,14 @@ def _ridge(
             weight, bias = dual @ rows, dual.sum()
             residual = goal - rows @ weight - bias - dual / hard
         return weight, bias
-    root = hard.sqrt().to(rows.dtype)[:, None]
-    scaled = torch.cat([rows * root, root], dim=1)
-    system = (scaled.T @ scaled).double()
-    system.diagonal().add_(1.0)
-    factor = torch.linalg.cholesky(system)
+    for precise in (rows, rows.double()):
+        root = hard.sqrt().to(precise.dtype)[:, None]
+        scaled = torch.cat([precise * root, root], dim=1)
+        system = (scaled.T @ scaled).double()
+        system.diagonal().add_(1.0)
+        factor, broken = torch.linalg.cholesky_ex(system)
+        if not broken:
+            break
     rows = rows.to(dtype)
     weight, bias = goal.new_zeros(matrix.d), goal.new_zeros(())
     for _ in range(REFINEMENTS):

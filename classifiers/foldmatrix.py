@@ -13,6 +13,8 @@ from featstore.errors import FeaturesError
 
 CHUNK = 4096
 """Rows that are held in float64 at a time."""
+KERNEL_BYTES = 1 << 30
+"""Memory for inner products of all rows, in all folds."""
 
 
 class FoldMatrix:
@@ -55,6 +57,7 @@ class FoldMatrix:
             gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
         else:
             gain = np.tile(self.scale, (len(weights), 1))
+        self._kernels: dict[int, Tensor] = {}
         self._shift, self._gain = torch.from_numpy(shift), torch.from_numpy(gain)  # (folds, d), float64
 
     @cached_property
@@ -133,6 +136,29 @@ class FoldMatrix:
         out = out.view(*residual.shape[:2], self.d)
         out = out.sub_(bias[..., None] * self._shift[fold].to(dtype)[:, None, :])
         return out.mul_(self._gain[fold].to(dtype)[:, None, :]), bias
+
+    def seen(self, fold: int, index: Tensor) -> Tensor:
+        """Some rows as a fold sees them, (len(index), d), in the dtype they are stored in."""
+        shift, gain = self._shift[fold].to(self.dtype), self._gain[fold].to(self.dtype)
+        return self.rows[index].sub_(shift).mul_(gain)
+
+    def kernel(self, fold: int, index: Tensor) -> Tensor:
+        """Inner products, plus 1, of some rows as a fold sees them: (len(index), len(index)), in the stored dtype.
+
+        The whole table of a fold is kept where it is small enough, since class after class asks for parts of it.
+        """
+        if not self.keeps_kernels:
+            rows = self.seen(fold, index)
+            return (rows @ rows.T).add_(1.0)
+        if fold not in self._kernels:
+            rows = self.seen(fold, torch.arange(self.n))
+            self._kernels[fold] = (rows @ rows.T).add_(1.0)
+        return self._kernels[fold][index][:, index]
+
+    @property
+    def keeps_kernels(self) -> bool:
+        """Whether the table of inner products of every fold is kept."""
+        return bool(self.n * self.n * self.dtype.itemsize * len(self._shift) <= KERNEL_BYTES)
 
     def unfold(self, weight: Tensor, bias: Tensor, fold: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights and intercepts that apply to features as they were given.

@@ -176,6 +176,7 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "objective": float(solution.objective.sum()),
             "newton_steps": solution.steps,
             "hessian_products": solution.products,
+            "factorisations": solution.factored,
             **search,
         }
         loose = [

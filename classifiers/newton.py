@@ -16,12 +16,13 @@ C.-J. Lin, R. Weng, S. Keerthi, Trust region Newton method for large-scale logis
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from classifiers.losses import Loss
+from classifiers.activeset import exact_cost, exact_minimum
+from classifiers.foldmatrix import FoldMatrix
+from classifiers.losses import Loss, SquaredHingeLoss
 
 FORCING = 0.2
 """The linear system of a Newton step is solved to this part of its first residual."""
@@ -29,16 +30,8 @@ CG_STEPS = 250
 """Products with the Hessian within one Newton step, at most."""
 HALVINGS = 30
 """Of the step in the line search, at most."""
-
-
-class Design(Protocol):
-    """What the solver needs of a matrix: products with it and with its transpose, fold by fold."""
-
-    def forward(self, weight: Tensor, bias: Tensor, fold: Tensor, half: bool = False) -> Tensor:
-        """Logits (groups, r, n) of weights (groups, r, d) and intercepts (groups, r)."""
-
-    def backward(self, residual: Tensor, fold: Tensor, half: bool = False) -> tuple[Tensor, Tensor]:
-        """Gradients with respect to weights and intercepts of derivatives (groups, r, n)."""
+HALF_GAIN = 4.0
+"""How much faster a product is in bfloat16, about."""
 
 
 @dataclass
@@ -57,6 +50,8 @@ class Solution:
         Newton steps of the slowest group.
     products : int
         Matrix products with the Hessian, summed over the groups.
+    factored : int
+        Systems that were solved by factorisation, summed over the groups.
     """
 
     weight: Tensor
@@ -65,6 +60,7 @@ class Solution:
     gap: Tensor
     steps: int
     products: int
+    factored: int
 
     @property
     def relative_gap(self) -> Tensor:
@@ -73,7 +69,7 @@ class Solution:
 
 
 def minimise(
-    design: Design,
+    matrix: FoldMatrix,
     loss: Loss,
     C: float,
     weight: Tensor,
@@ -88,7 +84,7 @@ def minimise(
 
     Parameters
     ----------
-    design : Design
+    matrix : FoldMatrix
         The features.
     loss : Loss
         One of `classifiers.losses`, in the dtype of `weight`.
@@ -110,83 +106,114 @@ def minimise(
     Solution
     """
     weight, bias = weight.clone(), bias.clone()
-    groups = len(weight)
-    gap, objective = torch.full((2, groups), torch.inf, dtype=torch.float64)
-    live, stuck = torch.arange(groups), torch.zeros(groups, dtype=torch.bool)
+    objective, gap = torch.full((2, len(weight)), torch.inf, dtype=torch.float64)
+    solution = Solution(weight, bias, objective, gap, steps=0, products=0, factored=0)
     rough = loss.to(hessian_dtype) if hessian_dtype else loss
-    relative = loss.relative(design.forward(weight, bias, loss.fold))
-    value, state = loss.value(relative)
-    part, part_rough = loss, rough
-    products = step = 0
-    for step in range(max_steps + 1):
-        W, b = weight[live], bias[live]
-        grad_w, grad_b = design.backward(part.residual(state).mul_(C), part.fold)
+    relative = loss.relative(matrix.forward(weight, bias, loss.fold))
+    live = _Live(torch.arange(len(weight)), loss, rough, weight.clone(), bias.clone(), relative, *loss.value(relative))
+    stuck = torch.zeros(len(weight), dtype=torch.bool)
+    while True:
+        loss, W, b = live.loss, live.weight, live.bias
+        grad_w, grad_b = matrix.backward(loss.residual(live.state).mul_(C), loss.fold)
         grad_w.add_(W)
-        grad_b.add_(b, alpha=part.bias_penalty)
-        stiff = part.stiffness(state).mul_(C).add_(part.bias_penalty)
-        total = 0.5 * (_dot(W, W) + part.bias_penalty * _dot(b, b)) + C * value
-        # Where nothing is left of the curvature, 1 stands for it: the gradient is as good as 0 there.
-        decrement = grad_b.double().square() / stiff.double().clamp_min(1e-30)
-        left = 0.5 * _dot(grad_w, grad_w) + 0.5 * torch.where(stiff > 1e-30, decrement, grad_b.double().square()).sum(
-            -1
-        )
-        gap[live], objective[live] = left, total
+        grad_b.add_(b, alpha=loss.bias_penalty)
+        curve_b = loss.stiffness(live.state).mul_(C).add_(loss.bias_penalty)
+        total = 0.5 * (_dot(W, W) + loss.bias_penalty * _dot(b, b)) + C * live.value
+        left = 0.5 * _dot(grad_w, grad_w) + _intercept_gap(grad_b, curve_b)
+        gap[live.index], objective[live.index] = left, total
         keep = torch.nonzero((left > tol * total) & ~stuck)[:, 0]
-        if len(keep) == 0 or step == max_steps:
-            break
-        if len(keep) < len(live):
-            live, W, b, grad_w, grad_b = live[keep], W[keep], b[keep], grad_w[keep], grad_b[keep]
-            part, part_rough, stiff, state = part.take(keep), part_rough.take(keep), stiff[keep], state[keep]
-            relative, total, value = relative[keep], total[keep], value[keep]
-        step_w, step_b, used = _newton_direction(
-            design, part_rough, C, state, grad_w, grad_b, stiff, half=half, dtype=hessian_dtype or weight.dtype
+        if len(keep) == 0 or solution.steps == max_steps:
+            return solution
+        solution.steps += 1
+        live, grad_w, grad_b, curve_b = live.take(keep), grad_w[keep], grad_b[keep], curve_b[keep]
+        step_w, step_b, solved, used = _conjugate_gradients(
+            matrix, live.rough, C, live.state, grad_w, grad_b, curve_b, half=half, dtype=hessian_dtype or weight.dtype
         )
-        products += used
-        along = part.relative(design.forward(step_w, step_b, part.fold))
-        slope = _dot(grad_w, step_w) + _dot(grad_b, step_b)
-        square, cross = 0.5 * _dot(step_w, step_w), _dot(W, step_w)
-        if part.bias_penalty:
-            square, cross = square + 0.5 * _dot(step_b, step_b), cross + _dot(b, step_b)
-        length, relative, value, state = _line_search(part, C, relative, along, value, state, slope, square, cross)
-        weight[live] = W.addcmul_(step_w, length[:, None, None])
-        bias[live] = b.addcmul_(step_b, length[:, None])
+        solution.products += used
+        if isinstance(live.loss, SquaredHingeLoss) and not solved.all():
+            for row in torch.nonzero(~solved)[:, 0].tolist():
+                _solve_exactly(matrix, live, live.loss, row, C, solution)
+            keep = torch.nonzero(solved)[:, 0]
+            if len(keep) == 0:
+                return solution
+            live, grad_w, grad_b = live.take(keep), grad_w[keep], grad_b[keep]
+            step_w, step_b = step_w[keep], step_b[keep]
+        length = _line_search(matrix, live, C, grad_w, grad_b, step_w, step_b)
+        weight[live.index] = live.weight.addcmul_(step_w, length[:, None, None])
+        bias[live.index] = live.bias.addcmul_(step_b, length[:, None])
         stuck = length == 0  # the working precision is used up
-    return Solution(weight, bias, objective, gap, step, products)
 
 
-def _newton_direction(
-    design: Design,
+@dataclass
+class _Live:
+    """Groups that are still at work, and where they are."""
+
+    index: Tensor
+    loss: Loss
+    rough: Loss  # the loss in the precision of the Hessian
+    weight: Tensor
+    bias: Tensor
+    relative: Tensor
+    value: Tensor
+    state: Tensor
+
+    def take(self, keep: Tensor) -> _Live:
+        if len(keep) == len(self.index):
+            return self
+        tensors = (part[keep] for part in (self.weight, self.bias, self.relative, self.value, self.state))
+        return _Live(self.index[keep], self.loss.take(keep), self.rough.take(keep), *tensors)
+
+
+def _solve_exactly(
+    matrix: FoldMatrix, live: _Live, loss: SquaredHingeLoss, row: int, C: float, solution: Solution
+) -> None:
+    """Bring one class of a linear SVM, for which conjugate gradients were too slow, to its end."""
+    group, hardness = int(live.index[row]), loss.mass[row] * (2.0 * C)
+    exact = exact_minimum(matrix, int(loss.fold[row]), hardness, loss.sign[row], live.weight[row, 0], live.bias[row, 0])
+    if exact.objective <= float(solution.objective[group]) * (1.0 + 1e-9):
+        solution.weight[group, 0], solution.bias[group, 0] = exact.weight, exact.bias
+        solution.objective[group], solution.gap[group] = exact.objective, exact.gap
+    solution.factored += exact.systems
+
+
+def _intercept_gap(grad_b: Tensor, curve_b: Tensor) -> Tensor:
+    """What the intercepts alone can still gain: their Newton decrement."""
+    gradient, curve = grad_b.double().square(), curve_b.double()
+    # Where no curvature is left there is no gradient either; 1 keeps the quotient finite.
+    return 0.5 * (gradient / torch.where(curve > 1e-30, curve, torch.ones_like(curve))).sum(dim=-1)
+
+
+def _conjugate_gradients(
+    matrix: FoldMatrix,
     loss: Loss,
     C: float,
     state: Tensor,
     grad_w: Tensor,
     grad_b: Tensor,
-    stiff: Tensor,
+    curve_b: Tensor,
     *,
     half: bool,
     dtype: torch.dtype,
-) -> tuple[Tensor, Tensor, int]:
-    """Conjugate gradients on ``H step = -gradient``; every group stops at its own residual."""
-    work = grad_w.dtype
-    state = state.to(dtype)
+) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Solve ``H step = -gradient``; every group stops at its own residual. Steps, which groups got there, products."""
+    work, state = grad_w.dtype, state.to(dtype)
+    limit = _patience(matrix, loss, state, half)
     scale_b = (
-        stiff.to(dtype).clamp_min(1e-30).reciprocal_()
-    )  # the intercept's own curvature; the weights have 1 at least
-    groups = len(grad_w)
-    step_w, step_b = torch.zeros_like(grad_w, dtype=dtype), torch.zeros_like(grad_b, dtype=dtype)
-    live = torch.arange(groups)
+        curve_b.to(dtype).clamp_min(1e-30).reciprocal_()
+    )  # preconditions the intercept; the weights have 1 at least
     # Scaled to norm 1: a float32 system may come from a float64 gradient of any size.
     size = (_dot(grad_w, grad_w) + _dot(grad_b, grad_b)).sqrt().clamp_min(1e-300)
-    r_w = (grad_w / -size[:, None, None]).to(dtype)
-    r_b = (grad_b / -size[:, None]).to(dtype)
+    r_w, r_b = (grad_w / -size[:, None, None]).to(dtype), (grad_b / -size[:, None]).to(dtype)
     q_w, q_b = r_w.clone(), r_b * scale_b
+    x_w, x_b = torch.zeros_like(r_w), torch.zeros_like(r_b)
     rho = _dot(r_w, r_w) + _dot(r_b, q_b)
     goal = FORCING**2 * rho
-    x_w, x_b = torch.zeros_like(r_w), torch.zeros_like(r_b)
+    live, solved = torch.arange(len(grad_w)), torch.zeros(len(grad_w), dtype=torch.bool)
+    step_w, step_b = torch.zeros_like(x_w), torch.zeros_like(x_b)
     products = 0
-    for _ in range(CG_STEPS):
-        curved = loss.curve(state, loss.relative(design.forward(q_w, q_b, loss.fold, half))).mul_(C)
-        h_w, h_b = design.backward(curved, loss.fold, half)
+    for _ in range(limit):
+        curved = loss.curve(state, loss.relative(matrix.forward(q_w, q_b, loss.fold, half))).mul_(C)
+        h_w, h_b = matrix.backward(curved, loss.fold, half)
         h_w.add_(q_w)
         h_b.add_(q_b, alpha=loss.bias_penalty)
         products += len(live)
@@ -199,51 +226,62 @@ def _newton_direction(
         r_b.addcmul_(h_b, alpha[:, None], value=-1.0)
         z_b = r_b * scale_b
         fresh = _dot(r_w, r_w) + _dot(r_b, z_b)
-        go = sound & (fresh > goal)
-        step_w[live], step_b[live] = x_w, x_b
-        keep = torch.nonzero(go)[:, 0]
-        if len(keep) == 0:
-            break
+        done = ~(sound & (fresh > goal))
+        keep = torch.nonzero(~done)[:, 0]
+        if done.any():
+            step_w[live[done]], step_b[live[done]] = x_w[done], x_b[done]
+            solved[live[done]] = True
+            if len(keep) == 0:
+                break
+            live, rho, fresh, goal = live[keep], rho[keep], fresh[keep], goal[keep]
+            loss, state, scale_b = loss.take(keep), state[keep], scale_b[keep]
+            r_w, r_b, q_w, q_b, x_w, x_b, z_b = (part[keep] for part in (r_w, r_b, q_w, q_b, x_w, x_b, z_b))
         beta = (fresh / rho).to(dtype)
         q_w = q_w.mul_(beta[:, None, None]).add_(r_w)
         q_b = q_b.mul_(beta[:, None]).add_(z_b)
         rho = fresh
-        if len(keep) < len(live):
-            live, rho, goal, loss, state = live[keep], rho[keep], goal[keep], loss.take(keep), state[keep]
-            r_w, r_b, q_w, q_b, x_w, x_b = r_w[keep], r_b[keep], q_w[keep], q_b[keep], x_w[keep], x_b[keep]
-            scale_b = scale_b[keep]
-    return step_w.to(work) * size[:, None, None].to(work), step_b.to(work) * size[:, None].to(work), products
+    else:
+        step_w[live], step_b[live] = x_w, x_b
+    return step_w.to(work) * size[:, None, None].to(work), step_b.to(work) * size[:, None].to(work), solved, products
+
+
+def _patience(matrix: FoldMatrix, loss: Loss, state: Tensor, half: bool) -> int:
+    """How many products to spend: no more than an exact step costs, where there is one."""
+    if not isinstance(loss, SquaredHingeLoss):
+        return CG_STEPS
+    active = int(((state[:, 0] > 0) & (loss.mass > 0)).sum(dim=-1).double().mean())
+    product = 2.0 * matrix.n * matrix.d / (HALF_GAIN if half else 1.0)
+    return max(8, min(CG_STEPS, int(exact_cost(active, matrix.d, matrix.keeps_kernels) / product)))
 
 
 def _line_search(
-    loss: Loss,
-    C: float,
-    relative: Tensor,
-    along: Tensor,
-    value: Tensor,
-    state: Tensor,
-    slope: Tensor,
-    square: Tensor,
-    cross: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Halve the step until the objective falls enough (Armijo); 0 where it never does."""
-    length = torch.ones(len(relative), dtype=relative.dtype)
-    moved = torch.addcmul(relative, along, length[:, None, None])
-    new_value, new_state = loss.value(moved)
+    matrix: FoldMatrix, live: _Live, C: float, grad_w: Tensor, grad_b: Tensor, step_w: Tensor, step_b: Tensor
+) -> Tensor:
+    """Halve the step until the objective falls enough (Armijo), and move the logits; lengths, 0 where it never does."""
+    loss, start = live.loss, live.value
+    along = loss.relative(matrix.forward(step_w, step_b, loss.fold))
+    slope = _dot(grad_w, step_w) + _dot(grad_b, step_b)
+    square = 0.5 * (_dot(step_w, step_w) + loss.bias_penalty * _dot(step_b, step_b))
+    cross = _dot(live.weight, step_w) + loss.bias_penalty * _dot(live.bias, step_b)
+    length = torch.ones(len(along), dtype=along.dtype)
+    moved = live.relative + along
+    value, state = loss.value(moved)
     # Differences below the rounding of the sums say nothing; the step is then taken, for Newton's is a descent.
-    grain = 1e-7 if relative.dtype == torch.float32 else 1e-14
-    for _ in range(HALVINGS):
+    grain = 1e-7 if along.dtype == torch.float32 else 1e-14
+    for halving in range(HALVINGS + 1):
         t = length.double()
-        change = t * cross + t * t * square + C * (new_value - value)
-        allowed = 1e-4 * t * slope + grain * C * value
-        bad = torch.nonzero(~(change <= allowed))[:, 0]
+        change = t * cross + t * t * square + C * (value - start)
+        bad = torch.nonzero(~(change <= 1e-4 * t * slope + grain * C * start))[:, 0]
         if len(bad) == 0:
-            return length, moved, new_value, new_state
+            break
+        if halving == HALVINGS:
+            length[bad], moved[bad], value[bad], state[bad] = 0.0, live.relative[bad], start[bad], live.state[bad]
+            break
         length[bad] *= 0.5
-        moved[bad] = torch.addcmul(relative[bad], along[bad], length[bad, None, None])
-        new_value[bad], new_state[bad] = loss.take(bad).value(moved[bad])
-    length[bad], moved[bad], new_value[bad], new_state[bad] = 0.0, relative[bad], value[bad], state[bad]
-    return length, moved, new_value, new_state
+        moved[bad] = torch.addcmul(live.relative[bad], along[bad], length[bad, None, None])
+        value[bad], state[bad] = loss.take(bad).value(moved[bad])
+    live.relative, live.value, live.state = moved, value, state
+    return length
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -149,6 +149,7 @@ class LinearProblem:
                 )  # fmt: skip
                 solution.steps += first.steps
                 solution.products += first.products
+                solution.factored += first.factored
             parts.append(solution)
         return Solution(
             weight=torch.cat([part.weight for part in parts]),
@@ -157,6 +158,7 @@ class LinearProblem:
             gap=torch.cat([part.gap for part in parts]),
             steps=max(part.steps for part in parts),
             products=sum(part.products for part in parts),
+            factored=sum(part.factored for part in parts),
         )
 
     def decisions(self, weight: Tensor, bias: Tensor) -> Iterator[tuple[int, int, NDArray[np.floating]]]:
