@@ -233,10 +233,10 @@ def _assemble(path: Path, document: dict[str, Any], arrays: tensorfile.Arrays) -
         raise BundleError(f"{path} is malformed: head, recipe and summary must be JSON objects; {KIND.remedy}")
     own = {key: np.array(array) for key, array in arrays.items()}
     if name == "lightgbm":
-        text = checked_lightgbm(own["model"].tobytes(), own["directions"].shape[1], len(classes))
+        text = checked_lightgbm(own["model"].tobytes(), own["matrix"].shape[1], len(classes))
         own["model"] = np.frombuffer(text, dtype=np.uint8)
     elif name == "forest":
-        check_forest(own)
+        check_forest(own, own["matrix"].shape[1] if "matrix" in own else int(meta["n_features_in"]))
     head = make_head(str(name)).from_state(meta, own)
     width = int(head.n_features_in_)
     if not 0 < width <= _LARGEST_WIDTH or len(head.classes_) != len(classes):

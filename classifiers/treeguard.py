@@ -159,31 +159,36 @@ def _check_splits(splits: Mapping[str, NDArray[np.int64]], features: int) -> Non
         raise ValueError("nodes that are not reached exactly once")
 
 
-def check_forest(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Check a forest in arrays: children lie behind their parent, so every walk ends; a leaf is its own child.
+def check_forest(arrays: Mapping[str, NDArray[Any]], width: int) -> None:
+    """Check a forest in arrays: every inner node leads to two nodes behind it, so every walk ends, in a leaf with shares.
 
     Parameters
     ----------
     arrays : mapping
-        `roots`, `left`, `right`, `feature`, `threshold`, `value`, `directions`, as `classifiers.trees.Forest` has them.
+        `roots`, `left`, `right`, `feature`, `threshold`, `leaf`, `value`, as `classifiers.forest.Trees` has them.
+    width : int
+        Numbers a row that the trees are given.
 
     Raises
     ------
     BundleError
         They are no trees.
     """
-    left, right, feature, roots = (arrays[name] for name in ("left", "right", "feature", "roots"))
-    value, directions = arrays["value"], arrays["directions"]
-    own = np.arange(len(left))
-    whole = all(a.ndim == 1 and a.dtype.kind == "i" for a in (left, right, feature, roots))
-    if not whole or not len(left) or not len(roots) or value.ndim != 2 or directions.ndim != 2:
+    names = ("left", "right", "feature", "leaf", "roots")
+    left, right, feature, leaf, roots = (arrays[name] for name in names)
+    threshold, value = arrays["threshold"], arrays["value"]
+    whole = all(arrays[name].ndim == 1 and arrays[name].dtype.kind == "i" for name in names)
+    nodes = len(left)
+    even = all(len(a) == nodes for a in (right, feature, leaf, threshold)) and threshold.ndim == 1
+    if not whole or not even or not nodes or not len(roots) or value.ndim != 2 or not len(value):
         raise BundleError("the forest's arrays have other shapes than a forest's; train the head again")
-    same = all(len(a) == len(left) for a in (right, feature, arrays["threshold"], value))
-    inside = all(a.min() >= 0 and a.max() < len(left) for a in (left, right, roots))
-    if not same or not inside or feature.min() < 0 or feature.max() >= directions.shape[1]:
-        raise BundleError("the forest's trees lead out of their arrays; train the head again")
-    leaf = (left == own) & (right == own)
-    if not (leaf | ((left > own) & (right > own))).all():
+    inner = feature >= 0
+    own = np.arange(nodes)[inner]
+    if ((left[inner] <= own) | (right[inner] <= own)).any():
         raise BundleError("the forest's trees go round in circles; train the head again")
+    ends = leaf[~inner]
+    outside = (left[inner] >= nodes).any() or (right[inner] >= nodes).any() or (feature >= width).any()
+    if outside or roots.min() < 0 or roots.max() >= nodes or ends.min() < 0 or ends.max() >= len(value):
+        raise BundleError("the forest's trees lead out of their arrays; train the head again")
     if not np.isfinite(value).all() or (value < 0).any() or not np.allclose(value.sum(axis=1), 1, atol=1e-3):
         raise BundleError("the forest's leaves are no probabilities; train the head again")

@@ -89,28 +89,31 @@ def test_no_text_at_all_is_refused():
 
 def forest():
     return {
-        "roots": np.array([0, 3]),
-        "left": np.array([1, 1, 2, 3]),
-        "right": np.array([2, 1, 2, 3]),
-        "feature": np.array([1, 0, 0, 0]),
+        "roots": np.array([0, 3], dtype=np.int32),
+        "left": np.array([1, -1, -1, -1]),
+        "right": np.array([2, -1, -1, -1]),
+        "feature": np.array([1, -1, -1, -1]),
         "threshold": np.array([0.5, 0, 0, 0]),
-        "value": np.array([[0.5, 0.5], [1, 0], [0, 1], [0.25, 0.75]], dtype=np.float32),
-        "directions": np.eye(2, dtype=np.float32),
+        "leaf": np.array([-1, 0, 1, 2]),
+        "value": np.array([[1, 0], [0, 1], [0.25, 0.75]], dtype=np.float32),
     }
 
 
 def test_a_sound_forest_passes():
-    check_forest(forest())
+    check_forest(forest(), 2)
 
 
 @pytest.mark.parametrize(
     ("name", "at", "value", "sentence"),
     [
         ("left", 0, 0, "circles"),
-        ("right", 2, 0, "circles"),
-        ("left", 3, 9, "lead out"),
+        ("right", 0, -1, "circles"),
+        ("left", 0, 9, "lead out"),
         ("roots", 1, -1, "lead out"),
+        ("roots", 1, 4, "lead out"),
         ("feature", 0, 2, "lead out"),
+        ("leaf", 3, 3, "lead out"),
+        ("leaf", 3, -1, "lead out"),
         ("value", 1, np.nan, "no probabilities"),
     ],
 )
@@ -118,12 +121,12 @@ def test_a_forest_that_is_none_is_refused(name, at, value, sentence):
     arrays = forest()
     arrays[name][at] = value
     with pytest.raises(BundleError, match=sentence):
-        check_forest(arrays)
+        check_forest(arrays, 2)
 
 
 def test_a_forest_of_other_shapes_is_refused():
     for name, array in {"left": np.zeros(0, int), "value": np.zeros(4), "right": np.zeros(3, int)}.items():
-        with pytest.raises(BundleError, match="forest"):
-            check_forest(forest() | {name: array})
+        with pytest.raises(BundleError, match="shapes"):
+            check_forest(forest() | {name: array}, 2)
     with pytest.raises(BundleError, match="shapes"):
-        check_forest(forest() | {"left": np.zeros(4)})
+        check_forest(forest() | {"left": np.zeros(4)}, 2)
