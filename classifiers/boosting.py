@@ -31,6 +31,8 @@ _CANDIDATES: dict[str, tuple[Params, ...]] = {
 }
 _ROUNDS = {"quick": 60, "normal": 120, "thorough": 400}
 _PATIENCE = {"quick": 5, "normal": 6, "thorough": 25}
+_WORTH = 1e-3
+"""Nats of log loss: what so many rounds have to bring, or it was enough."""
 
 
 class LightGBMHead(SearchedHead):
@@ -120,7 +122,7 @@ class LightGBMHead(SearchedHead):
         self._booster = lightgbm.Booster(model_str=text)
         self.best_params_ = {**params, "rounds": rounds}
         stopped = sum(fold < _ROUNDS[self.budget] for fold in found)
-        # Each fold's log loss has to have turned up again before the rounds were over, else more rounds would help.
+        # Each fold's log loss has to have stopped falling before the rounds were over, else more rounds would help.
         self.converged_ = stopped == len(found)
         self.certificate_ = {"rounds": rounds, "folds": len(found), "folds_stopped_early": stopped,
                              "ridge": reduction.ridge}  # fmt: skip
@@ -155,7 +157,7 @@ class LightGBMHead(SearchedHead):
         data = lightgbm.Dataset(rows, y, weight=weight, params=settings)
         if stop is None:
             return lightgbm.train(settings, data, rounds)
-        patience = lightgbm.early_stopping(_PATIENCE[self.budget], verbose=False)
+        patience = lightgbm.early_stopping(_PATIENCE[self.budget], verbose=False, min_delta=_WORTH)
         judge = lightgbm.Dataset(stop[0], stop[1], reference=data, params=settings)
         return lightgbm.train(settings, data, rounds, valid_sets=[judge], callbacks=[patience])
 

@@ -222,12 +222,13 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         k = len(self.classes_)
         if k < 2:
             raise FeaturesError(
-                f"all {len(y)} images are of one class, {self.classes_[0]!r}; expected two classes or more"
+                f"all {len(y)} images are of one class, {str(self.classes_[0])!r}; expected two classes or more"
             )
         self._check_size(len(y), X.shape[1], k)
         balance = np.ones(k)
         if self.class_weight is not None:
             balance = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        self._class_mass = balance / balance.sum()
         total = balance[codes] if weight is None else balance[codes] * weight
         self._folds = fold_list(given, codes, self.seed)
         table = FoldTable(codes, k, weight)
@@ -258,7 +259,7 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _forget(self) -> None:
         """Drop what only the search needed."""
-        del self._folds
+        del self._folds, self._class_mass
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes.

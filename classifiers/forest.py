@@ -109,6 +109,8 @@ class ForestHead(SearchedHead):
     ----------
     seed, budget, cv, class_weight
         See SearchedHead. Candidates: 1 quick, 3 normal, 10 thorough, of 100, 150 and 300 trees.
+    n_estimators : int, optional
+        Trees (default: by budget).
     n_jobs : int, optional
         Threads of the fit (default: as many as this process may use).
 
@@ -127,9 +129,11 @@ class ForestHead(SearchedHead):
         budget: Budget = "normal",
         cv: int | Sequence[Fold] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
+        n_estimators: int | None = None,
         n_jobs: int | None = None,
     ) -> None:
         super().__init__(seed=seed, budget=budget, cv=cv, class_weight=class_weight)
+        self.n_estimators = n_estimators
         self.n_jobs = n_jobs
 
     def _check_size(self, n: int, d: int, k: int) -> None:
@@ -170,8 +174,10 @@ class ForestHead(SearchedHead):
 
         kind = ExtraTreesClassifier if params["trees"] == "extra" else RandomForestClassifier
         forest = kind(
-            _TREES[self.budget],
+            self.n_estimators or _TREES[self.budget],
             max_features=params["max_features"],
+            # In leaves of one image no weight can change the answer; rare classes need leaves they can win.
+            min_weight_fraction_leaf=min(0.5, 2 / len(rows)) if self.class_weight is not None else 0.0,
             n_jobs=self.n_jobs or cpu_count(),
             random_state=self.seed,
         )

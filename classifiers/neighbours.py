@@ -19,9 +19,10 @@ class KNNHead(SearchedHead):
     """k nearest neighbours on standardised features, by matrix products; near votes weigh more.
 
     A neighbour's vote weighs `exp((s - s_nearest) / temperature)`, where `s` is the cosine, or one minus half the mean
-    squared difference (euclidean). The share of each class is mixed with an equal prior, which is fitted out of fold.
+    squared difference (euclidean). The votes are mixed with a prior, equal or by `class_weight`, fitted out of fold.
 
-    See SearchedHead for parameters and attributes. `class_weight` weighs votes.
+    See SearchedHead for parameters and attributes. `class_weight` weighs votes and prior. Candidates: 10 quick, 26
+    normal, 92 thorough.
     """
 
     head_name = "knn"
@@ -50,8 +51,8 @@ class KNNHead(SearchedHead):
             self._near[key] = space.nearest((X[valid] - mean) * gain, self._most, exact=False)
         index, similarity = self._near[key]
         votes = self._votes(index, similarity, y[train], weight[train], params, len(self.classes_))
-        prior = min(_PRIORS, key=lambda a: _loss(_mixed(votes, a), y[valid]))
-        return _mixed(votes, prior), {"prior": prior}
+        prior = min(_PRIORS, key=lambda a: _loss(_mixed(votes, a * self._class_mass), y[valid]))
+        return _mixed(votes, prior * self._class_mass), {"prior": prior}
 
     def _refit(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
@@ -59,8 +60,9 @@ class KNNHead(SearchedHead):
     ) -> None:  # fmt: skip
         self._mean, self._gain = standardiser(X, weight)
         self._rows, self._labels, self._weights = (X - self._mean) * self._gain, y, weight
-        self._prior = float(np.median([found["prior"] for found in learnt])) if learnt else 1.0
-        self.certificate_ = {"method": "exact search", "prior": self._prior}
+        prior = float(np.median([found["prior"] for found in learnt])) if learnt else 1.0
+        self._prior = prior * self._class_mass
+        self.certificate_ = {"method": "exact search", "prior": prior}
 
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         params = self.best_params_
@@ -85,12 +87,12 @@ class KNNHead(SearchedHead):
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         arrays = {
             "mean": self._mean, "gain": self._gain, "rows": self._rows,
-            "labels": self._labels.astype(np.int64), "weights": self._weights,
+            "labels": self._labels.astype(np.int64), "weights": self._weights, "prior": self._prior,
         }  # fmt: skip
-        return {"prior": self._prior}, arrays
+        return {}, arrays
 
     def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._prior = float(meta["prior"])
+        self._prior = arrays["prior"]
         self._mean, self._gain, self._rows = arrays["mean"], arrays["gain"], arrays["rows"]
         self._labels, self._weights = arrays["labels"].astype(np.intp), arrays["weights"]
 
@@ -147,11 +149,10 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows / np.where(length > 0, length, 1)[:, None])
 
 
-def _mixed(votes: NDArray[np.float64], prior: float) -> NDArray[np.float64]:
-    """Shares of the votes, mixed with an equal prior that weighs as much as `prior` nearest neighbours."""
-    total = votes.sum(axis=1, keepdims=True)
-    # Without any weight among the neighbours (all of weight 0) only the prior is left.
-    return np.asarray((votes + prior / votes.shape[1]) / (total + prior))
+def _mixed(votes: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares of the votes (n, k), mixed with a prior (k,) that weighs as many nearest neighbours as it sums to."""
+    mixed = votes + prior
+    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
 
 
 def _loss(proba: NDArray[np.floating], y: NDArray[np.intp]) -> float:

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from classifiers.centroid import CentroidHead
+from classifiers.foldsearch import FoldTable, fold_list
+from classifiers.neighbours import KNNHead
+from featstore.errors import FeaturesError
+from tests import headchecks
+
+
+def outcomes(*probas):
+    return [(np.asarray(p), {}) for p in probas]
+
+
+def test_the_most_accurate_candidate_wins_and_log_loss_settles_ties():
+    y = np.array([0, 1, 0, 1])
+    folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3]))]
+    table = FoldTable(y, 2, None)
+    sure, unsure, wrong = [[0.9, 0.1], [0.1, 0.9]], [[0.6, 0.4], [0.4, 0.6]], [[0.9, 0.1], [0.9, 0.1]]
+    table.judge({"c": 1}, folds, outcomes(wrong, unsure))
+    table.judge({"c": 2}, folds, outcomes(unsure, unsure))
+    table.judge({"c": 3}, folds, outcomes(sure, sure))
+    table.judge({"c": 4}, folds, outcomes(unsure, sure))
+    assert [row["accuracy"] for row in table.rows] == [0.75, 1.0, 1.0, 1.0]
+    assert table.rows[0]["fold_accuracies"] == [0.5, 1.0]
+    assert table.rows[1]["log_loss"] == pytest.approx(-np.log(0.6))
+    assert table.best == 2
+    np.testing.assert_allclose(table.best_proba, np.array([*sure, *sure]), atol=1e-6)
+
+
+def test_rows_that_no_fold_judges_stay_unknown():
+    table = FoldTable(np.array([0, 1, 1]), 2, None)
+    table.judge({}, [(np.array([1, 2]), np.array([0]))], outcomes([[1.0, 0.0]]))
+    assert np.isnan(table.best_proba[1:]).all() and table.rows[0]["accuracy"] == 1.0
+
+
+def test_fold_list_makes_checks_and_shrinks_folds():
+    y = np.arange(20) % 2
+    assert len(fold_list(None, y, 0)) == 5 and len(fold_list(3, y, 0)) == 3
+    assert fold_list(5, np.arange(4), 0) == []
+    given = StratifiedKFold(4).split(np.zeros(20), y)
+    assert len(fold_list(list(given), y, 0)) == 4
+    with pytest.raises(FeaturesError, match="cv names row 20, but there are 20 rows"):
+        fold_list([(np.arange(10), np.array([20]))], y, 0)
+    with pytest.raises(FeaturesError, match="1 folds were asked for"):
+        fold_list(1, y, 0)
+
+
+def test_one_class_is_refused_by_name():
+    with pytest.raises(FeaturesError, match="all 7 images are of one class, 'cat'"):
+        CentroidHead().fit(np.eye(7), ["cat"] * 7)
+
+
+def test_an_unknown_budget_is_refused():
+    with pytest.raises(FeaturesError, match="budget is 'huge', expected one of quick, normal, thorough"):
+        CentroidHead(budget="huge").fit(np.eye(4), [0, 0, 1, 1])
+
+
+def test_classes_with_one_image_still_give_a_head():
+    X, y = headchecks.digits(60)
+    head = CentroidHead().fit(X[:10], np.arange(10))
+    assert head.oof_proba_ is None and head.cv_results_ == [] and head.best_params_
+    assert (head.predict(X[:10]) == np.arange(10)).all()
+    mixed = CentroidHead().fit(X[:21], np.r_[np.zeros(10), np.ones(10), 2])
+    assert np.isnan(mixed.oof_proba_[20]).all() and np.isfinite(mixed.oof_proba_[:20]).all()
+
+
+def test_a_row_of_weight_zero_is_not_there():
+    X, y = headchecks.digits(300)
+    weight = np.r_[np.ones(200), np.zeros(100)]
+    for head in (CentroidHead(budget="quick"), KNNHead(budget="quick")):
+        weighted = clone(head).fit(X, y, sample_weight=weight)
+        plain = clone(head).fit(X[:200], y[:200])
+        np.testing.assert_allclose(weighted.predict_proba(X), plain.predict_proba(X), atol=1e-12)
+        assert np.isnan(weighted.oof_proba_[200:]).all()
+
+
+def test_labels_come_back_as_they_were_given():
+    X, y = headchecks.digits(200, 3)
+    names = np.array(["ant", "bee", "wasp"])[y]
+    head = KNNHead(budget="quick").fit(X, names)
+    assert (head.predict(X) == names).mean() > 0.9
+    meta, arrays = head.get_state()
+    assert KNNHead.from_state(meta, arrays).predict(X[:3]).tolist() == head.predict(X[:3]).tolist()
+    with pytest.raises(FeaturesError, match="state of the head 'knn', expected 'centroid'"):
+        CentroidHead.from_state(meta, arrays)
+
+
+def test_it_works_in_scikit_learns_tools():
+    X, y = headchecks.digits(300)
+    pipe = make_pipeline(StandardScaler(), CentroidHead(budget="quick"))
+    assert cross_val_score(pipe, X, y, cv=3).mean() > 0.8

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+
+import pytest
+
+from classifiers.heads import DEFAULT, HEADS, differentiable, make_head
+from featstore.errors import FeaturesError, UnknownNameError
+from tests import headchecks
+
+OWN = ["svm-rbf", "lightgbm", "knn", "centroid", "forest", "majority"]
+
+
+def test_the_names_that_are_promised_are_there():
+    assert set(HEADS) == {
+        "logistic", "svm", "svm-rbf", "lightgbm", "mlp", "knn", "centroid", "forest", "majority", "pixels",
+    }  # fmt: skip
+    assert [name for name, info in HEADS.items() if info.reference] == ["majority", "pixels"]
+    assert set(DEFAULT) <= set(HEADS)
+    assert differentiable() == ["logistic", "svm", "mlp", "centroid"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_head_takes_the_common_options(name):
+    X, y = headchecks.digits(120, 3)
+    head = make_head(name, seed=3, budget="quick", cv=3, class_weight="balanced").fit(X, y)
+    assert head.predict_proba(X).shape == (120, 3)
+    assert len(head.cv_results_[0]["fold_accuracies"]) == 3
+    assert type(make_head(name)).from_state(*head.get_state()).predict(X).tolist() == head.predict(X).tolist()
+
+
+def test_unknown_names_options_and_budgets_are_refused():
+    with pytest.raises(UnknownNameError, match="unknown head 'logistik'; close matches: logistic"):
+        make_head("logistik")
+    with pytest.raises(FeaturesError, match="'knn' does not take depth"):
+        make_head("knn", depth=3)
+    with pytest.raises(FeaturesError, match="budget is 'long'"):
+        make_head("knn", budget="long")
+
+
+def test_importing_the_names_loads_no_library_that_is_slow():
+    code = "import sys, classifiers.heads; print([m for m in ('torch', 'lightgbm', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
