@@ -30,24 +30,26 @@ _REMEDIES = {
 }
 
 
-def list_csv(path: bytes) -> Listing:
+def list_csv(path: bytes, root: bytes) -> Listing:
     """List the images that a CSV names.
 
-    The first line names the columns, in any order: `path` (relative to the CSV's folder, or absolute), `label` (any
+    The first line names the columns, in any order: `path` (relative to `root`, or absolute), `label` (any
     text), optionally `split` (train, val or test; empty for none); other columns are ignored. UTF-8, with or without a
     byte order mark. Every line is a row, whatever the file's extension.
 
     Parameters
     ----------
     path : bytes
-        Absolute.
+        Of the CSV.
+    root : bytes
+        Absolute folder that the paths in it are relative to.
 
     Raises
     ------
     ImageSetError
         Where the CSV is malformed or names files that are not there; the message names the first lines concerned.
     """
-    place, root = printable(path), os.path.dirname(path)
+    place = printable(path)
     faults: dict[str, list[str]] = {what: [] for what in _REMEDIES}
     seen: dict[bytes, int] = {}
     found = Found()

@@ -1,7 +1,7 @@
 """ImageSet: which images, in which order, with which label and split. Row order is decided here and nowhere else."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH110, PTH112, PTH118, PTH119, PTH120
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from featstore.csvlist import list_csv
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.hashing import hash_files
 from featstore.holdout import draw
+from featstore.labelcheck import check_labels
 from featstore.listing import Listing, Skipped, printable
 from featstore.scan import Remembered, list_folder
 
@@ -129,23 +130,7 @@ class ImageSet:
 
     def check_labels(self) -> list[str]:
         """What is doubtful about classes and splits, one sentence each; empty where nothing is."""
-        warnings = []
-        if len(self.classes) == 1:
-            inner = sorted({parts[1] for path in self.paths if len(parts := path.split(b"/")) > 2})
-            hint = f"; it has sub-folders ({printable(inner[0])}, ...): are these the classes?" if inner else ""
-            warnings.append(f"only one class, {self.classes[0]!r}; classifiers need two{hint}")
-        counts = self.counts()
-        train = counts.get("train", {})
-        for split in ("val", "test"):
-            if not train or split not in counts:
-                continue
-            unseen = [label for label, count in counts[split].items() if count and not train[label]]
-            untested = [label for label, count in counts[split].items() if not count and train[label]]
-            if unseen:
-                warnings.append(f"{_listed(unseen)} in {split} but not in train; no classifier can get these right")
-            if untested:
-                warnings.append(f"{_listed(untested)} in train but not in {split}; they are learnt but never judged")
-        return warnings
+        return check_labels(self)
 
 
 def scan(
@@ -181,18 +166,18 @@ def scan(
     ImageSetError
         Where it holds no usable image set; the message says what was found and what was expected.
     """
-    place = os.path.realpath(os.fsencode(data))
+    place = os.path.abspath(os.fsencode(data))
     if not os.path.exists(place):
         raise ImagesNotFoundError(f"{printable(place)} does not exist; expected a folder of images or a .csv file")
     is_folder = os.path.isdir(place)
-    if not is_folder and not place.lower().endswith(b".csv"):
+    if not is_folder and not (place.lower().endswith(b".csv") and os.path.isfile(place)):
         raise ImageSetError(
             f"{printable(place)} is a file; expected a folder of images or a .csv of path,label[,split]"
         )
 
-    root = place if is_folder else os.path.dirname(place)
+    root = os.path.realpath(place if is_folder else os.path.dirname(place))
     known = previous if previous is not None and previous.root == root and not content else None
-    listing = list_folder(root, _remembered(known)) if is_folder else list_csv(place)
+    listing = list_folder(root, _remembered(known)) if is_folder else list_csv(place, root)
     digests, problems = _digests(root, listing, known, progress)
     if all(problems):
         raise ImageSetError(
@@ -200,8 +185,7 @@ def scan(
             f"the first, {printable(listing.paths[0])}: {problems[0]}"
         )
     if name is None:
-        base = os.path.basename(place)
-        name = printable(base if is_folder else base[: -len(b".csv")])
+        name = printable(os.path.basename(root) if is_folder else os.path.basename(place)[: -len(b".csv")])
     return ImageSet(
         name=name,
         root=root,
@@ -299,9 +283,3 @@ def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSe
         )
     splits = np.where(drawn, name, np.where(pool, "train", images.splits)).astype("<U5")
     return dataclasses.replace(images, splits=splits)
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:5])
-    more = f" and {len(names) - 5} more classes" if len(names) > 5 else ""
-    return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"

@@ -79,10 +79,10 @@ class DecodePool:
         decoder: str = "featstore.decode:decode_image",
     ) -> None:
         wanted = usable_cores() if workers is None else workers
-        if wanted < 0 or batch_size < 1 or seconds_per_image <= 0 or bytes_per_image < 1:
+        if wanted < 0 or batch_size < 1 or not 0 < seconds_per_image < math.inf or bytes_per_image < 1:
             raise ValueError(
                 f"workers {wanted} must be at least 0; batch_size {batch_size}, seconds_per_image {seconds_per_image} "
-                f"and bytes_per_image {bytes_per_image} above 0"
+                f"and bytes_per_image {bytes_per_image} above 0 and finite"
             )
         self.workers = wanted if os.name == "posix" else 0
         self._spec = spec

@@ -82,7 +82,7 @@ class WorkerProcess:
         self._replies, replies_in = os.pipe()
         handed = {"tasks": tasks_out, "replies": replies_in, "memory": memory}
         package = str(Path(__file__).resolve().parents[1])  # last: only where featstore was found by other means
-        path = [entry or str(Path.cwd()) for entry in sys.path] + [package]
+        path = [str(entry) or str(Path.cwd()) for entry in sys.path] + [package]
         arguments = json.dumps({**settings, **handed, "path": path})
         try:
             self._process = subprocess.Popen(

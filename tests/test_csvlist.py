@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 def read(folder: Path, text: str | bytes):
     (folder / "list.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return list_csv(os.fsencode(folder / "list.csv"))
+    return list_csv(os.fsencode(folder / "list.csv"), os.fsencode(folder))
 
 
 def test_rows_are_sorted_and_labels_are_text(folder):
@@ -107,4 +107,4 @@ def test_list_that_cannot_be_read(folder, monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", forbidden)
     with pytest.raises(ImageSetError, match="list.csv cannot be read: Permission denied"):
-        list_csv(os.fsencode(folder / "list.csv"))
+        list_csv(os.fsencode(folder / "list.csv"), os.fsencode(folder))

@@ -232,25 +232,20 @@ def test_fields_that_do_not_fit_together_are_refused(change, message):
         dataclasses.replace(made([0, 1, 0]), **change)
 
 
-def test_single_class_is_said(tmp_path):
-    write_tree(tmp_path / "data")
-    (warning,) = scan(tmp_path).check_labels()
-    assert (
-        warning
-        == "only one class, 'data'; classifiers need two; it has sub-folders (ants, ...): are these the classes?"
-    )
-    (warning,) = made([0, 0]).check_labels()
-    assert warning == "only one class, 'c0'; classifiers need two"
+def test_paths_in_a_linked_csv_are_relative_to_the_link(tmp_path):
+    write_tree(tmp_path / "data", ("a",), each=1)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "all.txt").write_text("path,label\na/000.jpg,x\n")
+    (tmp_path / "data" / "all.csv").symlink_to(tmp_path / "lists" / "all.txt")
+    images = scan(tmp_path / "data" / "all.csv")
+    assert images.paths == (b"a/000.jpg",) and images.name == "all"
+    assert images.root == os.fsencode((tmp_path / "data").resolve())
 
 
-def test_labels_that_differ_between_parts_are_said():
-    images = made([0, 1, 2, 0, 3], splits=["train", "train", "train", "test", "test"])
-    assert images.check_labels() == [
-        "'c3' is in test but not in train; no classifier can get these right",
-        "'c1', 'c2' are in train but not in test; they are learnt but never judged",
-    ]
-    assert made([0, 1, 0, 1], splits=["train", "train", "val", "val"]).check_labels() == []
-    assert made([0, 1]).check_labels() == []
+def test_csv_that_is_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(ImageSetError, match="is a file; expected"):
+        scan(tmp_path / "list.csv")
 
 
 def test_hold_out_is_stratified_and_leaves_the_rest_for_training():

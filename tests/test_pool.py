@@ -131,7 +131,14 @@ def test_pool_that_is_forgotten_ends_its_processes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"workers": -1}, {"batch_size": 0}, {"seconds_per_image": 0}, {"bytes_per_image": 0}]
+    "options",
+    [
+        {"workers": -1},
+        {"batch_size": 0},
+        {"seconds_per_image": 0},
+        {"seconds_per_image": float("inf")},
+        {"bytes_per_image": 0},
+    ],
 )
 def test_numbers_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
