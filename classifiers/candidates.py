@@ -37,7 +37,7 @@ class Search:
 
 
 def search(run: Mapping[str, Any]) -> Search | None:
-    """A run's search, None where nothing was searched.
+    """A run's search, None where there was nothing to choose from.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def search(run: Mapping[str, Any]) -> Search | None:
         One of the report's runs as `reportdata.filled` gives it.
     """
     results = run["cv_results"]
-    if not results:
+    if len(results) < 2:
         return None
     rows = [
         Candidate(
@@ -54,7 +54,7 @@ def search(run: Mapping[str, Any]) -> Search | None:
             _range(result.get("fold_accuracies") or []),
             number(result.get("log_loss")),
             seconds(result.get("seconds")),
-            result["params"] == run["params"],
+            all(run["params"].get(key) == value for key, value in result["params"].items()),
         )
         for result in results
     ]

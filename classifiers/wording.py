@@ -76,7 +76,8 @@ def seconds(duration: float | None) -> str:
     if duration == 0:
         return "0 s"
     if duration < 0.9995:
-        return f"{1000 * duration:.0f} ms" if duration >= 0.0015 else f"{1000 * duration:.1f} ms"
+        milliseconds = 1000 * duration
+        return "<0.1 ms" if milliseconds < 0.05 else f"{milliseconds:.{0 if milliseconds >= 1.5 else 1}f} ms"
     if duration < 59.95:
         return f"{duration:.1f} s"
     if duration < 3599.5:
