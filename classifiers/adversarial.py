@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.attack import Attack, Attacked, Progress, run_attack
+from classifiers.attack import Attack
+from classifiers.attacked import Attacked, Progress, run_attack
 from classifiers.ball import LEVELS
 from classifiers.filenames import make_room, plain, stems
-from classifiers.frame import Frame, to_tensor
+from classifiers.frame import Frame
 from classifiers.images import grid, png
 from classifiers.network import ImageClassifier
+from classifiers.original import Original, probabilities
 from classifiers.ssim import ssim
 from featstore import fsio
 from featstore.errors import DecodeError, ImagesNotFoundError
@@ -147,10 +149,10 @@ def attack_files(
     results: list[Adversarial] = []
     failed: list[tuple[str, str]] = []
     for start in range(0, len(paths), BATCH):
-        originals: dict[int, _Original] = {}
+        originals: dict[int, Original] = {}
         for row in range(start, min(start + BATCH, len(paths))):
             try:
-                originals[row] = _Original.open(classifier, paths[row], target, truth, device)
+                originals[row] = Original.open(classifier, paths[row], target, truth, device)
             except (DecodeError, ImagesNotFoundError) as error:
                 failed.append((printable(paths[row]), str(error)))
         going = [row for row, original in originals.items() if original.attempted or original.worth_trying]
@@ -179,50 +181,9 @@ def attack_files(
     return results, failed
 
 
-@dataclass(frozen=True, eq=False)
-class _Original:
-    path: bytes
-    frame: Frame
-    probabilities: NDArray[np.float32]
-    label: int
-    labelled: bool
-    target: int | None
-
-    @classmethod
-    def open(
-        cls,
-        classifier: ImageClassifier,
-        path: bytes,
-        target: int | None,
-        truth: int | None,
-        device: torch.device | str,
-    ) -> _Original:
-        frame = Frame.open(path, classifier.transform)
-        said = _probabilities(classifier, frame.crop, device)
-        label = truth
-        if label is None:
-            folder = os.path.basename(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH119, PTH120 - bytes
-            name = os.fsdecode(folder)
-            label = classifier.classes.index(name) if name in classifier.classes else None
-        return cls(path, frame, said, int(said.argmax()) if label is None else label, label is not None, target)
-
-    @property
-    def before(self) -> int:
-        return int(self.probabilities.argmax())
-
-    @property
-    def attempted(self) -> bool:
-        return self.before == self.label != self.target
-
-    @property
-    def worth_trying(self) -> bool:
-        """Wrong from the start, but not yet the wrong class that was asked for."""
-        return self.target is not None and self.target not in (self.before, self.label)
-
-
 def _write(
     classifier: ImageClassifier,
-    original: _Original,
+    original: Original,
     done: tuple[Attacked, int] | None,
     attack: Attack,
     places: tuple[Path, Path],
@@ -230,7 +191,7 @@ def _write(
 ) -> Adversarial:
     """Save one result, open it again, and measure."""
     classes, target = classifier.classes, original.target
-    notes = _beforehand(classes, original)
+    notes = original.remarks(classes)
     meant, steps = original.frame.crop, 0
     if done is not None:
         attacked, row = done
@@ -238,7 +199,7 @@ def _write(
         notes += _gradient_notes(attacked, row, attack)
     fsio.replace(places[0], png(original.frame.holding(meant).pixels, {"Description": _description(attack)}))
     reloaded = Frame.open(os.fsencode(places[0]), classifier.transform).crop
-    said = _probabilities(classifier, reloaded, device)
+    said = probabilities(classifier, reloaded, device)
     after = int(said.argmax())
     change = (reloaded.astype(np.float64) - original.frame.crop) / LEVELS
     linf, l2 = float(np.abs(change).max()), float(np.sqrt((change**2).sum()))
@@ -276,18 +237,6 @@ def _write(
     )
 
 
-def _beforehand(classes: Sequence[str], original: _Original) -> list[str]:
-    said, label = classes[original.before], classes[original.label]
-    if original.before == original.target:
-        return [f"the classifier takes the original for {said} already; it was left as it is"]
-    if original.label == original.target:
-        return [f"the image is labelled {label}, which is the target; it was left as it is"]
-    if original.before != original.label:
-        left = "" if original.worth_trying else "; it was left as it is"
-        return [f"the classifier gets the original wrong: {said}, not {label}{left}"]
-    return []
-
-
 def _gradient_notes(attacked: Attacked, row: int, attack: Attack) -> list[str]:
     notes = []
     if attacked.flat[row]:
@@ -299,7 +248,7 @@ def _gradient_notes(attacked: Attacked, row: int, attack: Attack) -> list[str]:
 
 
 def _side_by_side(
-    classes: Sequence[str], original: _Original, result: NDArray[np.uint8], said: NDArray[np.float32]
+    classes: Sequence[str], original: Original, result: NDArray[np.uint8], said: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
     """Original, amplified change, result."""
     before, after = original.before, int(said.argmax())
@@ -314,14 +263,6 @@ def _side_by_side(
             f"result\n{classes[after]} {said[after]:.3f}",
         ],
     )
-
-
-@torch.no_grad()
-def _probabilities(
-    classifier: ImageClassifier, crop: NDArray[np.uint8], device: torch.device | str
-) -> NDArray[np.float32]:
-    said: NDArray[np.float32] = classifier(to_tensor(crop[None]).to(device)).softmax(1)[0].cpu().numpy()
-    return said
 
 
 def _description(attack: Attack) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.attack import Attack, Progress, run_attack
+from classifiers.attack import Attack
+from classifiers.attacked import Progress, run_attack
 from classifiers.frame import to_bytes
 from classifiers.images import png
 from classifiers.linechart import Line, line_chart
@@ -22,7 +23,6 @@ from classifiers.significance import wilson
 from classifiers.wording import count, interval, percent
 from featstore import fsio
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError
-from featstore.imageset import ImageSet
 from featstore.listing import printable
 
 BATCH = 16
@@ -205,42 +205,6 @@ def robust_accuracy(
         failed=tuple(failed),
         seconds=time.perf_counter() - began,
     )
-
-
-def choose_rows(
-    images: ImageSet, classifier: ImageClassifier, limit: int | None = None, seed: int = 0
-) -> tuple[list[int], list[int], str]:
-    """The test part of a data set.
-
-    Parameters
-    ----------
-    images : ImageSet
-    classifier : ImageClassifier
-        Must know every class of the part by its name.
-    limit : int, optional
-        Images at most, drawn by `seed`.
-
-    Returns
-    -------
-    rows : list of int
-        Of `images`: its "test" part, else its "val" part, else everything.
-    labels : list of int
-        Index of each row's class among the classifier's.
-    part : str
-        In words.
-
-    Raises
-    ------
-    UnknownNameError
-    """
-    parts = [split for split in ("test", "val") if (images.splits == split).any()]
-    rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
-    part = f"the {parts[0]} part" if parts else "all images (there is no test part)"
-    if limit is not None and limit < len(rows):
-        part = f"{limit} of the {len(rows)} images of {part}"
-        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    index = {label: classifier.index(images.classes[label]) for label in np.unique(images.labels[rows]).tolist()}
-    return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part
 
 
 def _withstand(

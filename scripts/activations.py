@@ -58,11 +58,12 @@ def activations(
     Writes a grid of feature maps for each node, the Grad-CAM of a class, and one HTML page with everything to DIR.
     """  # fmt: skip
     from classifiers.activations import usual_nodes
-    from classifiers.device import find_device, place
     from classifiers.insight import look_into
     from classifiers.labels import find_class
+    from classifiers.placement import place
     from classifiers.selection import open_for_looking
     from classifiers.unlabelled import find_images
+    from featstore.device import find_device
 
     options.one_classifier(bundle, backbone, input_size)
     if no_cam and (name is not None or cam_node is not None):

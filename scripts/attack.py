@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from classifiers.adversarial import Adversarial
     from classifiers.attack import Attack
     from classifiers.network import ImageClassifier
+    from classifiers.placement import place
+    from featstore.device import find_device
 
 
 def _epsilon(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
@@ -122,7 +124,6 @@ def attack(
     the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
     """  # fmt: skip
     from classifiers.attack import Attack
-    from classifiers.device import find_device, place
     from classifiers.selection import open_classifier
 
     _check_usage(images, dataset, target, truth, epsilons, limit)
@@ -188,13 +189,14 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
     from classifiers.filenames import make_room
-    from classifiers.robustness import EPSILONS, choose_rows, robust_accuracy
+    from classifiers.robustness import EPSILONS, robust_accuracy
+    from classifiers.testpart import test_part
     from classifiers.wording import interval, percent
     from featstore import fsio
     from featstore.imageset import scan
 
     images = scan(data)
-    rows, labels, part = choose_rows(images, classifier, limit, how.seed)
+    rows, labels, part = test_part(images, classifier, limit, how.seed)
     make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite)
     with options.reporter(quiet) as report:
         result = robust_accuracy(

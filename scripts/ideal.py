@@ -86,11 +86,12 @@ def ideal(
     """  # fmt: skip
     import os
 
-    from classifiers.device import find_device, place
     from classifiers.ideal import Settings
     from classifiers.idealfiles import ideal_image
     from classifiers.labels import find_class
+    from classifiers.placement import place
     from classifiers.selection import at_hand, open_classifier, parse_other
+    from featstore.device import find_device
 
     options.one_classifier(bundle, backbone, input_size)
     there = find_device(device)

@@ -1,0 +1,44 @@
+"""The images of a data set that a classifier is judged on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from classifiers.network import ImageClassifier
+from featstore.imageset import ImageSet
+
+
+def test_part(
+    images: ImageSet, classifier: ImageClassifier, limit: int | None = None, seed: int = 0
+) -> tuple[list[int], list[int], str]:
+    """The test part of a data set.
+
+    Parameters
+    ----------
+    images : ImageSet
+    classifier : ImageClassifier
+        Must know every class of the part by its name.
+    limit : int, optional
+        Images at most, drawn by `seed`.
+
+    Returns
+    -------
+    rows : list of int
+        Of `images`: its "test" part, else its "val" part, else everything.
+    labels : list of int
+        Index of each row's class among the classifier's.
+    part : str
+        In words.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    parts = [split for split in ("test", "val") if (images.splits == split).any()]
+    rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
+    part = f"the {parts[0]} part" if parts else "all images (there is no test part)"
+    if limit is not None and limit < len(rows):
+        part = f"{limit} of the {len(rows)} images of {part}"
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    index = {label: classifier.index(images.classes[label]) for label in np.unique(images.labels[rows]).tolist()}
+    return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part
