@@ -39,7 +39,8 @@ def test_probability_does_not_round_to_certainty(p: float | None, text: str) -> 
 
 @pytest.mark.parametrize(
     ("duration", "text"),
-    [(0.0, "0 s"), (0.00003, "<0.1 ms"), (0.0004, "0.4 ms"), (0.0124, "12 ms"), (0.9997, "1.0 s"), (3.21, "3.2 s"), (59.96, "1 min 00 s"),
+    [(0.0, "0 s"), (0.00003, "<0.1 ms"), (0.0004, "0.4 ms"), (0.0124, "12 ms"), (0.9997, "1.0 s"),
+     (3.21, "3.2 s"), (59.96, "1 min 00 s"),
      (245, "4 min 05 s"), (7800, "2 h 10 min"), (3599.7, "1 h 00 min"), (None, "–")],
 )  # fmt: skip
 def test_seconds(duration: float | None, text: str) -> None:
