@@ -56,12 +56,12 @@ class Settings:
         With "fourier": colour in decorrelated channels.
     """
 
-    steps: int = 256
-    views: int = 2
+    steps: int = 192
+    views: int = 4
     rate: float = 0.05
     class_weight: float = 10.0
     variation_weight: float = 0.005
-    l2: float = 5e-5
+    l2: float = 8e-5
     softness: float = 3.0
     jitter: int = 16
     zoom: float = 0.3

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from classifiers.fourier import FourierPicture, PixelPicture
+from classifiers.frame import to_tensor
+from tests.pictures import texture
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("side", [31, 32])
+@pytest.mark.parametrize("decorrelated", [True, False])
+def test_a_picture_survives_the_way_into_the_spectrum_and_back(side, decorrelated):
+    start = to_tensor(texture(0, side, side)[None]).clamp(0.03, 0.97)
+    model = FourierPicture(side, generator(), start=start, decorrelated=decorrelated)
+    assert torch.allclose(model(), start, atol=1e-4)
+
+
+def test_the_picture_is_numpys_inverse_transform_of_the_weighted_spectrum():
+    model = FourierPicture(16, generator(), decorrelated=False, contrast=0.5)
+    spectrum = model.spectrum.detach().numpy()
+    complex_ = spectrum[..., 0] + 1j * spectrum[..., 1]
+    radius = np.sqrt(np.fft.fftfreq(16)[:, None] ** 2 + np.fft.rfftfreq(16)[None] ** 2)
+    weighted = complex_ / np.maximum(radius, 1 / 16) / 16
+    channels = np.fft.irfft2(weighted, s=(16, 16), norm="forward") / np.sqrt(1)
+    expected = 1 / (1 + np.exp(-channels))
+    np.testing.assert_allclose(model().detach().numpy()[0], expected, atol=1e-5)
+
+
+def test_noise_is_grey_repeatable_and_of_the_seed():
+    first, again, other = (FourierPicture(32, generator(seed))().detach() for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert abs(float(first.mean()) - 0.5) < 0.02 and 0 < float(first.std()) < 0.05
+
+
+def test_a_step_on_the_spectrum_favours_low_frequencies_over_one_on_pixels():
+    target = to_tensor(texture(0, 32, 32)[None])
+
+    def roughness(model: torch.nn.Module) -> float:
+        before = model().detach()
+        (model() - target).square().sum().backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.01 * parameter.grad.sign()  # what Adam's first step does
+        moved = (model().detach() - before)[0, 0].numpy()
+        power = np.abs(np.fft.fft2(moved)) ** 2
+        high = np.hypot(*np.meshgrid(np.fft.fftfreq(32), np.fft.fftfreq(32))) > 0.25
+        return float(power[high].sum() / power.sum())
+
+    assert roughness(FourierPicture(32, generator())) < 0.5 * roughness(PixelPicture(32, generator()))
+
+
+def test_pixels_start_as_noise_or_as_the_picture():
+    start = to_tensor(texture(0, 16, 16)[None]).clamp(0.03, 0.97)
+    assert torch.allclose(PixelPicture(16, generator(), start=start)(), start, atol=1e-5)
+    noise = PixelPicture(16, generator())().detach()
+    assert float(noise.std()) > 0.2 and noise.min() >= 0 and noise.max() <= 1
+
+
+def test_every_parameter_has_a_gradient():
+    for model in (FourierPicture(16, generator()), PixelPicture(16, generator())):
+        model().square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
