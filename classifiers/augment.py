@@ -71,6 +71,21 @@ class Augmentation:
         generator = np.random.default_rng([seed, epoch, 0x617567])
         return generator.random((count, _NUMBERS), dtype=np.float32)
 
+    def draw_for(self, digests: NDArray[np.uint8], seed: int, view: int) -> NDArray[np.float32]:
+        """The random numbers of a view that is kept: they depend on nothing but the seed, the view and the image.
+
+        Parameters
+        ----------
+        digests : ndarray of shape (n, 32), uint8
+
+        Returns
+        -------
+        ndarray of shape (n, 10), float32 in [0, 1)
+        """
+        words = np.ascontiguousarray(digests).view("<u4")
+        rows = [np.random.default_rng([seed, view, *row]).random(_NUMBERS, dtype=np.float32) for row in words.tolist()]
+        return np.stack(rows) if rows else np.empty((0, _NUMBERS), dtype=np.float32)
+
     def apply(self, sources: Tensor, numbers: Tensor, size: int) -> Tensor:
         """One view of each source.
 

@@ -59,15 +59,15 @@ class PixelFeed:
 
     def training(self, rows: Index, epoch: int) -> Tensor:
         """See `Feed`."""
-        images = _channels_first(self._sources[rows], self._device)
+        images = channels_first(self._sources[rows], self._device)
         if self._augmentation is None:
             return self._reopening.lower(images.float() / 255)
         numbers = self._drawn(epoch)[torch.from_numpy(rows)].to(self._device)
-        return self._reopening.lower(_laid_out(self._augmentation.apply(images, numbers, self._size)))
+        return self._reopening.lower(laid_out(self._augmentation.apply(images, numbers, self._size)))
 
     def validation(self, rows: Index) -> Tensor:
         """See `Feed`."""
-        return self._reopening.lower(_channels_first(self._valid[rows], self._device).float() / 255)
+        return self._reopening.lower(channels_first(self._valid[rows], self._device).float() / 255)
 
     def _drawn(self, epoch: int) -> Tensor:
         if self._numbers is None or self._numbers[0] != epoch:
@@ -110,14 +110,14 @@ class ActivationFeed:
         return self._ready(self._valid[rows])
 
     def _ready(self, values: NDArray[np.float16]) -> Tensor:
-        return _laid_out(torch.from_numpy(values).to(self._device).float())
+        return laid_out(torch.from_numpy(values).to(self._device).float())
 
 
-def _channels_first(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+def channels_first(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """(b, s, s, 3) uint8 -> (b, 3, s, s) with the channels innermost in memory, which convolutions like best."""
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
 
 
-def _laid_out(values: Tensor) -> Tensor:
+def laid_out(values: Tensor) -> Tensor:
     """Channels innermost in memory where there are channels."""
     return values.contiguous(memory_format=torch.channels_last) if values.dim() == 4 else values

@@ -22,6 +22,7 @@ from featstore.errors import (
     NoGradientError,
     UnknownNameError,
     WeightsError,
+    WeightsNotFoundError,
 )
 from featstore.transform import TransformSpec
 
@@ -54,7 +55,7 @@ class ImageClassifier(nn.Module):
     def __init__(self, backbone: Backbone, head: nn.Module, classes: Sequence[str]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.trunk = backbone.trunk
+        self.trunk: nn.Module = backbone.trunk
         self.head = head
         self.classes = tuple(classes)
         self.transform: TransformSpec = backbone.transform
@@ -107,7 +108,7 @@ class ImageClassifier(nn.Module):
                 f"torchvision's weights, or a classifier of your own with --bundle"
             )
         categories = get_model_weights(backbone.name).DEFAULT.meta["categories"]
-        whole = cls(backbone, nn.Identity(), _distinct(categories))
+        whole = cls(backbone, nn.Identity(), categories)
         whole.trunk = _AsTuple(backbone.network)
         return whole
 
@@ -181,8 +182,8 @@ def open_backbone(bundle: Bundle, weights: str | os.PathLike[str] | None = None)
     FingerprintMismatchError
         The tensors are others, or the network does not make the features that the bundle was trained on.
     """
-    if weights is None and bundle.path is not None:
-        weights = _beside(bundle.path, bundle.recipe)
+    if weights is None:
+        weights = _known_place(bundle)
     backbone = Backbone.from_recipe(bundle.recipe, weights)
     made = [f.key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
     if made != [bundle.fingerprint.key]:
@@ -226,24 +227,22 @@ class _AsTuple(nn.Module):
         return (self.body(x),)
 
 
-def _beside(path: Path, recipe: Any) -> Path | None:
-    """The weights file that lies beside a bundle under the name that the recipe gives it, if there is one."""
-    weights = recipe.get("weights")
-    file = weights.get("path") if isinstance(weights, dict) and weights.get("kind") == "file" else None
-    if not isinstance(file, str) or not file:
+def _known_place(bundle: Bundle) -> Path | None:
+    """The weights file beside a bundle, under the name that its recipe gives; None where the recipe decides."""
+    weights = bundle.recipe.get("weights")
+    if not isinstance(weights, dict) or weights.get("kind") != "file":
         return None
-    candidate = path.resolve().with_name(Path(file).name)
+    file = weights.get("path")
+    if not isinstance(file, str) or not file:
+        raise WeightsNotFoundError(
+            f"the bundle needs the weights {bundle.fingerprint.weights} of {bundle.fingerprint.backbone} (SHA-256 "
+            f"{bundle.fingerprint.weights_sha256[:12]}...) and does not know where they are; give the file with "
+            f"--weights FILE"
+        )
+    if bundle.path is None:
+        return None
+    candidate = bundle.path.resolve().with_name(Path(file).name)
     return candidate if candidate.is_file() else None
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """ImageNet calls two pairs of classes the same ("crane", "maillot"); the later ones get a number."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return distinct
 
 
 def _read(path: bytes) -> Any:

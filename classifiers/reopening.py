@@ -68,11 +68,19 @@ class Reopening(nn.Module):
         value = crossing[0]
         names = {n: path for path, n in anatomy.nodes.items()}
         self.cut = "" if value.op == "placeholder" else names[value]
-        self.bottom = None if value.op == "placeholder" else _graph(backbone.network, order[:start], None, value)
-        pool = Pool(next(iter(backbone.pools.values())))
-        self.top = nn.Sequential(_graph(backbone.network, order[start:], value, end), pool)
+        self.bottom: nn.Module | None = None
+        if value.op != "placeholder":
+            self.bottom = _graph(backbone.network, order[:start], None, value)
+        pool = Pool(backbone.pools[backbone.nodes[0]])
+        self.top = nn.Sequential()
+        self.blocks: tuple[tuple[str, ...], ...] = ()
+        if self.bottom is not None and value is end:  # nothing is open but the head, which takes pooled features
+            self.cut, self.bottom = backbone.nodes[0], nn.Sequential(self.bottom, pool)
+        else:
+            body = _graph(backbone.network, order[start:], value, end)
+            self.top = nn.Sequential(body, pool)
+            self.blocks = _blocks(order[start:], body)
         self.head = classifier.head
-        self.blocks = _blocks(order[start:], self.top[0])
         self.requires_grad_(False)
         self.top.requires_grad_(True)
         self.head.requires_grad_(True)

@@ -69,6 +69,15 @@ def test_the_numbers_depend_on_seed_epoch_and_row_alone():
     assert a.min() >= 0 and a.max() < 1
 
 
+def test_the_numbers_of_a_kept_view_depend_on_the_image_not_on_its_row():
+    digests = np.random.default_rng(0).integers(0, 256, (4, 32), dtype=np.uint8)
+    numbers = Augmentation().draw_for(digests, seed=0, view=1)
+    assert numbers.shape == (4, 10) and numbers.min() >= 0 and numbers.max() < 1
+    np.testing.assert_array_equal(Augmentation().draw_for(digests[[2, 0]], 0, 1), numbers[[2, 0]])
+    assert len(np.unique(numbers)) == 40
+    assert not np.isin(Augmentation().draw_for(digests, 0, 2), numbers).any()
+
+
 def test_an_image_is_varied_the_same_in_any_batch():
     augmentation = Augmentation(turn=True)
     images = torch.cat([picture(), picture().flip(2), picture().flip(3)])

@@ -20,7 +20,7 @@ def classifier(name="mobilenet_v3_small", size=32, node="avgpool"):
     ("name", "node", "cut", "size"),
     [
         ("mobilenet_v3_small", "all", "", 32),
-        ("mobilenet_v3_small", "head", "features", 32),
+        ("mobilenet_v3_small", "head", "avgpool", 32),
         ("mobilenet_v3_small", "features.9", "features.8", 32),
         ("mobilenet_v2", "features.17", "features.16", 32),
         ("resnet18", "layer4", "layer3", 32),

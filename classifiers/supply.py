@@ -1,0 +1,163 @@
+"""Supply: decodes images and fills the caches that a fine-tune feeds on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from classifiers.augment import source_transform
+from classifiers.feed import ActivationFeed, Feed, PixelFeed, channels_first, laid_out
+from classifiers.pixels import decode_rows
+from classifiers.regimes import Settings
+from classifiers.reopening import Reopening
+from classifiers.splitcache import SplitCache
+from classifiers.startingpoint import StartingPoint
+from featstore.features import FeatureSet
+
+Progress = Callable[[str, int, int, str], None]
+
+CHUNK = 256
+"""Images whose activations go into one file of the cache."""
+CACHE_LIMIT = 2 << 30
+"""Bytes of activations that are kept; where the views asked for would need more, there are fewer."""
+
+
+class Supply:
+    """What a fine-tune's feed is made from.
+
+    Parameters
+    ----------
+    reopening : Reopening
+        On `device`.
+    start : StartingPoint
+    settings : Settings
+    store : Path
+        Folder of the feature store, for cached activations.
+    folder : Path
+        Existing folder for decoded images that do not fit into memory.
+    """
+
+    def __init__(
+        self,
+        reopening: Reopening,
+        start: StartingPoint,
+        settings: Settings,
+        *,
+        store: Path,
+        folder: Path,
+        device: torch.device,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._reopening, self._start, self._settings = reopening, start, settings
+        self._store, self._folder, self._device, self._workers = store, folder, device, workers
+        self._report = progress or _silent
+        self._transform = reopening.classifier.transform
+        self.views = 0
+        self.notes: list[str] = []
+
+    def feed(self) -> Feed:
+        """Decode, and where a part of the network is frozen compute its activations, or find them in the store.
+
+        Raises
+        ------
+        ImageSetError
+            An image with features cannot be decoded now.
+        StoreWriteError
+            The disk is full.
+        """
+        if self._reopening.bottom is not None and self._settings.views:
+            self.views = self._affordable_views()
+        return self._activation_feed() if self.views else self._pixel_feed()
+
+    def calibration(self, feed: Feed) -> list[torch.Tensor]:
+        """Values at the cut of a few hundred training images, for batch-norm statistics."""
+        rows = np.random.default_rng(self._settings.seed).permutation(len(self._start.fit))[:CHUNK]
+        return [feed.training(rows[i : i + 32], 0) for i in range(0, len(rows), 32)]
+
+    def _pixel_feed(self) -> PixelFeed:
+        fit, valid = self._start.features.subset(self._start.fit), self._start.features.subset(self._start.valid)
+        return PixelFeed(
+            self._reopening,
+            self._decoded(fit, "decode", sources=True),
+            self._decoded(valid, "decode validation", sources=False),
+            self._settings.augmentation,
+            self._transform.crop,
+            seed=self._settings.seed,
+            device=self._device,
+        )
+
+    def _activation_feed(self) -> ActivationFeed:
+        features = self._start.features
+        fit, valid = features.subset(self._start.fit), features.subset(self._start.valid)
+        for part, views in ((fit, self.views), (valid, 1)):
+            for view in range(views):
+                self._fill(self._cache(view), view, part)
+        varied = [self._cache(view).rows(view, fit.digests) for view in range(self.views)]
+        plain = self._cache(0).rows(0, valid.digests)
+        return ActivationFeed(varied, plain, seed=self._settings.seed, device=self._device)
+
+    def _cache(self, view: int) -> SplitCache:
+        """The cache of a view; the first view is not varied, so that it serves whatever the augmentation."""
+        fingerprint = self._start.features.fingerprint
+        recipe = {
+            **fingerprint.keyed,
+            "node": self._reopening.cut,
+            "pool": "none",
+            "augmentation": self._settings.augmentation.to_json() if view else None,
+            "seed": self._settings.seed if view else None,
+        }
+        return SplitCache(self._store, recipe)
+
+    def _fill(self, cache: SplitCache, view: int, part: FeatureSet) -> None:
+        """Compute what a cache lacks."""
+        rows = np.flatnonzero(cache.missing(view, part.digests))
+        _, first = np.unique(part.digests[rows].view("S32").ravel(), return_index=True)
+        rows = rows[np.sort(first)]
+        self._reopening.eval()
+        for at in range(0, len(rows), CHUNK):
+            chunk = part.subset(rows[at : at + CHUNK])
+            images = self._decoded(chunk, "", sources=view > 0)
+            numbers = torch.from_numpy(self._settings.augmentation.draw_for(chunk.digests, self._settings.seed, view))
+            values = [
+                self._values(images[i : i + 32], numbers[i : i + 32], varied=view > 0)
+                for i in range(0, len(images), 32)
+            ]
+            cache.add(view, chunk.digests, np.concatenate(values))
+            self._report(f"cache view {view + 1}", min(at + CHUNK, len(rows)), len(rows), "")
+
+    def _values(self, images: NDArray[np.uint8], numbers: torch.Tensor, varied: bool) -> NDArray[np.float32]:
+        pixels = channels_first(images, self._device)
+        if varied:
+            pixels = self._settings.augmentation.apply(pixels, numbers.to(self._device), self._transform.crop)
+        else:
+            pixels = pixels.float() / 255
+        values: NDArray[np.float32] = self._reopening.lower(laid_out(pixels)).cpu().contiguous().numpy()
+        return values
+
+    def _decoded(self, part: FeatureSet, stage: str, sources: bool) -> NDArray[np.uint8]:
+        spec = source_transform(self._transform) if sources else self._transform
+        report = (lambda done, total: self._report(stage, done, total, "")) if stage else None
+        return decode_rows(part, spec, folder=self._folder, workers=self._workers, progress=report)
+
+    def _affordable_views(self) -> int:
+        """As many views as asked for, or as fit into `CACHE_LIMIT`."""
+        side = self._transform.crop
+        value = self._reopening.lower(torch.zeros(1, 3, side, side, device=self._device))
+        bytes_a_view = 2 * value.numel() * len(self._start.fit)
+        views = min(self._settings.views, CACHE_LIMIT // bytes_a_view)
+        if views < self._settings.views:
+            what = f"{views} views" if views else "no view, the frozen part is computed anew in every epoch"
+            self.notes.append(
+                f"{self._settings.views} views of the activations at {self._reopening.cut} would take "
+                f"{self._settings.views * bytes_a_view >> 20} MiB; kept {what}"
+            )
+        return int(views)
+
+
+def _silent(stage: str, done: int, total: int, note: str) -> None:
+    """Report to nobody."""
