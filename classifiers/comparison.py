@@ -13,6 +13,7 @@ from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
+from classifiers.foldsearch import Budget
 from classifiers.heads import HEADS
 from classifiers.labelcheck import wrong_labels
 from classifiers.leaks import find_leaks
@@ -36,7 +37,7 @@ def compare(
     heads: Sequence[str] = DEFAULT_HEADS,
     *,
     seed: int = 0,
-    budget: str = "normal",
+    budget: Budget = "normal",
     folds: int = 5,
     protocol: str = "auto",
     groups: str | None = None,
@@ -85,7 +86,13 @@ def compare(
     first = sets[0]
     members = None if groups is None else group_by(first.ids, groups)
     repeats = 3 if budget == "thorough" else 1
-    settings = {"protocol": protocol, "folds": folds, "repeats": repeats, "seed": seed, "groups": members}
+    settings: dict[str, Any] = {
+        "protocol": protocol,
+        "folds": folds,
+        "repeats": repeats,
+        "seed": seed,
+        "groups": members,
+    }
     plan = lay_out(first, **settings)
     leaks = find_leaks(first, plan, members)
     dropped = leaks.training_rows if drop_leaks and leaks.training_rows.size else None
@@ -138,16 +145,16 @@ def _check(sets: Sequence[FeatureSet]) -> None:
     first = sets[0]
     for one in sets:
         if len(one) == 0:
-            raise FeaturesError(f"data set {one.dataset!r} has no row with features; see `featstore info` for the reasons")
+            raise FeaturesError(f"data set {one.dataset!r} has no row with features; `featstore info` says why")
         bad = np.flatnonzero(~np.isfinite(one.X).all(axis=1))
         if bad.size:
             raise FeaturesError(
-                f"the features of {one.ids[int(bad[0])]!r} hold NaN or infinity ({bad.size} such images); extract again "
-                f"with --precision fp32, or leave the image out"
+                f"the features of {one.ids[int(bad[0])]!r} hold NaN or infinity ({bad.size} such images); extract "
+                f"again with --precision fp32, or leave the image out"
             )
         if len(np.unique(one.y)) < 2:
             raise FeaturesError(
-                f"data set {one.dataset!r} has one class, {one.classes[int(one.y[0])]!r}; a classifier needs at least two"
+                f"data set {one.dataset!r} has one class, {one.classes[int(one.y[0])]!r}; expected two or more"
             )
         if not np.array_equal(one.digests, first.digests) or one.ids != first.ids:
             raise FeaturesError(
@@ -161,7 +168,7 @@ def _document(
     plan: Plan,
     runs: list[Run],
     seed: int,
-    budget: str,
+    budget: Budget,
     groups: str | None,
     members: NDArray[np.int64] | None,
     drop_leaks: bool,
@@ -217,7 +224,7 @@ def _document(
         "omitted": omitted,
         "leaks": leaks.to_json(),
         "wrong_labels": labels,
-        "learning_curve": learning_curve(first if runs[best].feature == 0 else sets[runs[best].feature], plan, seed=seed),
+        "learning_curve": learning_curve(sets[runs[best].feature], plan, seed=seed),
         "layer_curve": layer_curve(sets, runs),
         "map": flat_map(sets[runs[best].feature], runs[best], seed=seed),
         "images": {
@@ -258,13 +265,17 @@ def _class_warnings(features: FeatureSet, plan: Plan) -> list[str]:
             missing = np.setdiff1d(np.unique(features.y[rows]), np.unique(features.y[other]))
             if missing.size:
                 listed = ", ".join(features.classes[i] for i in missing[:5])
-                said.append(f"{missing.size} of {k} classes stand in the {where} part but not in the {lacks} part: {listed}")
+                said.append(
+                    f"{missing.size} of {k} classes are in the {where} part but not in the {lacks} part: {listed}"
+                )
     counts = np.bincount(features.y, minlength=len(features.classes))
     few = np.flatnonzero((counts > 0) & (counts < plan.folds))
     if few.size:
         listed = ", ".join(f"{features.classes[i]} ({counts[i]})" for i in few[:5])
-        said.append(f"{few.size} classes have fewer images than the {plan.folds} folds, so some folds do not judge them: "
-                    f"{listed}")  # fmt: skip
+        said.append(
+            f"{few.size} classes have fewer images than the {plan.folds} folds, so some folds do not judge them: "
+            f"{listed}"
+        )
     return said
 
 

@@ -33,7 +33,7 @@ def learning_curve(features: FeatureSet, plan: Plan, *, seed: int = 0) -> dict[s
     y = features.y[rows]
     X = features.X[rows]
     smallest = int(np.bincount(y)[np.unique(y)].min())
-    points = []
+    points: list[dict[str, Any]] = []
     for share in SHARES:
         hits = judged = 0
         size = 0

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.foldsearch import Budget
 from classifiers.heads import HEADS, make_head
 from classifiers.plan import Plan
 from classifiers.scores import Scores, log_losses
 from classifiers.significance import wilson
-from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
 
@@ -115,7 +115,7 @@ def evaluate(
     name: str | None = None,
     feature: int = 0,
     seed: int = 0,
-    budget: str = "normal",
+    budget: Budget = "normal",
     class_weight: Any = None,
     X: NDArray[np.float32] | None = None,
 ) -> Run:
@@ -166,7 +166,8 @@ def evaluate(
         oof_rows, oof_proba = train[known], _all_columns(oof[known], model.classes_, k)
     info = HEADS[head]
     return Run(
-        head=head, name=name or head, summary=info.summary, reference=info.reference, features=features, feature=feature,
+        head=head, name=name or head, summary=info.summary, reference=info.reference, features=features,
+        feature=feature,
         params=dict(model.best_params_), selected_on=plan.selected_on, rows=judged, y=features.y[judged],
         proba=np.concatenate([p for _, p in parts]), oof_rows=oof_rows, oof_proba=oof_proba,
         cv_results=list(model.cv_results_ or []),

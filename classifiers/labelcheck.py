@@ -16,8 +16,8 @@ MOST = 2000
 def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | None:
     """Rank training images by how firmly heads that never saw them contradict their labels.
 
-    The score is the margin between the given label's probability and the best other class's, averaged over the heads with
-    out-of-fold probabilities. An image is suspected where another class reaches that class's usual self-confidence.
+    The score is the margin between the given label's probability and the best other class's, averaged over the heads
+    with out-of-fold probabilities. An image is suspected where another class reaches its usual self-confidence.
 
     References
     ----------

@@ -1,117 +1,258 @@
-"""Leaks: images that stand on both sides of a comparison, or would in a random split."""
+"""Leaks: images of one source on both sides of a comparison."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections import Counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.lookalikes import FALSE_SHARE
 from classifiers.plan import Plan
-from classifiers.splits import group_by
+from classifiers.sources import Sources
+from classifiers.splits import Fold
+from classifiers.wording import count, percent, printable
 from featstore.features import FeatureSet
 
-STEM_PATTERNS = (r"(?:^|/)_?(\d+)_\d+[^/]*$", r"(?:^|/)([^/]*?)[ _-](?:copy|aug|crop|flip|rot)[^/]*$")
-"""What a copy of a source picture is often called: `_12_3456.jpeg`, `cat-7_aug3.png`."""
-NEAR = 0.995
-BLOCK = 2048
+_EXAMPLES = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Leaks:
-    """What was found. `training_rows` are the rows that leak into the judged part."""
+class Crossing:
+    """Pairs of images of one source of which one trains and the other judges.
+
+    Attributes
+    ----------
+    identical, near, stems : int
+        Pairs of byte-identical files, of look-alikes, of names with a telling stem; each pair counts once.
+    training, judged : ndarray of int
+        Rows that stand in such pairs.
+    examples : tuple of dict
+        kind, a (trains), b (judges), cosine; the most alike first.
+    """
 
     identical: int
     near: int
     stems: int
-    threshold: float
-    training_rows: NDArray[np.intp]
-    tested_rows: NDArray[np.intp]
+    training: NDArray[np.intp]
+    judged: NDArray[np.intp]
     examples: tuple[dict[str, Any], ...]
-    groups: str | None
-    n_groups: int | None
-    warnings: tuple[str, ...]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any."""
+        return bool(self.identical or self.near or self.stems)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaks:
+    """What leaks, where, and what to do.
+
+    Attributes
+    ----------
+    judged : Crossing
+        Between images that train and images that judge.
+    folds : Crossing
+        Between the folds of the search within the training part; None where they are the same.
+    sources : Sources
+    texts : tuple of (kind, sentence)
+        Warnings: kind "leak" where the judgement itself is touched, "split" where only the search is.
+    """
+
+    judged: Crossing
+    folds: Crossing | None
+    sources: Sources
+    texts: tuple[tuple[str, str], ...]
+    seconds: float
 
     def to_json(self) -> dict[str, Any]:
         """The report's `leaks`."""
+        s, shown = self.sources, self.judged if self.judged.any or self.folds is None else self.folds
+        effect = None if s.effect is None else dataclasses.asdict(s.effect) | {"leaks": s.effect.leaks}
+        found = {} if self.folds is None else {"identical": self.folds.identical, "near": self.folds.near,
+                                               "stems": self.folds.stems}  # fmt: skip
+        touched = self.judged.any or (self.folds is not None and self.folds.any)
         return {
-            "identical": self.identical, "near": self.near, "stems": self.stems, "threshold": self.threshold,
-            "images": len(self.training_rows), "tested": len(self.tested_rows), "examples": list(self.examples),
-            "groups": self.groups, "n_groups": self.n_groups, "groups_text": "",
-        }  # fmt: skip
+            "identical": self.judged.identical,
+            "near": self.judged.near,
+            "stems": self.judged.stems,
+            "threshold": s.threshold,
+            "images": len(shown.training),
+            "tested": len(shown.judged),
+            "examples": list(shown.examples),
+            "groups": s.suggestion if touched else None,
+            "groups_text": _how_found(s),
+            "n_groups": len(np.unique(s.groups)),
+            "folds": found or None,
+            "effect": effect,
+            "seconds": self.seconds,
+        }
 
 
-def suggest_groups(names: tuple[str, ...]) -> tuple[str, NDArray[np.int64]] | None:
-    """A pattern under which many images share a source, and the groups it makes; None where names show none."""
-    for pattern in STEM_PATTERNS:
-        matched = sum(re.search(pattern, name) is not None for name in names)
-        if matched < 0.8 * len(names):
-            continue
-        groups = group_by(names, pattern)
-        sizes = np.bincount(groups)
-        if 1 < len(sizes) < 0.7 * len(names) and sizes.max() < 0.5 * len(names):
-            return pattern, groups
-    return None
-
-
-def find_leaks(features: FeatureSet, plan: Plan, groups: NDArray[np.int64] | None = None) -> Leaks:
-    """Look for images on both sides of what is compared: train against test, or fold against fold.
+def find_leaks(
+    features: FeatureSet, plan: Plan, sources: Sources, *, grouped: bool = False, seconds: float = 0.0
+) -> Leaks:
+    """See which sources the plan parts.
 
     Parameters
     ----------
-    groups : ndarray of shape (n,), int64, optional
-        Sources that the plan keeps together already.
+    features : FeatureSet
+    plan : Plan
+    sources : Sources
+        Of `features`.
+    grouped : bool
+        Whether the user gave groups already: then nothing is suggested.
+    seconds : float
+        What finding the sources took.
+
+    Returns
+    -------
+    Leaks
     """
-    pairs = plan.outer if len(plan.outer) > 1 else (*plan.outer, *((plan.outer[0][0][a], plan.outer[0][0][b])
-                                                                  for a, b in plan.inner[0]))  # fmt: skip
-    unit = features.X - features.X.mean(axis=0)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    digests = [d.tobytes() for d in features.digests]
-    suggestion = suggest_groups(features.ids) if groups is None else None
-    stems = suggestion[1] if suggestion else None
-    found: dict[tuple[int, int], tuple[str, float]] = {}
-    for train, test in pairs:
-        known: dict[bytes, int] = {digests[int(i)]: int(i) for i in train}
-        for row in test.tolist():
-            if digests[row] in known:
-                found[known[digests[row]], row] = ("identical", 1.0)
-        for start in range(0, len(test), BLOCK):
-            part = test[start : start + BLOCK]
-            similar = unit[part] @ unit[train].T
-            for a, b in zip(*np.nonzero(similar >= NEAR), strict=True):
-                pair = int(train[b]), int(part[a])
-                found.setdefault(pair, ("near", float(similar[a, b])))
-    stem_pairs = 0
-    if stems is not None and plan.name == "given":
-        train, test = plan.outer[0]
-        both = np.intersect1d(stems[train], stems[test])
-        counts_a, counts_b = Counter(stems[train].tolist()), Counter(stems[test].tolist())
-        stem_pairs = sum(counts_a[g] * counts_b[g] for g in both.tolist())
-    kinds = Counter(kind for kind, _ in found.values())
-    outer_test = set(plan.judged.tolist())
-    across = [(a, b) for a, b in found if b in outer_test]
-    order = sorted(found, key=lambda pair: (found[pair][0] != "identical", -found[pair][1], pair))
-    examples = tuple(
-        {"kind": found[p][0], "a": features.ids[p[0]], "b": features.ids[p[1]], "cosine": round(found[p][1], 4)}
-        for p in order[:10]
+    judged = _crossing(features, sources, list(plan.outer), strict=plan.name == "given")
+    rows = plan.outer[0][0]
+    folds = None
+    if plan.name != "cv":
+        folds = _crossing(features, sources, [(rows[a], rows[b]) for a, b in plan.inner[0]], strict=False)
+    texts = [("leak", text) for text in _sentences(features, plan, sources, judged, grouped, "judged")]
+    if folds is not None and folds.any and not judged.any:
+        texts += [("split", text) for text in _sentences(features, plan, sources, folds, grouped, "folds")]
+    return Leaks(judged, folds, sources, tuple(texts), seconds)
+
+
+def _crossing(features: FeatureSet, sources: Sources, parts: list[Fold], *, strict: bool) -> Crossing:
+    identical = _across(sources.identical, parts, len(features))
+    near = _across(sources.near, parts, len(features))
+    if strict and not _more_than_wrong(features, sources, near, parts):
+        near = near[sources.cosine[near[:, 2]] >= 1.0] if len(near) else near
+    stems = np.empty((0, 3), dtype=np.int64)
+    if sources.stems is not None:
+        stems = _stem_pairs(sources.stems.groups, parts)
+    pairs = np.concatenate([identical, near, stems])
+    examples = [_example(features, sources, kind, row) for kind, found in (("identical", identical), ("near", near),
+                ("stem", stems)) for row in found[:_EXAMPLES].tolist()]  # fmt: skip
+    return Crossing(
+        identical=len(identical),
+        near=len(near),
+        stems=_count_stem_pairs(sources.stems.groups, parts) if sources.stems is not None else 0,
+        training=np.unique(pairs[:, 0]).astype(np.intp),
+        judged=np.unique(pairs[:, 1]).astype(np.intp),
+        examples=tuple(examples[:_EXAMPLES] if len(identical) else examples[: 2 * _EXAMPLES]),
     )
-    warnings = []
-    if kinds["identical"]:
-        warnings.append(f"{kinds['identical']} pairs of byte-identical images stand on both sides of the comparison.")
-    if kinds["near"]:
-        warnings.append(f"{kinds['near']} pairs of nearly identical images (cosine at least {NEAR}) stand on both sides.")
-    if suggestion is not None and stems is not None:
-        warnings.append(
-            f"{len(stems)} images come from only {stems.max() + 1} sources by their names, and folds mix them; keep "
-            f"sources together with --groups '{suggestion[0]}'."
+
+
+def _example(features: FeatureSet, sources: Sources, kind: str, row: list[int]) -> dict[str, Any]:
+    a, b, index = row
+    cosine = float(sources.cosine[index]) if kind == "near" else 1.0 if kind == "identical" else None
+    return {"kind": kind, "a": features.ids[a], "b": features.ids[b],
+            "cosine": None if cosine is None else round(cosine, 4)}  # fmt: skip
+
+
+def _across(pairs: NDArray[np.int64], parts: list[Fold], n: int) -> NDArray[np.int64]:
+    """(trains, judges, number of the pair) for every pair that some part divides, each pair once."""
+    found: list[NDArray[np.int64]] = []
+    seen = np.zeros(len(pairs), dtype=bool)
+    for train, test in parts:
+        side = np.zeros(n, dtype=np.int8)
+        side[train], side[test] = 1, 2
+        first, second = side[pairs[:, 0]], side[pairs[:, 1]]
+        for a, b, hit in ((0, 1, (first == 1) & (second == 2)), (1, 0, (first == 2) & (second == 1))):
+            rows = np.flatnonzero(hit & ~seen)
+            found.append(np.stack([pairs[rows, a], pairs[rows, b], rows], axis=1))
+            seen[rows] = True
+    together = np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
+    return np.asarray(together[np.argsort(together[:, 2], kind="stable")])
+
+
+def _more_than_wrong(features: FeatureSet, sources: Sources, near: NDArray[np.int64], parts: list[Fold]) -> bool:
+    """Whether more look-alikes cross a given split than wrong pairs alone would.
+
+    A share of all look-alikes is wrong by design, and wrong pairs cross any split.
+    """
+    train, test = parts[0]
+    k = len(features.classes)
+    a, b = np.bincount(features.y[train], minlength=k), np.bincount(features.y[test], minlength=k)
+    both = a + b
+    crossing = float((a * b).sum()) / max(float((both * (both - 1)).sum()) / 2, 1.0)
+    return len(near) > 2 * FALSE_SHARE * len(sources.near) * crossing + 2
+
+
+def _stem_pairs(groups: NDArray[np.int64], parts: list[Fold]) -> NDArray[np.int64]:
+    """One (trains, judges, -1) for every judged row whose stem trains."""
+    found = []
+    for train, test in parts:
+        first = dict(zip(groups[train[::-1]].tolist(), train[::-1].tolist(), strict=True))
+        rows = [(first[group], row, -1) for row, group in zip(test.tolist(), groups[test].tolist(), strict=True)
+                if group in first]  # fmt: skip
+        found.append(np.array(rows, dtype=np.int64).reshape(-1, 3))
+    return np.concatenate(found)
+
+
+def _count_stem_pairs(groups: NDArray[np.int64], parts: list[Fold]) -> int:
+    size = int(groups.max()) + 1
+    crossing = [int(np.bincount(groups[a], minlength=size) @ np.bincount(groups[b], minlength=size)) for a, b in parts]
+    # In a cross-validation each pair is divided twice: once with either image judged.
+    return sum(crossing) // (2 if len(parts) > 1 else 1)
+
+
+def _sentences(
+    features: FeatureSet, plan: Plan, sources: Sources, crossing: Crossing, grouped: bool, where: str
+) -> list[str]:
+    if not crossing.any:
+        return []
+    given = plan.name == "given" and where == "judged"
+    sides = {
+        "given": "the training and the test part",
+        "holdout": "the training and the held-out part",
+        "cv": "different folds",
+    }[plan.name] if where == "judged" else "different folds of the search"  # fmt: skip
+    act = "--drop-leaks leaves such images out of training" if given else _act(sources)
+    act = "" if grouped and not given else f"; {act}"
+    said = []
+    if crossing.identical:
+        said.append(f"{count(crossing.identical, 'pair')} of byte-identical images stand in {sides} "
+                    f"({_pair(crossing, 'identical')}){act}.")  # fmt: skip
+    if crossing.near:
+        text = (f"{count(crossing.near, 'pair')} of images look like copies of one picture and stand in {sides} "
+                f"({_pair(crossing, 'near')})")  # fmt: skip
+        effect = sources.effect
+        if effect is not None and effect.leaks:
+            text += (
+                f": a trial head is right on {percent(effect.parted)} % when copies are parted and on "
+                f"{percent(effect.kept)} % when they are kept together"
+            )
+        said.append(f"{text}{act}.")
+    if crossing.stems and sources.stems is not None:
+        said.append(
+            f"{count(crossing.stems, 'pair')} of images share a stem of their names and look alike, and stand in {sides} "
+            f"({_pair(crossing, 'stem')}){act}."
         )
-    return Leaks(
-        identical=kinds["identical"], near=kinds["near"], stems=stem_pairs, threshold=NEAR,
-        training_rows=np.unique([a for a, _ in across]).astype(np.intp),
-        tested_rows=np.unique([b for _, b in across]).astype(np.intp),
-        examples=examples, groups=suggestion[0] if suggestion else None,
-        n_groups=None if stems is None else int(stems.max()) + 1, warnings=tuple(warnings),
-    )  # fmt: skip
+    return said
+
+
+def _act(sources: Sources) -> str:
+    option = "auto" if sources.suggestion == "auto" else f"'{sources.suggestion}'"
+    return f"--groups {option} keeps the {count(len(np.unique(sources.groups)), 'source')} together"
+
+
+def _pair(crossing: Crossing, kind: str) -> str:
+    example = next(e for e in crossing.examples if e["kind"] == kind)
+    return f"for instance {printable(example['a'])} and {printable(example['b'])}"
+
+
+def _how_found(sources: Sources) -> str:
+    said = []
+    if len(sources.near):
+        said.append(
+            f"{count(len(sources.near), 'pair')} look more alike than images of different classes ever do (at most "
+            f"{percent(FALSE_SHARE, 0)} % of them wrong)."
+        )
+    if sources.stems is not None:
+        said.append(f"Images whose paths agree in {sources.stems.pattern!r} look alike.")
+    for stems in sources.rejected:
+        said.append(
+            f"Many paths agree in {stems.pattern!r}, but such images look no more alike than others, so that part of the "
+            "name was not taken for the source."
+        )
+    return " ".join(said)

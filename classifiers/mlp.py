@@ -22,7 +22,7 @@ STEPS = 250
 """Optimiser steps at least: little data needs more epochs for the same number of steps."""
 BATCH = 64
 LATE = 0.03
-"""Relative fall of the out-of-fold loss in the last quarter of the epochs from which the training was too short."""
+"""Relative fall of the out-of-fold loss in the last quarter of the epochs that shows too short a training."""
 DECAY = 0.98
 """Of the exponential moving average of the weights (Polyak averaging)."""
 
@@ -30,7 +30,7 @@ DECAY = 0.98
 class MLPHead(SearchedHead):
     """Multilayer perceptron with one hidden layer, in scikit-learn's contract.
 
-    AdamW with a cosine schedule, dropout, label smoothing, and an exponential moving average of the weights that predicts.
+    AdamW with a cosine schedule, dropout, label smoothing; an exponential moving average of the weights predicts.
     How many epochs to train is found on the folds (the epoch with the least out-of-fold loss, on average) and used for
     the fit on everything. The same seed, data and number of threads give the same bits; no global seed is touched.
 
@@ -117,7 +117,8 @@ class MLPHead(SearchedHead):
         random = torch.Generator().manual_seed(seed)
         network = _network(rows.shape[1], params["hidden"], len(self.classes_), random)
         averaged = _network(rows.shape[1], params["hidden"], len(self.classes_), None)
-        parameters, kept = list(network.parameters()), list(averaged.parameters())
+        parameters: list[Tensor] = list(network.parameters())
+        kept: list[Tensor] = list(averaged.parameters())
         # Biases are not decayed: they only shift.
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": params["weight_decay"]},
@@ -131,13 +132,13 @@ class MLPHead(SearchedHead):
         first, act, last = network[0], network[1], network[2]
         step = 0
         for epoch in range(1, epochs + 1):
-            for index in torch.randperm(len(rows), generator=random).split(BATCH):
+            for index in torch.split(torch.randperm(len(rows), generator=random), BATCH):
                 hidden = act(first(rows[index]))
                 mask = torch.empty_like(hidden).bernoulli_(keep, generator=random)
                 logits = last(hidden * mask / keep)
                 losses = nn.functional.cross_entropy(logits, codes[index], reduction="none", label_smoothing=0.02)
                 optimiser.zero_grad(set_to_none=True)
-                (losses * weights[index]).mean().backward()
+                torch.autograd.backward((losses * weights[index]).mean())
                 optimiser.step()
                 schedule.step()
                 step += 1
@@ -206,6 +207,8 @@ def _network(features: int, hidden: int, classes: int, random: torch.Generator |
 def _unprojected(network: nn.Sequential, mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> nn.Sequential:
     """The same network for features as given: mean and matrix become part of the first layer, in float64."""
     first, last = network[0], network[2]
+    if not isinstance(first, nn.Linear) or not isinstance(last, nn.Linear):
+        raise TypeError("expected a linear layer, an activation and a linear layer")
     weight = first.weight.detach().double().numpy() @ matrix.astype(np.float64).T
     bias = first.bias.detach().double().numpy() - weight @ mean.astype(np.float64)
     whole = _network(matrix.shape[0], len(bias), last.out_features, None)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.splits import Fold, holdout, stratified_folds
+from classifiers.splits import FOLDS, Fold, holdout, stratified_folds
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
 FEW_PER_CLASS = 20
-"""Below this many images a class, a held-out part would say too little: nested cross-validation judges every image."""
-HELD_OUT = 0.25
+"""Below this many images a class (the median one) a held-out part would say too little about each class."""
 
+FEW = 400
+"""Below this many images a held-out quarter, less than 100 images, would say too little about anything."""
+
+MANY = 10_000
+"""From this many images on a held-out part says enough, however many classes there are."""
+
+HELD_OUT = 0.25
 PROTOCOLS = ("auto", "given", "holdout", "cv")
 
+Rows = NDArray[np.intp]
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
     """Who trains and who judges.
 
@@ -27,12 +36,17 @@ class Plan:
     name : {"given", "holdout", "cv"}
     text : str
         One sentence about it.
+    folds, repeats, seed : int
+    selected_on : str
+        What hyper-parameters are chosen on.
     outer : tuple of (train, test)
-        Row numbers; one pair, or with cross-validation one a fold (and repeat).
+        Row numbers, sorted; one pair, or with cross-validation one a fold (and repeat).
     inner : tuple of list of (train, valid)
         For each outer pair the folds of the search, as positions within its training rows.
-    whole : tuple of (rows, folds) or None
-        With cross-validation, all rows and folds over them: what the parameters that are reported were chosen on.
+    whole : (rows, folds) or None
+        With cross-validation: all rows, and folds over them, on which the reported parameters are chosen.
+    dropped : ndarray of int
+        Rows that were to train and were left out because the judged part holds their copies.
     """
 
     name: str
@@ -43,78 +57,140 @@ class Plan:
     selected_on: str
     outer: tuple[Fold, ...]
     inner: tuple[list[Fold], ...]
-    whole: tuple[NDArray[np.intp], list[Fold]] | None = None
+    whole: tuple[Rows, list[Fold]] | None = None
+    dropped: Rows = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     @property
-    def judged(self) -> NDArray[np.intp]:
+    def judged(self) -> Rows:
         """Rows that are judged, each once, sorted."""
         return np.unique(np.concatenate([test for _, test in self.outer]))
+
+    @property
+    def trained(self) -> Rows:
+        """Rows that train somewhere, each once, sorted."""
+        return np.unique(np.concatenate([train for train, _ in self.outer]))
+
+
+def protocol_for(features: FeatureSet) -> str:
+    """What `protocol="auto"` means for these features: "given", "cv" or "holdout"."""
+    if features.testing().size:
+        return "given"
+    counts = np.bincount(features.y)
+    few = float(np.median(counts[counts > 0])) < FEW_PER_CLASS and len(features) < MANY
+    return "cv" if few or len(features) < FEW else "holdout"
 
 
 def lay_out(
     features: FeatureSet,
     *,
     protocol: str = "auto",
-    folds: int = 5,
+    folds: int = FOLDS,
     repeats: int = 1,
     seed: int = 0,
     groups: NDArray[np.int64] | None = None,
-    leave_out: NDArray[np.intp] | None = None,
+    apart: NDArray[np.int64] | None = None,
 ) -> Plan:
     """Lay out the comparison.
 
     Parameters
     ----------
+    features : FeatureSet
     protocol : {"auto", "given", "holdout", "cv"}
-        `given`: train on the training part, judge the test part. `holdout`: hold a quarter out. `cv`: nested
-        cross-validation. `auto`: what the data brings, else `cv` below 20 images a class, else `holdout`.
-    leave_out : ndarray of int, optional
-        Rows that must not train.
+        "given": train on the training part, judge the test part. "holdout": hold a seeded, stratified quarter out.
+        "cv": nested cross-validation, so that every image is judged by heads that were tuned and fitted without it.
+        "auto": what the data brings; else "cv" below 20 images a class or 400 images, else "holdout".
+    folds : int
+        Folds of every cross-validation, at least 2.
+    repeats : int
+        How often a nested cross-validation is done, each time with other folds.
+    seed : int
+        Seed of all parts and folds.
+    groups : ndarray of shape (n,), int64, optional
+        Rows with equal numbers stay on one side of every part and fold that is made here.
+    apart : ndarray of shape (n,), int64, optional
+        Training rows that have a number in common with a judged row do not train (`drop_leaks`).
+
+    Returns
+    -------
+    Plan
 
     Raises
     ------
     FeaturesError
+        For an unknown protocol, "given" without a test part, or parts that cannot be made.
     """
-    testing = features.testing()
-    if protocol == "auto":
-        smallest = int(np.bincount(features.y).max())
-        protocol = "given" if testing.size else ("cv" if smallest < FEW_PER_CLASS else "holdout")
-    out = np.zeros(len(features), dtype=bool)
-    if leave_out is not None:
-        out[leave_out] = True
+    if protocol not in PROTOCOLS:
+        raise FeaturesError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    protocol = protocol_for(features) if protocol == "auto" else protocol
 
-    def search(rows: NDArray[np.intp], its_seed: int) -> list[Fold]:
-        return stratified_folds(features.y[rows], folds, its_seed, None if groups is None else groups[rows])
+    def search(rows: Rows, its_seed: int) -> list[Fold]:
+        found = stratified_folds(features.y[rows], folds, its_seed, None if groups is None else groups[rows])
+        return found if apart is None else [(_apart(a, b, apart[rows]), b) for a, b in found]
 
     if protocol == "cv":
-        rows = np.flatnonzero(~out)
-        outer, inner = [], []
-        for repeat in range(repeats):
-            for train, test in search(rows, seed + repeat):
-                outer.append((rows[train], rows[test]))
-                inner.append(search(rows[train], seed + repeat))
-        times = f", {repeats} times with other folds" if repeats > 1 else ""
-        return Plan(
-            "cv",
-            f"Nested {folds}-fold cross-validation over all {len(rows)} images{times}: each image is judged by heads that "
-            f"were tuned and fitted without it.",
-            folds, repeats, seed, f"{folds}-fold cross-validation inside each training fold",
-            tuple(outer), tuple(inner), (rows, search(rows, seed)),
-        )  # fmt: skip
+        return _nested(features, search, folds, repeats, seed)
     if protocol == "given":
-        if not testing.size:
+        train, test = features.training(), features.testing()
+        if not test.size:
             raise FeaturesError(
-                "the data brings no test part; extract with --split test=0.25, or use --protocol holdout or cv"
+                "the data brings no test part; extract with --split test=0.25, or compare with --protocol holdout or cv"
             )
-        train, test = features.training(), testing
-        text = f"Heads were tuned by {folds}-fold cross-validation of the {len(train)} training images, fitted to all of "
-        text += f"them, and judged once on the {len(test)} test images."
+        if not train.size:
+            raise FeaturesError("all images are in the test part; expected some that train")
+        how = (
+            f"Heads are tuned by {folds}-fold cross-validation of the {len(train)} training images, fitted to all of them "
+            f"and judged once on the {len(test)} test images."
+        )
     else:
         train, test = holdout(features.y, HELD_OUT, seed, groups)
-        text = f"A seeded, stratified quarter ({len(test)} images) was held out for judging; heads were tuned by "
-        text += f"{folds}-fold cross-validation of the other {len(train)} and fitted to all of them."
-    train = train[~out[train]]
+        how = (
+            f"A seeded, stratified quarter ({len(test)} images) is held out for judging; heads are tuned by {folds}-fold "
+            f"cross-validation of the other {len(train)} and fitted to all of them."
+        )
+    kept = train if apart is None else _apart(train, test, apart)
+    if not kept.size:
+        raise FeaturesError("every training image has a copy in the judged part; nothing is left to train on")
     return Plan(
-        protocol, text, folds, 1, seed, f"{folds}-fold cross-validation of the training part",
-        ((train, test),), (search(train, seed),),
-    )  # fmt: skip
+        name=protocol,
+        text=how,
+        folds=folds,
+        repeats=1,
+        seed=seed,
+        selected_on=f"{folds}-fold cross-validation of the training part",
+        outer=((kept, test),),
+        inner=(search(kept, seed),),
+        dropped=np.setdiff1d(train, kept),
+    )
+
+
+def _apart(train: Rows, judged: Rows, apart: NDArray[np.int64]) -> Rows:
+    """The training rows that have nothing in common with a judged row."""
+    return np.asarray(train[~np.isin(apart[train], apart[judged])])
+
+
+def _nested(
+    features: FeatureSet, search: Callable[[Rows, int], list[Fold]], folds: int, repeats: int, seed: int
+) -> Plan:
+    rows = np.arange(len(features))
+    outer: list[Fold] = []
+    inner: list[list[Fold]] = []
+    for repeat in range(repeats):
+        for train, test in search(rows, seed + repeat):
+            outer.append((train, test))
+            inner.append(search(train, seed + repeat))
+    often = f", {repeats} times with other folds" if repeats > 1 else ""
+    judged = len(np.unique(np.concatenate([test for _, test in outer])))
+    return Plan(
+        name="cv",
+        text=(
+            f"Nested {folds}-fold cross-validation{often}: each of {judged} images is judged by heads that were tuned and "
+            "fitted without it."
+        ),
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        selected_on=f"{folds}-fold cross-validation inside the training part of each outer fold",
+        outer=tuple(outer),
+        inner=tuple(inner),
+        whole=(rows, search(rows, seed)),
+    )

@@ -70,7 +70,7 @@ def pixels(features: FeatureSet) -> NDArray[np.float32] | str:
     from featstore.transform import TransformSpec
 
     place = [os.path.join(features.root, path) for path in features.paths]  # noqa: PTH118 - bytes
-    gone = next((i for i, path in enumerate(place) if not os.path.exists(path)), None)
+    gone = next((i for i, path in enumerate(place) if not os.path.lexists(path)), None)
     if gone is not None:
         return f"the image {features.ids[gone]} is not where it was, so raw pixels cannot be read"
     X = np.zeros((len(features), SIDE * SIDE * 3), dtype=np.float32)

@@ -90,10 +90,8 @@ def extract(
     """
     began = time.perf_counter()
     report = progress or _silent
-    place = store
-    if not isinstance(place, FeatureStore):  # made only once the images and the network are known to be usable
-        store = FeatureStore(place) if os.path.lexists(place) and os.listdir(place) else None
-    images, notes = _image_set(data, store, dataset, split, split_seed, content, report)
+    opened = _open(store)
+    images, notes = _image_set(data, opened, dataset, split, split_seed, content, report)
 
     request = {
         "weights": os.fspath(weights),
@@ -111,12 +109,12 @@ def extract(
         backbone = network
     fingerprints = recalled.fingerprints
 
-    if store is None:
-        store = FeatureStore(place, create=True)
-    store.put_imageset(images)
+    # Made only now that the images and the network are known to be usable.
+    cache = opened or FeatureStore(os.fspath(store), create=True)  # type: ignore[arg-type]
+    cache.put_imageset(images)
     readable = np.array([not problem for problem in images.problems], dtype=bool)
     missing = {
-        node: store.missing(fingerprint, images.digests, retry=retry_failed) & readable
+        node: cache.missing(fingerprint, images.digests, retry=retry_failed) & readable
         for node, fingerprint in fingerprints.items()
     }
     wanted = np.zeros(len(images), dtype=bool)
@@ -127,9 +125,9 @@ def extract(
     if wanted.any():
         backbone = _build(backbone, request)
         options = {"precision": precision, "engine": engine, "device": device, "batch_size": batch_size}
-        _compute(backbone, store, images, fingerprints, missing, wanted, options, workers, strict, report, work)
+        _compute(backbone, cache, images, fingerprints, missing, wanted, options, workers, strict, report, work)
 
-    failed = _failures(store, images, fingerprints.values(), work.changed)
+    failed = _failures(cache, images, fingerprints.values(), work.changed)
     seconds = time.perf_counter() - began
     computed = int(np.count_nonzero(wanted))
     return Extraction(
@@ -162,6 +160,15 @@ class _Work:
 
 def _silent(stage: str, done: int, total: int, note: str) -> None:
     """Report to nobody."""
+
+
+def _open(store: FeatureStore | str | os.PathLike[str]) -> FeatureStore | None:
+    """The store, or None where there is nothing yet."""
+    if isinstance(store, FeatureStore):
+        return store
+    if not os.path.lexists(store) or (Path(store).is_dir() and not os.listdir(store)):
+        return None
+    return FeatureStore(store)
 
 
 def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:

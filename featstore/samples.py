@@ -105,7 +105,7 @@ def draw_texture(name: str, rng: np.random.Generator, size: int = 160) -> NDArra
     sun = rng.uniform(0, 2 * np.pi)
     lighting = 1 + rng.uniform(0, 0.45) * (x * np.cos(sun) + y * np.sin(sun))
     picture = picture * lighting[..., None] + rng.normal(0, rng.uniform(0.01, 0.06), size=picture.shape)
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 1) * 255 + 0.5, dtype=np.uint8)
 
 
 def write_textures(folder: Path, *, per_class: int = 40, seed: int = 0) -> Path:

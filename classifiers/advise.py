@@ -1,0 +1,222 @@
+"""Advice: is the cache enough? One verdict of five, the gain to expect, and every number behind it.
+
+The four regimes are those of the transfer-learning literature (small or large, similar to ImageNet or different;
+Yosinski et al., "How transferable are features in deep neural networks?", 2014). Where the evidence puts a data set is
+measured; what reopening a network brings is an expectation from published and own comparisons of frozen and fine-tuned
+networks (Kornblith, Shlens, Le: "Do Better ImageNet Models Transfer Better?", 2019), so its interval is wide. A pilot
+narrows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from classifiers.evidence import Evidence
+
+VERDICTS = {
+    "cache-is-enough": "The cache is enough: keep the frozen features.",
+    "earlier-node": "Use an earlier node: the last one is too specific to ImageNet.",
+    "reopen-top": "Reopen the top of the network.",
+    "reopen-all": "Reopen the whole network, carefully, from the pretrained weights.",
+    "more-data": "More or cleaner data first.",
+}
+
+LARGE_TRAIN, LARGE_PER_CLASS = 500, 50
+"""From here on a training part counts as large: images, and images a class (median)."""
+WORTH = 0.015
+"""Accuracy that must be expected before anything is worth the trouble."""
+DATA_WORTH = 0.03
+"""Accuracy that twice the data must be expected to bring before collecting it is the advice."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """A verdict and what it rests on.
+
+    Attributes
+    ----------
+    verdict : one of `VERDICTS`
+    regime : {1, 2, 3, 4}
+        1 small and similar, 2 small and different, 3 large and similar, 4 large and different.
+    expected_gain, expected_gain_ci
+        Accuracy over the linear head on the last cached node, for the action advised; shares in [-1, 1].
+    difference : float in [0, 1]
+        Distance from ImageNet: 0 as near as pets and insects, 1 as far as microscopy.
+    gains : dict
+        Expected gain of each action, over the same base.
+    reasons : tuple of str
+        Sentences, the most important first.
+    pilot : dict or None
+        What a short fine-tune showed, where one was run.
+    """
+
+    verdict: str
+    regime: int
+    expected_gain: float
+    expected_gain_ci: tuple[float, float]
+    difference: float
+    gains: dict[str, float]
+    reasons: tuple[str, ...]
+    evidence: Evidence
+    pilot: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
+    next: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `advise --json` prints."""
+        return {
+            "format": 1,
+            "verdict": self.verdict,
+            "text": VERDICTS[self.verdict],
+            "regime": self.regime,
+            "expected_gain": round(self.expected_gain, 4),
+            "expected_gain_ci": [round(bound, 4) for bound in self.expected_gain_ci],
+            "reasons": list(self.reasons),
+            "evidence": {**self.evidence.to_json(), "difference": self.difference, "gains": self.gains},
+            "pilot": self.pilot,
+            "cost": self.cost,
+            "next": self.next,
+        }
+
+
+def difference_from_imagenet(evidence: Evidence) -> float:
+    """How far the images are from ImageNet, in [0, 1]: the stronger of two signs.
+
+    The original head's mean confidence (about 0.6 on pets and insects, below 0.2 on microscopy), and an earlier node
+    that beats the last one.
+    """
+    signs = [0.0]
+    if evidence.head_confidence is not None:
+        signs.append((0.45 - evidence.head_confidence) / 0.25)
+    lead = evidence.nodes[evidence.best].accuracy - evidence.nodes[evidence.last].accuracy
+    signs.append(1.0 if evidence.earlier_p < 0.05 else min(0.5, lead / 0.05))
+    return float(np.clip(max(signs), 0.0, 1.0))
+
+
+def reopening_gain(evidence: Evidence, difference: float) -> tuple[float, float, float]:
+    """Expected accuracy gained by fine-tuning over the best cached node, with its interval.
+
+    The share of the error that goes away grows with the number of images and with the distance from ImageNet.
+    """
+    error = 1.0 - evidence.linear_accuracy
+    size = np.clip(np.log10(max(evidence.train, 1) / 100) / 1.2, 0, 1) * np.clip(evidence.per_class_median / 50, 0, 1)
+    share = float(size) * (0.15 + 0.45 * difference)
+    return error * share, error * (0.4 * share - 0.03), error * min(1.0, 1.6 * share + 0.03)
+
+
+def judge(evidence: Evidence) -> Advice:
+    """Reach the verdict.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Returns
+    -------
+    Advice
+    """
+    best, last = evidence.nodes[evidence.best], evidence.nodes[evidence.last]
+    difference = difference_from_imagenet(evidence)
+    large = evidence.train >= LARGE_TRAIN and evidence.per_class_median >= LARGE_PER_CLASS
+    regime = 1 + int(difference >= 0.5) + 2 * int(large)
+
+    lead = best.accuracy - last.accuracy
+    reopen, reopen_low, reopen_high = reopening_gain(evidence, difference)
+    more = evidence.doubled[0] - evidence.linear_accuracy if evidence.doubled else 0.0
+    more = max(more, 0.0)
+    gains = {"earlier-node": lead, "reopen": lead + reopen, "more-data": more}
+    error = 1.0 - evidence.linear_accuracy
+
+    if large and reopen >= WORTH:
+        verdict = "reopen-all" if regime == 4 else "reopen-top"
+    elif evidence.label_noise >= 0.1 and error >= 0.1:
+        verdict = "more-data"
+    elif evidence.earlier_p < 0.05 and lead >= WORTH:
+        verdict = "earlier-node"
+    elif error >= 0.1 and (more >= DATA_WORTH or error >= 0.3):
+        verdict = "more-data"
+    else:
+        verdict = "cache-is-enough"
+
+    gain, interval = {
+        "cache-is-enough": (reopen, (reopen_low, reopen_high)),
+        "earlier-node": (lead, _lead_interval(evidence)),
+        "reopen-top": (lead + reopen, (lead + reopen_low, lead + reopen_high)),
+        "reopen-all": (lead + reopen, (lead + reopen_low, lead + reopen_high)),
+        "more-data": (more, _data_interval(evidence)),
+    }[verdict]
+    return Advice(
+        verdict=verdict,
+        regime=regime,
+        expected_gain=gain,
+        expected_gain_ci=interval,
+        difference=difference,
+        gains=gains,
+        reasons=tuple(_reasons(evidence, difference, large, reopen, more)),
+        evidence=evidence,
+    )
+
+
+def _lead_interval(evidence: Evidence) -> tuple[float, float]:
+    best, last = evidence.nodes[evidence.best], evidence.nodes[evidence.last]
+    return best.accuracy_ci[0] - last.accuracy, best.accuracy_ci[1] - last.accuracy
+
+
+def _data_interval(evidence: Evidence) -> tuple[float, float]:
+    if evidence.doubled is None:
+        return 0.0, 1.0 - evidence.linear_accuracy
+    return evidence.doubled[1] - evidence.linear_accuracy, evidence.doubled[2] - evidence.linear_accuracy
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f} points"
+
+
+def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, more: float) -> list[str]:
+    best, last = evidence.nodes[evidence.best], evidence.nodes[evidence.last]
+    size = "large" if large else "small"
+    far = "different from" if difference >= 0.5 else "similar to"
+    sources = f" from {evidence.sources} sources" if evidence.sources < evidence.train else ""
+    said = [
+        f"The training part is {size} ({evidence.train} images{sources}, {evidence.per_class_median:g} a class) and "
+        f"{far} ImageNet (difference {difference:.2f} of 1)."
+    ]
+    if evidence.head_confidence is not None:
+        said.append(
+            f"The original ImageNet head is {evidence.head_confidence:.0%} sure of its answers on these images "
+            f"(about 60 % on pictures like ImageNet's, below 20 % on far ones)."
+        )
+    if len(evidence.nodes) == 1:
+        said.append("Only one node is cached, so nothing can be said about earlier layers.")
+    elif evidence.best == evidence.last:
+        said.append(
+            f"Accuracy rises up to the last node, {last.node} ({last.accuracy:.1%}): its features fit this domain."
+        )
+    else:
+        shown = "" if evidence.earlier_p < 0.05 else ", a difference that chance can explain"
+        said.append(
+            f"The best node is {best.node} ({best.accuracy:.1%}), before the last, {last.node} ({last.accuracy:.1%}; "
+            f"p = {evidence.earlier_p:.2g}{shown}): "
+            + ("the sign of a far domain." if evidence.earlier_p < 0.05 else "no clear sign of a far domain.")
+        )
+    said.append(
+        f"A linear head gets {evidence.linear_accuracy:.1%} out of fold and {evidence.train_accuracy:.1%} on what it "
+        f"was fitted to; nearest neighbours get {evidence.knn_accuracy:.1%}."
+    )
+    if evidence.doubled is not None:
+        said.append(
+            f"The learning curve promises {evidence.doubled[0]:.1%} ({evidence.doubled[1]:.1%} to "
+            f"{evidence.doubled[2]:.1%}) with twice the images ({_points(more)})."
+        )
+    said.append(f"Reopening the network is expected to bring {_points(reopen)} over the best cached node.")
+    if evidence.label_noise >= 0.03:
+        said.append(f"About {evidence.label_noise:.0%} of the labels look wrong; the report lists them.")
+    if evidence.per_class_max > 3 * evidence.per_class_min:
+        said.append(
+            f"The classes are unbalanced: {evidence.per_class_min} to {evidence.per_class_max} images; "
+            f"--class-weight balanced helps the rare ones."
+        )
+    return said

@@ -1,0 +1,208 @@
+"""Evidence: what the cache says about itself, before anybody judges it. No test image is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.curves import learning_curve
+from classifiers.extrapolate import extrapolate
+from classifiers.heads import make_head
+from classifiers.significance import mcnemar_exact, wilson
+from classifiers.plan import Plan
+from classifiers.splits import stratified_folds
+from classifiers.transferability import h_score, log_me
+from featstore.errors import FeaturesError
+from featstore.features import FeatureSet
+
+Progress = Callable[[str, int, int, str], None]
+
+SCORED_ROWS = 2000
+"""Rows that LogME and the H-score look at; more change the third digit only."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeEvidence:
+    """One cached node: out-of-fold accuracy of a linear head, its interval, and transferability scores."""
+
+    node: str
+    pool: str
+    dim: int
+    accuracy: float
+    accuracy_ci: tuple[float, float]
+    log_me: float
+    h_score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Numbers behind the advice. Accuracies are out-of-fold shares in [0, 1] of the training part.
+
+    Attributes
+    ----------
+    nodes : tuple of NodeEvidence
+        In the order of the network.
+    best, last : int
+        Index of the most accurate node, and of the deepest.
+    earlier_p : float
+        Exact McNemar of the best node against the last, Bonferroni-corrected for the choice of the best; 1 where the
+        last is best.
+    chance : float
+        Share of the largest class.
+    sources : int
+        Independent images: groups where there are any, else images.
+    curve : tuple of (training images, accuracy, images judged)
+        At the best node.
+    doubled : tuple (accuracy, low, high) or None
+        Expected with twice the images.
+    head_confidence : float or None
+        Mean probability of the winner among the ImageNet classes, by the network's original head.
+    label_noise : float
+        Share of training images whose label the out-of-fold predictions contradict beyond the head's own error.
+    """
+
+    train: int
+    classes: int
+    per_class_min: int
+    per_class_median: float
+    per_class_max: int
+    sources: int
+    groups: str | None
+    chance: float
+    nodes: tuple[NodeEvidence, ...]
+    best: int
+    last: int
+    earlier_p: float
+    linear_accuracy: float
+    knn_accuracy: float
+    train_accuracy: float
+    curve: tuple[tuple[int, float, int], ...]
+    doubled: tuple[float, float, float] | None
+    head_confidence: float | None
+    label_noise: float
+    leaks: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return dataclasses.asdict(self)
+
+
+def network_order(node: str) -> tuple[int, list[Any]]:
+    """A sort key that puts nodes in the order of the forward pass: stem, blocks by number, avgpool, classifier."""
+    rank = {"conv1": 0, "bn1": 0, "relu": 0, "maxpool": 1, "avgpool": 3, "fc6": 4, "fc7": 5}
+    first = node.split(".")[0]
+    late = 4 if first in ("classifier", "fc") else 2
+    parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", node)]
+    return rank.get(node, late), parts
+
+
+def gather(
+    features: Sequence[FeatureSet],
+    *,
+    groups: NDArray[np.int64] | None = None,
+    groups_text: str | None = None,
+    leaks: dict[str, Any] | None = None,
+    head_confidence: float | None = None,
+    label_noise: float = 0.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Evidence:
+    """Collect the evidence from the cached nodes of one backbone on one data set.
+
+    Parameters
+    ----------
+    features : sequence of FeatureSet
+        The same rows at several nodes.
+    groups : ndarray of shape (rows of the training part,), int64, optional
+        Source of each image; folds and learning curve keep sources together.
+
+    Raises
+    ------
+    FeaturesError
+        Rows that differ between nodes, or too few to judge.
+    """
+    features = sorted(features, key=lambda f: network_order(f.fingerprint.node))
+    first = features[0]
+    for other in features[1:]:
+        if not np.array_equal(other.digests, first.digests):
+            raise FeaturesError(
+                f"node {other.fingerprint.node} has other rows than {first.fingerprint.node}; extract both for all "
+                f"images"
+            )
+    train = first.training()
+    y = first.y[train]
+    counts = np.bincount(y, minlength=len(first.classes))
+    folds = stratified_folds(y, 5, seed, groups)
+    judged = np.sort(np.concatenate([valid for _, valid in folds]))
+    steps, done = len(features) + 2, 0
+
+    def step(note: str) -> None:
+        nonlocal done
+        if progress:
+            progress("advise", done, steps, note)
+        done += 1
+
+    nodes, hits, heads = [], [], []
+    for one in features:
+        step(f"linear head on {one.fingerprint.node}")
+        X = one.X[train]
+        head = make_head("logistic", seed=seed, budget="quick", cv=folds).fit(X, y)
+        right = head.classes_[head.oof_proba_.argmax(axis=1)] == y
+        hits.append(right[judged])
+        heads.append(head)
+        few = np.random.default_rng(seed).permutation(len(y))[:SCORED_ROWS]
+        low, high = wilson(int(right[judged].sum()), len(judged))
+        nodes.append(
+            NodeEvidence(one.fingerprint.node, one.fingerprint.pool, X.shape[1], float(right[judged].mean()),
+                         (low, high), log_me(X[few], y[few]), h_score(X[few], y[few]))
+        )  # fmt: skip
+    accuracies = [node.accuracy for node in nodes]
+    best, last = int(np.argmax(accuracies)), len(nodes) - 1
+    earlier_p = 1.0
+    if best != last:
+        only_best, only_last = int((hits[best] & ~hits[last]).sum()), int((hits[last] & ~hits[best]).sum())
+        earlier_p = min(1.0, mcnemar_exact(only_best, only_last) * last)
+
+    step("learning curve")
+    X = features[best].X[train]
+    rows = (np.arange(len(y)), folds)
+    plan = Plan("cv", "", len(folds), 1, seed, "", outer=(), inner=(), whole=rows)
+    drawn = learning_curve(features[best].subset(train), plan, seed=seed)
+    points = drawn["points"] if drawn else []
+    doubled = None
+    if len({point["train"] for point in points}) >= 3:
+        sizes, shares = [p["train"] for p in points], [p["accuracy"] for p in points]
+        (there,) = extrapolate(sizes, shares, [p["n"] for p in points], [2 * sizes[-1]], seed=seed)
+        doubled = (there.accuracy, there.low, there.high)
+
+    step("nearest neighbours")
+    knn = make_head("knn", seed=seed, budget="quick", cv=folds).fit(X, y)
+    knn_right = knn.classes_[knn.oof_proba_.argmax(axis=1)] == y
+    step("done")
+    return Evidence(
+        train=len(y),
+        classes=int((counts > 0).sum()),
+        per_class_min=int(counts[counts > 0].min()),
+        per_class_median=float(np.median(counts[counts > 0])),
+        per_class_max=int(counts.max()),
+        sources=len(y) if groups is None else len(np.unique(groups)),
+        groups=groups_text,
+        chance=float(counts.max() / len(y)),
+        nodes=tuple(nodes),
+        best=best,
+        last=last,
+        earlier_p=earlier_p,
+        linear_accuracy=accuracies[best],
+        knn_accuracy=float(knn_right[judged].mean()),
+        train_accuracy=float((heads[best].predict(X) == y).mean()),
+        curve=tuple((p["train"], p["accuracy"], p["n"]) for p in points),
+        doubled=doubled,
+        head_confidence=head_confidence,
+        label_noise=label_noise,
+        leaks=leaks or {},
+    )
