@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from classifiers.bundle import save_bundle
+from classifiers.heads import make_head
 from classifiers.network import ImageClassifier
 from featstore.backbone import Backbone
 from tests.pictures import texture
@@ -45,3 +47,36 @@ def write_image(path, seed: int = 0, width: int = 90, height: int = 70) -> bytes
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(buffer.getvalue())
     return str(path).encode()
+
+
+TINTS = {"red": (60, -40, -40), "blue": (-40, -40, 60)}
+
+
+def tinted(name: str, seed: int, side: int = 40) -> np.ndarray:
+    """A textured picture in one of two tints: two classes that any network can tell apart."""
+    return np.clip(texture(seed, side + 8, side) * 0.6 + 50 + np.array(TINTS[name]), 0, 255).astype(np.uint8)
+
+
+def write_tinted(root, each: int = 4, split: str = "", first: int = 100):
+    """An image folder of both tints; the folder."""
+    for name in TINTS:
+        for i in range(each):
+            path = root / split / name / f"{name}{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(tinted(name, first + i)).save(path)
+    return root
+
+
+def save_tint_bundle(path, head: str = "logistic", node: str = "features.3", side: int = 32):
+    """A bundle that tells the tints apart, on a network with random weights; its path."""
+    backbone = Backbone("mobilenet_v3_small", "none", nodes=(node,), input_size=side)
+    spec = backbone.transform
+    images = np.stack([spec.apply(tinted(name, i)) for name in sorted(TINTS) for i in range(12)])
+    y = np.repeat([0, 1], 12)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    with torch.no_grad():
+        X = backbone.trunk((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std)[0].numpy()
+    fitted = make_head(head, seed=0, budget="quick", cv=3).fit(X, y)
+    fingerprint = backbone.fingerprints()[node]
+    save_bundle(path, fitted, fingerprint, backbone.recipe(), sorted(TINTS), name=head)
+    return path

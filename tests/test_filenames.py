@@ -1,0 +1,37 @@
+import pytest
+
+from classifiers.filenames import make_room, plain, stems
+from featstore.errors import OutputExistsError
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Egyptian cat", "egyptian-cat"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("crane (2)", "crane-2"),
+        ("猫", "unnamed"),
+        ("a" * 200, "a" * 60),
+        ("con\n<b>", "con-b"),
+    ],
+)
+def test_any_text_becomes_a_plain_file_name(text, name):
+    assert plain(text) == name
+
+
+def test_names_are_different_also_where_capitals_do_not_count():
+    assert stems([b"a/Cat.jpg", b"b/cat.png", b"c/cat-2.png", b"\xff.png"]) == ["cat", "cat-2", "cat-2-2", "unnamed"]
+
+
+def test_room_is_made_and_what_is_there_is_kept(tmp_path):
+    folder = tmp_path / "a" / "b"
+    make_room(folder, ["x.png"], overwrite=False)
+    assert folder.is_dir()
+    (folder / "x.png").write_text("old")
+    make_room(folder, ["y.png"], overwrite=False)
+    with pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add --overwrite"):
+        make_room(folder, ["y.png", "x.png"], overwrite=False)
+    make_room(folder, ["x.png"], overwrite=True)
+    assert (folder / "x.png").read_text() == "old"
+    with pytest.raises(OutputExistsError, match=r"x\.png is a file"):
+        make_room(folder / "x.png", [], overwrite=True)
