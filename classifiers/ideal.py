@@ -61,7 +61,7 @@ class Settings:
     rate: float = 0.05
     class_weight: float = 10.0
     variation_weight: float = 0.005
-    l2: float = 8e-5
+    l2: float = 1.2e-4
     softness: float = 3.0
     jitter: int = 16
     zoom: float = 0.3

@@ -8,7 +8,7 @@ from classifiers.network import ImageClassifier
 from featstore.imageset import ImageSet
 
 
-def test_part(
+def judged_rows(
     images: ImageSet, classifier: ImageClassifier, limit: int | None = None, seed: int = 0
 ) -> tuple[list[int], list[int], str]:
     """The test part of a data set.
@@ -36,9 +36,9 @@ def test_part(
     """
     parts = [split for split in ("test", "val") if (images.splits == split).any()]
     rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
-    part = f"the {parts[0]} part" if parts else "all images (there is no test part)"
+    part = f"the {parts[0]} part" if parts else "all images, as there is no test part"
     if limit is not None and limit < len(rows):
-        part = f"{limit} of the {len(rows)} images of {part}"
+        part = f"{limit} of {len(rows)} images: of {part}"
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     index = {label: classifier.index(images.classes[label]) for label in np.unique(images.labels[rows]).tolist()}
     return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part

@@ -190,13 +190,13 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
     from classifiers.filenames import make_room
     from classifiers.robustness import EPSILONS, robust_accuracy
-    from classifiers.testpart import test_part
+    from classifiers.testpart import judged_rows
     from classifiers.wording import interval, percent
     from featstore import fsio
     from featstore.imageset import scan
 
     images = scan(data)
-    rows, labels, part = test_part(images, classifier, limit, how.seed)
+    rows, labels, part = judged_rows(images, classifier, limit, how.seed)
     make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite)
     with options.reporter(quiet) as report:
         result = robust_accuracy(

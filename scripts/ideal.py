@@ -39,7 +39,7 @@ from featstore_scripts import options
     show_default=True,
     help="Weight of the total variation.",
 )
-@click.option("--l2", type=click.FloatRange(min=0), default=8e-5, show_default=True, help="Keeps contrast in bounds.")
+@click.option("--l2", type=click.FloatRange(min=0), default=1.2e-4, show_default=True, help="Keeps contrast in bounds.")
 @click.option(
     "--softness",
     type=click.FloatRange(min=0, min_open=True),

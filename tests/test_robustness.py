@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from classifiers.attack import Attack
+from classifiers.attacked import run_attack
+from classifiers.frame import to_bytes
+from classifiers.network import ImageClassifier
+from classifiers.robustness import EPSILONS, robust_accuracy
+from classifiers.significance import wilson
+from featstore.errors import AttackError
+from featstore.imageset import scan
+from tests.lookkit import save_tint_bundle, write_tinted
+
+torch.set_num_threads(1)
+QUICK = Attack(steps=6, epsilon=1 / 255)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A classifier, image files, and their labels, one of them wrong."""
+    folder = tmp_path_factory.mktemp("robust")
+    classifier = ImageClassifier.from_bundle(save_tint_bundle(folder / "b"))
+    images = scan(write_tinted(folder / "data", each=5))
+    labels = images.labels.tolist()
+    labels[0] = 1 - labels[0]
+    return classifier, [images.absolute(i) for i in range(len(images))], labels
+
+
+@pytest.fixture(scope="module")
+def curve(judged):
+    return robust_accuracy(*judged, QUICK, [e / 255 for e in (2, 8, 24, 64)])
+
+
+def test_without_attack_it_is_the_plain_accuracy(judged, curve):
+    classifier, paths, labels = judged
+    with torch.no_grad():
+        plain = classifier(classifier.open(paths)).argmax(1).numpy() == labels
+    np.testing.assert_array_equal(curve.right[0], plain)
+    assert curve.accuracy[0] == 0.9 and curve.epsilons[0] == 0
+
+
+def test_it_falls_with_epsilon_and_in_the_end_to_nothing(curve):
+    assert all(a >= b for a, b in zip(curve.accuracy, curve.accuracy[1:], strict=False))
+    assert curve.accuracy[-1] == 0
+    assert (curve.right[:-1] >= curve.right[1:]).all()
+
+
+def test_each_point_is_the_plain_attack_on_those_still_standing(judged, curve):
+    classifier, paths, labels = judged
+    pictures = to_bytes(classifier.open(paths))
+    direct = run_attack(classifier, pictures, labels, Attack(steps=6, epsilon=2 / 255, enough=0.0))
+    np.testing.assert_array_equal(curve.right[1], ~direct.fooled)
+
+
+def test_the_json_holds_counts_and_wilson_intervals(curve):
+    document = json.loads(json.dumps(curve.to_json(), allow_nan=False))
+    assert document["images"] == 10 and document["clean_accuracy"] == 0.9
+    for point, epsilon in zip(document["curve"], (0, 2, 8, 24, 64), strict=True):
+        assert point["epsilon"] == pytest.approx(epsilon / 255) and point["grey_levels"] == pytest.approx(epsilon)
+        assert point["accuracy"] == point["right"] / 10
+        assert point["accuracy_ci"] == pytest.approx(list(wilson(point["right"], 10)))
+    assert document["attack"]["norm"] == "linf" and document["attack"]["steps"] == 6
+
+
+def test_the_curve_is_written_as_picture_and_page(curve, tmp_path):
+    places = curve.write(tmp_path, "Robust accuracy on <tints>")
+    assert min(Image.open(places["png"]).size) > 300
+    html = places["html"].read_text()
+    assert "&lt;tints&gt;" in html and "<tints>" not in html
+    assert "9 of 10" in html and "90.0" in html and "0 of 10" in html and "data:image/png" in html
+
+
+def test_an_unreadable_image_is_in_no_number(judged, tmp_path):
+    classifier, paths, labels = judged
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"nothing")
+    result = robust_accuracy(classifier, [bytes(broken), *paths[1:3]], labels[:3], QUICK, [])
+    assert result.right.shape == (1, 2) and result.failed[0][0].endswith("broken.png")
+    assert result.labels.tolist() == labels[1:3]
+    with pytest.raises(AttackError, match=r"none of the 1 images can be read; the first: .*broken\.png"):
+        robust_accuracy(classifier, [bytes(broken)], [0], QUICK)
+
+
+def test_usual_epsilons_fit_the_norm(judged):
+    classifier, paths, labels = judged
+    result = robust_accuracy(classifier, paths[1:2], labels[1:2], Attack(norm="l2", epsilon=1.0, steps=2))
+    assert result.epsilons == EPSILONS["l2"]
+
+
+def test_descent_has_no_robust_accuracy(judged):
+    with pytest.raises(AttackError, match="descent has no bound"):
+        robust_accuracy(*judged, Attack(method="descent"))
