@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifiers.verdict import set_names
-from classifiers.wording import interval, number, percent, printable, probability, seconds
+from classifiers.wording import count, interval, number, percent, printable, probability, seconds
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,21 @@ class Leaderboard:
                 cells = heads.setdefault(printable(run["head"]), [None] * len(self._full["features"]))
                 cells[run["feature"]] = row.run
         return list(heads.items())
+
+
+def extent(full: Mapping[str, Any]) -> str:
+    """How much data there is: `37 classes, 296 training images, 74 test images`.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    """
+    dataset = full["dataset"]
+    classes = count(len(dataset["classes"]), "class", "classes")
+    if full["protocol"].get("name") == "cv":
+        return f"{classes}, {count(dataset['test'], 'image')}, cross-validated"
+    return f"{classes}, {count(dataset['train'], 'training image')}, {count(dataset['test'], 'test image')}"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 from classifiers.candidates import parameters
 from classifiers.confusion import Confusion
-from classifiers.leaderboard import Leaderboard, pairs
+from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.reportdata import filled
 from classifiers.verdict import NEXT, honesty, verdict
-from classifiers.wording import count, percent, printable, seconds
+from classifiers.wording import percent, printable, seconds
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -70,10 +70,7 @@ def _heads(full: Mapping[str, Any], board: Leaderboard) -> list[str]:
         name = row.name + (" (chosen)" if row.best else " (reference)" if row.reference else "")
         cells = [row.cells[column.key] for column in board.columns]
         rows.append([name, *cells, parameters(full["runs"][row.run]["params"])])
-    dataset = full["dataset"]
-    parts = f"{count(dataset['train'], 'training image')}, {count(dataset['test'], 'test image')}"
-    classes = count(len(dataset["classes"]), "class", "classes")
-    return [f"{classes}, {parts}. {escaped(full['protocol'].get('text', ''))}", "", *table(titles, rows, 1)]
+    return [f"{extent(full)}. {escaped(full['protocol'].get('text', ''))}", "", *table(titles, rows, 1)]
 
 
 def _sets(full: Mapping[str, Any], board: Leaderboard) -> list[str]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from classifiers import featuremap, gallery, plots
 from classifiers.candidates import parameters
-from classifiers.leaderboard import Leaderboard, pairs
+from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.pagetemplates import asset, templates
 from classifiers.provenance import provenance
 from classifiers.reportdata import filled
@@ -87,13 +87,10 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
     dataset = full["dataset"]
     said = list(full["verdict"]) or verdict(full)
     loud = honesty(full)
-    judged = f"{count(dataset['train'], 'training image')} · {count(dataset['test'], 'test image')}"
-    if full["protocol"].get("name") == "cv":
-        judged = f"{count(best['n_test'], 'image')}, cross-validated"
     domain = plots.share_domain([*best["accuracy_ci"]])
     return {
         "name": printable(dataset["name"]),
-        "subtitle": f"{count(len(dataset['classes']), 'class', 'classes')} · {judged}",
+        "subtitle": extent(full).replace(", ", " · "),
         "figure": percent(best["accuracy"]),
         "under": f"{printable(best['name'])}, {count(best['n_test'], 'image')} judged; "
         f"95 % interval {interval(best['accuracy_ci'])} %",

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from classifiers.leaderboard import Leaderboard, pairs
+from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.reportdata import filled
 from classifiers.verdict import verdict
 from classifiers.wording import count, printable
@@ -32,7 +32,6 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
 
     full = filled(data)
     board = Leaderboard(full)
-    dataset = full["dataset"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("head", no_wrap=True)
     for column in board.columns:
@@ -42,11 +41,7 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
         table.add_row(name, *(row.cells[column.key] for column in board.columns))
     buffer = io.StringIO()
     out = Console(file=buffer, width=width, markup=False, emoji=False, highlight=False, color_system=None)
-    out.print(
-        f"{printable(dataset['name'])}: {count(len(dataset['classes']), 'class', 'classes')}, "
-        f"{count(dataset['train'], 'training image')}, {count(dataset['test'], 'test image')}; "
-        f"features: {', '.join(board.sets())}\n"
-    )
+    out.print(f"{printable(full['dataset']['name'])}: {extent(full)}; features: {', '.join(board.sets())}\n")
     Console(file=buffer, width=max(width, 1000), markup=False, emoji=False, color_system=None).print(table)
     out.print()
     for sentence in list(full["verdict"]) or verdict(full):

@@ -31,7 +31,7 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     """
     full = filled(data)
     best = full["runs"][full["best_run"]]
-    sentences = [_headline(full, best), _sure(best), _chosen(best), *_differences(full), *_references(full)]
+    sentences = [_headline(full, best), _sure(best), _chosen(full, best), *_differences(full), *_references(full)]
     sentences.append(honesty(full) or "")
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
 
@@ -102,12 +102,13 @@ def _sure(best: Mapping[str, Any]) -> str:
     return sentence + (", a wide interval: few images were judged." if high - low > WIDE else ".")
 
 
-def _chosen(best: Mapping[str, Any]) -> str:
+def _chosen(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    kept = "the images that judge it" if full["protocol"].get("name") == "cv" else "the test part"
     if best["cv_accuracy"] is None:
-        return f"It was chosen by {best['selected_on']}, not by the test part."
+        return f"It was chosen by {best['selected_on']}, not by looking at {kept}."
     return (
         f"It was chosen by {best['selected_on']}, where it is right on {percent(best['cv_accuracy'])} %, "
-        "not by looking at the test part."
+        f"not by looking at {kept}."
     )
 
 
