@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.alignment import align, check_classes, named_runs
 from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
 from classifiers.foldsearch import Budget
-from classifiers.heads import HEADS
+from classifiers.heads import DEFAULT, HEADS
 from classifiers.labelcheck import wrong_labels
-from classifiers.leaks import find_leaks
+from classifiers.leaks import Leaks, find_leaks
+from classifiers.lookalikes import join
+from classifiers.pairs import beats_majority, comparisons
 from classifiers.plan import Plan, lay_out
 from classifiers.references import pixels
 from classifiers.report import Report
-from classifiers.significance import holm, mcnemar_exact
-from classifiers.splits import group_by
+from classifiers.sources import Sources, find_sources
+from classifiers.splits import FOLDS, group_by
 from classifiers.verdict import verdict
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 
 Progress = Callable[[str, int, int, str], None]
 
-DEFAULT_HEADS = ("logistic", "svm", "lightgbm", "mlp", "knn", "centroid")
 REFERENCES = ("majority", "pixels")
+REPEATS = {"quick": 1, "normal": 1, "thorough": 3}
+"""How often a nested cross-validation is repeated, by budget."""
+
+_PARTS = 100  # steps of the progress bar that one run takes
 
 
 def compare(
     features: FeatureSet | Sequence[FeatureSet],
-    heads: Sequence[str] = DEFAULT_HEADS,
+    heads: Sequence[str] = DEFAULT,
     *,
     seed: int = 0,
     budget: Budget = "normal",
-    folds: int = 5,
+    folds: int = FOLDS,
     protocol: str = "auto",
+    repeats: int | None = None,
     groups: str | None = None,
     drop_leaks: bool = False,
-    class_weight: Any = None,
+    class_weight: str | Mapping[Any, float] | None = None,
+    calibrate: bool = True,
     references: bool = True,
+    allow_untested: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Tune, fit and judge several heads on the same folds.
@@ -51,20 +61,33 @@ def compare(
     Parameters
     ----------
     features : FeatureSet or sequence of FeatureSet
-        Several (backbones, nodes, pools, weights) must hold the same images; each head is judged on each.
+        Several (backbones, nodes, pools, weights) are compared on the images that all of them hold.
     heads : sequence of str
         Names in `HEADS`.
+    seed : int
+        Seed of parts, folds, heads and bootstraps.
     budget : {"quick", "normal", "thorough"}
-        Candidates a search; `thorough` also repeats a cross-validation three times with other folds.
+        Candidates a search; "thorough" also repeats a nested cross-validation three times with other folds.
     folds : int
+        Folds of every cross-validation.
     protocol : {"auto", "given", "holdout", "cv"}
-        See `plan.lay_out`.
+        Who judges, see `classifiers.plan.lay_out`.
+    repeats : int, optional
+        Of a nested cross-validation (default: by budget). Intervals count an image once all the same.
     groups : str, optional
-        Regular expression on image paths; images for which its first group is the same stay on one side of every split.
+        Images of one group stay on one side of every part and fold that is made here: "auto" for the sources that were
+        found (byte-identical files, look-alikes, telling names), else a regular expression on image paths whose first
+        group (or match) names the group. Byte-identical files stay together in any case.
     drop_leaks : bool
-        Leave training images out that also stand in the test part (same bytes, or nearly the same picture).
+        Leave images out of training whose source is also in the part that judges.
+    class_weight : "balanced" or mapping of class to weight, optional
+        For every head that can.
+    calibrate : bool
+        Calibrate every head's probabilities on its out-of-fold predictions.
     references : bool
-        Add the majority class and raw pixels.
+        Add the majority class, and raw pixels where the files are still there.
+    allow_untested : bool
+        Go on where a class of several training images has no test image.
     progress : callable, optional
         `progress("compare", done, total, note)`.
 
@@ -74,212 +97,209 @@ def compare(
 
     Raises
     ------
-    FeaturesError, UnknownNameError
+    FeaturesError
+        Where the features cannot be learnt from, or no head could be judged.
+    UnknownNameError
+        For a head that does not exist.
     """
     began = time.perf_counter()
-    sets = [features] if isinstance(features, FeatureSet) else list(features)
     names = list(dict.fromkeys(heads))
     for name in names:
         if name not in HEADS:
             raise UnknownNameError("head", name, HEADS)
-    _check(sets)
-    first = sets[0]
-    members = None if groups is None else group_by(first.ids, groups)
-    repeats = 3 if budget == "thorough" else 1
-    settings: dict[str, Any] = {
-        "protocol": protocol,
-        "folds": folds,
-        "repeats": repeats,
-        "seed": seed,
-        "groups": members,
-    }
-    plan = lay_out(first, **settings)
-    leaks = find_leaks(first, plan, members)
-    dropped = leaks.training_rows if drop_leaks and leaks.training_rows.size else None
-    if dropped is not None:
-        plan = lay_out(first, **settings, leave_out=dropped)
+    if not names:
+        raise FeaturesError("no head was named; expected at least one of " + ", ".join(HEADS))
+    sets, notes = align(features)
+    say = _Teller(progress, (len(names) * len(sets) + 2 * references + 2) * _PARTS)
+    say("looking for copies")
+    looked = time.perf_counter()
+    sources = find_sources(sets[0], seed=seed)
+    looked = time.perf_counter() - looked
+    members = _members(sets[0], sources, groups)
+    plan = lay_out(
+        sets[0],
+        protocol=protocol,
+        folds=folds,
+        repeats=REPEATS[budget] if repeats is None else repeats,
+        seed=seed,
+        groups=members,
+        apart=sources.groups if drop_leaks else None,
+    )
+    leaks = find_leaks(sets[0], plan, sources, grouped=groups is not None, seconds=looked)
+    notes += check_classes(sets[0], plan, allow_untested=allow_untested)
+    say.done(_PARTS)
 
-    wanted = [*names, *(r for r in REFERENCES if references and r not in names)]
-    total = len(names) * len(sets) + len(wanted) - len(names) + 2
     runs: list[Run] = []
     omitted: list[dict[str, Any]] = []
+    jobs = [(head, i, suffix) for i, suffix in enumerate(named_runs(sets)) for head in names]
+    jobs += [(head, 0, "") for head in REFERENCES if references and head not in names]
+    for head, i, suffix in jobs:
+        say(f"{head}{suffix}")
+        matrix = _matrix(head, sets[0])
+        try:
+            if isinstance(matrix, str):
+                raise FeaturesError(matrix)
+            runs.append(
+                evaluate(
+                    head, sets[i], plan, name=head + suffix, feature=i, seed=seed, budget=budget, X=matrix,
+                    class_weight=class_weight, calibrate=calibrate, progress=say.share,
+                )
+            )  # fmt: skip
+        except FeaturesError as error:
+            omitted.append({"head": head, "feature": i, "reason": str(error)})
+        say.done(_PARTS)
+    if all(run.reference for run in runs) and not all(HEADS[name].reference for name in names):
+        raise FeaturesError(omitted[0]["reason"])
 
-    def report(done: int, note: str) -> None:
-        if progress:
-            progress("compare", done, total, note)
-
-    for index, one in enumerate(sets):
-        label = "" if len(sets) == 1 else f" · {one.fingerprint.backbone}/{one.fingerprint.node}"
-        for head in names:
-            report(len(runs) + len(omitted), f"{head}{label}")
-            try:
-                runs.append(
-                    evaluate(head, one, plan, name=head + label, feature=index, seed=seed, budget=budget,
-                             class_weight=class_weight)
-                )  # fmt: skip
-            except FeaturesError as error:
-                if len(names) * len(sets) == 1:
-                    raise
-                omitted.append({"head": head, "feature": index, "reason": str(error)})
-    if not runs:
-        raise FeaturesError(f"no head could be judged; the first: {omitted[0]['head']}: {omitted[0]['reason']}")
-    for head in wanted[len(names) :]:
-        report(len(runs) + len(omitted), f"reference: {head}")
-        thumbnails = pixels(first) if head == "pixels" else first.X[:, :1]
-        if isinstance(thumbnails, str):
-            omitted.append({"head": head, "feature": 0, "reason": thumbnails})
-        else:
-            runs.append(evaluate(head, first, plan, seed=seed, budget="quick", X=thumbnails))
-    report(total - 2, "curves and checks")
-    data = _document(sets, plan, runs, seed, budget, groups, members, drop_leaks, dropped, leaks, omitted, class_weight)
-    report(total, "")
+    say("curves and checks")
+    best = _best(runs)
+    pairs = comparisons(runs)
+    data: dict[str, Any] = {
+        "format": 1,
+        "dataset": _dataset(sets[0], plan),
+        "protocol": {
+            "name": plan.name,
+            "text": plan.text,
+            "folds": plan.folds,
+            "repeats": plan.repeats,
+            "seed": seed,
+            "budget": budget,
+            "groups": groups,
+            "n_groups": None if members is None else len(np.unique(members)),
+            "drop_leaks": drop_leaks,
+            "dropped": len(plan.dropped),
+            "class_weight": class_weight
+            if class_weight is None or isinstance(class_weight, str)
+            else dict(class_weight),
+        },
+        "features": [_feature(one) for one in sets],
+        "runs": [
+            {**run.to_dict(), "beats_majority": beaten}
+            for run, beaten in zip(runs, beats_majority(pairs, runs), strict=True)
+        ],
+        "comparisons": pairs,
+        "best": runs[best].head,
+        "best_run": best,
+        "warnings": _warnings(leaks, notes, runs, omitted, names),
+        "omitted": omitted,
+        "leaks": leaks.to_json(),
+        "wrong_labels": wrong_labels(runs[best].features, runs),
+        "learning_curve": learning_curve(runs[best].features, plan, seed=seed),
+        "layer_curve": layer_curve(sets, runs),
+        "map": flat_map(runs[best].features, runs[best], seed=seed),
+        "images": {
+            "ids": list(sets[0].ids),
+            "paths": [os.fsdecode(path) for path in sets[0].paths],
+            "split": sets[0].splits.tolist(),
+            "true": sets[0].y.tolist(),
+        },
+    }
+    say.done(_PARTS)
     data["environment"] = environment() | {"seconds": time.perf_counter() - began}
     data["verdict"] = verdict(data)
     return Report(data)
 
 
-def _check(sets: Sequence[FeatureSet]) -> None:
-    """Refuse what cannot be learnt from, naming the image."""
-    if not sets:
-        raise FeaturesError("no feature set was given; expected at least one")
-    first = sets[0]
-    for one in sets:
-        if len(one) == 0:
-            raise FeaturesError(f"data set {one.dataset!r} has no row with features; `featstore info` says why")
-        bad = np.flatnonzero(~np.isfinite(one.X).all(axis=1))
-        if bad.size:
-            raise FeaturesError(
-                f"the features of {one.ids[int(bad[0])]!r} hold NaN or infinity ({bad.size} such images); extract "
-                f"again with --precision fp32, or leave the image out"
-            )
-        if len(np.unique(one.y)) < 2:
-            raise FeaturesError(
-                f"data set {one.dataset!r} has one class, {one.classes[int(one.y[0])]!r}; expected two or more"
-            )
-        if not np.array_equal(one.digests, first.digests) or one.ids != first.ids:
-            raise FeaturesError(
-                f"{one.fingerprint.backbone}/{one.fingerprint.node} and {first.fingerprint.backbone}/"
-                f"{first.fingerprint.node} hold other images; extract both from the same folder"
-            )
+class _Teller:
+    """Progress over all runs, each as many steps."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total = progress, total
+        self._before, self._note = 0, ""
+
+    def __call__(self, note: str) -> None:
+        self._note = note
+        self.share(0.0)
+
+    def share(self, share: float) -> None:
+        if self._progress is not None:
+            self._progress("compare", min(self._before + int(share * _PARTS), self._total), self._total, self._note)
+
+    def done(self, steps: int) -> None:
+        self._before += steps
+        self.share(0.0)
 
 
-def _document(
-    sets: Sequence[FeatureSet],
-    plan: Plan,
-    runs: list[Run],
-    seed: int,
-    budget: Budget,
-    groups: str | None,
-    members: NDArray[np.int64] | None,
-    drop_leaks: bool,
-    dropped: NDArray[np.intp] | None,
-    leaks: Any,
-    omitted: list[dict[str, Any]],
-    class_weight: Any,
-) -> dict[str, Any]:
-    first = sets[0]
-    rows = {row: row for row in range(len(first))}
-    real = [i for i, run in enumerate(runs) if not run.reference]
-    best = min(real, key=lambda i: (-(runs[i].cv_accuracy or 0.0), runs[i].cv_log_loss or np.inf, i))
-    train = np.unique(np.concatenate([train for train, _ in plan.outer]))
-    counts = np.bincount(first.y, minlength=len(first.classes))
-    documents = [run.to_dict(rows) for run in runs]
-    pairs = _pairs(runs, real)
-    majority = next((i for i, run in enumerate(runs) if run.head == "majority"), None)
-    if majority is not None:
-        against = holm([_mcnemar(runs[i], runs[majority])[2] for i in real])
-        for i, p in zip(real, against, strict=True):
-            a, b, _ = _mcnemar(runs[i], runs[majority])
-            documents[i]["beats_majority"] = bool(p < 0.05 and a > b)
-    labels = wrong_labels(first, [runs[i] for i in real])
-    warnings = [{"kind": "leak", "text": text} for text in leaks.warnings]
-    warnings += [{"kind": "convergence", "text": f"{run.name} did not converge; see its certificate"} for run in runs
-                 if not run.converged]  # fmt: skip
-    warnings += [{"kind": "class", "text": text} for text in _class_warnings(first, plan)]
+def _members(features: FeatureSet, sources: Sources, groups: str | None) -> NDArray[np.int64] | None:
+    """Number of the group of each row; byte-identical files are together in any case."""
+    if groups == "auto":
+        return sources.groups
+    same = sources.identical
+    if groups is None:
+        return join(len(features), same[:, 0], same[:, 1]) if len(same) else None
+    members = group_by(features.ids, groups)
+    if not len(same):
+        return members
+    order = np.argsort(members, kind="stable")
+    chained = members[order[:-1]] == members[order[1:]]
+    a = np.concatenate([order[:-1][chained], same[:, 0]])
+    b = np.concatenate([order[1:][chained], same[:, 1]])
+    return join(len(features), a, b)
+
+
+def _matrix(head: str, features: FeatureSet) -> NDArray[np.float32] | str | None:
+    """What a head sees in place of the features; or why it cannot."""
+    if head == "pixels":
+        return pixels(features)
+    # The majority needs no features at all, only as many rows.
+    return np.zeros((len(features), 1), dtype=np.float32) if head == "majority" else None
+
+
+def _best(runs: Sequence[Run]) -> int:
+    """The run with the highest cross-validated accuracy; among equals the lowest log loss, then the first."""
+    candidates = [i for i, run in enumerate(runs) if not run.reference] or list(range(len(runs)))
+    worst = float("inf")
+
+    def rank(i: int) -> tuple[float, float, int]:
+        loss = runs[i].cv_log_loss
+        return -(runs[i].cv_accuracy or 0.0), worst if loss is None else loss, i
+
+    return min(candidates, key=rank)
+
+
+def _dataset(features: FeatureSet, plan: Plan) -> dict[str, Any]:
     return {
-        "format": 1,
-        "dataset": {
-            "name": first.dataset, "classes": list(first.classes), "train": len(train), "test": len(plan.judged),
-            "images": len(first), "counts": counts.tolist(), "root": _text(first.root),
-        },
-        "protocol": {
-            "name": plan.name, "text": plan.text, "folds": plan.folds, "repeats": plan.repeats, "seed": seed,
-            "budget": budget, "groups": groups, "n_groups": None if members is None else len(np.unique(members)),
-            "drop_leaks": drop_leaks, "dropped": 0 if dropped is None else len(dropped),
-        },
-        "features": [
-            {
-                "backbone": s.fingerprint.backbone, "node": s.fingerprint.node, "pool": s.fingerprint.pool,
-                "weights": s.fingerprint.weights, "precision": s.fingerprint.precision,
-                "feature_key": s.fingerprint.key, "dim": s.X.shape[1], "rows": len(s),
-                "failed": [list(f) for f in s.failed],
-            }
-            for s in sets
-        ],
-        "runs": documents,
-        "comparisons": pairs,
-        "best": runs[best].head,
-        "best_run": best,
-        "warnings": warnings,
-        "omitted": omitted,
-        "leaks": leaks.to_json(),
-        "wrong_labels": labels,
-        "learning_curve": learning_curve(sets[runs[best].feature], plan, seed=seed),
-        "layer_curve": layer_curve(sets, runs),
-        "map": flat_map(sets[runs[best].feature], runs[best], seed=seed),
-        "images": {
-            "ids": list(first.ids), "paths": [_text(p) for p in first.paths], "split": first.splits.tolist(),
-            "true": first.y.tolist(),
-        },
-    }  # fmt: skip
+        "name": features.dataset,
+        "classes": list(features.classes),
+        "train": len(plan.trained),
+        "test": len(plan.judged),
+        "images": len(features),
+        "counts": np.bincount(features.y, minlength=len(features.classes)).tolist(),
+        "root": os.fsdecode(features.root),
+    }
 
 
-def _mcnemar(a: Run, b: Run) -> tuple[int, int, float]:
-    """Images only a, only b got right, and the exact p of that."""
-    right_a, right_b = a.right, b.right
-    only_a = sum(ok and not right_b[row] for row, ok in right_a.items())
-    only_b = sum(ok and not right_a[row] for row, ok in right_b.items())
-    return only_a, only_b, mcnemar_exact(only_a, only_b)
+def _feature(one: FeatureSet) -> dict[str, Any]:
+    f = one.fingerprint
+    return {
+        "backbone": f.backbone,
+        "node": f.node,
+        "pool": f.pool,
+        "weights": f.weights,
+        "precision": f.precision,
+        "feature_key": f.key,
+        "dim": one.X.shape[1],
+        "rows": len(one),
+        "failed": [list(pair) for pair in one.failed],
+    }
 
 
-def _pairs(runs: list[Run], real: list[int]) -> list[dict[str, Any]]:
-    found = [(i, j, *_mcnemar(runs[i], runs[j])) for n, i in enumerate(real) for j in real[n + 1 :]]
-    if not found:
-        return []
-    adjusted = holm([p for *_, p in found])
-    return [
-        {
-            "a": runs[i].name, "b": runs[j].name, "a_run": i, "b_run": j, "test": "exact McNemar", "p": p,
-            "p_holm": float(q), "a_only": only_a, "b_only": only_b, "n": len(runs[i].right),
-        }
-        for (i, j, only_a, only_b, p), q in zip(found, adjusted, strict=True)
-    ]  # fmt: skip
+def _warnings(
+    leaks: Leaks, notes: Sequence[str], runs: Sequence[Run], omitted: Sequence[Mapping[str, Any]], asked: Sequence[str]
+) -> list[dict[str, str]]:
+    found = [{"kind": kind, "text": text} for kind, text in leaks.texts]
+    found += [{"kind": "class", "text": text} for text in notes]
+    found += [
+        {"kind": "convergence", "text": f"{run.name} did not converge, so its figures may be too low: {_shown(run)}."}
+        for run in runs
+        if not run.converged
+    ]
+    return found + [
+        {"kind": "head", "text": f"{one['head']} could not be judged: {one['reason']}"}
+        for one in omitted
+        if one["head"] in asked
+    ]
 
 
-def _class_warnings(features: FeatureSet, plan: Plan) -> list[str]:
-    said = []
-    if len(plan.outer) == 1:
-        train, test = plan.outer[0]
-        k = len(features.classes)
-        for rows, other, where, lacks in ((test, train, "test", "training"), (train, test, "training", "test")):
-            missing = np.setdiff1d(np.unique(features.y[rows]), np.unique(features.y[other]))
-            if missing.size:
-                listed = ", ".join(features.classes[i] for i in missing[:5])
-                said.append(
-                    f"{missing.size} of {k} classes are in the {where} part but not in the {lacks} part: {listed}"
-                )
-    counts = np.bincount(features.y, minlength=len(features.classes))
-    few = np.flatnonzero((counts > 0) & (counts < plan.folds))
-    if few.size:
-        listed = ", ".join(f"{features.classes[i]} ({counts[i]})" for i in few[:5])
-        said.append(
-            f"{few.size} classes have fewer images than the {plan.folds} folds, so some folds do not judge them: "
-            f"{listed}"
-        )
-    return said
-
-
-def _text(path: bytes) -> str:
-    import os
-
-    return os.fsdecode(path)
+def _shown(run: Run) -> str:
+    return ", ".join(f"{key} {value}" for key, value in run.certificate.items()) or "it gives no certificate"

@@ -4,49 +4,61 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.calibration import Calibration, fit_calibration
 from classifiers.foldsearch import Budget
 from classifiers.heads import HEADS, make_head
-from classifiers.plan import Plan
-from classifiers.scores import Scores, log_losses
-from classifiers.significance import wilson
+from classifiers.plan import Plan, Rows
+from classifiers.scores import Scores, brier_scores, log_losses
+from classifiers.significance import bootstrap, wilson
+from classifiers.splits import Fold
 from featstore.features import FeatureSet
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """One head x one feature set x one plan: predictions, parameters, seconds.
 
     Attributes
     ----------
-    rows : ndarray of shape (m,), int64
-        Judged rows of the feature set; each once a repeat.
-    y, proba : ndarray of shape (m,) and (m, k)
-        True classes and probabilities, columns in the order of `features.classes`.
+    head, name : str
+        In `HEADS`; and what tells the run from others in one report.
+    features : FeatureSet
+    feature : int
+        Number of the feature set in the report.
+    params : dict
+        Chosen parameters; with cross-validation those chosen on all images.
+    rows, y, proba : ndarray of shape (m,), (m,) and (m, k)
+        What was judged: rows of `features`, true classes, calibrated probabilities; repeats one after the other.
     oof_rows, oof_proba : ndarray
-        Rows of the training part and their out-of-fold probabilities; empty without a search.
+        Rows that trained, and calibrated probabilities of a head that had not seen them; empty without a search.
+    calibration : Calibration
+    cv_results : list of dict
+        Every candidate.
+    search_seconds, fit_seconds, predict_seconds : float
+        Sums over all fits.
+    n_train, dim : int
     """
 
     head: str
     name: str
-    summary: str
-    reference: bool
     features: FeatureSet
     feature: int
     params: dict[str, Any]
     selected_on: str
-    rows: NDArray[np.int64]
+    rows: NDArray[np.intp]
     y: NDArray[np.int64]
     proba: NDArray[np.float64]
-    oof_rows: NDArray[np.int64]
+    oof_rows: NDArray[np.intp]
     oof_proba: NDArray[np.float64]
+    calibration: Calibration
     cv_results: list[dict[str, Any]]
-    cv_accuracy: float | None
-    cv_log_loss: float | None
     converged: bool
     certificate: dict[str, Any]
     search_seconds: float
@@ -56,55 +68,116 @@ class Run:
     budget: str
     repeats: int
     n_train: int
+    dim: int
     notes: tuple[str, ...] = ()
-    dim: int = 0
 
     @property
+    def reference(self) -> bool:
+        """Whether the head is only a yardstick."""
+        return HEADS[self.head].reference
+
+    @cached_property
     def scores(self) -> Scores:
-        """Counts over everything judged; an image that was judged in several repeats counts once in intervals."""
+        """Counts over everything judged; an image that several repeats judged counts once in intervals."""
         images = len(np.unique(self.rows))
         return dataclasses.replace(Scores.of(self.y, self.proba, self.features.classes), images=images)
 
-    @property
-    def right(self) -> dict[int, bool]:
-        """Row -> whether the first judgement of it was right."""
-        verdicts = self.proba.argmax(axis=1) == self.y
-        return {int(row): bool(ok) for row, ok in zip(self.rows[::-1], verdicts[::-1], strict=True)}
+    @cached_property
+    def first(self) -> NDArray[np.intp]:
+        """Where each image is judged first, (images,), in the order of the rows."""
+        return np.asarray(np.unique(self.rows, return_index=True)[1])
 
-    def to_dict(self, image_index: dict[int, int] | None = None) -> dict[str, Any]:
-        """The run's row in the report: plain JSON."""
+    @cached_property
+    def right(self) -> dict[int, bool]:
+        """Row -> whether the first judgement of it is right: one answer an image, for paired tests."""
+        hits = self.proba[self.first].argmax(axis=1) == self.y[self.first]
+        return dict(zip(self.rows[self.first].tolist(), hits.tolist(), strict=True))
+
+    @cached_property
+    def cv_accuracy(self) -> float | None:
+        """Out-of-fold accuracy of the chosen parameters in the training part; None without a search."""
+        if not len(self.oof_rows):
+            return None
+        return float((self.oof_proba.argmax(axis=1) == self.features.y[self.oof_rows]).mean())
+
+    @cached_property
+    def cv_log_loss(self) -> float | None:
+        """Out-of-fold log loss, calibrated, nats; None without a search."""
+        if not len(self.oof_rows):
+            return None
+        return float(log_losses(self.features.y[self.oof_rows], self.oof_proba).mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run's row in the report (docs/design.md): plain JSON."""
         scores, f = self.scores, self.features.fingerprint
-        low, high = scores.accuracy_interval()
-        intervals = scores.intervals(seed=self.seed)
-        cv_n = len(self.oof_rows)
-        cv_ci = None if self.cv_accuracy is None or not cv_n else list(wilson(self.cv_accuracy * cv_n, cv_n))
-        first = {int(row): i for i, row in reversed(list(enumerate(self.rows.tolist())))}
-        kept = sorted(first.values())
-        predicted = self.proba.argmax(axis=1)
-        return {
-            "head": self.head, "name": self.name, "summary": self.summary, "reference": self.reference,
-            "feature": self.feature, "backbone": f.backbone, "node": f.node, "pool": f.pool, "weights": f.weights,
-            "precision": f.precision, "feature_key": f.key, "dim": self.dim or self.features.X.shape[1],
-            "params": _plain(self.params), "selected_on": self.selected_on,
-            "accuracy": scores.accuracy, "accuracy_ci": [low, high], "top3_accuracy": scores.top3_accuracy,
-            "balanced_accuracy": scores.balanced_accuracy, "macro_f1": scores.macro_f1, "log_loss": scores.log_loss,
-            "brier": scores.brier, "ece": scores.ece,
-            **{f"{name}_ci": list(bounds) for name, bounds in intervals.items()},
-            "confusion": scores.confusion.tolist() if len(scores.classes) <= 1000 else [],
-            "per_class": _plain(scores.per_class()), "reliability": _plain(scores.reliability()),
-            "search_seconds": self.search_seconds, "fit_seconds": self.fit_seconds,
-            "predict_seconds": self.predict_seconds, "converged": bool(self.converged),
-            "certificate": _plain(self.certificate), "cv_accuracy": self.cv_accuracy, "cv_accuracy_ci": cv_ci,
-            "cv_log_loss": self.cv_log_loss, "cv_results": _plain(self.cv_results), "seed": self.seed,
-            "budget": self.budget, "repeats": self.repeats, "n_train": self.n_train, "n_test": len(kept),
-            "notes": list(self.notes), "calibration": None, "beats_majority": None,
-            "predictions": {
-                "image": [int(self.rows[i]) if image_index is None else image_index[int(self.rows[i])] for i in kept],
-                "true": self.y[kept].tolist(), "predicted": predicted[kept].tolist(),
-                "confidence": [round(float(self.proba[i, predicted[i]]), 6) for i in kept],
-                "true_share": [round(float(self.proba[i, self.y[i]]), 6) for i in kept],
+        n_oof = len(self.oof_rows)
+        predicted, kept = self.proba.argmax(axis=1), self.first
+        per_image = {"log_loss": log_losses(self.y, self.proba), "brier": brier_scores(self.y, self.proba)}
+        _, image = np.unique(self.rows, return_inverse=True)
+        intervals = {
+            **scores.intervals(seed=self.seed),
+            **{
+                name: bootstrap(np.bincount(image, values) / np.bincount(image), seed=self.seed)
+                for name, values in per_image.items()
             },
-        }  # fmt: skip
+        }
+        row: dict[str, Any] = plain(
+            {
+                "head": self.head,
+                "name": self.name,
+                "summary": HEADS[self.head].summary,
+                "reference": self.reference,
+                "feature": self.feature,
+                "backbone": f.backbone,
+                "node": f.node,
+                "pool": f.pool,
+                "weights": f.weights,
+                "precision": f.precision,
+                "feature_key": f.key,
+                "dim": self.dim,
+                "params": self.params,
+                "selected_on": self.selected_on,
+                "seed": self.seed,
+                "budget": self.budget,
+                "repeats": self.repeats,
+                "n_train": self.n_train,
+                "n_test": scores.images,
+                "accuracy": scores.accuracy,
+                "top3_accuracy": scores.top3_accuracy,
+                "balanced_accuracy": scores.balanced_accuracy,
+                "macro_f1": scores.macro_f1,
+                "log_loss": scores.log_loss,
+                "brier": scores.brier,
+                "ece": scores.ece,
+                **{f"{name}_ci": list(bounds) for name, bounds in intervals.items()},
+                "confusion": scores.confusion.tolist() if len(scores.classes) <= _DENSE else [],
+                "per_class": scores.per_class(),
+                "reliability": scores.reliability(),
+                "cv_accuracy": self.cv_accuracy,
+                "cv_accuracy_ci": None if self.cv_accuracy is None else wilson(self.cv_accuracy * n_oof, n_oof),
+                "cv_log_loss": self.cv_log_loss,
+                "cv_results": self.cv_results,
+                "calibration": self.calibration.to_json(),
+                "search_seconds": self.search_seconds,
+                "fit_seconds": self.fit_seconds,
+                "predict_seconds": self.predict_seconds,
+                "converged": self.converged,
+                "certificate": self.certificate,
+                "notes": list(self.notes),
+                "beats_majority": None,
+                "predictions": {
+                    "image": self.rows[kept].tolist(),
+                    "true": self.y[kept].tolist(),
+                    "predicted": predicted[kept].tolist(),
+                    "confidence": self.proba[kept, predicted[kept]].round(6).tolist(),
+                    "true_share": self.proba[kept, self.y[kept]].round(6).tolist(),
+                },
+            }
+        )
+        return row
+
+
+_DENSE = 1000  # classes above which a confusion matrix is no longer written out
 
 
 def evaluate(
@@ -116,8 +189,10 @@ def evaluate(
     feature: int = 0,
     seed: int = 0,
     budget: Budget = "normal",
-    class_weight: Any = None,
+    class_weight: str | Mapping[Any, float] | None = None,
+    calibrate: bool = True,
     X: NDArray[np.float32] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Run:
     """Tune, fit and judge one head.
 
@@ -125,8 +200,21 @@ def evaluate(
     ----------
     head : str
         One of `HEADS`.
+    features : FeatureSet
+    plan : Plan
+        Who trains and who judges.
+    name : str, optional
+        Of the run (default: the head's).
+    feature : int
+        Number of the feature set in the report.
+    seed, budget, class_weight
+        See `make_head`. Weights are by name of class or its number.
+    calibrate : bool
+        Learn a calibration from the out-of-fold predictions and apply it to those that are judged.
     X : ndarray of shape (n, d), float32, optional
         In place of the features' own numbers: raw pixels for the reference row.
+    progress : callable, optional
+        Called with the share that is done, in [0, 1].
 
     Returns
     -------
@@ -135,67 +223,99 @@ def evaluate(
     Raises
     ------
     FeaturesError
+        Where the head cannot learn from these features; the sentence says why.
     """
     matrix = features.X if X is None else X
-    k = len(features.classes)
-    parts = []
-    search_seconds = fit_seconds = predict_seconds = 0.0
-    fitted = []
-    for (train, test), folds in zip(plan.outer, plan.inner, strict=True):
-        model = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=class_weight)
-        model.fit(matrix[train], features.y[train])
-        began = time.perf_counter()
-        proba = _all_columns(model.predict_proba(matrix[test]), model.classes_, k)
-        predict_seconds += time.perf_counter() - began
-        search_seconds += model.search_seconds_
-        fit_seconds += model.fit_seconds_
-        parts.append((test, proba))
-        fitted.append((model, train))
+    work: list[tuple[Rows, Rows | None, list[Fold]]] = [
+        (train, test, folds) for (train, test), folds in zip(plan.outer, plan.inner, strict=True)
+    ]
     if plan.whole is not None:
-        rows, folds = plan.whole
-        model = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=class_weight)
-        model.fit(matrix[rows], features.y[rows])
-        fitted.append((model, rows))
-    model, train = fitted[-1]
+        work.append((plan.whole[0], None, plan.whole[1]))
+    parts: list[tuple[Rows, NDArray[np.float64]]] = []
+    seconds = {"search": 0.0, "fit": 0.0, "predict": 0.0}
+    converged = True
+    fitted: Any = None
+    calibration = Calibration()
+    oof_rows, oof = np.empty(0, dtype=np.intp), np.empty((0, len(features.classes)))
+    for i, (train, test, folds) in enumerate(work):
+        fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=_by_number(class_weight, features))
+        fitted.fit(matrix[train], features.y[train])
+        seconds["search"] += fitted.search_seconds_
+        seconds["fit"] += fitted.fit_seconds_
+        converged &= bool(fitted.converged_)
+        oof_rows, oof = _out_of_fold(fitted, train, features)
+        calibration = Calibration()
+        if calibrate and not HEADS[head].reference:
+            calibration = fit_calibration(oof, features.y[oof_rows], seed=seed)
+        if test is not None:
+            began = time.perf_counter()
+            proba = calibration.apply(_all_columns(fitted.predict_proba(matrix[test]), fitted.classes_, features))
+            seconds["predict"] += time.perf_counter() - began
+            parts.append((test, proba))
+        if progress is not None:
+            progress((i + 1) / len(work))
     judged = np.concatenate([rows for rows, _ in parts])
-    oof = model.oof_proba_
-    if oof is None:
-        oof_rows, oof_proba = np.empty(0, np.int64), np.empty((0, k))
-    else:
-        known = np.isfinite(oof).all(axis=1) & (oof.sum(axis=1) > 0)
-        oof_rows, oof_proba = train[known], _all_columns(oof[known], model.classes_, k)
-    info = HEADS[head]
     return Run(
-        head=head, name=name or head, summary=info.summary, reference=info.reference, features=features,
+        head=head,
+        name=name or head,
+        features=features,
         feature=feature,
-        params=dict(model.best_params_), selected_on=plan.selected_on, rows=judged, y=features.y[judged],
-        proba=np.concatenate([p for _, p in parts]), oof_rows=oof_rows, oof_proba=oof_proba,
-        cv_results=list(model.cv_results_ or []),
-        cv_accuracy=None if not len(oof_rows) else float((oof_proba.argmax(axis=1) == features.y[oof_rows]).mean()),
-        cv_log_loss=None if not len(oof_rows) else float(log_losses(features.y[oof_rows], oof_proba).mean()),
-        converged=all(m.converged_ for m, _ in fitted), certificate=dict(model.certificate_),
-        search_seconds=search_seconds, fit_seconds=fit_seconds, predict_seconds=predict_seconds, seed=seed,
-        budget=budget, repeats=plan.repeats, n_train=len(plan.outer[0][0]), dim=matrix.shape[1],
-    )  # fmt: skip
+        params=dict(fitted.best_params_),
+        selected_on=plan.selected_on,
+        rows=judged,
+        y=features.y[judged],
+        proba=np.concatenate([proba for _, proba in parts]),
+        oof_rows=oof_rows,
+        oof_proba=calibration.apply(oof),
+        calibration=calibration,
+        cv_results=list(fitted.cv_results_ or []),
+        converged=converged,
+        certificate=dict(fitted.certificate_),
+        search_seconds=seconds["search"],
+        fit_seconds=seconds["fit"],
+        predict_seconds=seconds["predict"],
+        seed=seed,
+        budget=budget,
+        repeats=plan.repeats,
+        n_train=len(plan.outer[0][0]),
+        dim=matrix.shape[1],
+    )
 
 
-def _all_columns(proba: NDArray[np.floating], classes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Probabilities over all k classes; a class the head has not seen gets 0."""
-    if proba.shape[1] == k:
+def _by_number(weight: str | Mapping[Any, float] | None, features: FeatureSet) -> str | dict[int, float] | None:
+    """Class weights by the number of the class."""
+    if weight is None or isinstance(weight, str):
+        return weight
+    numbers: dict[Any, int] = {name: i for i, name in enumerate(features.classes)}
+    return {numbers.get(key, key): float(value) for key, value in weight.items()}
+
+
+def _out_of_fold(fitted: Any, train: Rows, features: FeatureSet) -> tuple[Rows, NDArray[np.float64]]:
+    """Rows with out-of-fold probabilities, and those over all classes."""
+    oof = fitted.oof_proba_
+    if oof is None:
+        return np.empty(0, dtype=np.intp), np.empty((0, len(features.classes)))
+    known = np.flatnonzero(np.isfinite(oof).all(axis=1) & (oof.sum(axis=1) > 0))
+    return train[known], _all_columns(oof[known], fitted.classes_, features)
+
+
+def _all_columns(proba: NDArray[np.floating], classes: NDArray[np.int64], features: FeatureSet) -> NDArray[np.float64]:
+    """Probabilities over all classes; one that training lacks gets 0."""
+    if proba.shape[1] == len(features.classes):
         return proba.astype(np.float64)
-    wide = np.zeros((len(proba), k))
+    wide = np.zeros((len(proba), len(features.classes)))
     wide[:, classes] = proba
     return wide
 
 
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's, tuples as lists, what is not finite as None."""
+def plain(value: Any) -> Any:
+    """The same as JSON can hold it: NumPy's numbers as Python's, tuples as lists, what is not finite as None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -1,4 +1,4 @@
-"""Suspected wrong labels, by out-of-fold confidence."""
+"""Suspected wrong labels, by predictions of heads that had not seen the image."""
 
 from __future__ import annotations
 
@@ -6,50 +6,87 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifiers.evaluate import Run
 from featstore.features import FeatureSet
 
 MOST = 2000
+"""Images that are listed at most."""
+
+_GOOD = 0.03  # heads this far behind the best are asked too: several opinions are steadier than one
 
 
 def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | None:
-    """Rank training images by how firmly heads that never saw them contradict their labels.
+    """Rank images by how firmly heads that never saw them contradict their labels.
 
-    The score is the margin between the given label's probability and the best other class's, averaged over the heads
-    with out-of-fold probabilities. An image is suspected where another class reaches its usual self-confidence.
+    For images that train these are out-of-fold probabilities, for others those that were judged. Probabilities are
+    averaged over the good heads; the score is the best other class's share less the given label's. An image is
+    suspected where the other class has at least the share that it usually has in images of its own (confident
+    learning), and more than the given label.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    runs : sequence of Run
+        References, and runs on other feature sets, are left out.
+
+    Returns
+    -------
+    dict or None
+        heads, images, threshold_count (suspected images) and suspects, most suspect first: image (row), label,
+        suggested, share_label, share_suggested, score, suspected. None where no head has out-of-fold predictions.
 
     References
     ----------
-    Northcutt, Jiang, Chuang: "Confident Learning: Estimating Uncertainty in Dataset Labels", 2021.
+    Northcutt, C., Jiang, L., Chuang, I. (2021). Confident learning: estimating uncertainty in dataset labels. JAIR 70.
     """
-    useful = [r for r in runs if r.feature == runs[0].feature and len(r.oof_rows)]
-    if not useful:
+    asked = [run for run in runs if not run.reference and run.features is features and len(run.oof_rows)]
+    if not asked:
         return None
-    useful = [r for r in useful if (r.cv_accuracy or 0) >= max(x.cv_accuracy or 0 for x in useful) - 0.03]
-    rows = useful[0].oof_rows
-    useful = [r for r in useful if np.array_equal(r.oof_rows, rows)]
-    proba = np.mean([r.oof_proba for r in useful], axis=0)
+    best = max(run.cv_accuracy or 0.0 for run in asked)
+    asked = [run for run in asked if (run.cv_accuracy or 0.0) >= best - _GOOD]
+    total = np.zeros((len(features), len(features.classes)))
+    opinions = np.zeros(len(features))
+    for run in asked:
+        rows, proba = _unseen(run)
+        total[rows] += proba
+        opinions[rows] += 1
+    rows = np.flatnonzero(opinions)
+    proba = total[rows] / opinions[rows, None]
     y = features.y[rows]
     own = proba[np.arange(len(rows)), y]
     others = proba.copy()
     others[np.arange(len(rows)), y] = -1.0
-    suggested = others.argmax(axis=1)
-    share = others.max(axis=1)
-    usual = np.array([own[y == c].mean() if (y == c).any() else np.inf for c in range(proba.shape[1])])
+    suggested, share = others.argmax(axis=1), others.max(axis=1)
+    counts = np.bincount(y, minlength=proba.shape[1])
+    usual = np.divide(
+        np.bincount(y, own, minlength=proba.shape[1]), counts, out=np.full(len(counts), np.inf), where=counts > 0
+    )
     suspected = (share >= usual[suggested]) & (share > own)
     score = share - own
     order = np.lexsort((rows, -score))[:MOST]
     return {
-        "heads": [r.name for r in useful],
+        "heads": [run.name for run in asked],
         "images": len(rows),
         "threshold_count": int(suspected.sum()),
         "suspects": [
             {
-                "image": int(rows[i]), "label": int(y[i]), "suggested": int(suggested[i]),
-                "share_label": round(float(own[i]), 5), "share_suggested": round(float(share[i]), 5),
-                "score": round(float(score[i]), 5), "suspected": bool(suspected[i]),
+                "image": int(rows[i]),
+                "label": int(y[i]),
+                "suggested": int(suggested[i]),
+                "share_label": round(float(own[i]), 5),
+                "share_suggested": round(float(share[i]), 5),
+                "score": round(float(score[i]), 5),
+                "suspected": bool(suspected[i]),
             }
             for i in order
         ],
-    }  # fmt: skip
+    }
+
+
+def _unseen(run: Run) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Each row once, with probabilities of a head that had not seen it."""
+    fresh = ~np.isin(run.rows[run.first], run.oof_rows)
+    rows = np.concatenate([run.oof_rows, run.rows[run.first][fresh]])
+    return rows, np.concatenate([run.oof_proba, run.proba[run.first][fresh]])

@@ -29,7 +29,7 @@ class Crossing:
     training, judged : ndarray of int
         Rows that stand in such pairs.
     examples : tuple of dict
-        kind, a (trains), b (judges), cosine; the most alike first.
+        kind, a (trains), b (judges), cosine of the centred features; the most alike first.
     """
 
     identical: int
@@ -125,12 +125,12 @@ def _crossing(features: FeatureSet, sources: Sources, parts: list[Fold], *, stri
     identical = _across(sources.identical, parts, len(features))
     near = _across(sources.near, parts, len(features))
     if strict and not _more_than_wrong(features, sources, near, parts):
-        near = near[sources.cosine[near[:, 2]] >= 1.0] if len(near) else near
+        near = near[sources.sure[near[:, 2]]]
     stems = np.empty((0, 3), dtype=np.int64)
     if sources.stems is not None:
         stems = _stem_pairs(sources.stems.groups, parts)
     pairs = np.concatenate([identical, near, stems])
-    examples = [_example(features, sources, kind, row) for kind, found in (("identical", identical), ("near", near),
+    examples = [_example(features, kind, row) for kind, found in (("identical", identical), ("near", near),
                 ("stem", stems)) for row in found[:_EXAMPLES].tolist()]  # fmt: skip
     return Crossing(
         identical=len(identical),
@@ -142,11 +142,12 @@ def _crossing(features: FeatureSet, sources: Sources, parts: list[Fold], *, stri
     )
 
 
-def _example(features: FeatureSet, sources: Sources, kind: str, row: list[int]) -> dict[str, Any]:
-    a, b, index = row
-    cosine = float(sources.cosine[index]) if kind == "near" else 1.0 if kind == "identical" else None
-    return {"kind": kind, "a": features.ids[a], "b": features.ids[b],
-            "cosine": None if cosine is None else round(cosine, 4)}  # fmt: skip
+def _example(features: FeatureSet, kind: str, pair: list[int]) -> dict[str, Any]:
+    a, b = pair[:2]
+    centred = features.X[[a, b]] - features.X.mean(axis=0)
+    lengths = np.linalg.norm(centred, axis=1)
+    cosine = float(centred[0] @ centred[1] / max(float(lengths[0] * lengths[1]), 1e-12))
+    return {"kind": kind, "a": features.ids[a], "b": features.ids[b], "cosine": round(cosine, 4)}
 
 
 def _across(pairs: NDArray[np.int64], parts: list[Fold], n: int) -> NDArray[np.int64]:
@@ -225,7 +226,7 @@ def _sentences(
         said.append(f"{text}{act}.")
     if crossing.stems and sources.stems is not None:
         said.append(
-            f"{count(crossing.stems, 'pair')} of images share a stem of their names and look alike, and stand in {sides} "
+            f"{count(crossing.stems, 'pair')} of images share a stem of their names, look alike and stand in {sides} "
             f"({_pair(crossing, 'stem')}){act}."
         )
     return said
@@ -252,7 +253,7 @@ def _how_found(sources: Sources) -> str:
         said.append(f"Images whose paths agree in {sources.stems.pattern!r} look alike.")
     for stems in sources.rejected:
         said.append(
-            f"Many paths agree in {stems.pattern!r}, but such images look no more alike than others, so that part of the "
+            f"Many paths agree in {stems.pattern!r}, but such images look no more alike than others: that part of the "
             "name was not taken for the source."
         )
     return " ".join(said)

@@ -138,14 +138,14 @@ def lay_out(
         if not train.size:
             raise FeaturesError("all images are in the test part; expected some that train")
         how = (
-            f"Heads are tuned by {folds}-fold cross-validation of the {len(train)} training images, fitted to all of them "
-            f"and judged once on the {len(test)} test images."
+            f"Heads are tuned by {folds}-fold cross-validation of the {len(train)} training images, fitted to all of "
+            f"them and judged once on the {len(test)} test images."
         )
     else:
         train, test = holdout(features.y, HELD_OUT, seed, groups)
         how = (
-            f"A seeded, stratified quarter ({len(test)} images) is held out for judging; heads are tuned by {folds}-fold "
-            f"cross-validation of the other {len(train)} and fitted to all of them."
+            f"A seeded, stratified quarter ({len(test)} images) is held out for judging; heads are tuned by "
+            f"{folds}-fold cross-validation of the other {len(train)} and fitted to all of them."
         )
     kept = train if apart is None else _apart(train, test, apart)
     if not kept.size:
@@ -183,8 +183,8 @@ def _nested(
     return Plan(
         name="cv",
         text=(
-            f"Nested {folds}-fold cross-validation{often}: each of {judged} images is judged by heads that were tuned and "
-            "fitted without it."
+            f"Nested {folds}-fold cross-validation{often}: each of {judged} images is judged by heads that were tuned "
+            "and fitted without it."
         ),
         folds=folds,
         repeats=repeats,

@@ -56,8 +56,8 @@ class Sources:
         Pairs of rows whose files are the same bytes (each with the first of them).
     near : ndarray of shape (m, 2), int64
         Pairs that look like copies of one picture, as far as believed; the most alike first.
-    cosine : ndarray of shape (m,), float32
-        Of `near`.
+    sure : ndarray of shape (m,), bool
+        Which of `near` are the same picture for certain, re-encoded or resized.
     threshold : float
         Cosine from which look-alikes were believed.
     stems : Stems or None
@@ -72,7 +72,7 @@ class Sources:
 
     identical: NDArray[np.int64]
     near: NDArray[np.int64]
-    cosine: NDArray[np.float32]
+    sure: NDArray[np.bool_]
     threshold: float
     stems: Stems | None
     rejected: tuple[Stems, ...]
@@ -129,7 +129,7 @@ def find_sources(features: FeatureSet, rows: NDArray[np.intp] | None = None, *, 
     return Sources(
         identical=rows[identical].reshape(-1, 2).astype(np.int64),
         near=rows[near[distinct]].reshape(-1, 2).astype(np.int64),
-        cosine=alike.cosine[believed][distinct],
+        sure=alike.sure[believed][distinct],
         threshold=alike.threshold,
         stems=stems,
         rejected=tuple(rejected),

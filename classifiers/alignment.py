@@ -1,0 +1,193 @@
+"""What is compared: feature sets that hold the same images, fit to be learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classifiers.memory import require
+from classifiers.plan import Plan
+from classifiers.wording import count, listing, printable
+from featstore.errors import FeaturesError
+from featstore.features import FeatureSet
+
+_COPIES = 4  # of the largest feature set, held at once: standardised rows, a fold's rows, products
+_TABLES = 6  # of probabilities, float64
+
+
+def align(features: FeatureSet | Sequence[FeatureSet]) -> tuple[list[FeatureSet], list[str]]:
+    """The feature sets, with the same images in the same order.
+
+    Parameters
+    ----------
+    features : FeatureSet or sequence of FeatureSet
+
+    Returns
+    -------
+    sets : list of FeatureSet
+        Without images that have no label, or that one of the sets lacks.
+    notes : list of str
+        What was left out.
+
+    Raises
+    ------
+    FeaturesError
+        No set, no images in common, labels that differ, fewer than two classes, NaN or infinity (the image is named),
+        features that are the same for all images, or more than there is memory for.
+    """
+    sets = [features] if isinstance(features, FeatureSet) else list(features)
+    if not sets:
+        raise FeaturesError("no feature set was given; expected at least one")
+    notes = []
+    for i, one in enumerate(sets):
+        labelled = one.y >= 0
+        if not labelled.all():
+            notes.append(f"{count(int((~labelled).sum()), 'image')} without a label took no part.")
+            sets[i] = one.subset(labelled)
+    sets = _common(sets, notes)
+    for one in sets:
+        _fit(one)
+    largest = max(one.X.nbytes for one in sets)
+    k = len(sets[0].classes)
+    require(
+        _COPIES * largest + _TABLES * 8 * len(sets[0]) * k,
+        f"comparing {count(len(sets[0]), 'image')} of {max(one.X.shape[1] for one in sets):,} features in "
+        f"{count(k, 'class', 'classes')}",
+        "use a node or --pool with fewer features, or fewer images",
+    )
+    return sets, list(dict.fromkeys(notes))
+
+
+def _common(sets: list[FeatureSet], notes: list[str]) -> list[FeatureSet]:
+    first = sets[0]
+    if all(one.ids == first.ids for one in sets):
+        kept = list(range(len(first)))
+    else:
+        shared = set(first.ids).intersection(*(one.ids for one in sets[1:]))
+        kept = [i for i, name in enumerate(first.ids) if name in shared]
+        if not kept:
+            raise FeaturesError(
+                f"{_name(first)} and {_name(sets[1])} hold no image in common; extract both from the same folder"
+            )
+        missing = max(len(one) for one in sets) - len(kept)
+        notes.append(f"{count(missing, 'image')} that not every feature set holds took no part.")
+        order = [first.ids[i] for i in kept]
+        for number, one in enumerate(sets):
+            place = {name: i for i, name in enumerate(one.ids)}
+            sets[number] = one.subset(np.array([place[name] for name in order]))
+    first = sets[0]
+    for one in sets[1:]:
+        if one.classes != first.classes or not np.array_equal(one.y, first.y):
+            raise FeaturesError(
+                f"{_name(first)} and {_name(one)} hold other labels for the same images; expected equal"
+            )
+        if not np.array_equal(one.digests, first.digests):
+            row = int(np.flatnonzero((one.digests != first.digests).any(axis=1))[0])
+            raise FeaturesError(
+                f"{_name(first)} and {_name(one)} saw other bytes under {first.ids[row]!r}; extract both again"
+            )
+        if not np.array_equal(one.splits, first.splits):
+            raise FeaturesError(f"{_name(first)} and {_name(one)} divide the images into other parts; expected equal")
+    return sets
+
+
+def _name(one: FeatureSet) -> str:
+    return f"{one.fingerprint.backbone}/{one.fingerprint.node}/{one.fingerprint.pool} of {one.dataset!r}"
+
+
+def _fit(one: FeatureSet) -> None:
+    """Refuse what cannot be learnt from."""
+    if not len(one):
+        raise FeaturesError(
+            f"{_name(one)} has no image with features and a label; see `featstore info` for the reasons"
+        )
+    for at in range(0, len(one), 4096):
+        bad = np.flatnonzero(~np.isfinite(one.X[at : at + 4096]).all(axis=1))
+        if bad.size:
+            raise FeaturesError(
+                f"the features of {one.ids[at + int(bad[0])]!r} ({_name(one)}) hold NaN or infinity; expected finite "
+                "numbers: extract again with --precision fp32, or leave the image out"
+            )
+    if len(np.unique(one.y)) < 2:
+        raise FeaturesError(
+            f"all images of data set {one.dataset!r} are of one class, {one.classes[int(one.y[0])]!r}; expected two or "
+            "more"
+        )
+    if not np.ptp(one.X, axis=0).any():
+        raise FeaturesError(
+            f"all {count(len(one), 'image')} have the same features ({_name(one)}); expected features that tell images "
+            "apart: look at the images, or use another node"
+        )
+
+
+def check_classes(features: FeatureSet, plan: Plan, *, allow_untested: bool = False) -> list[str]:
+    """Classes that the plan cannot judge as one would expect.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    plan : Plan
+    allow_untested : bool
+        Go on where a class of several training images has no test image.
+
+    Returns
+    -------
+    list of str
+        Warnings.
+
+    Raises
+    ------
+    FeaturesError
+        For a class that is to be judged and that nothing trains, or that trains and that nothing judges.
+    """
+    k = len(features.classes)
+    counts = np.bincount(features.y, minlength=k)
+    trained = np.bincount(features.y[plan.trained], minlength=k)
+    judged = np.bincount(features.y[plan.judged], minlength=k)
+
+    def named(which: np.ndarray) -> str:
+        rows = np.flatnonzero(which)
+        return listing([f"{printable(features.classes[i])!r} ({counts[i]})" for i in rows.tolist()], most=5)
+
+    if (lost := (judged > 0) & (trained == 0)).any():
+        raise FeaturesError(
+            f"test images of {count(int(lost.sum()), 'class', 'classes')} that no training image shows: {named(lost)}; "
+            "no head can ever answer with them. Check the labels for typing errors, or add training images"
+        )
+    warnings = []
+    untested = (trained > 0) & (judged == 0)
+    if plan.name == "given" and (untested & (trained > 1)).any() and not allow_untested:
+        raise FeaturesError(
+            f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
+            f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
+            "images, or allow untested classes"
+        )
+    if untested.any():
+        warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")
+    if (empty := counts == 0).any():
+        warnings.append(
+            f"{count(int(empty.sum()), 'class', 'classes')} without any image took no part: "
+            f"{listing([printable(features.classes[i]) for i in np.flatnonzero(empty).tolist()])}."
+        )
+    few = (trained > 1) & (counts < plan.folds)
+    if few.any():
+        warnings.append(
+            f"{count(int(few.sum()), 'class', 'classes')} with fewer images than the {plan.folds} folds, so that not "
+            f"every fold judges them: {named(few)}."
+        )
+    return warnings
+
+
+def named_runs(sets: Sequence[FeatureSet]) -> list[str]:
+    """What to add to a head's name to tell the sets apart: nothing for one set, else ` · backbone/node` and more."""
+    if len(sets) == 1:
+        return [""]
+    names = [f"{one.fingerprint.backbone}/{one.fingerprint.node}" for one in sets]
+    for part in ("pool", "weights", "precision", "key"):
+        twice = {name for name in names if names.count(name) > 1}
+        names = [
+            f"{name}/{getattr(one.fingerprint, part)}" if name in twice else name
+            for name, one in zip(names, sets, strict=True)
+        ]
+    return [f" · {name}" for name in names]

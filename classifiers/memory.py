@@ -1,0 +1,67 @@
+"""How much memory there is, so that too large a job is refused before it starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from classifiers.wording import size
+from featstore.errors import FeaturesError
+
+
+def available() -> int | None:
+    """Bytes that this process can still take; None where the system does not say.
+
+    The smaller of what the machine has left and what a container's limit leaves.
+    """
+    found = [_meminfo(), _cgroup()]
+    known = [value for value in found if value is not None]
+    if known:
+        return min(known)
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" in names and "SC_PAGE_SIZE" in names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return None
+
+
+def require(needed: int, what: str, instead: str) -> None:
+    """Refuse what does not fit.
+
+    Parameters
+    ----------
+    needed : int
+        Bytes.
+    what : str
+        What needs them, e.g. "comparing 100,000 images of 25,088 features".
+    instead : str
+        What to do.
+
+    Raises
+    ------
+    FeaturesError
+        Naming both sizes.
+    """
+    there = available()
+    if there is not None and needed > there:
+        raise FeaturesError(f"{what} needs about {size(needed)} of memory, {size(there)} are free; {instead}")
+
+
+def _meminfo() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(int(limit) - used, 0)
