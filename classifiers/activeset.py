@@ -36,10 +36,11 @@ def exact_cost(active: int, d: int, cached: bool) -> float:
 
 @dataclass(frozen=True, eq=False)
 class ExactSolution:
-    """One class' weights (d,) and intercept in float64, the objective and its duality gap, and the systems solved."""
+    """One class' weights (d,), intercept and margins (n,) in float64, objective, duality gap, and systems solved."""
 
     weight: Tensor
     bias: Tensor
+    margin: Tensor
     objective: float
     gap: float
     systems: int
@@ -73,7 +74,7 @@ def exact_minimum(
     pull = (hardness * sign).double() * (1.0 - point.margin).clamp_min(0.0)
     grad_w, grad_b = matrix.backward(-pull[None, None], torch.tensor([fold]))
     gradient = torch.cat([weight + grad_w[0, 0], bias.reshape(1) + grad_b[0]])
-    return ExactSolution(weight, bias, point.value, 0.5 * float(gradient @ gradient), systems)
+    return ExactSolution(weight, bias, point.margin, point.value, 0.5 * float(gradient @ gradient), systems)
 
 
 def _descend(

@@ -41,13 +41,16 @@ class FoldMatrix:
     def __init__(
         self, X: NDArray[np.floating], weights: NDArray[np.float64], *, standardise: bool, centre: bool, double: bool
     ) -> None:
-        self.mean, self.scale = _moments(X)
         self.n, self.d = X.shape
         self.dtype = torch.float64 if double else torch.float32
+        self.mean, self.scale = _moments(X)
+        mean, inverse = torch.from_numpy(self.mean), torch.from_numpy(1.0 / self.scale)
+        if X.dtype == np.float32 and not double:
+            mean, inverse = mean.float(), inverse.float()
         self.rows = torch.empty(self.n, self.d, dtype=self.dtype)  # (n, d)
         for at in range(0, self.n, CHUNK):
-            part = (X[at : at + CHUNK].astype(np.float64) - self.mean) / self.scale
-            self.rows[at : at + CHUNK] = torch.from_numpy(part)
+            part = torch.from_numpy(X[at : at + CHUNK]).to(mean.dtype)
+            self.rows[at : at + CHUNK] = torch.sub(part, mean).mul_(inverse)
         if standardise or centre:
             shift, deviation = self._fold_moments(weights)
         else:
@@ -66,15 +69,13 @@ class FoldMatrix:
         return self.rows.bfloat16()
 
     def _fold_moments(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        first, second = np.zeros((2, len(weights), self.d))
+        mass = torch.from_numpy(weights / weights.sum(axis=1, keepdims=True))
+        first, second = torch.zeros(2, len(weights), self.d, dtype=torch.float64)
         for at in range(0, self.n, CHUNK):
-            part = self.rows[at : at + CHUNK].double().numpy()
-            mass = weights[:, at : at + CHUNK]
-            first += mass @ part
-            second += mass @ (part * part)
-        total = weights.sum(axis=1, keepdims=True)
-        mean = first / total
-        return mean, np.sqrt(np.maximum(second / total - mean * mean, 0.0))
+            rows, part = self.rows[at : at + CHUNK], mass[:, at : at + CHUNK].to(self.dtype)
+            first += part @ rows
+            second += part @ rows.square()
+        return first.numpy(), (second - first * first).clamp_min_(0.0).sqrt_().numpy()
 
     def forward(self, weight: Tensor, bias: Tensor, fold: Tensor, half: bool = False) -> Tensor:
         """Logits of all rows.
@@ -180,21 +181,22 @@ class FoldMatrix:
 
 
 def _moments(X: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of every feature in float64; 1 for a deviation that is only rounding."""
-    n = len(X)
-    mean = np.zeros(X.shape[1])
-    for at in range(0, n, CHUNK):
-        mean += X[at : at + CHUNK].sum(axis=0, dtype=np.float64) / n
-    square = np.zeros(X.shape[1])
-    for at in range(0, n, CHUNK):
-        difference = X[at : at + CHUNK].astype(np.float64) - mean
-        square += np.einsum("ij,ij->j", difference, difference)
-    deviation = np.sqrt(square / n)
+    """Mean and standard deviation of every feature, about: they only bring the rows near 0 and 1. 1 where constant."""
+    mean, square = np.zeros((2, X.shape[1]))
+    for at in range(0, len(X), CHUNK):
+        part = torch.from_numpy(X[at : at + CHUNK])
+        mean += part.sum(dim=0).double().numpy()
+    mean = (mean / len(X)).astype(X.dtype).astype(np.float64)
+    centre = torch.from_numpy(mean).to(torch.from_numpy(X[:1]).dtype)
+    for at in range(0, len(X), CHUNK):
+        square += torch.sub(torch.from_numpy(X[at : at + CHUNK]), centre).square_().sum(dim=0).double().numpy()
+    deviation = np.sqrt(square / len(X))
     if not np.isfinite(deviation).all():
         raise FeaturesError(
-            f"{int((~np.isfinite(deviation)).sum())} of {X.shape[1]} features are infinite, NaN or too large to "
-            "square; expected finite features"
+            f"{(~np.isfinite(deviation)).sum()} of {X.shape[1]} features are NaN, infinite or too large to square; "
+            "expected finite features"
         )
-    deviation[deviation <= 1e-7 * np.abs(mean)] = 1.0
+    # What is left of a constant feature is rounding.
+    deviation[deviation <= 4 * float(np.finfo(X.dtype).eps) * np.abs(mean)] = 1.0
     deviation[deviation == 0.0] = 1.0
-    return mean, deviation
+    return mean, deviation.astype(X.dtype).astype(np.float64)

@@ -14,7 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from classifiers.headinput import ClassWeight, Training, class_weights, folds_of, read_features, read_training
-from classifiers.regpath import Kind, LinearProblem, PathPoint, RegularisationPath, walk
+from classifiers.linearproblem import Kind, LinearProblem
+from classifiers.regpath import PathPoint, RegularisationPath, walk
 from classifiers.splits import Fold
 from classifiers.temperature import as_logits, softmax
 from featstore.errors import FeaturesError, UnknownNameError
@@ -144,16 +145,17 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = training.classes
         max_steps, tol = int(self.max_iter), float(self.tol)
         self.slope_, self.cv_results_, self.oof_proba_, search = 1.0, [], None, {}
-        whole = self._problem(training, [np.arange(len(training.codes))], standardise)
-        C, start = grid[-1], whole.zeros()
+        parts = [train for train, _ in folds or []]
+        problem = self._problem(training, [*parts, np.arange(len(training.codes))], standardise)
+        if problem.small:
+            search_tol, tol = min(tol, END_TOL), min(tol, END_TOL)
+        C, start = grid[-1], None
         if folds is not None:
-            problem = self._problem(training, [train for train, _ in folds], standardise)
-            search_tol = min(tol, END_TOL) if problem.small else search_tol
             path = walk(
                 problem, folds, grid, training.weight,
                 tol=search_tol, max_steps=max_steps, patience=patience, extend=extend, progress=progress,
             )  # fmt: skip
-            C, start, self.slope_ = path.best.C, (path.weight, path.bias), path.best.slope
+            C, start, self.slope_ = path.best.C, path.solution, path.best.slope
             self.cv_results_ = [_as_row(point) for point in path.points]
             self.oof_proba_ = _out_of_fold(path, folds, len(training.codes), len(training.classes))
             search = {
@@ -163,9 +165,8 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             }
         self.search_seconds_ = time.perf_counter() - began
         began = time.perf_counter()
-        tol = min(tol, END_TOL) if whole.small else tol
-        solution = whole.solve(C, *start, tol=tol, max_steps=max_steps, finish=True)
-        self.coef_, self.intercept_ = whole.matrix.unfold(solution.weight.flatten(0, 1), solution.bias.flatten(), 0)
+        solution = problem.solve_whole(C, start, tol=tol, max_steps=max_steps)
+        self.coef_, self.intercept_ = problem.coefficients(solution)
         self.n_iter_ = max(1, solution.steps)
         self.best_params_ = {"C": C}
         worst = float(solution.relative_gap.max())
@@ -184,7 +185,7 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for value, limit in ((worst, tol), (search.get("search_relative_gap", 0.0), search_tol))
             if value > limit
         ]
-        self.converged_ = not loose or whole.small and worst <= float(self.tol)
+        self.converged_ = not loose or problem.small and worst <= float(self.tol)
         if not self.converged_:
             warnings.warn(
                 f"{type(self).__name__} stopped after {max_steps} Newton steps at C={C:g} with a relative duality gap "
@@ -338,7 +339,7 @@ class _PathHead(_LinearHead):
         class_weight: ClassWeight = None,
         standardize: bool = True,
         patience: int = 2,
-        tol: float = 1e-6,
+        tol: float = 1e-5,
         max_iter: int = 100,
         random_state: int = 0,
         progress: Callable[[PathPoint], None] | None = None,
@@ -398,7 +399,7 @@ class SoftmaxRegressionCV(_PathHead):
         Features at mean 0 and variance 1, by each fold's own training part.
     patience : int, default 2
         Values in turn without gain and with a rising log loss after which the walk ends; 0 walks everything.
-    tol : float, default 1e-6
+    tol : float, default 1e-5
         Duality gap / objective of the refit; small problems are solved to 1e-14 in any case.
     max_iter : int, default 100
         Newton steps a C at most.

@@ -25,6 +25,9 @@ class Loss(Protocol):
     def relative(self, logits: Tensor) -> Tensor:
         """Logits (groups, r, n) relative to the true class; linear, may overwrite its argument."""
 
+    def logits(self, relative: Tensor) -> Tensor:
+        """Logits (groups, r, n), up to what the softmax does not see; -inf for classes that the fold has not seen."""
+
     def value(self, relative: Tensor) -> tuple[Tensor, Tensor]:
         """Summed loss (groups,) in float64, and the state (groups, r, n) of which the next two are made."""
 
@@ -55,13 +58,15 @@ class SoftmaxLoss:
         Classes.
     k : int
         Number of classes.
+    fold : Tensor of shape (folds,), int64
+        Numbers of the folds.
     """
 
     bias_penalty = 0.0
 
-    def __init__(self, mass: Tensor, target: Tensor, k: int) -> None:
+    def __init__(self, mass: Tensor, target: Tensor, k: int, fold: Tensor) -> None:
         folds, n = mass.shape
-        self.mass, self.rows, self.fold = mass, k, torch.arange(folds)
+        self.mass, self.rows, self.fold = mass, k, fold
         present = torch.zeros(folds, k, dtype=mass.dtype).index_add_(1, target, mass) > 0
         self.absent = ~present  # (folds, k)
         # A held-out row may be of an absent class; any class that is present serves as its (weightless) reference.
@@ -84,6 +89,10 @@ class SoftmaxLoss:
     def relative(self, logits: Tensor) -> Tensor:
         """``z_j - z_y``."""
         return logits.sub_(logits.gather(1, self.reference))
+
+    def logits(self, relative: Tensor) -> Tensor:
+        """The relative logits themselves; -inf for absent classes."""
+        return relative.masked_fill(self.absent[:, :, None], -torch.inf)
 
     def value(self, relative: Tensor) -> tuple[Tensor, Tensor]:
         """Loss, and the probabilities with that of the true class set to 0."""
@@ -125,6 +134,10 @@ class _SignedLoss:
     def relative(self, logits: Tensor) -> Tensor:
         """Margins."""
         return logits.mul_(self.sign[:, None, :])
+
+    def logits(self, relative: Tensor) -> Tensor:
+        """Margins with their sign taken back."""
+        return relative * self.sign[:, None, :]
 
 
 class LogisticLoss(_SignedLoss):

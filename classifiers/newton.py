@@ -15,7 +15,8 @@ C.-J. Lin, R. Weng, S. Keerthi, Trust region Newton method for large-scale logis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ FORCING = 0.2
 """The linear system of a Newton step is solved to this part of its first residual."""
 CG_STEPS = 250
 """Products with the Hessian within one Newton step, at most."""
+ROUGH_TOL = 1e-4
+"""Relative gap that gradients in bfloat16 can show."""
 HALVINGS = 30
 """Of the step in the line search, at most."""
 HALF_GAIN = 4.0
@@ -52,6 +55,8 @@ class Solution:
         Matrix products with the Hessian, summed over the groups.
     factored : int
         Systems that were solved by factorisation, summed over the groups.
+    relative : Tensor of shape (groups, r, n), optional
+        The relative logits that the loss makes of all rows.
     """
 
     weight: Tensor
@@ -61,11 +66,41 @@ class Solution:
     steps: int
     products: int
     factored: int
+    relative: Tensor | None = None
 
     @property
     def relative_gap(self) -> Tensor:
         """Gap as a part of the objective, (groups,)."""
         return self.gap / self.objective.clamp_min(torch.finfo(torch.float64).tiny)
+
+    def after(self, first: Solution) -> Solution:
+        """This solution with the effort of the one it started from."""
+        return replace(
+            self,
+            steps=self.steps + first.steps,
+            products=self.products + first.products,
+            factored=self.factored + first.factored,
+        )
+
+    @staticmethod
+    def join(parts: Sequence[Solution]) -> Solution:
+        """Solutions of groups that were solved in turn, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return Solution(
+            torch.cat([part.weight for part in parts]),
+            torch.cat([part.bias for part in parts]),
+            torch.cat([part.objective for part in parts]),
+            torch.cat([part.gap for part in parts]),
+            steps=max(part.steps for part in parts),
+            products=sum(part.products for part in parts),
+            factored=sum(part.factored for part in parts),
+        )
+
+
+def objective_of(loss: Loss, C: float, weight: Tensor, bias: Tensor, relative: Tensor) -> Tensor:
+    """``0.5 |W|^2 + C * loss`` of each group, float64."""
+    return 0.5 * (_dot(weight, weight) + loss.bias_penalty * _dot(bias, bias)) + C * loss.value(relative)[0]
 
 
 def minimise(
@@ -74,6 +109,7 @@ def minimise(
     C: float,
     weight: Tensor,
     bias: Tensor,
+    relative: Tensor | None = None,
     *,
     tol: float,
     max_steps: int = 100,
@@ -92,12 +128,14 @@ def minimise(
         Weight of the loss against the penalty, as in scikit-learn.
     weight, bias : Tensor of shape (groups, r, d) and (groups, r)
         Where to start; not changed. Their dtype is the working precision of logits and gradients.
+    relative : Tensor of shape (groups, r, n), optional
+        What the loss makes of the logits there, if it is known; not changed.
     tol : float
         Gap / objective at which a group is done.
     max_steps : int
         Newton steps at most.
     half : bool
-        Apply the Hessian in bfloat16.
+        Apply the Hessian in bfloat16, and where `tol` is 1e-4 or more the gradient, too, up to the last check.
     hessian_dtype : torch.dtype, optional
         Apply the Hessian in this dtype instead of the working precision.
 
@@ -107,28 +145,26 @@ def minimise(
     """
     weight, bias = weight.clone(), bias.clone()
     objective, gap = torch.full((2, len(weight)), torch.inf, dtype=torch.float64)
-    solution = Solution(weight, bias, objective, gap, steps=0, products=0, factored=0)
     rough = loss.to(hessian_dtype) if hessian_dtype else loss
-    relative = loss.relative(matrix.forward(weight, bias, loss.fold))
+    dtype = hessian_dtype or weight.dtype
+    if relative is None:
+        relative = loss.relative(matrix.forward(weight, bias, loss.fold))
+    final = relative.clone()
+    solution = Solution(weight, bias, objective, gap, steps=0, products=0, factored=0, relative=final)
     live = _Live(torch.arange(len(weight)), loss, rough, weight.clone(), bias.clone(), relative, *loss.value(relative))
     stuck = torch.zeros(len(weight), dtype=torch.bool)
     while True:
-        loss, W, b = live.loss, live.weight, live.bias
-        grad_w, grad_b = matrix.backward(loss.residual(live.state).mul_(C), loss.fold)
-        grad_w.add_(W)
-        grad_b.add_(b, alpha=loss.bias_penalty)
-        curve_b = loss.stiffness(live.state).mul_(C).add_(loss.bias_penalty)
-        total = 0.5 * (_dot(W, W) + loss.bias_penalty * _dot(b, b)) + C * live.value
-        left = 0.5 * _dot(grad_w, grad_w) + _intercept_gap(grad_b, curve_b)
+        slope, total, left = _gradient(matrix, live, C, half=half and tol >= ROUGH_TOL)
+        if half and tol >= ROUGH_TOL and (close := torch.nonzero(left <= tol * total)[:, 0]).numel():
+            exact, total[close], left[close] = _gradient(matrix, live.take(close), C, half=False)
+            slope.put(close, exact)
         gap[live.index], objective[live.index] = left, total
         keep = torch.nonzero((left > tol * total) & ~stuck)[:, 0]
         if len(keep) == 0 or solution.steps == max_steps:
             return solution
         solution.steps += 1
-        live, grad_w, grad_b, curve_b = live.take(keep), grad_w[keep], grad_b[keep], curve_b[keep]
-        step_w, step_b, solved, used = _conjugate_gradients(
-            matrix, live.rough, C, live.state, grad_w, grad_b, curve_b, half=half, dtype=hessian_dtype or weight.dtype
-        )
+        live, slope = live.take(keep), slope.take(keep)
+        step_w, step_b, solved, used = _conjugate_gradients(matrix, live, slope, C, half=half, dtype=dtype)
         solution.products += used
         if isinstance(live.loss, SquaredHingeLoss) and not solved.all():
             for row in torch.nonzero(~solved)[:, 0].tolist():
@@ -136,12 +172,39 @@ def minimise(
             keep = torch.nonzero(solved)[:, 0]
             if len(keep) == 0:
                 return solution
-            live, grad_w, grad_b = live.take(keep), grad_w[keep], grad_b[keep]
-            step_w, step_b = step_w[keep], step_b[keep]
-        length = _line_search(matrix, live, C, grad_w, grad_b, step_w, step_b)
+            live, slope, step_w, step_b = live.take(keep), slope.take(keep), step_w[keep], step_b[keep]
+        length = _line_search(matrix, live, slope, C, step_w, step_b)
         weight[live.index] = live.weight.addcmul_(step_w, length[:, None, None])
         bias[live.index] = live.bias.addcmul_(step_b, length[:, None])
+        final[live.index] = live.relative
         stuck = length == 0  # the working precision is used up
+
+
+@dataclass
+class _Slope:
+    """Gradients of the objective, and the curvature along each intercept."""
+
+    weight: Tensor  # (groups, r, d)
+    bias: Tensor  # (groups, r)
+    curve: Tensor  # (groups, r)
+
+    def take(self, keep: Tensor) -> _Slope:
+        return _Slope(self.weight[keep], self.bias[keep], self.curve[keep])
+
+    def put(self, index: Tensor, part: _Slope) -> None:
+        self.weight[index], self.bias[index], self.curve[index] = part.weight, part.bias, part.curve
+
+
+def _gradient(matrix: FoldMatrix, live: _Live, C: float, *, half: bool) -> tuple[_Slope, Tensor, Tensor]:
+    """Gradient, objective and duality gap of every group."""
+    loss = live.loss
+    grad_w, grad_b = matrix.backward(loss.residual(live.state).mul_(C), loss.fold, half)
+    grad_w.add_(live.weight)
+    grad_b.add_(live.bias, alpha=loss.bias_penalty)
+    curve_b = loss.stiffness(live.state).mul_(C).add_(loss.bias_penalty)
+    penalty = 0.5 * (_dot(live.weight, live.weight) + loss.bias_penalty * _dot(live.bias, live.bias))
+    gap = 0.5 * _dot(grad_w, grad_w) + _intercept_gap(grad_b, curve_b)
+    return _Slope(grad_w, grad_b, curve_b), penalty + C * live.value, gap
 
 
 @dataclass
@@ -173,6 +236,8 @@ def _solve_exactly(
     if exact.objective <= float(solution.objective[group]) * (1.0 + 1e-9):
         solution.weight[group, 0], solution.bias[group, 0] = exact.weight, exact.bias
         solution.objective[group], solution.gap[group] = exact.objective, exact.gap
+        if solution.relative is not None:
+            solution.relative[group, 0] = exact.margin
     solution.factored += exact.systems
 
 
@@ -184,23 +249,14 @@ def _intercept_gap(grad_b: Tensor, curve_b: Tensor) -> Tensor:
 
 
 def _conjugate_gradients(
-    matrix: FoldMatrix,
-    loss: Loss,
-    C: float,
-    state: Tensor,
-    grad_w: Tensor,
-    grad_b: Tensor,
-    curve_b: Tensor,
-    *,
-    half: bool,
-    dtype: torch.dtype,
+    matrix: FoldMatrix, at: _Live, slope: _Slope, C: float, *, half: bool, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """Solve ``H step = -gradient``; every group stops at its own residual. Steps, which groups got there, products."""
-    work, state = grad_w.dtype, state.to(dtype)
+    loss, grad_w, grad_b = at.rough, slope.weight, slope.bias
+    work, state = grad_w.dtype, at.state.to(dtype)
     limit = _patience(matrix, loss, state, half)
-    scale_b = (
-        curve_b.to(dtype).clamp_min(1e-30).reciprocal_()
-    )  # preconditions the intercept; the weights have 1 at least
+    # Preconditions the intercept; the curvature along every weight is 1 at least.
+    scale_b = slope.curve.to(dtype).clamp_min(1e-30).reciprocal_()
     # Scaled to norm 1: a float32 system may come from a float64 gradient of any size.
     size = (_dot(grad_w, grad_w) + _dot(grad_b, grad_b)).sqrt().clamp_min(1e-300)
     r_w, r_b = (grad_w / -size[:, None, None]).to(dtype), (grad_b / -size[:, None]).to(dtype)
@@ -254,13 +310,11 @@ def _patience(matrix: FoldMatrix, loss: Loss, state: Tensor, half: bool) -> int:
     return max(8, min(CG_STEPS, int(exact_cost(active, matrix.d, matrix.keeps_kernels) / product)))
 
 
-def _line_search(
-    matrix: FoldMatrix, live: _Live, C: float, grad_w: Tensor, grad_b: Tensor, step_w: Tensor, step_b: Tensor
-) -> Tensor:
+def _line_search(matrix: FoldMatrix, live: _Live, at: _Slope, C: float, step_w: Tensor, step_b: Tensor) -> Tensor:
     """Halve the step until the objective falls enough (Armijo), and move the logits; lengths, 0 where it never does."""
     loss, start = live.loss, live.value
     along = loss.relative(matrix.forward(step_w, step_b, loss.fold))
-    slope = _dot(grad_w, step_w) + _dot(grad_b, step_b)
+    slope = _dot(at.weight, step_w) + _dot(at.bias, step_b)
     square = 0.5 * (_dot(step_w, step_w) + loss.bias_penalty * _dot(step_b, step_b))
     cross = _dot(live.weight, step_w) + loss.bias_penalty * _dot(live.bias, step_b)
     length = torch.ones(len(along), dtype=along.dtype)
@@ -285,5 +339,5 @@ def _line_search(
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products group by group, in float64 for the sums of sums."""
-    return (a * b).flatten(1).sum(dim=1, dtype=torch.float64)
+    """Inner products group by group; sums in blocks, so that float32 keeps six digits. More would cost its time."""
+    return (a * b).flatten(1).sum(dim=1).double()
