@@ -48,6 +48,8 @@ class Backbone:
         Of random weights.
     transform : TransformSpec, optional
         In place of the one that the weights prescribe (a file prescribes none: resize 256, crop 224).
+    timeout : float
+        Seconds that a download server may stay silent.
     progress : callable, optional
         Called with the bytes done and the bytes in all while weights are downloaded.
 
@@ -90,6 +92,7 @@ class Backbone:
         input_size: int | None = None,
         seed: int = 0,
         transform: TransformSpec | None = None,
+        timeout: float = 10.0,
         progress: Progress | None = None,
     ) -> None:
         info = lookup(name)
@@ -104,7 +107,7 @@ class Backbone:
             raise FeaturesError(f"no node was named; `featstore nodes {name}` lists those of {name}")
         _check_nodes(info, chosen)
 
-        found = resolve(name, weights, seed=seed, progress=progress)
+        found = resolve(name, weights, seed=seed, timeout=timeout, progress=progress)
         spec = transform or _prescribed(name, found)
         self.name, self.nodes, self.pool = name, chosen, pool
         self.transform = spec if input_size is None else spec.resized(input_size)

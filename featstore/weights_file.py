@@ -119,10 +119,10 @@ def _unpickle(path: Path) -> Any:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        return load_file(path)
+        return load(path.read_bytes())  # load_file would alias the file: who writes to it would change the tensors
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise WeightsError(
             f"{path} is no readable safetensors file ({str(error)[:120]}); copy or download it again"

@@ -40,6 +40,16 @@ def test_safetensors_are_read_whatever_the_extension(tmp_path):
     same(read_state(tmp_path / "w.pth"))
 
 
+@pytest.mark.parametrize("save", [torch.save, save_file])
+def test_tensors_do_not_change_with_the_file(tmp_path, save):
+    save({"a": torch.ones(10_000)}, tmp_path / "w.pth")
+    state = read_state(tmp_path / "w.pth")
+    size = (tmp_path / "w.pth").stat().st_size
+    with (tmp_path / "w.pth").open("r+b") as file:
+        file.write(bytes(size))
+    assert torch.equal(state["a"], torch.ones(10_000))
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module.model.", "net."])
 def test_prefix_of_wrappers_is_taken_off(tmp_path, prefix):
     torch.save({f"{prefix}{name}": value for name, value in STATE.items()}, tmp_path / "w.pth")
