@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from classifiers.curves import learning_curve
 from classifiers.extrapolate import extrapolate
 from classifiers.heads import make_head
-from classifiers.significance import mcnemar_exact, wilson
 from classifiers.plan import Plan
+from classifiers.significance import mcnemar_exact, wilson
 from classifiers.splits import stratified_folds
 from classifiers.transferability import h_score, log_me
 from featstore.errors import FeaturesError
