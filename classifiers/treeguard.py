@@ -160,7 +160,7 @@ def _check_splits(splits: Mapping[str, NDArray[np.int64]], features: int) -> Non
 
 
 def check_forest(arrays: Mapping[str, NDArray[Any]], width: int) -> None:
-    """Check a forest in arrays: every inner node leads to two nodes behind it, so every walk ends, in a leaf with shares.
+    """Check a forest in arrays: every inner node leads to two nodes behind it, so every walk ends in a leaf.
 
     Parameters
     ----------

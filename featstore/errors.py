@@ -120,4 +120,4 @@ class TrainingError(FeatstoreError, RuntimeError):
 
 
 class AttackError(FeatstoreError, ValueError):
-    """An adversarial attack that makes no sense: a radius below one grey level, a target that is the image's own class."""
+    """An adversarial attack without sense: a radius below one grey level, a target that is the image's own class."""

@@ -21,6 +21,7 @@ VERBS = {
     "compare": "Tune, fit and judge several heads on the same folds; write the report.",
     "train": "Tune and fit one head, save it as a bundle.",
     "predict": "Classify image files or folders with a bundle.",
+    "advise": "Is the cache enough? A verdict with its evidence.",
     "activations": "Feature maps and Grad-CAM of an image.",
     "ideal": "The image that a class would most like to see.",
     "attack": "Adversarial images.",
