@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -57,6 +59,27 @@ class Computation:
                     raise
         # outside of the handler: an exception's frames hold on to the tensors that are in the way
         return run_with_halving(self._runner, chunk)
+
+
+class Features:
+    """A computation's results by node.
+
+    Parameters
+    ----------
+    widths : mapping of str to int
+        Numbers an image, by node.
+    """
+
+    def __init__(self, widths: Mapping[str, int], computation: Computation) -> None:
+        self._widths = widths
+        self._computation = computation
+
+    def result(self) -> dict[str, NDArray[np.float32]]:
+        """Wait for them: (n, d) float32 by node."""
+        done = self._computation.result()
+        if not done:
+            return {node: np.empty((0, width), dtype=np.float32) for node, width in self._widths.items()}
+        return dict(zip(self._widths, done, strict=True))
 
 
 def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featstore import calibration
 from featstore.backbone import Backbone
-from featstore.computation import Computation
+from featstore.computation import Computation, Features
 from featstore.device import describe, find_device
 from featstore.engine_cuda import CudaRunner
 from featstore.engine_openvino import OpenVINORunner, has_openvino, usual_request
@@ -137,7 +137,8 @@ class Engine:
             raise FeaturesError(
                 f"the engine takes uint8 images of shape (b, {side}, {side}, 3), not {images.dtype} {images.shape}"
             )
-        return Features(self._backbone, Computation(self._ready(), images))
+        widths = {node: self._backbone.widths[node] for node in self.nodes}
+        return Features(widths, Computation(self._ready(), images))
 
     def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Features of images.
@@ -216,21 +217,6 @@ class Engine:
             "versions": {name: version(name) for name in ("featstore", "torch")},
             "openvino": version("openvino") if has_openvino() else "",
         }
-
-
-class Features:
-    """Features on their way, by node."""
-
-    def __init__(self, backbone: Backbone, computation: Computation) -> None:
-        self._widths = {node: backbone.widths[node] for node in backbone.nodes}
-        self._computation = computation
-
-    def result(self) -> dict[str, NDArray[np.float32]]:
-        """Wait for them: (b, d) float32 by node."""
-        done = self._computation.result()
-        if not done:
-            return {node: np.empty((0, width), dtype=np.float32) for node, width in self._widths.items()}
-        return dict(zip(self._widths, done, strict=True))
 
 
 def make_engine(
