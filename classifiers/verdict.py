@@ -196,7 +196,8 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     steps = []
     if _leaking(full):
         groups = (full["leaks"] or {}).get("groups")
-        how = f"`--groups '{printable(groups)}'`" if groups else "`--drop-leaks`"
+        quoted = groups if groups == "auto" else f"'{printable(groups or '')}'"
+        how = f"`--groups {quoted}`" if groups else "`--drop-leaks`"
         steps.append(f"compare again with {how}, so that no image is judged by its own copies.")
     if best["weights"].startswith("random"):
         steps.append("extract with pretrained weights (`--weights auto`, or `--weights FILE`) and compare again.")
@@ -211,7 +212,7 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     suspected = sum(bool(row.get("suspected")) for row in suspects)
     if suspected:
         steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
-    if best["beats_majority"] is not False:
+    if best["beats_majority"] is not False and not _leaking(full):
         which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""
         which += f" --head {printable(best['head'])}"
         steps.append(

@@ -57,9 +57,10 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
 @options.folds
 @click.option(
     "--groups",
-    metavar="REGEX",
+    metavar="auto|REGEX",
     callback=_pattern,
-    help="Images whose paths give the same first group (or match) belong together: never on both sides.",
+    help="Images that stay on one side: those of one source that was found (auto), or whose paths give the same first "
+    "group of a regular expression (or match).",
 )
 @click.option("--drop-leaks", is_flag=True, help="Leave out training images that have a copy in the test part.")
 @options.overwrite

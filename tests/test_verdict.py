@@ -59,6 +59,9 @@ def test_leaks_come_before_everything_until_something_is_done():
     assert next(s for s in said if s.startswith(NEXT)) == (
         NEXT + r"compare again with `--groups '^_\d+_(\d+)'`, so that no image is judged by its own copies."
     )
+    assert not any("featstore train" in s for s in said)
+    data["leaks"]["groups"] = "auto"
+    assert "compare again with `--groups auto`" in text(data)
     data["leaks"]["groups"] = None
     assert "`--drop-leaks`" in text(data)
     data["protocol"]["drop_leaks"] = True
