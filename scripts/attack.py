@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from classifiers.adversarial import Adversarial
     from classifiers.attack import Attack
     from classifiers.network import ImageClassifier
-    from classifiers.placement import place
-    from featstore.device import find_device
 
 
 def _epsilon(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
@@ -124,7 +122,9 @@ def attack(
     the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
     """  # fmt: skip
     from classifiers.attack import Attack
+    from classifiers.placement import place
     from classifiers.selection import open_classifier
+    from featstore.device import find_device
 
     _check_usage(images, dataset, target, truth, epsilons, limit)
     options.one_classifier(bundle, backbone, input_size)
