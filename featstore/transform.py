@@ -125,9 +125,7 @@ class TransformSpec:
         box = (left, top, left + self.crop, top + self.crop)
         resample = _FILTERS[self.interpolation]
         if new_width * new_height <= MAX_RESIZED_PIXELS:
-            # Pillow resizes columns first, then rows, each rounded to 8 bits; columns outside of the crop need no rows.
-            columns = image.resize((new_width, height), resample).crop((left, 0, left + self.crop, height))
-            return columns.resize((self.crop, new_height), resample).crop((0, top, self.crop, top + self.crop))
+            return image.resize((new_width, new_height), resample).crop(box)
 
         inside = (max(box[0], 0), max(box[1], 0), min(box[2], new_width), min(box[3], new_height))
         scale_x, scale_y = width / new_width, height / new_height

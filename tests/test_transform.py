@@ -46,10 +46,10 @@ def test_same_bits_as_torchvision(size, interpolation):
     np.testing.assert_array_equal(result, torchvision_transform(spec, picture))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
-    width=st.integers(1, 90),
-    height=st.integers(1, 90),
+    width=st.integers(1, 150),
+    height=st.integers(1, 150),
     resize=st.integers(1, 60),
     crop=st.integers(1, 60),
     seed=st.integers(0, 9),
