@@ -17,7 +17,7 @@ from classifiers.provenance import provenance
 from classifiers.reportdata import filled
 from classifiers.runpanel import RECALL, RunPanel
 from classifiers.thumbnails import Sheet, Thumbnails
-from classifiers.verdict import NEXT, honesty, verdict
+from classifiers.verdict import NEXT, honesty, leaking, verdict
 from classifiers.wording import count, interval, percent, printable, seconds
 
 PANELS = 600_000
@@ -91,6 +91,7 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": printable(dataset["name"]),
         "subtitle": extent(full).replace(", ", " · "),
+        "trusted": not leaking(full),
         "figure": percent(best["accuracy"]),
         "under": f"{printable(best['name'])}, {count(best['n_test'], 'image')} judged; "
         f"95 % interval {interval(best['accuracy_ci'])} %",

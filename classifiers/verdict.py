@@ -31,7 +31,7 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     """
     full = filled(data)
     best = full["runs"][full["best_run"]]
-    sentences = [_headline(full, best), _sure(best), _chosen(full, best), *_differences(full), *_references(full)]
+    sentences = [_headline(full, best), _sure(full, best), _chosen(full, best), *_differences(full), *_references(full)]
     sentences.append(honesty(full) or "")
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
 
@@ -85,7 +85,7 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
             f"No head is shown to have learnt anything: the best, {head}, is {right}, "
             "and always giving the most frequent class may be as good."
         )
-    if _leaking(full):
+    if leaking(full):
         return f"Not to be trusted yet: {head} is {right}, but some images are judged by their own copies."
     return f"Use {head}: it is {right}."
 
@@ -96,8 +96,10 @@ def _judged(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     return count(best["n_test"], "test image")
 
 
-def _sure(best: Mapping[str, Any]) -> str:
+def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     low, high = best["accuracy_ci"]
+    if leaking(full):
+        return f"Its interval, {interval((low, high))} %, holds for copies of the training images, not for new ones."
     sentence = f"With 95 % confidence its true accuracy lies between {interval((low, high)).replace(' to ', ' and ')} %"
     return sentence + (", a wide interval: few images were judged." if high - low > WIDE else ".")
 
@@ -185,8 +187,14 @@ def _equals(p: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _leaking(full: Mapping[str, Any]) -> bool:
-    """Whether leaks were found and nothing was done about them."""
+def leaking(full: Mapping[str, Any]) -> bool:
+    """Whether leaks were found and nothing was done about them.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    """
     acted = full["protocol"].get("groups") or full["protocol"].get("drop_leaks")
     return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
 
@@ -194,7 +202,7 @@ def _leaking(full: Mapping[str, Any]) -> bool:
 def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     """What to do next, the most urgent first, at most four."""
     steps = []
-    if _leaking(full):
+    if leaking(full):
         groups = (full["leaks"] or {}).get("groups")
         quoted = groups if groups == "auto" else f"'{printable(groups or '')}'"
         how = f"`--groups {quoted}`" if groups else "`--drop-leaks`"
@@ -212,7 +220,7 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     suspected = sum(bool(row.get("suspected")) for row in suspects)
     if suspected:
         steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
-    if best["beats_majority"] is not False and not _leaking(full):
+    if best["beats_majority"] is not False and not leaking(full):
         which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""
         which += f" --head {printable(best['head'])}"
         steps.append(

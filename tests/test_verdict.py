@@ -56,6 +56,7 @@ def test_leaks_come_before_everything_until_something_is_done():
     data["leaks"]["groups"] = r"^_\d+_(\d+)"
     said = verdict(data)
     assert said[0].startswith("Not to be trusted yet: logistic is right on")
+    assert "With 95 % confidence" not in " ".join(said)
     assert next(s for s in said if s.startswith(NEXT)) == (
         NEXT + r"compare again with `--groups '^_\d+_(\d+)'`, so that no image is judged by its own copies."
     )
