@@ -7,36 +7,31 @@ in, so that the first gradients that reach the network are those of a good class
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from classifiers.bundle import save_bundle
+from classifiers.cachednetwork import CachedNetwork, Data
 from classifiers.checkpoint import CheckpointFolder
+from classifiers.device import training_device
+from classifiers.feed import Feed
 from classifiers.finetuning import FineTuning
 from classifiers.learner import Learner, NotFiniteError
 from classifiers.network import ImageClassifier
-from classifiers.recipe import recipe_of
-from classifiers.regimechoice import choose_regime
-from classifiers.regimes import REGIMES, Regime, Settings, settings_for
+from classifiers.regimechoice import best_node, choose_regime
+from classifiers.regimes import REGIMES, Settings, settings_for
 from classifiers.reopening import HEAD, Reopening
-from classifiers.startingpoint import StartingPoint, check_head, starting_point
+from classifiers.startingpoint import Probe, StartingPoint, linear_head, starting_point
 from classifiers.supply import Supply
-from classifiers.trained import full_proba
 from classifiers.trainer import State, Trainer
-from classifiers.tunednetwork import free_of_gradients, save_network, weights_path, with_layer
+from classifiers.tunednetwork import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone import Backbone
-from featstore.errors import DeviceError, OutputExistsError, TrainingError
-from featstore.extract import extract
-from featstore.features import FeatureSet
+from featstore.errors import OutputExistsError, TrainingError
 from featstore.store import FeatureStore
 
 Progress = Callable[[str, int, int, str], None]
@@ -44,21 +39,21 @@ Log = Callable[[dict[str, Any]], None]
 
 
 def finetune(
-    data: str | bytes | os.PathLike[Any],
+    data: Data,
     store: FeatureStore | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     dataset: str | None = None,
     select: Mapping[str, str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
     regime: int | str = "auto",
     head: str = "logistic",
     budget: str = "normal",
-    weights: str | os.PathLike[str] | None = None,
+    engine: str = "auto",
     device: str = "auto",
     workers: int | None = None,
     restart: bool = False,
     overwrite: bool = False,
-    keep_checkpoints: bool = False,
     progress: Progress | None = None,
     log: Log | None = None,
     **given: Any,
@@ -66,35 +61,33 @@ def finetune(
     """Fine-tune a network on images whose features are cached, and say whether it was worth it.
 
     An interrupted run goes on where it was when it is called again with the same options; on the CPU it ends with the
-    same bits.
+    same bits. The tuned network's features are added to the store, to be compared with the frozen ones.
 
     Parameters
     ----------
     data : path
         Image folder or CSV, as for `extract`.
     store : FeatureStore or path
-        Holds features of these images; what is missing is computed first.
+        Holds features of these images; rows that are missing are computed first.
     out : path
         The bundle to write. The tuned weights go beside it, as `<stem>.weights.safetensors`.
-    dataset : str, optional
-        Name of the data set in the store; default: the folder's name, or the only one.
-    select : mapping, optional
-        Which features to start from, where the store has several: backbone, node, pool, weights, precision, key.
+    dataset, select, weights
+        Which network, where the store has several; see `CachedNetwork.find`.
     regime : {"auto", 1, 2, 3, 4}
         See `classifiers.regimes.REGIMES`; "auto" judges by the evidence in the cache.
     head : str
-        The cached head to start from; where it has no gradients a linear one is taken, and that is said.
-    weights : path, optional
-        The network's weights file, if it is not where `extract` read it.
+        The cached head to start from; where it is not linear a linear one is taken, and that is said.
+    budget : {"quick", "normal", "thorough"}
+        Of that head's search.
+    engine : {"auto", "eager", "compile", "openvino"}
+        What extracts features; training is torch's own.
     device : {"auto", "cpu", "cuda", "mps"}
     restart : bool
         Throw an interrupted run away.
-    keep_checkpoints : bool
-        Leave them after a run that is done.
     log : callable, optional
         Gets each epoch's numbers.
     given
-        Fields of `Settings` and `Augmentation`, in the place of what the regime suggests.
+        Fields of `Settings` and `Augmentation`, in the place of what the regime suggests; None is no wish.
 
     Returns
     -------
@@ -112,86 +105,73 @@ def finetune(
     OutputExistsError, StoreError, WeightsError, DeviceError
     """
     began = time.monotonic()
-    out = Path(out)
+    out, place = Path(out), training_device(device)
     _check_output(out, overwrite)
     report = progress or _silent
-    cache = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    notes: list[str] = []
-    features, backbone = _cached(cache, data, dataset, dict(select or {}), weights, device, workers, report)
-
+    store = store if isinstance(store, FeatureStore) else FeatureStore(store)
+    extraction = {"engine": engine, "device": device, "workers": workers, "progress": report}
+    network = CachedNetwork.find(store, data, dataset=dataset, select=select or {}, weights=weights, **extraction)
     given = {name: value for name, value in given.items() if value is not None}
-    seed = int(given.get("seed", 0))
-    start = starting_point(
-        features, fraction=given.get("valid_fraction", Settings.valid_fraction), seed=seed, groups=given.get("groups")
-    )
-    case = _regime(regime, cache, start, backbone, notes, report)
+    seed = int(given.get("seed", Settings.seed))
+    fraction = given.get("valid_fraction", Settings.valid_fraction)
+    start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
+    notes = list(start.notes)
+    probe = Probe(linear_head(head, notes), seed, budget, given.get("class_weight"))
+    case = REGIMES[choose_regime(network, start, notes, report) if regime == "auto" else int(regime)]
     settings = settings_for(case, len(start.fit), **given)
-    place = _device(device)
-    head = check_head(head, notes)
-    probe = _Probe(head, seed, budget, settings.class_weight)
     if case.earlier:
-        start, backbone = _best_node(cache, start, backbone, probe, notes)
-    report("probe", 0, 2, "head on cached features")
+        network, start = best_node(network, start, probe, notes)
+    report("fit the head", 0, 2, "")
     cached = probe.fit(start, start.training)
-    report("probe", 1, 2, "")
+    report("fit the head", 1, 2, "")
     first = probe.fit(start, start.fit)
-    report("probe", 2, 2, "")
+    report("fit the head", 2, 2, "")
 
-    if settings.from_scratch:
-        backbone, layer = _from_scratch(backbone, start, seed)
-    else:
-        layer = first.to_torch().float()
-    classifier = ImageClassifier(backbone, layer, start.classes)
-    classifier.to(memory_format=torch.channels_last).to(place)  # type: ignore[call-overload]
+    classifier = _classifier(network, start, first, settings)
+    classifier.to(memory_format=torch.channels_last).to(place)
     reopening = Reopening(classifier, settings.reopen)
-
     out.parent.mkdir(parents=True, exist_ok=True)
     supply = Supply(
-        reopening, start, settings, store=cache.path, folder=out.parent, device=place, workers=workers, progress=report
+        reopening, start, settings, store=store.path, folder=out.parent, device=place, workers=workers, progress=report
     )
     preparing = time.monotonic()
-    feed = supply.feed()
-    if settings.adapt_statistics and not settings.from_scratch and reopening.batch_norms():
-        reopening.recalibrate(supply.calibration(feed))
+    feed = _prepared(supply, reopening, settings)
     preparation = time.monotonic() - preparing
-    notes += [*start.notes, *supply.notes]
+    notes += supply.notes
 
-    y = start.features.y
-    learner = Learner(reopening, feed, y[start.fit], settings, place)
     checkpoints = CheckpointFolder(out.with_name(out.stem + ".checkpoints"))
-    trainer = Trainer(
-        learner,
-        y[start.fit],
-        y[start.valid],
-        settings,
-        identity=_identity(start, reopening, supply, head),
-        checkpoints=checkpoints,
-        progress=report,
-        log=log,
-    )
     if restart:
         checkpoints.clear()
+    trainer = _trainer(start, reopening, supply, feed, settings, probe.name, place, checkpoints, report, log)
     if trainer.resume():
-        notes.append(f"went on from epoch {trainer.state.epochs} of an interrupted run")
-    failure: NotFiniteError | None = None
-    try:
-        state = trainer.run()
-    except NotFiniteError as error:
-        failure, state = error, trainer.state
-        if state.best == 0:
-            raise TrainingError(
-                f"{error}, before any epoch was better than the cached head, so nothing was written; try a smaller "
-                f"--learning-rate"
-            ) from error
-
-    result = _finish(out, cache, data, start, classifier, cached, first, state, settings, head, device, workers, report)
-    result = dataclasses.replace(
-        result,
+        notes.append(f"went on after epoch {trainer.state.epochs} of an interrupted run")
+    state, failure = _run(trainer)
+    tuned = _tuned(out, network, classifier, cached, first, probe.name, state, settings)
+    judged, judged_on = (start.test, "test") if len(start.test) else (start.valid, "validation")
+    right = tuned.right(judged)
+    tuned.save(out, _summary(start, settings, state, float(right.mean()), judged_on))
+    if failure is not None:
+        raise TrainingError(
+            f"{failure}; {out} holds the best weights before it, those of epoch {state.best} (validation accuracy "
+            f"{state.history[state.best]['valid_accuracy']:.1%}); try a smaller --learning-rate with --restart"
+        ) from failure
+    checkpoints.clear()
+    before, after = start.features.fingerprint, tuned.network.features.fingerprint
+    return FineTuning(
+        bundle=out,
+        weights_file=tuned.weights_file,
+        judged_on=judged_on,
+        right_cached=TunedNetwork(network, cached, probe.name, None).right(judged),
+        right_tuned=right,
+        settings=settings.to_json(),
+        history=state.history,
+        best=state.best,
         seconds=time.monotonic() - began,
+        seconds_per_epoch=state.seconds / max(1, state.epochs),
         preparation_seconds=preparation,
-        notes=tuple(notes),
+        stopped=state.stopped,
         details={
-            "dataset": start.features.dataset,
+            "dataset": network.dataset,
             "train": len(start.fit),
             "validation": len(start.valid),
             "regime": case.number,
@@ -199,143 +179,62 @@ def finetune(
             "reopen": settings.reopen,
             "cut": reopening.cut,
             "views": supply.views,
-            "backbone": backbone.name,
-            "node": start.features.fingerprint.node,
-            "input_size": backbone.transform.crop,
-            "weights": "none (from scratch)" if settings.from_scratch else start.features.fingerprint.weights,
+            "head": probe.name,
+            "backbone": before.backbone,
+            "node": before.node,
+            "input_size": network.backbone.transform.crop,
+            "weights": "none (from scratch)" if settings.from_scratch else before.weights,
             "device": str(place),
-            "head": head,
-            **result.details,
+            "feature_key": before.key,
+            "tuned_feature_key": after.key,
+            "tuned_weights_sha256": after.weights_sha256,
         },
+        notes=tuple(notes),
     )
-    if failure is not None:
-        raise TrainingError(
-            f"{failure}; {out} holds the best weights before it, those of epoch {state.best} (validation accuracy "
-            f"{state.history[state.best]['valid_accuracy']:.1%}); try a smaller --learning-rate with --restart"
-        ) from failure
-    if not keep_checkpoints:
-        checkpoints.clear()
-    return result
 
 
-@dataclasses.dataclass(frozen=True)
-class _Probe:
-    """How the head on cached features is fitted."""
-
-    name: str
-    seed: int
-    budget: str
-    class_weight: str | None
-
-    def fit(self, start: StartingPoint, rows: NDArray[np.intp]) -> Any:
-        return start.head(rows, name=self.name, seed=self.seed, budget=self.budget, class_weight=self.class_weight)
-
-
-def _check_output(out: Path, overwrite: bool) -> None:
-    for path in (out, weights_path(out)):
-        if not overwrite and (path.exists() or path.is_symlink()):
-            raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
-
-
-def _cached(
-    cache: FeatureStore,
-    data: str | bytes | os.PathLike[Any],
-    dataset: str | None,
-    select: dict[str, str],
-    weights: str | os.PathLike[str] | None,
-    device: str,
-    workers: int | None,
-    report: Progress,
-) -> tuple[FeatureSet, Backbone]:
-    """The features to start from, complete and up to date, and the network that makes them."""
-    known = cache.datasets()
-    if dataset is None:
-        name = Path(os.path.realpath(os.fsdecode(data))).stem
-        dataset = name if name in known or len(known) != 1 else known[0]
-    nodes = {info.fingerprint.node for info in cache.features()}
-    if "node" not in select and "key" not in select and len(nodes) > 1 and "avgpool" in nodes:
-        select["node"] = "avgpool"
-    info = cache.select(dataset if dataset in known else None, **select)
-    backbone = Backbone.from_recipe(recipe_of(info.fingerprint, weights), weights)
-    extract(
-        data,
-        cache,
-        backbone=backbone,
-        dataset=dataset,
-        precision=info.fingerprint.precision,
-        device=device,
-        workers=workers,
-        progress=report,
-    )
-    return cache.read(dataset, key=info.key), backbone
-
-
-def _regime(
-    regime: int | str, cache: FeatureStore, start: StartingPoint, backbone: Backbone, notes: list[str], report: Progress
-) -> Regime:
-    if regime != "auto":
-        return REGIMES[int(regime)]
-    number, why = choose_regime(_siblings(cache, start), start, backbone, report)
-    notes.append(why)
-    return REGIMES[number]
-
-
-def _siblings(cache: FeatureStore, start: StartingPoint) -> list[FeatureSet]:
-    """The features of the same images at every cached node of the same network; the starting ones first."""
-    own = start.features.fingerprint
-    found = [start.features]
-    for info in cache.features():
-        other = info.fingerprint
-        same = all(
-            getattr(other, n) == getattr(own, n) for n in ("backbone", "weights_sha256", "transform", "precision")
-        )
-        if same and info.key != own.key:
-            features = cache.read(start.features.dataset, key=info.key, partial=True)
-            if np.array_equal(features.digests, start.features.digests):
-                found.append(features)
-    return found
-
-
-def _best_node(
-    cache: FeatureStore, start: StartingPoint, backbone: Backbone, probe: _Probe, notes: list[str]
-) -> tuple[StartingPoint, Backbone]:
-    """The cached node whose head validates best, and the network cut there."""
-    candidates = _siblings(cache, start)
-    if len(candidates) == 1:
-        notes.append(
-            f"only {start.features.fingerprint.node} is cached; extract earlier nodes (--node) for this regime to choose "
-            f"from"
-        )
-        return start, backbone
-    scores = []
-    for features in candidates:
-        there = start.at(features)
-        predicted = probe.fit(there, start.fit).predict(features.X[start.valid])
-        scores.append(int((predicted == features.y[start.valid]).sum()))
-    best = candidates[int(np.argmax(scores))]
-    tried = ", ".join(
-        f"{f.fingerprint.node} {score / len(start.valid):.1%}" for f, score in zip(candidates, scores, strict=True)
-    )
-    notes.append(f"validation accuracy by node: {tried}")
-    recipe = {**backbone.recipe(), "nodes": [best.fingerprint.node], "pool": recipe_of(best.fingerprint)["pool"]}
-    return start.at(best), Backbone.from_recipe(recipe)
-
-
-def _from_scratch(backbone: Backbone, start: StartingPoint, seed: int) -> tuple[Backbone, nn.Module]:
-    """The same network with random weights, and a head of zeros."""
+def _classifier(network: CachedNetwork, start: StartingPoint, first: Any, settings: Settings) -> ImageClassifier:
+    """The cached head on the pretrained network; or, to compare, a head of zeros on random weights."""
+    backbone = network.backbone
+    if not settings.from_scratch:
+        return ImageClassifier(backbone, first.to_torch().float(), start.classes)
     fresh = Backbone(
-        backbone.name, "none", nodes=backbone.nodes, pool=backbone.pool, seed=seed, transform=backbone.transform
+        backbone.name,
+        "none",
+        nodes=backbone.nodes,
+        pool=backbone.pool,
+        seed=settings.seed,
+        transform=backbone.transform,
     )
-    layer = nn.Linear(start.features.X.shape[1], len(start.classes))
+    layer = nn.Linear(network.features.X.shape[1], len(start.classes))
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    return fresh, layer
+    return ImageClassifier(fresh, layer, start.classes)
 
 
-def _identity(start: StartingPoint, reopening: Reopening, supply: Supply, head: str) -> dict[str, Any]:
-    """What a run depends on beside its settings; a checkpoint of another is refused."""
-    fingerprint = start.features.fingerprint
-    return {
+def _prepared(supply: Supply, reopening: Reopening, settings: Settings) -> Feed:
+    """Decoded images or cached activations; and batch norm ready to adapt, where it is to."""
+    feed = supply.feed()
+    if settings.adapt_statistics and not settings.from_scratch and reopening.batch_norms():
+        reopening.recalibrate(supply.calibration(feed))
+    return feed
+
+
+def _trainer(
+    start: StartingPoint,
+    reopening: Reopening,
+    supply: Supply,
+    feed: Feed,
+    settings: Settings,
+    head: str,
+    device: torch.device,
+    checkpoints: CheckpointFolder,
+    report: Progress,
+    log: Log | None,
+) -> Trainer:
+    """The training loop, which knows what its checkpoints depend on."""
+    y, fingerprint = start.features.y, start.features.fingerprint
+    identity = {
         "images_and_labels": start.identity(),
         "backbone": fingerprint.backbone,
         "weights_sha256": fingerprint.weights_sha256,
@@ -345,106 +244,75 @@ def _identity(start: StartingPoint, reopening: Reopening, supply: Supply, head: 
         "cached_views": supply.views,
         "head": head,
     }
+    learner = Learner(reopening, feed, y[start.fit], settings, device)
+    return Trainer(
+        learner,
+        y[start.fit],
+        y[start.valid],
+        settings,
+        identity=identity,
+        checkpoints=checkpoints,
+        progress=report,
+        log=log,
+    )
 
 
-def _finish(
+def _run(trainer: Trainer) -> tuple[State, NotFiniteError | None]:
+    """Train; where the loss became NaN after some epoch was of use, that epoch's weights are in place."""
+    try:
+        return trainer.run(), None
+    except NotFiniteError as error:
+        if trainer.state.best == 0:
+            raise TrainingError(
+                f"{error}, before any epoch was better than the cached head, so nothing was written; try a smaller "
+                f"--learning-rate with --restart"
+            ) from error
+        return trainer.state, error
+
+
+def _tuned(
     out: Path,
-    cache: FeatureStore,
-    data: str | bytes | os.PathLike[Any],
-    start: StartingPoint,
+    network: CachedNetwork,
     classifier: ImageClassifier,
     cached: Any,
     first: Any,
+    name: str,
     state: State,
     settings: Settings,
-    head_name: str,
-    device: str,
-    workers: int | None,
-    report: Progress,
-) -> FineTuning:
-    """Write the network and the bundle, and judge cached and tuned head on the same images."""
-    features = start.features
-    free_of_gradients(classifier)
-    judged = start.test if len(start.test) else start.valid
-    right_cached = cached.predict(features.X[judged]) == features.y[judged]
-    file: Path | None = None
+) -> TunedNetwork:
+    """The tuned network on disk and in the store; or what there was, where that was not beaten."""
     if state.best == 0:
-        head, tuned, recipe = cached, features, classifier.backbone.recipe()
-    else:
-        layer = classifier.head
-        assert isinstance(layer, nn.Linear)
-        kept = state.history[state.best]
-        about = {"trained": "fine-tuned with the network", "epoch": state.best, **kept}
-        head = with_layer(first, layer, about)
-        if settings.reopen == HEAD:
-            tuned, recipe = features, classifier.backbone.recipe()
-        else:
-            file = weights_path(out)
-            fingerprint = features.fingerprint
-            backbone = save_network(classifier, file, {"from": fingerprint.weights, "dataset": features.dataset})
-            extract(
-                data,
-                cache,
-                backbone=backbone,
-                dataset=features.dataset,
-                precision=fingerprint.precision,
-                device=device,
-                workers=workers,
-                progress=report,
-            )
-            key = backbone.fingerprints(fingerprint.precision)[fingerprint.node].key
-            tuned, recipe = cache.read(features.dataset, key=key), backbone.recipe()
-    proba = full_proba(head, tuned.X[judged], len(start.classes))
-    right_tuned = proba.argmax(axis=1) == features.y[judged]
-    judged_on = "test" if len(start.test) else "validation"
-    save_bundle(
-        out,
-        head,
-        tuned.fingerprint,
-        recipe,
-        start.classes,
-        name=head_name,
-        summary={
-            "dataset": features.dataset,
-            "train": len(start.fit),
-            "accuracy": float(right_tuned.mean()),
-            "judged_on": judged_on,
-            "fine_tuned": {"from": features.fingerprint.weights, "epoch": state.best, "settings": settings.to_json()},
+        return TunedNetwork(network, cached, name, None)
+    classifier.cpu().eval().requires_grad_(False)
+    layer = classifier.head
+    assert isinstance(layer, nn.Linear)
+    head = with_layer(first, layer, {"method": "fine-tuned", **state.history[state.best]})
+    if settings.reopen == HEAD and not settings.from_scratch:
+        return TunedNetwork(network, head, name, None)
+    file = weights_path(out)
+    about = {"from": network.features.fingerprint.weights, "dataset": network.dataset, "epoch": str(state.best)}
+    return TunedNetwork(network.tuned(save_network(classifier, file, about)), head, name, file)
+
+
+def _summary(start: StartingPoint, settings: Settings, state: State, accuracy: float, judged_on: str) -> dict[str, Any]:
+    """What the bundle tells people about itself."""
+    return {
+        "dataset": start.features.dataset,
+        "train": len(start.fit),
+        "accuracy": accuracy,
+        "judged_on": judged_on,
+        "fine_tuned": {
+            "from": start.features.fingerprint.weights,
+            "epoch": state.best,
+            "settings": settings.to_json(),
         },
-        overwrite=True,
-    )
-    return FineTuning(
-        bundle=out,
-        weights_file=file,
-        judged_on=judged_on,
-        right_cached=right_cached,
-        right_tuned=right_tuned,
-        settings=settings.to_json(),
-        history=state.history,
-        best=state.best,
-        seconds=0.0,
-        seconds_per_epoch=state.seconds / max(1, state.epochs),
-        preparation_seconds=0.0,
-        stopped=state.stopped,
-        details={"feature_key": tuned.fingerprint.key, "tuned_weights_sha256": tuned.fingerprint.weights_sha256},
-    )
+    }
 
 
-def _device(name: str) -> torch.device:
-    """The device to train on.
-
-    Raises
-    ------
-    DeviceError
-        This machine does not have it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(name, False):
-        usable = ", ".join(other for other, usable in there.items() if usable)
-        raise DeviceError(f"this machine has no device {name!r} that torch can use; it has {usable}")
-    return torch.device(name)
+def _check_output(out: Path, overwrite: bool) -> None:
+    for path in (out, weights_path(out)):
+        if not overwrite and (path.exists() or path.is_symlink()):
+            raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
 
 
 def _silent(stage: str, done: int, total: int, note: str) -> None:

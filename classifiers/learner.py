@@ -193,7 +193,8 @@ class Learner:
             values = torch.cat([self._feed.training(rows[i : i + self.part], epoch) for i in parts]).float()
         y = self._y[torch.from_numpy(rows)].to(self._device)
         wanted = targets(y, self._classes, settings.label_smoothing)
-        values, wanted = mix(values, wanted, settings.augmentation.mixup, settings.seed, step)
+        if settings.augmentation is not None:
+            values, wanted = mix(values, wanted, settings.augmentation.mixup, settings.seed, step)
         whole = (wanted * self._weights).sum()
         total, right = 0.0, 0
         for i in parts:

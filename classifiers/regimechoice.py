@@ -1,30 +1,57 @@
-"""Which of the four regimes a data set is in, by the evidence in the cache."""
+"""Which of the four regimes a data set is in, and which node suits it, by the evidence in the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+
+import numpy as np
 
 from classifiers.advise import judge
+from classifiers.cachednetwork import CachedNetwork
 from classifiers.evidence import gather
-from classifiers.startingpoint import StartingPoint
-from featstore.backbone import Backbone
-from featstore.features import FeatureSet
+from classifiers.startingpoint import Probe, StartingPoint
 
 Progress = Callable[[str, int, int, str], None]
 
 
-def choose_regime(
-    features: Sequence[FeatureSet], start: StartingPoint, backbone: Backbone, progress: Progress
-) -> tuple[int, str]:
-    """The regime, and a sentence that says why.
+def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str], progress: Progress) -> int:
+    """The regime, 1 to 4; `notes` gets a sentence that says why.
 
     Parameters
     ----------
-    features : sequence of FeatureSet
-        The images at every cached node of the network.
+    network : CachedNetwork
+        All of its cached nodes are looked at.
     start : StartingPoint
-    backbone : Backbone
+        Says which images are of one source.
     """
-    together = None if start.groups is None else start.groups[features[0].training()]
-    advice = judge(gather(features, groups=together, progress=progress))
-    return advice.regime, f"regime {advice.regime}: {advice.reasons[0]}"
+    together = None if start.groups is None else start.groups[start.features.training()]
+    advice = judge(gather(network.siblings(), groups=together, progress=progress))
+    notes.append(f"regime {advice.regime}: {advice.reasons[0]}")
+    return advice.regime
+
+
+def best_node(
+    network: CachedNetwork, start: StartingPoint, probe: Probe, notes: list[str]
+) -> tuple[CachedNetwork, StartingPoint]:
+    """The cached node whose head does best on the validation part.
+
+    Parameters
+    ----------
+    probe : Probe
+        How heads are fitted.
+    notes : list of str
+        Gets the accuracy at every node.
+    """
+    candidates = network.siblings()
+    if len(candidates) == 1:
+        node = network.features.fingerprint.node
+        notes.append(f"only {node} is cached; `featstore extract --node` adds earlier nodes to choose from")
+        return network, start
+    scores = []
+    for features in candidates:
+        predicted = probe.fit(start.at(features), start.fit).predict(features.X[start.valid])
+        scores.append(float((predicted == features.y[start.valid]).mean()))
+    tried = (f"{f.fingerprint.node} {score:.1%}" for f, score in zip(candidates, scores, strict=True))
+    notes.append(f"validation accuracy by node: {', '.join(tried)}")
+    best = candidates[int(np.argmax(scores))]
+    return network.at(best), start.at(best)

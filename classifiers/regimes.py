@@ -89,7 +89,8 @@ class Settings:
         Regular expression; images for which it catches the same text stay together.
     precision : {"fp32", "bf16", "fp16"}
         Of the forward pass while training.
-    augmentation : Augmentation
+    augmentation : Augmentation or None
+        None shows every image as it will be seen in use.
     seed : int
     """
 
@@ -112,7 +113,7 @@ class Settings:
     valid_fraction: float = 0.15
     groups: str | None = None
     precision: str = "fp32"
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    augmentation: Augmentation | None = dataclasses.field(default_factory=Augmentation)
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -126,19 +127,22 @@ def settings_for(regime: Regime, images: int, **given: Any) -> Settings:
     Parameters
     ----------
     given : Settings' fields, and those of Augmentation
-        None means: as the regime suggests.
+        None means: as the regime suggests. `augment=False` varies nothing.
     """
     chosen: dict[str, Any] = {"reopen": regime.reopen, **_RATES[regime.number]}
     turn = regime.number in (2, 4)  # a far domain (microscopy, aerial views) mostly has no upside
     augmentation: dict[str, Any] = {"turn": turn}
     wanted = {name: value for name, value in given.items() if value is not None}
+    augment = wanted.pop("augment", True)
     own = {field.name for field in dataclasses.fields(Augmentation)}
     augmentation.update({name: value for name, value in wanted.items() if name in own})
     chosen.update({name: value for name, value in wanted.items() if name not in own})
     if "epochs" not in chosen:
         chosen["epochs"] = _epochs(images)
     chosen.setdefault("patience", max(8, chosen["epochs"] // 3))
-    return Settings(**chosen, augmentation=Augmentation(**augmentation))
+    if not augment:
+        chosen["views"] = min(1, chosen.get("views", 1))
+    return Settings(**chosen, augmentation=Augmentation(**augmentation) if augment else None)
 
 
 _RATES: dict[int, dict[str, float]] = {

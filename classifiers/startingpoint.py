@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.heads import HEADS, differentiable, make_head
-from classifiers.leaks import suggest_groups
+from classifiers.heads import HEADS, make_head
+from classifiers.sources import find_sources
 from classifiers.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 
 FOLDS = 5
-SOURCES = 12
-"""With fewer groups than this in the training part a suggested grouping is not taken unasked."""
+LINEAR = ("logistic", "svm")
+"""Heads that a network's last layer can start from and go back to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,21 +55,6 @@ class StartingPoint:
         """Rows of `fit` and `valid` together."""
         return np.sort(np.concatenate([self.fit, self.valid]))
 
-    def head(self, rows: NDArray[np.intp], *, seed: int, budget: str, class_weight: str | None, name: str) -> Any:
-        """A head fitted on the cached features of some rows, its parameters chosen by cross-validation within them.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-        name : str
-            Of a differentiable head.
-        """
-        part = self.features.subset(rows)
-        together = None if self.groups is None else self.groups[rows]
-        folds = stratified_folds(part.y, FOLDS, seed, together)
-        head: Any = make_head(name, seed=seed, budget=budget, cv=folds, class_weight=class_weight)  # type: ignore[arg-type]
-        return head.fit(part.X, part.y)
-
     def identity(self) -> str:
         """64 hexadecimal digits over everything that training depends on: images, labels, parts and their order."""
         total = hashlib.sha256(self.features.fingerprint.key.encode())
@@ -89,14 +74,15 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
     """Part the training part into what trains and what validates.
 
     Where the data has a "test" and a "val" part, "val" validates; otherwise a stratified share of the training part is
-    held out. Images of one source stay together: by `groups`, or by a stem that their names share.
+    held out. Images of one source stay together.
 
     Parameters
     ----------
     fraction : float
         Share of the training part to hold out, in (0, 1).
     groups : str, optional
-        Regular expression; images for which it catches the same text are of one source.
+        Which images are of one source: "auto" (default) looks for copies and shared stems of names, "none" takes every
+        image for itself, anything else is a regular expression that catches the same text in their names.
 
     Raises
     ------
@@ -114,7 +100,7 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
             f"images to their folders under train, or remove these classes"
         )
     notes: list[str] = []
-    sources = _sources(features, training, groups, notes)
+    sources = _sources(features, training, groups, seed, notes)
     validates = (features.splits == "val") & (features.splits[test[0]] == "test" if len(test) else False)
     if validates.any():
         valid = np.flatnonzero(validates)
@@ -126,21 +112,48 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
     else:
         if not 0 < fraction < 1:
             raise FeaturesError(
-                f"no validation part: the share to hold out is {fraction}, expected a number between 0 and 1; the epoch "
-                f"to keep cannot be chosen on training images"
+                f"no validation part: the share to hold out is {fraction}, expected a number between 0 and 1; the "
+                f"epoch to keep cannot be chosen on training images"
             )
         together = None if sources is None else sources[training]
         try:
             kept, held = holdout(features.y[training], fraction, seed, groups=together)
         except FeaturesError as error:
-            found = len(training)
-            raise FeaturesError(f"no validation part can be held out of {found} training images: {error}") from error
+            images = f"{len(training)} training images"
+            raise FeaturesError(f"no validation part can be held out of {images}: {error}") from error
         fit, valid = training[kept], training[held]
     return StartingPoint(features, fit, valid, test, sources, tuple(notes))
 
 
-def check_head(name: str, notes: list[str]) -> str:
-    """The head to start from: `name` where it has gradients, else the linear one, which is said in `notes`.
+@dataclass(frozen=True)
+class Probe:
+    """How a head on cached features is fitted.
+
+    Attributes
+    ----------
+    name : str
+        Of a linear head.
+    seed : int
+    budget : {"quick", "normal", "thorough"}
+    class_weight : {"balanced", None}
+    """
+
+    name: str
+    seed: int
+    budget: str
+    class_weight: str | None
+
+    def fit(self, start: StartingPoint, rows: NDArray[np.intp]) -> Any:
+        """A head fitted on some rows, its parameters chosen by cross-validation within them, sources kept together."""
+        part = start.features.subset(rows)
+        together = None if start.groups is None else start.groups[rows]
+        folds = stratified_folds(part.y, FOLDS, self.seed, together)
+        options: dict[str, Any] = {"seed": self.seed, "budget": self.budget, "class_weight": self.class_weight}
+        return make_head(self.name, cv=folds, **options).fit(part.X, part.y)
+
+
+def linear_head(name: str, notes: list[str]) -> str:
+    """The head to start from: `name` where it is linear, else logistic, which is said in `notes`.
 
     Raises
     ------
@@ -149,25 +162,27 @@ def check_head(name: str, notes: list[str]) -> str:
     """
     if name not in HEADS:
         raise UnknownNameError("head", name, HEADS)
-    if HEADS[name].differentiable and name in differentiable():
+    if name in LINEAR:
         return name
-    notes.append(f"{name} has no gradients, so the fine-tune starts from logistic, a linear head, instead")
+    why = "is not linear" if HEADS[name].differentiable else "has no gradients"
+    notes.append(f"{name} {why}, so the fine-tune starts from logistic, a linear head, instead")
     return "logistic"
 
 
 def _sources(
-    features: FeatureSet, training: NDArray[np.intp], pattern: str | None, notes: list[str]
+    features: FeatureSet, training: NDArray[np.intp], pattern: str | None, seed: int, notes: list[str]
 ) -> NDArray[np.int64] | None:
-    if pattern is not None:
-        return group_by(features.ids, pattern)
-    suggested = suggest_groups(tuple(features.ids[i] for i in training))
-    if suggested is None:
+    """Source of every row; None where every image is one of its own."""
+    if pattern == "none":
         return None
-    groups = group_by(features.ids, suggested[0])
-    count = len(np.unique(groups[training]))
-    if count < SOURCES:
+    if pattern not in (None, "auto"):
+        return group_by(features.ids, str(pattern))
+    found = find_sources(features, training, seed=seed)
+    if found.suggestion is None:
         return None
+    count = len(np.unique(found.groups[training]))
     notes.append(
-        f"names share stems, so the images are taken as {count} sources that stay together (--groups {suggested[0]!r})"
+        f"{len(training)} training images come from about {count} pictures; those of one picture stay on one side "
+        f"(--groups {found.suggestion!r})"
     )
-    return groups
+    return found.groups

@@ -83,7 +83,7 @@ class Supply:
         fit, valid = self._start.features.subset(self._start.fit), self._start.features.subset(self._start.valid)
         return PixelFeed(
             self._reopening,
-            self._decoded(fit, "decode", sources=True),
+            self._decoded(fit, "decode", sources=self._settings.augmentation is not None),
             self._decoded(valid, "decode validation", sources=False),
             self._settings.augmentation,
             self._transform.crop,
@@ -103,12 +103,12 @@ class Supply:
 
     def _cache(self, view: int) -> SplitCache:
         """The cache of a view; the first view is not varied, so that it serves whatever the augmentation."""
-        fingerprint = self._start.features.fingerprint
+        fingerprint, augmentation = self._start.features.fingerprint, self._settings.augmentation
         recipe = {
             **fingerprint.keyed,
             "node": self._reopening.cut,
             "pool": "none",
-            "augmentation": self._settings.augmentation.to_json() if view else None,
+            "augmentation": augmentation.to_json() if view and augmentation is not None else None,
             "seed": self._settings.seed if view else None,
         }
         return SplitCache(self._store, recipe)
@@ -122,18 +122,17 @@ class Supply:
         for at in range(0, len(rows), CHUNK):
             chunk = part.subset(rows[at : at + CHUNK])
             images = self._decoded(chunk, "", sources=view > 0)
-            numbers = torch.from_numpy(self._settings.augmentation.draw_for(chunk.digests, self._settings.seed, view))
-            values = [
-                self._values(images[i : i + 32], numbers[i : i + 32], varied=view > 0)
-                for i in range(0, len(images), 32)
-            ]
+            pieces = [slice(i, i + 32) for i in range(0, len(chunk), 32)]
+            values = [self._values(images[piece], chunk.digests[piece], view) for piece in pieces]
             cache.add(view, chunk.digests, np.concatenate(values))
             self._report(f"cache view {view + 1}", min(at + CHUNK, len(rows)), len(rows), "")
 
-    def _values(self, images: NDArray[np.uint8], numbers: torch.Tensor, varied: bool) -> NDArray[np.float32]:
-        pixels = channels_first(images, self._device)
-        if varied:
-            pixels = self._settings.augmentation.apply(pixels, numbers.to(self._device), self._transform.crop)
+    def _values(self, images: NDArray[np.uint8], digests: NDArray[np.uint8], view: int) -> NDArray[np.float32]:
+        """Activations of one view; the first one is not varied."""
+        pixels, augmentation = channels_first(images, self._device), self._settings.augmentation
+        if view and augmentation is not None:
+            numbers = torch.from_numpy(augmentation.draw_for(digests, self._settings.seed, view)).to(self._device)
+            pixels = augmentation.apply(pixels, numbers, self._transform.crop)
         else:
             pixels = pixels.float() / 255
         values: NDArray[np.float32] = self._reopening.lower(laid_out(pixels)).cpu().contiguous().numpy()

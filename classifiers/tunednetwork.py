@@ -1,22 +1,67 @@
-"""The tuned network: a weights file that is a backbone of its own, and the head that goes into the bundle."""
+"""TunedNetwork: a fine-tuned network as a backbone of its own, and the head that goes with it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from classifiers.bundle import save_bundle
+from classifiers.cachednetwork import SUFFIX, CachedNetwork
 from classifiers.network import ImageClassifier
+from classifiers.trained import full_proba
 from featstore import fsio
 from featstore.backbone import Backbone
+from featstore.fingerprint import canonical_json
 
-SUFFIX = ".weights.safetensors"
+
+@dataclass(frozen=True, eq=False)
+class TunedNetwork:
+    """What a fine-tune made.
+
+    Attributes
+    ----------
+    network : CachedNetwork
+        The tuned network and its features; the original where nothing but the head was trained.
+    head : classifier
+        Fitted, for these features.
+    name : str
+        Of the head.
+    weights_file : Path or None
+        None where the network is the original.
+    """
+
+    network: CachedNetwork
+    head: Any
+    name: str
+    weights_file: Path | None
+
+    def right(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether each of some rows is classified rightly, ndarray of shape (n,), bool."""
+        features = self.network.features
+        proba = full_proba(self.head, features.X[rows], len(features.classes))
+        return np.asarray(proba.argmax(axis=1) == features.y[rows])
+
+    def save(self, path: Path, summary: Mapping[str, Any]) -> None:
+        """Write the bundle; the weights lie beside it already."""
+        features = self.network.features
+        save_bundle(
+            path,
+            self.head,
+            features.fingerprint,
+            self.network.backbone.recipe(),
+            features.classes,
+            name=self.name,
+            summary=summary,
+            overwrite=True,
+        )
 
 
 def weights_path(bundle: str | os.PathLike[str]) -> Path:
@@ -35,7 +80,7 @@ def save_network(classifier: ImageClassifier, path: Path, about: Mapping[str, st
     Parameters
     ----------
     about : mapping of str to str
-        For people; goes into the file's metadata with the SHA-256 of its tensors.
+        For people; goes into the file's metadata.
 
     Returns
     -------
@@ -50,7 +95,8 @@ def save_network(classifier: ImageClassifier, path: Path, about: Mapping[str, st
     old = classifier.backbone
     state = _with_head(old.network.state_dict(), classifier.head)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    fsio.replace(path, save(plain, metadata={**about, "format": "pt"}))
+    # One entry: the library writes several in an order that changes from run to run.
+    fsio.replace(path, save(plain, metadata={"featstore": canonical_json(dict(about)).decode("ascii")}))
     return Backbone(old.name, path, nodes=old.nodes, pool=old.pool, transform=old.transform)
 
 
@@ -79,15 +125,7 @@ def _with_head(state: Mapping[str, Tensor], head: nn.Module) -> dict[str, Tensor
     """The state with the tuned layer as its classifier, or without a classifier."""
     containers = {name.partition(".")[0] for name in state} & {"fc", "classifier"}
     linears = [name for name in state if name.partition(".")[0] in containers and name.endswith(".weight")]
-    direct = isinstance(head, nn.Linear) and len(linears) == 1 and state[linears[0]].shape[1] == head.in_features
-    if direct:
-        assert isinstance(head, nn.Linear)
+    if isinstance(head, nn.Linear) and len(linears) == 1 and state[linears[0]].shape[1] == head.in_features:
         place = linears[0].removesuffix("weight")
         return {**state, f"{place}weight": head.weight, f"{place}bias": head.bias}
     return {name: tensor for name, tensor in state.items() if name.partition(".")[0] not in containers}
-
-
-def free_of_gradients(module: nn.Module) -> nn.Module:
-    """The module in eval mode, on the CPU, as `Backbone` and heads expect it."""
-    with torch.no_grad():
-        return module.cpu().eval().requires_grad_(False)

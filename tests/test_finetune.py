@@ -1,0 +1,338 @@
+"""Fine-tuning from end to end, on small pictures and a small network."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision.models import mobilenet_v3_small, resnet18
+
+from classifiers.bundle import load_bundle
+from classifiers.finetune import finetune
+from classifiers.network import ImageClassifier
+from classifiers.prediction import predict_images
+from featstore.backbone import Backbone
+from featstore.errors import (
+    FeaturesError,
+    OutputExistsError,
+    StoreNotFoundError,
+    TrainingError,
+    UnknownNameError,
+    WeightsNotFoundError,
+)
+from featstore.extract import extract
+from featstore.store import FeatureStore
+from tests.pictures import encode
+
+QUICK = {
+    "epochs": 2, "batch_size": 8, "views": 2, "groups": "none", "budget": "quick",
+    "workers": 0, "device": "cpu", "engine": "eager",
+    "valid_fraction": 0.25,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def draw(root, splits=("train", "test"), each=12, classes=("ants", "bees", "wasps")):
+    """Classes that differ in the direction of their stripes, and a little in their colour."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:48, 0:48] / 5.0
+    for split in splits:
+        for k, name in enumerate(classes):
+            folder = root / split / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(each):
+                angle = np.pi * (k + rng.uniform(-0.2, 0.2)) / len(classes)
+                waves = np.sin(x * np.cos(angle) + y * np.sin(angle) + rng.uniform(0, 6))
+                picture = 128 + 70 * waves[..., None] + rng.normal(0, 20, (48, 48, 3)) + rng.uniform(-20, 20, 3)
+                picture[..., k % 3] += 20
+                (folder / f"{split}{i:02d}.png").write_bytes(encode(np.clip(picture, 0, 255).astype(np.uint8), "PNG"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Images, a store, and weights whose batch norms know such images."""
+    root = tmp_path_factory.mktemp("finetune")
+    draw(root / "insects")
+    torch.manual_seed(0)
+    network = mobilenet_v3_small()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    network.train()
+    seen = [np.asarray(Image.open(path).resize((32, 32))) for path in sorted((root / "insects").rglob("*.png"))]
+    with torch.no_grad():
+        network((torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2) / 255 - 0.45) / 0.22)
+    save_file(network.state_dict(), root / "net.safetensors")
+    extract(
+        root / "insects", root / "store", backbone="mobilenet_v3_small", weights=str(root / "net.safetensors"),
+        input_size=32, nodes=("features.4", "avgpool"), engine="eager", workers=0,
+    )  # fmt: skip
+    return root
+
+
+def tune(place, out, **more):
+    options = {**QUICK, "weights": place / "net.safetensors", "regime": 3, **more}
+    return finetune(place / "insects", place / "store", out, **options)
+
+
+@pytest.fixture(scope="module")
+def tuned(place):
+    """A fine-tune of the whole network that certainly changed something."""
+    return tune(place, place / "tuned.bundle", regime=4, epochs=6, learning_rate=1e-3, head_rate=1e-3)
+
+
+def test_the_result_says_what_was_run(place, tuned):
+    document = json.loads(json.dumps(tuned.to_json()))
+    required = {"format", "accuracy_cached", "accuracy_tuned", "p", "epochs", "seconds", "seconds_per_epoch", "bundle"}
+    assert required <= document.keys() and document["format"] == 1
+    assert document["bundle"] == str(place / "tuned.bundle") and document["images"] == 36
+    assert (document["input_size"], document["regime"], document["judged_on"]) == (32, 4, "test")
+    assert document["weights"] == "file net.safetensors" and document["epochs"] == len(document["history"]) - 1 >= 1
+    assert document["settings"]["learning_rate"] == 1e-3
+    assert not list(place.glob("*.checkpoints"))
+
+
+def test_both_accuracies_are_of_the_same_test_images(place, tuned):
+    store = FeatureStore(place / "store")
+    bundle = load_bundle(place / "tuned.bundle")
+    features = store.read(key=tuned.details["tuned_feature_key"])
+    test = features.subset(features.testing())
+    right = bundle.predict_proba(test).argmax(axis=1) == test.y
+    np.testing.assert_array_equal(right, tuned.right_tuned)
+    assert tuned.to_json()["accuracy_tuned"] == right.mean()
+
+
+def test_the_tuned_network_is_a_backbone_of_its_own(place, tuned):
+    assert tuned.best > 0 and tuned.weights_file == place / "tuned.weights.safetensors"
+    backbone = Backbone("mobilenet_v3_small", tuned.weights_file, input_size=32)
+    assert backbone.weights.sha256 == tuned.details["tuned_weights_sha256"]
+    assert backbone.fingerprints()["avgpool"].key == tuned.details["tuned_feature_key"]
+    again = extract(
+        place / "insects", place / "store", backbone="mobilenet_v3_small", weights=str(tuned.weights_file),
+        input_size=32, engine="eager", workers=0,
+    )  # fmt: skip
+    assert (again.computed, again.cached) == (0, 72)  # its features are in the store already
+
+
+def test_the_bundle_predicts_from_images_what_it_predicts_from_features(place, tuned):
+    bundle = load_bundle(place / "tuned.bundle")
+    found = predict_images(bundle, [place / "insects" / "test"], engine="eager", workers=0)
+    features = FeatureStore(place / "store").read(key=tuned.details["tuned_feature_key"])
+    test = features.subset(features.testing())
+    np.testing.assert_allclose(found.proba, bundle.predict_proba(test), atol=1e-5)
+    classifier = ImageClassifier.from_bundle(bundle)
+    with torch.no_grad():
+        proba = torch.softmax(classifier(classifier.open(found.images)), 1).numpy()
+    np.testing.assert_allclose(proba, found.proba, atol=1e-5)
+
+
+def test_bundle_and_weights_can_be_moved_together(place, tuned, tmp_path):
+    for file in (place / "tuned.bundle", tuned.weights_file):
+        shutil.copy(file, tmp_path)
+    elsewhere = load_bundle(tmp_path / "tuned.bundle")
+    assert ImageClassifier.from_bundle(elsewhere).backbone.weights.path == tmp_path / "tuned.weights.safetensors"
+    (tmp_path / "tuned.weights.safetensors").unlink()
+    hidden = tuned.weights_file.rename(tuned.weights_file.with_suffix(".hidden"))
+    try:
+        with pytest.raises(WeightsNotFoundError):
+            ImageClassifier.from_bundle(elsewhere)
+    finally:
+        hidden.rename(tuned.weights_file)
+
+
+def test_a_resnets_weights_file_is_torchvisions_state_dict(place, tmp_path):
+    network = {"backbone": "resnet18", "weights": "none", "input_size": 32}
+    extract(place / "insects", tmp_path / "s", engine="eager", workers=0, **network)
+    options = {**QUICK, "regime": 4, "from_scratch": True, "epochs": 1, "head_rate": 1e-2}
+    result = finetune(place / "insects", tmp_path / "s", tmp_path / "r.bundle", **options)
+    assert result.best == 1
+    network = resnet18(num_classes=3)
+    network.load_state_dict(load_file(result.weights_file))
+    classifier = ImageClassifier.from_bundle(tmp_path / "r.bundle")
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = network.eval()((x - classifier.mean) / classifier.std)
+        torch.testing.assert_close(torch.softmax(classifier(x), 1), torch.softmax(expected, 1), rtol=1e-3, atol=1e-4)
+
+
+def test_with_a_rate_of_nothing_the_cached_head_comes_out(place, tmp_path):
+    result = tune(place, tmp_path / "b", learning_rate=1e-12, head_rate=1e-12)
+    frozen = result.right_cached
+    if result.best == 0:
+        np.testing.assert_array_equal(result.right_tuned, frozen)
+        assert result.weights_file is None and "cached head" in result.verdict and result.p == 1.0
+    assert abs(result.right_tuned.mean() - frozen.mean()) < 0.15
+
+
+def test_split_fine_tuning_is_the_same_as_through_the_whole_network(place, tmp_path):
+    options = {"reopen": "features.9", "augment": False}
+    split = tune(place, tmp_path / "a", views=1, **options)
+    whole = tune(place, tmp_path / "b", views=0, **options)
+    assert (split.details["views"], whole.details["views"]) == (1, 0)
+    assert split.details["cut"] == whole.details["cut"] == "features.8"
+    for a, b in zip(split.history, whole.history, strict=True):
+        assert a["valid_log_loss"] == pytest.approx(b["valid_log_loss"], rel=0.02)  # float16 at the cut
+
+
+def test_activations_are_cached_once(place, tmp_path, monkeypatch):
+    shutil.copytree(place / "store", tmp_path / "store")
+    options = {**QUICK, "weights": place / "net.safetensors", "regime": 3, "reopen": "features.9", "epochs": 1}
+    finetune(place / "insects", tmp_path / "store", tmp_path / "a", **options)
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "store" / "activations").rglob("*.safetensors")}
+    assert len(files) == 3  # two views to train on, one part to validate on
+    monkeypatch.setattr("classifiers.supply.decode_rows", lambda *a, **k: pytest.fail("decoded again"))
+    finetune(place / "insects", tmp_path / "store", tmp_path / "b", **options)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "store" / "activations").rglob("*.safetensors")} == files
+
+
+@pytest.mark.parametrize("regime", [1, 2])
+def test_small_regimes_train_nothing_but_a_head(place, tmp_path, regime):
+    result = tune(place, tmp_path / "b", regime=regime, epochs=1)
+    assert result.weights_file is None and result.details["reopen"] == "head"
+    if regime == 2:
+        assert any("validation accuracy by node: " in note for note in result.notes)
+    frozen = FeatureStore(place / "store").read(node="avgpool", weights="net.safetensors").fingerprint
+    assert load_bundle(tmp_path / "b").fingerprint.weights_sha256 == frozen.weights_sha256
+
+
+def test_from_scratch_starts_from_nothing(place, tmp_path):
+    result = tune(place, tmp_path / "b", from_scratch=True, adapt_statistics=True, epochs=1, regime=4)
+    assert result.history[0]["valid_log_loss"] == pytest.approx(np.log(3), abs=1e-3)
+    assert result.details["weights"] == "none (from scratch)"
+
+
+def test_a_head_without_gradients_is_replaced_and_that_is_said(place, tmp_path):
+    result = tune(place, tmp_path / "b", head="lightgbm", regime=1, epochs=1)
+    assert any("lightgbm has no gradients" in note and "logistic" in note for note in result.notes)
+    assert load_bundle(tmp_path / "b").name == "logistic"
+
+
+def test_killed_and_run_again_it_ends_with_the_same_weights_bit_for_bit(place, tmp_path):
+    options = {"regime": 4, "epochs": 3, "mixup": 0.2, "from_scratch": True, "head_rate": 1e-2, "ema": 0.5}
+    reference = tune(place, tmp_path / "reference", **options)
+    assert reference.weights_file is not None
+    program = f"""
+        import os, signal, sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+        import torch
+        torch.set_num_threads(1)
+        from tests.test_finetune import tune
+        def kill(stage, done, total, note):
+            if stage == "train" and done == int(sys.argv[1]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        tune(Path({str(place)!r}), Path({str(tmp_path)!r}) / "killed", progress=kill, **{options!r})
+    """
+    for step in ("2", "5"):
+        ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program), step], check=False, capture_output=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert (tmp_path / "killed.checkpoints").is_dir() and not (tmp_path / "killed").exists()
+    with pytest.raises(TrainingError, match=r"epochs was 3, now 4.*--restart"):
+        tune(place, tmp_path / "killed", **{**options, "epochs": 4})
+    result = tune(place, tmp_path / "killed", **options)
+    assert any("went on after epoch" in note for note in result.notes)
+    assert result.weights_file.read_bytes() == reference.weights_file.read_bytes()
+    assert not (tmp_path / "killed.checkpoints").exists()
+
+
+def test_restart_throws_the_interrupted_run_away(place, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(stage, done, total, note):
+        if stage == "train" and done == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        tune(place, tmp_path / "b", progress=stop)
+    result = tune(place, tmp_path / "b", epochs=1, restart=True)
+    assert len(result.history) == 2
+
+
+def test_a_loss_that_becomes_nan_keeps_the_best_weights_and_names_the_step(place, tmp_path, monkeypatch):
+    from classifiers import learner
+
+    inner = learner.cross_entropy
+
+    def poisoned(logits, wanted, weights):
+        loss = inner(logits, wanted, weights)
+        poisoned.count += 1
+        return loss * float("nan") if poisoned.count > 9 else loss
+
+    poisoned.count = 0
+    monkeypatch.setattr(learner, "cross_entropy", poisoned)
+    options = {"regime": 4, "epochs": 6, "learning_rate": 3e-3, "head_rate": 3e-3}
+    with pytest.raises(TrainingError, match=r"loss became nan at step 10 \(epoch 4\).*--learning-rate") as caught:
+        tune(place, tmp_path / "b", **options)
+    if "holds the best weights" in str(caught.value):
+        assert load_bundle(tmp_path / "b").summary["fine_tuned"]["epoch"] in (1, 2, 3)
+    else:
+        assert "nothing was written" in str(caught.value) and not (tmp_path / "b").exists()
+
+
+def test_without_a_test_part_the_validation_judges_and_that_is_said(place, tmp_path):
+    shutil.copytree(place / "insects" / "train", tmp_path / "pictures")
+    weights = str(place / "net.safetensors")
+    extract(
+        tmp_path / "pictures", tmp_path / "s", backbone="mobilenet_v3_small", weights=weights, input_size=32,
+        engine="eager", workers=0,
+    )  # fmt: skip
+    options = {**QUICK, "weights": weights, "regime": 1, "epochs": 1}
+    result = finetune(tmp_path / "pictures", tmp_path / "s", tmp_path / "b", **options)
+    assert result.judged_on == "validation" and len(result.right_tuned) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"valid_fraction": 0.0}, FeaturesError, "no validation part"),
+        ({"valid_fraction": 1.0}, FeaturesError, "no validation part"),
+        ({"groups": "a"}, FeaturesError, "no validation part can be held out"),
+        ({"reopen": "features.99"}, UnknownNameError, r"place to reopen mobilenet_v3_small at 'features\.99'"),
+        ({"head": "logistc"}, UnknownNameError, "unknown head"),
+        ({"dataset": "insect"}, UnknownNameError, "insect"),
+        ({"select": {"backbone": "resnet18"}}, StoreNotFoundError, "resnet18"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(place, tmp_path, options, error, sentence):
+    with pytest.raises(error, match=sentence) as caught:
+        tune(place, tmp_path / "b", **options)
+    assert "\n" not in str(caught.value) and not (tmp_path / "b").exists()
+
+
+def test_a_class_without_training_images_is_refused(place, tmp_path):
+    shutil.copytree(place / "insects", tmp_path / "insects")
+    shutil.rmtree(tmp_path / "insects" / "train" / "bees")
+    weights = str(place / "net.safetensors")
+    extract(
+        tmp_path / "insects", tmp_path / "s", backbone="mobilenet_v3_small", weights=weights, input_size=32,
+        engine="eager", workers=0,
+    )  # fmt: skip
+    with pytest.raises(FeaturesError, match=r"no training image with features \(bees\)"):
+        finetune(tmp_path / "insects", tmp_path / "s", tmp_path / "b", **{**QUICK, "weights": weights})
+
+
+def test_nothing_is_overwritten(place, tuned, tmp_path):
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        tune(place, place / "tuned.bundle")
+    (tmp_path / "b.weights.safetensors").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match=r"b\.weights\.safetensors"):
+        tune(place, tmp_path / "b")
+    assert (tmp_path / "b.weights.safetensors").read_bytes() == b"mine"
