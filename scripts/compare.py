@@ -142,8 +142,8 @@ def _features(
             refused.append(error)
     if not found:
         raise refused[0]
-    for error in refused:
-        options.say(f"Left out: {error}")
+    for reason in refused:
+        options.say(f"Left out: {reason}")
     return found
 
 
