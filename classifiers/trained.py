@@ -137,6 +137,8 @@ def train(
     """
     rows, test = features.training(), features.testing()
     part = features.subset(rows)
+    if not len(part):
+        raise FeaturesError(f"data set {features.dataset!r} has no row to train on; `featstore info` says why")
     if len(np.unique(part.y)) < 2:
         raise FeaturesError(
             f"the training part of {features.dataset!r} has images of one class only; expected at least two classes"

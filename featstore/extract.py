@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.errors import StoreConflictError
+from featstore.errors import ImageSetError, StoreConflictError
 from featstore.extraction import Extraction
 from featstore.fingerprint import Fingerprint
 from featstore.imageset import ImageSet, hold_out, scan
@@ -128,6 +128,11 @@ def extract(
         _compute(backbone, cache, images, fingerprints, missing, wanted, options, workers, strict, report, work)
 
     failed = _failures(cache, images, fingerprints.values(), work.changed)
+    if len(failed) == len(images):
+        raise ImageSetError(
+            f"none of the {len(images)} images of {images.name!r} could be read, so there are no features; the first: "
+            f"{failed[0][0]}: {failed[0][1]}"
+        )
     seconds = time.perf_counter() - began
     computed = int(np.count_nonzero(wanted))
     return Extraction(

@@ -17,11 +17,11 @@ from featstore.store import FeatureStore
 
 ROWS_A_SHARD = 1024
 BYTES_A_SHARD = 256 << 20
-SECONDS_A_SHARD = 60.0
+SECONDS_A_SHARD = 20.0
 
 
 class RowWriter:
-    """Commits rows in the background, at most `ROWS_A_SHARD` rows, 256 MiB or a minute of work at a time.
+    """Commits rows in the background, at most `ROWS_A_SHARD` rows, 256 MiB or 20 seconds of work at a time.
 
     Leaving the `with` block commits what is left, also when it is left by Ctrl-C; a failed commit is raised by the next
     call.

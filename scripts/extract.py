@@ -62,6 +62,7 @@ def extract(
     speed = ""
     if result.computed:
         speed = f", {result.images_per_second:.1f} images/s, {result.waiting:.0%} waiting for data"
+        speed += f", after {result.preparation_seconds:.1f} s of preparing the engine"
     out.print(
         f"{result.dataset}: {result.images} images, computed {result.computed}, cached {result.cached}, "
         f"failed {len(result.failed)} in {result.seconds:.1f} s{speed}"

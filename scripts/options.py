@@ -7,6 +7,7 @@ Results go to standard output, progress to standard error. Exit status: 0 done, 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -216,6 +217,10 @@ def fresh_path(path: str, overwrite: bool) -> Path:
     return target
 
 
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a command as a process: one sentence and an exit status instead of a traceback (`--debug` shows it)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -223,6 +228,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments[:end]
     if debug:
         arguments.remove("--debug")
+    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's polite end keeps what is done, as Ctrl-C does
     try:
         status = command.main(arguments, standalone_mode=False)
     except click.exceptions.Abort:

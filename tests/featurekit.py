@@ -11,7 +11,8 @@ from featstore.fingerprint import Fingerprint
 
 def fingerprint(**changes):
     fields = {
-        "backbone": "resnet18", "weights_sha256": "0" * 64, "node": "avgpool", "pool": "avg", "transform": {"crop": 224},
+        "backbone": "resnet18", "weights_sha256": "0" * 64, "node": "avgpool", "pool": "avg",
+        "transform": {"crop": 224},
         "decode": {"version": 1}, "precision": "fp32", "weights": "random (seed 0)",
     }  # fmt: skip
     return Fingerprint(**{**fields, **changes})
