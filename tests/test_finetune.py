@@ -92,10 +92,13 @@ def tune(place, out, **more):
     return finetune(place / "insects", place / "store", out, **options)
 
 
+TUNED = {"regime": 4, "epochs": 6, "learning_rate": 1e-3, "head_rate": 1e-3}
+
+
 @pytest.fixture(scope="module")
 def tuned(place):
     """A fine-tune of the whole network that certainly changed something."""
-    return tune(place, place / "tuned.bundle", regime=4, epochs=6, learning_rate=1e-3, head_rate=1e-3)
+    return tune(place, place / "tuned.bundle", **TUNED)
 
 
 def test_the_result_says_what_was_run(place, tuned):
@@ -224,10 +227,7 @@ def test_a_head_without_gradients_is_replaced_and_that_is_said(place, tmp_path):
     assert load_bundle(tmp_path / "b").name == "logistic"
 
 
-def test_killed_and_run_again_it_ends_with_the_same_weights_bit_for_bit(place, tmp_path):
-    options = {"regime": 4, "epochs": 3, "mixup": 0.2, "from_scratch": True, "head_rate": 1e-2, "ema": 0.5}
-    reference = tune(place, tmp_path / "reference", **options)
-    assert reference.weights_file is not None
+def test_killed_and_run_again_it_ends_with_the_same_weights_bit_for_bit(place, tuned, tmp_path):
     program = f"""
         import os, signal, sys
         from pathlib import Path
@@ -238,17 +238,17 @@ def test_killed_and_run_again_it_ends_with_the_same_weights_bit_for_bit(place, t
         def kill(stage, done, total, note):
             if stage == "train" and done == int(sys.argv[1]):
                 os.kill(os.getpid(), signal.SIGKILL)
-        tune(Path({str(place)!r}), Path({str(tmp_path)!r}) / "killed", progress=kill, **{options!r})
+        tune(Path({str(place)!r}), Path({str(tmp_path)!r}) / "killed", progress=kill, **{TUNED!r})
     """
-    for step in ("2", "5"):
+    for step in ("2", "8"):
         ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program), step], check=False, capture_output=True)
         assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert (tmp_path / "killed.checkpoints").is_dir() and not (tmp_path / "killed").exists()
-    with pytest.raises(TrainingError, match=r"epochs was 3, now 4.*--restart"):
-        tune(place, tmp_path / "killed", **{**options, "epochs": 4})
-    result = tune(place, tmp_path / "killed", **options)
+    with pytest.raises(TrainingError, match=r"epochs was 6, now 7.*--restart"):
+        tune(place, tmp_path / "killed", **{**TUNED, "epochs": 7})
+    result = tune(place, tmp_path / "killed", **TUNED)
     assert any("went on after epoch" in note for note in result.notes)
-    assert result.weights_file.read_bytes() == reference.weights_file.read_bytes()
+    assert result.weights_file.read_bytes() == tuned.weights_file.read_bytes()
     assert not (tmp_path / "killed.checkpoints").exists()
 
 

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from classifiers.plan import lay_out, protocol_for
+from featstore.errors import FeaturesError
+from tests.featurekit import digits, feature_set
+
+
+def planted(n=600, classes=3, **options):
+    rng = np.random.default_rng(0)
+    return feature_set(rng.normal(size=(n, 4)), np.arange(n) % classes, **options)
+
+
+def test_a_given_test_part_judges_once():
+    features = digits(300, split=0.3)
+    plan = lay_out(features)
+    assert plan.name == "given"
+    np.testing.assert_array_equal(plan.judged, features.testing())
+    np.testing.assert_array_equal(plan.trained, features.training())
+    assert len(plan.inner[0]) == 5 and "judged once on the 90 test images" in plan.text
+    assert plan.selected_on == "5-fold cross-validation of the training part"
+
+
+def test_folds_of_the_search_are_within_the_training_part():
+    plan = lay_out(digits(300, split=0.3), folds=3)
+    train = plan.outer[0][0]
+    valid = np.concatenate([train[b] for _, b in plan.inner[0]])
+    np.testing.assert_array_equal(np.sort(valid), train)
+
+
+@pytest.mark.parametrize(
+    ("n", "classes", "name"),
+    [(1000, 4, "holdout"), (300, 4, "cv"), (370, 37, "cv"), (900, 60, "cv"), (12_000, 1000, "holdout")],
+)
+def test_what_auto_means(n, classes, name):
+    assert protocol_for(planted(n, classes)) == name
+
+
+def test_nested_cross_validation_judges_every_image_by_heads_that_have_not_seen_it():
+    plan = lay_out(planted(90), protocol="cv", repeats=2)
+    assert len(plan.outer) == 10 and plan.repeats == 2
+    for half in (plan.outer[:5], plan.outer[5:]):
+        np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in half])), np.arange(90))
+    assert not np.array_equal(plan.outer[0][1], plan.outer[5][1])
+    for (train, test), folds in zip(plan.outer, plan.inner, strict=True):
+        assert set(train).isdisjoint(test)
+        for a, b in folds:
+            assert max(a.max(), b.max()) < len(train)
+    assert "2 times with other folds" in plan.text
+    rows, folds = plan.whole
+    assert len(rows) == 90 and len(folds) == 5
+
+
+def test_a_quarter_is_held_out():
+    plan = lay_out(planted(600), protocol="holdout")
+    assert len(plan.judged) == 150 and len(plan.trained) == 450
+    again = lay_out(planted(600), protocol="holdout")
+    np.testing.assert_array_equal(plan.judged, again.judged)
+    assert not np.array_equal(plan.judged, lay_out(planted(600), protocol="holdout", seed=1).judged)
+
+
+@pytest.mark.parametrize("protocol", ["cv", "holdout"])
+def test_groups_stay_on_one_side_everywhere(protocol):
+    features = planted(400)
+    groups = np.arange(400) // 4 * 7
+    plan = lay_out(features, protocol=protocol, groups=groups)
+    for (train, test), folds in zip(plan.outer, plan.inner, strict=True):
+        assert set(groups[train]).isdisjoint(groups[test])
+        for a, b in folds:
+            assert set(groups[train[a]]).isdisjoint(groups[train[b]])
+
+
+@pytest.mark.parametrize("protocol", ["given", "cv", "holdout"])
+def test_training_rows_with_a_copy_in_the_judged_part_can_be_kept_apart(protocol):
+    features = digits(200, split=0.25)
+    apart = np.arange(200)
+    apart[-20:] = apart[:20]
+    plan = lay_out(features, protocol=protocol, apart=apart)
+    for (train, test), folds in zip(plan.outer, plan.inner, strict=True):
+        assert set(apart[train]).isdisjoint(apart[test])
+        for a, b in folds:
+            assert set(apart[train[a]]).isdisjoint(apart[train[b]])
+    if protocol == "given":
+        np.testing.assert_array_equal(plan.dropped, np.arange(180, 200))
+
+
+def test_parts_that_cannot_be_made_are_refused():
+    with pytest.raises(FeaturesError, match="protocol is 'loo', expected one of auto, given, holdout, cv"):
+        lay_out(planted(), protocol="loo")
+    with pytest.raises(FeaturesError, match="the data brings no test part; extract with --split"):
+        lay_out(planted(), protocol="given")
+    with pytest.raises(FeaturesError, match="all images are in the test part"):
+        lay_out(planted(splits=["test"] * 600))
+    with pytest.raises(FeaturesError, match="every training image has a copy"):
+        lay_out(digits(100, split=0.5), apart=np.zeros(100, np.int64))
