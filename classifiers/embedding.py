@@ -11,20 +11,31 @@ from sklearn.manifold import TSNE
 from classifiers.evaluate import Run
 from featstore.features import FeatureSet
 
-MOST_IMAGES = 1500
+MOST_IMAGES = 1000
+"""Images that are placed at most: t-SNE takes about a second and a half for so many, and more marks hide one another."""
+
+_STEPS = 400
 
 
 def flat_map(features: FeatureSet, run: Run, *, seed: int = 0) -> dict[str, Any] | None:
     """Place the judged images in two dimensions, near images near: t-SNE on 30 principal components.
 
+    Parameters
+    ----------
+    features : FeatureSet
+    run : Run
+        What was judged, and the answers that are shown.
+    seed : int
+        Seed of the drawing of images, and of t-SNE.
+
     Returns
     -------
     dict or None
-        None for fewer than eight images.
+        method, image (rows), x, y, true, predicted; None for fewer than eight images or two directions.
 
     References
     ----------
-    van der Maaten, Hinton: "Visualizing Data using t-SNE", 2008.
+    van der Maaten, L., Hinton, G. (2008). Visualizing data using t-SNE. JMLR 9.
     """
     right = run.right
     rows = np.array(sorted(right), dtype=np.int64)
@@ -40,7 +51,7 @@ def flat_map(features: FeatureSet, run: Run, *, seed: int = 0) -> dict[str, Any]
         return None
     reduced = PCA(components, random_state=seed).fit_transform(X)
     perplexity = min(30.0, (len(rows) - 1) / 4)
-    placed = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=500, n_jobs=2).fit_transform(reduced)
+    placed = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=_STEPS, n_jobs=None).fit_transform(reduced)
     predicted = {int(row): int(p) for row, p in zip(run.rows[::-1], run.proba.argmax(axis=1)[::-1], strict=True)}
     return {
         "method": f"t-SNE (perplexity {perplexity:g}) of {components} principal components",

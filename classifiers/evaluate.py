@@ -245,7 +245,7 @@ def evaluate(
         converged &= bool(fitted.converged_)
         oof_rows, oof = _out_of_fold(fitted, train, features)
         calibration = Calibration()
-        if calibrate and not HEADS[head].reference:
+        if calibrate and head != "majority":
             calibration = fit_calibration(oof, features.y[oof_rows], seed=seed)
         if test is not None:
             began = time.perf_counter()

@@ -15,6 +15,7 @@ MOST = 2000
 """Images that are listed at most."""
 
 _GOOD = 0.03  # heads this far behind the best are asked too: several opinions are steadier than one
+_FIRM = 0.5
 
 
 def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | None:
@@ -23,7 +24,7 @@ def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | 
     For images that train these are out-of-fold probabilities, for others those that were judged. Probabilities are
     averaged over the good heads; the score is the best other class's share less the given label's. An image is
     suspected where the other class has at least the share that it usually has in images of its own (confident
-    learning), and more than the given label.
+    learning), and half of everything more than the given label: heads that are often wrong are no witnesses.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | 
     usual = np.divide(
         np.bincount(y, own, minlength=proba.shape[1]), counts, out=np.full(len(counts), np.inf), where=counts > 0
     )
-    suspected = (share >= usual[suggested]) & (share > own)
     score = share - own
+    suspected = (share >= usual[suggested]) & (score >= _FIRM)
     order = np.lexsort((rows, -score))[:MOST]
     return {
         "heads": [run.name for run in asked],

@@ -57,7 +57,7 @@ class Leaks:
         Between the folds of the search within the training part; None where they are the same.
     sources : Sources
     texts : tuple of (kind, sentence)
-        Warnings: kind "leak" where the judgement itself is touched, "split" where only the search is.
+        Warnings, of kind "leak": about the judgement where it is touched, else about the folds of the search.
     """
 
     judged: Crossing
@@ -117,7 +117,7 @@ def find_leaks(
         folds = _crossing(features, sources, [(rows[a], rows[b]) for a, b in plan.inner[0]], strict=False)
     texts = [("leak", text) for text in _sentences(features, plan, sources, judged, grouped, "judged")]
     if folds is not None and folds.any and not judged.any:
-        texts += [("split", text) for text in _sentences(features, plan, sources, folds, grouped, "folds")]
+        texts += [("leak", text) for text in _sentences(features, plan, sources, folds, grouped, "folds")]
     return Leaks(judged, folds, sources, tuple(texts), seconds)
 
 
@@ -218,7 +218,7 @@ def _sentences(
         text = (f"{count(crossing.near, 'pair')} of images look like copies of one picture and stand in {sides} "
                 f"({_pair(crossing, 'near')})")  # fmt: skip
         effect = sources.effect
-        if effect is not None and effect.leaks:
+        if effect is not None and effect.leaks and not sources.sure.all():
             text += (
                 f": a trial head is right on {percent(effect.parted)} % when copies are parted and on "
                 f"{percent(effect.kept)} % when they are kept together"

@@ -38,9 +38,13 @@ class LookAlikes:
     threshold : float
         Where the cosine begins to count; 1 where nothing does.
     sure : ndarray of shape (m,), bool
-        The same picture for certain (cosine of the centred features at least 0.95).
+        The same picture for certain: cosine of the centred features at least 0.95, and twice as near as any two images
+        of different classes.
     looked_at : int
         Images that were compared.
+    transitivity : float
+        How often two images that look like a third look alike themselves. Copies of one picture do; images of a loose
+        cluster, such as cats of one colour, form chains.
     """
 
     a: NDArray[np.int64]
@@ -49,6 +53,7 @@ class LookAlikes:
     threshold: float
     sure: NDArray[np.bool_]
     looked_at: int
+    transitivity: float
 
 
 def find_look_alikes(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int = 0) -> LookAlikes:
@@ -83,10 +88,12 @@ def find_look_alikes(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int 
         rows = np.sort(rng.choice(len(X), MOST_IMAGES, replace=False))
     x, classes = X[rows], np.unique(y[rows], return_inverse=True)[1]
     centred = x - x.mean(axis=0)
-    copies = _pairs_above(_unit(centred), classes, SURE)
+    unit = _unit(centred)
+    decoys, _ = _decoys(unit, classes, rng)
+    # In a poor feature space different pictures come near, too: copies have to be twice as near as any of them.
+    copies = _pairs_above(unit, classes, max(SURE, 0.5 + 0.5 * float(decoys.max(initial=-1.0))))
     white = _whitened(centred, classes, seed)
-    found: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]] = _none()
-    threshold = 1.0
+    found, threshold = _none(), 1.0
     if white is not None:
         found, threshold = _above_decoys(_unit(white), classes, _STRICT, rng)
         if len(found[0]) >= _ENOUGH:
@@ -98,14 +105,23 @@ def find_look_alikes(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int 
     unique, first = np.unique(keys, return_index=True)
     sure = np.isin(unique, copies[0] * n + copies[1])
     order = np.argsort(-cosine[first], kind="stable")
-    a, b = rows[unique // n][order], rows[unique % n][order]
-    return LookAlikes(a.astype(np.int64), b.astype(np.int64), cosine[first][order], threshold, sure[order], len(rows))
+    a, b = rows[unique // n][order].astype(np.int64), rows[unique % n][order].astype(np.int64)
+    return LookAlikes(a, b, cosine[first][order], threshold, sure[order], n, _transitivity(len(X), a, b))
 
 
 def join(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number of the group of each of n rows, when the pairs (a, b) belong together; (n,) int64."""
     graph = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _transitivity(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+    """Share of paths of two pairs whose ends are a pair too; 0 without such paths."""
+    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(n, n)).tocsr()
+    graph = graph + graph.T
+    paths = graph @ graph
+    total = paths.sum() - paths.diagonal().sum()
+    return float(paths.multiply(graph).sum() / total) if total else 0.0
 
 
 _Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
@@ -174,15 +190,14 @@ def _above_decoys(
     unit: NDArray[np.float32], classes: NDArray[np.intp], false_share: float, rng: np.random.Generator
 ) -> tuple[_Pairs, float]:
     """The pairs of one class among which no more than the given share is expected to be wrong."""
-    n, counts = len(unit), np.bincount(classes).astype(np.float64)
+    counts = np.bincount(classes).astype(np.float64)
     same = float((counts * (counts - 1)).sum() / 2)
-    different = (n * (n - 1) / 2) - same
     # Cosines of unrelated whitened rows have a standard deviation of one over the root of their number.
     floor = max(0.2, 2.8 / np.sqrt(unit.shape[1]))
     a, b, cosine = _pairs_above(unit, classes, floor)
-    if not len(a) or different < 1:
+    decoys, drawn = _decoys(unit, classes, rng)
+    if not len(a) or not drawn:
         return _none(), 1.0
-    decoys, drawn = _decoys(unit, classes, int(different), rng)
     order = np.argsort(-cosine, kind="stable")
     above = len(decoys) - np.searchsorted(np.sort(decoys), cosine[order], side="left")
     wrong = above * (same / drawn) / np.arange(1, len(order) + 1)
@@ -194,10 +209,11 @@ def _above_decoys(
 
 
 def _decoys(
-    unit: NDArray[np.float32], classes: NDArray[np.intp], different: int, rng: np.random.Generator
+    unit: NDArray[np.float32], classes: NDArray[np.intp], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], int]:
     """Cosines of pairs of different classes, and how many pairs that are: all where they are few, else drawn."""
     n = len(unit)
+    different = (n * n - int((np.bincount(classes).astype(np.int64) ** 2).sum())) // 2
     if different <= _DECOYS:
         parts = []
         for at in range(0, n, _BLOCK):

@@ -17,6 +17,8 @@ from featstore.features import FeatureSet
 _MOST_ROWS = 4000  # rows of the trial fits; their kernel is as large squared
 _WORTH = 0.02  # accuracy that keeping sources together has to cost before it is called a leak
 _LEVEL = 0.01
+_ENOUGH_IMAGES = 500  # of fewer, whitening leaves too few directions to tell a copy from a relative
+_CLIQUES = 0.65  # transitivity of look-alikes from which they are copies and not clusters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Sources:
     rejected : tuple of Stems
         Parts of names that are shared without meaning anything.
     effect : Effect or None
-        Of keeping look-alikes together; None where there are too few to tell.
+        Of keeping look-alikes together, believed or not; None where there are too few to tell.
     groups : ndarray of shape (n,), int64
         Source of each row, by all of the above.
     """
@@ -91,8 +93,9 @@ def find_sources(features: FeatureSet, rows: NDArray[np.intp] | None = None, *, 
     """Find out which images come from the same picture.
 
     Byte-identical files and near-duplicates (cosine of the centred features at least 0.95) count at once. Other
-    look-alikes (see `classifiers.lookalikes`) count if keeping them together makes a cross-validation worse, and more
-    than keeping as many images together at random does: then parting them lets a head recognise pictures, not classes.
+    look-alikes (see `classifiers.lookalikes`) count if they form cliques, as copies do, and if keeping them together
+    makes a cross-validation worse, and more than keeping as many images together at random does: then parting them lets
+    a head recognise pictures, not classes. That takes 500 images to see.
 
     Parameters
     ----------
@@ -111,7 +114,8 @@ def find_sources(features: FeatureSet, rows: NDArray[np.intp] | None = None, *, 
     alike = find_look_alikes(X, y, seed=seed)
     identical = _identical(features.digests[rows])
     effect = _effect_of(X, y, alike, seed)
-    believed = alike.sure | (effect is not None and effect.leaks)
+    copies = effect is not None and effect.leaks and alike.transitivity >= _CLIQUES and len(rows) >= _ENOUGH_IMAGES
+    believed = alike.sure | copies
     near = np.stack([alike.a, alike.b], axis=1)[believed]
     if len(identical):
         n = len(rows)

@@ -14,6 +14,7 @@ def test_augmented_copies_are_found_and_few_others():
     assert right.sum() > 0.6 * 150 * 6  # pairs of copies there are
     assert (found.a < found.b).all() and (np.diff(found.cosine) <= 0).all()
     assert found.cosine.min() >= found.threshold - 1e-6
+    assert found.transitivity > 0.7
 
 
 def test_different_pictures_of_a_narrow_domain_are_not_copies():
@@ -28,7 +29,7 @@ def test_the_same_picture_saved_again_is_certain_also_among_few():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 100)).astype(np.float32)
     X[7] = X[3] + 0.01 * rng.normal(size=100)
-    found = find_look_alikes(X, np.zeros(40, np.int64))
+    found = find_look_alikes(X, np.arange(40) // 20)
     assert (found.a.tolist(), found.b.tolist(), found.sure.tolist()) == ([3], [7], [True])
 
 
@@ -70,3 +71,10 @@ def test_empty_flat_and_tiny_input_find_nothing():
         len(find_look_alikes(np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32), np.arange(30) % 2).a)
         == 0
     )
+
+
+def test_features_of_few_directions_make_hardly_anything_certain():
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 60))  # any two images are parallel, more or less
+    assert find_look_alikes(X.astype(np.float32), y).sure.sum() <= 3
