@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from classifiers.foldmatrix import FoldMatrix
+from classifiers.rowspace import RowSpace
 
 SYSTEMS = 400
 """That are solved for one class, at most."""
@@ -47,13 +48,13 @@ class ExactSolution:
 
 
 def exact_minimum(
-    matrix: FoldMatrix, fold: int, hardness: Tensor, sign: Tensor, weight: Tensor, bias: Tensor
+    matrix: FoldMatrix | RowSpace, fold: int, hardness: Tensor, sign: Tensor, weight: Tensor, bias: Tensor
 ) -> ExactSolution:
     """Minimise ``0.5 (|w|^2 + b^2) + 0.5 sum_i hardness_i max(0, 1 - sign_i (x_i w + b))^2``.
 
     Parameters
     ----------
-    matrix : FoldMatrix
+    matrix : FoldMatrix or RowSpace
     fold : int
     hardness : Tensor of shape (n,)
         Rows with 0 do not exist.
@@ -78,7 +79,7 @@ def exact_minimum(
 
 
 def _descend(
-    matrix: FoldMatrix, fold: int, hardness: Tensor, sign: Tensor, weight: Tensor, bias: Tensor
+    matrix: FoldMatrix | RowSpace, fold: int, hardness: Tensor, sign: Tensor, weight: Tensor, bias: Tensor
 ) -> tuple[_Point, int]:
     """Exchange active sets in the precision of `weight` until they repeat or nothing is gained; systems solved."""
     groups = torch.tensor([fold])
@@ -140,7 +141,7 @@ def _length(at: _Point, goal: _Point, hardness: Tensor, sign: Tensor) -> float:
 
 
 def _ridge(
-    matrix: FoldMatrix, fold: int, index: Tensor, hardness: Tensor, sign: Tensor, dtype: torch.dtype
+    matrix: FoldMatrix | RowSpace, fold: int, index: Tensor, hardness: Tensor, sign: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Ridge regression of the rows `index` on their signs."""
     rows = matrix.seen(fold, index)  # (active, d)

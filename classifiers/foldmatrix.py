@@ -143,6 +143,10 @@ class FoldMatrix:
         shift, gain = self._shift[fold].to(self.dtype), self._gain[fold].to(self.dtype)
         return self.rows[index].sub_(shift).mul_(gain)
 
+    def columns(self, fold: int, index: Tensor) -> Tensor:
+        """Some features of all rows as a fold sees them, (n, len(index)), float64."""
+        return self.rows[:, index].double().sub_(self._shift[fold, index]).mul_(self._gain[fold, index])
+
     def kernel(self, fold: int, index: Tensor) -> Tensor:
         """Inner products, plus 1, of some rows as a fold sees them: (len(index), len(index)), in the stored dtype.
 

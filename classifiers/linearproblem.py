@@ -15,16 +15,19 @@ from torch import Tensor
 from classifiers.foldmatrix import FoldMatrix
 from classifiers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from classifiers.newton import Solution, minimise, objective_of
+from classifiers.rowspace import RowSpace
 from classifiers.splits import Fold
 
 Kind = Literal["softmax", "svm"]
 
-SMALL = 4_000_000
+SMALL = 200_000
 """Rows x features x logits x folds up to which everything is done in float64 and to the end, for it costs nothing."""
 WORKING_BYTES = 2 << 30
 """Memory for the logits of the groups that are solved together; more groups are solved in turn."""
 LARGE_PRODUCT = 20_000_000
 """Multiplications in a product from which bfloat16 pays, where the processor has units for it."""
+ROTATION = 30_000_000_000
+"""Multiplications that a rotation into the space of the rows may take in any case."""
 CERTAIN = 100.0
 """Decision value of a fold that was shown one of two classes only."""
 LENGTHS = (0.5, 1.0, 1.5, 2.0)
@@ -78,7 +81,10 @@ class LinearProblem:
         self.small = size <= SMALL
         self.half = not self.small and size >= LARGE_PRODUCT and has_bfloat16_units()
         self.dtype = torch.float64 if self.small else torch.float32
-        self.matrix = FoldMatrix(X, weights, standardise=standardise, centre=kind == "softmax", double=self.small)
+        self.full = FoldMatrix(X, weights, standardise=standardise, centre=kind == "softmax", double=self.small)
+        self.matrix: FoldMatrix | RowSpace = self.full
+        if 2 * n <= d and (n <= 60 * self.outputs or len(weights) * n * n * d <= ROTATION):
+            self.matrix = RowSpace(self.full, weights)
         self._mass = torch.from_numpy(weights * class_weights[:, codes])  # (folds + 1, n)
         self._target = torch.from_numpy(codes)
         seen = np.stack([np.bincount(codes, weights=row, minlength=k) for row in weights]) > 0
@@ -151,19 +157,22 @@ class LinearProblem:
         parts = []
         for block in self._blocks(1):
             groups = block + self.folds * self._each
-            solution = self._minimise(
-                C, self._loss(groups, self.dtype), (weight[block], bias[block], None), tol=tol, max_steps=max_steps
-            )
-            if self.dtype != torch.float64:
-                at = solution.weight.double(), solution.bias.double(), None
-                finer = self._minimise(C, self._loss(groups, torch.float64), at, tol=tol, max_steps=max_steps)
-                solution = finer.after(solution)
-            parts.append(replace(solution, relative=None))
+            at = weight[block], bias[block], None
+            first = self._minimise(C, self._loss(groups, self.dtype), at, tol=tol, max_steps=max_steps)
+            wide = first.weight.double()
+            if isinstance(self.matrix, RowSpace):
+                wide = self.matrix.widen(first.weight, self.folds)
+            # Where the first solution is as good as it says, this only certifies it.
+            finer = minimise(
+                self.full, self._loss(groups, torch.float64), C, wide, first.bias.double(),
+                tol=tol, max_steps=max_steps, half=self.half, hessian_dtype=self.dtype,
+            )  # fmt: skip
+            parts.append(replace(finer.after(first), relative=None))
         return Solution.join(parts)
 
     def coefficients(self, solution: Solution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (outputs, d) and intercepts (outputs,) of a solution on everything, for features as given."""
-        return self.matrix.unfold(solution.weight.flatten(0, 1), solution.bias.flatten(), self.folds)
+        return self.full.unfold(solution.weight.flatten(0, 1), solution.bias.flatten(), self.folds)
 
     def held_out(self, solution: Solution, folds: Sequence[Fold]) -> NDArray[np.float64]:
         """Decision values of every fold about the rows it held out, one fold after the other.

@@ -24,6 +24,7 @@ from torch import Tensor
 from classifiers.activeset import exact_cost, exact_minimum
 from classifiers.foldmatrix import FoldMatrix
 from classifiers.losses import Loss, SquaredHingeLoss
+from classifiers.rowspace import RowSpace
 
 FORCING = 0.2
 """The linear system of a Newton step is solved to this part of its first residual."""
@@ -35,6 +36,8 @@ HALVINGS = 30
 """Of the step in the line search, at most."""
 HALF_GAIN = 4.0
 """How much faster a product is in bfloat16, about."""
+
+Matrix = FoldMatrix | RowSpace
 
 
 @dataclass
@@ -104,7 +107,7 @@ def objective_of(loss: Loss, C: float, weight: Tensor, bias: Tensor, relative: T
 
 
 def minimise(
-    matrix: FoldMatrix,
+    matrix: Matrix,
     loss: Loss,
     C: float,
     weight: Tensor,
@@ -120,7 +123,7 @@ def minimise(
 
     Parameters
     ----------
-    matrix : FoldMatrix
+    matrix : FoldMatrix or RowSpace
         The features.
     loss : Loss
         One of `classifiers.losses`, in the dtype of `weight`.
@@ -195,7 +198,7 @@ class _Slope:
         self.weight[index], self.bias[index], self.curve[index] = part.weight, part.bias, part.curve
 
 
-def _gradient(matrix: FoldMatrix, live: _Live, C: float, *, half: bool) -> tuple[_Slope, Tensor, Tensor]:
+def _gradient(matrix: Matrix, live: _Live, C: float, *, half: bool) -> tuple[_Slope, Tensor, Tensor]:
     """Gradient, objective and duality gap of every group."""
     loss = live.loss
     grad_w, grad_b = matrix.backward(loss.residual(live.state).mul_(C), loss.fold, half)
@@ -227,9 +230,7 @@ class _Live:
         return _Live(self.index[keep], self.loss.take(keep), self.rough.take(keep), *tensors)
 
 
-def _solve_exactly(
-    matrix: FoldMatrix, live: _Live, loss: SquaredHingeLoss, row: int, C: float, solution: Solution
-) -> None:
+def _solve_exactly(matrix: Matrix, live: _Live, loss: SquaredHingeLoss, row: int, C: float, solution: Solution) -> None:
     """Bring one class of a linear SVM, for which conjugate gradients were too slow, to its end."""
     group, hardness = int(live.index[row]), loss.mass[row] * (2.0 * C)
     exact = exact_minimum(matrix, int(loss.fold[row]), hardness, loss.sign[row], live.weight[row, 0], live.bias[row, 0])
@@ -249,7 +250,7 @@ def _intercept_gap(grad_b: Tensor, curve_b: Tensor) -> Tensor:
 
 
 def _conjugate_gradients(
-    matrix: FoldMatrix, at: _Live, slope: _Slope, C: float, *, half: bool, dtype: torch.dtype
+    matrix: Matrix, at: _Live, slope: _Slope, C: float, *, half: bool, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """Solve ``H step = -gradient``; every group stops at its own residual. Steps, which groups got there, products."""
     loss, grad_w, grad_b = at.rough, slope.weight, slope.bias
@@ -301,7 +302,7 @@ def _conjugate_gradients(
     return step_w.to(work) * size[:, None, None].to(work), step_b.to(work) * size[:, None].to(work), solved, products
 
 
-def _patience(matrix: FoldMatrix, loss: Loss, state: Tensor, half: bool) -> int:
+def _patience(matrix: Matrix, loss: Loss, state: Tensor, half: bool) -> int:
     """How many products to spend: no more than an exact step costs, where there is one."""
     if not isinstance(loss, SquaredHingeLoss):
         return CG_STEPS
@@ -310,7 +311,7 @@ def _patience(matrix: FoldMatrix, loss: Loss, state: Tensor, half: bool) -> int:
     return max(8, min(CG_STEPS, int(exact_cost(active, matrix.d, matrix.keeps_kernels) / product)))
 
 
-def _line_search(matrix: FoldMatrix, live: _Live, at: _Slope, C: float, step_w: Tensor, step_b: Tensor) -> Tensor:
+def _line_search(matrix: Matrix, live: _Live, at: _Slope, C: float, step_w: Tensor, step_b: Tensor) -> Tensor:
     """Halve the step until the objective falls enough (Armijo), and move the logits; lengths, 0 where it never does."""
     loss, start = live.loss, live.value
     along = loss.relative(matrix.forward(step_w, step_b, loss.fold))
