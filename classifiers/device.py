@@ -22,3 +22,10 @@ def training_device(name: str) -> torch.device:
         usable = ", ".join(other for other, usable in there.items() if usable)
         raise DeviceError(f"this machine has no device {name!r} that torch can use; it has {usable}")
     return torch.device(name)
+
+
+def mixed_precision(device: torch.device) -> str:
+    """The precision of the forward pass that suits a device: "bf16" or "fp16" on CUDA, elsewhere "fp32"."""
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"

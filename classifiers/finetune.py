@@ -18,7 +18,7 @@ from torch import nn
 
 from classifiers.cachednetwork import CachedNetwork, Data
 from classifiers.checkpoint import CheckpointFolder
-from classifiers.device import training_device
+from classifiers.device import mixed_precision, training_device
 from classifiers.feed import Feed
 from classifiers.finetuning import FineTuning
 from classifiers.learner import Learner, NotFiniteError
@@ -117,8 +117,12 @@ def finetune(
     start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
     notes = list(start.notes)
     probe = Probe(linear_head(head, notes), seed, budget, given.get("class_weight"))
-    case = REGIMES[choose_regime(network, start, notes, report) if regime == "auto" else int(regime)]
-    settings = settings_for(case, len(start.fit), **given)
+    number = choose_regime(network, start, notes, report) if regime == "auto" else int(regime)
+    reopens = given.get("reopen", HEAD) != HEAD or bool(given.get("from_scratch"))
+    if regime == "auto" and reopens and number < 3:
+        number += 2  # the rates of the regime that reopens in the same domain
+    case = REGIMES[number]
+    settings = settings_for(case, len(start.fit), **{"precision": mixed_precision(place), **given})
     if case.earlier:
         network, start = best_node(network, start, probe, notes)
     report("fit the head", 0, 2, "")

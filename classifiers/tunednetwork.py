@@ -93,8 +93,7 @@ def save_network(classifier: ImageClassifier, path: Path, about: Mapping[str, st
         The disk refuses.
     """
     old = classifier.backbone
-    state = _with_head(old.network.state_dict(), classifier.head)
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in _with_head(classifier).items()}
     # One entry: the library writes several in an order that changes from run to run.
     fsio.replace(path, save(plain, metadata={"featstore": canonical_json(dict(about)).decode("ascii")}))
     return Backbone(old.name, path, nodes=old.nodes, pool=old.pool, transform=old.transform)
@@ -121,11 +120,14 @@ def with_layer(head: Any, layer: nn.Linear, certificate: Mapping[str, Any]) -> A
     return type(head).from_state(meta, {"coef": np.ascontiguousarray(weight), "intercept": bias})
 
 
-def _with_head(state: Mapping[str, Tensor], head: nn.Module) -> dict[str, Tensor]:
-    """The state with the tuned layer as its classifier, or without a classifier."""
-    containers = {name.partition(".")[0] for name in state} & {"fc", "classifier"}
-    linears = [name for name in state if name.partition(".")[0] in containers and name.endswith(".weight")]
+def _with_head(classifier: ImageClassifier) -> dict[str, Tensor]:
+    """The network's state with the tuned layer as its classifier, or without what the features do not need."""
+    state, head = classifier.backbone.network.state_dict(), classifier.head
+    ends = {name.partition(".")[0] for name in state} & {"fc", "classifier"}
+    linears = [n for n in state if n.partition(".")[0] in ends and n.endswith(".weight")]
+    last = linears[-1].removesuffix("weight")
     if isinstance(head, nn.Linear) and len(linears) == 1 and state[linears[0]].shape[1] == head.in_features:
-        place = linears[0].removesuffix("weight")
-        return {**state, f"{place}weight": head.weight, f"{place}bias": head.bias}
-    return {name: tensor for name, tensor in state.items() if name.partition(".")[0] not in containers}
+        return {**state, f"{last}weight": head.weight, f"{last}bias": head.bias}
+    used = {name.removeprefix("body.").partition(".")[0] for name in classifier.trunk.state_dict()}
+    dropped = (last,) if ends & used else tuple(f"{end}." for end in ends)
+    return {name: tensor for name, tensor in state.items() if not name.startswith(dropped)}

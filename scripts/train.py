@@ -72,11 +72,11 @@ def train(
     show.print(f"parameters: {', '.join(f'{k} {v}' for k, v in summary['params'].items()) or 'none'}")
     if summary["cv_accuracy"] is not None:
         cv = percent(summary["cv_accuracy"])
-        show.print(f"accuracy in {folds}-fold cross-validation of the training part: {cv}")
+        show.print(f"accuracy in {folds}-fold cross-validation of the training part: {cv} %")
     if summary["accuracy"] is not None:
         low, high = summary["accuracy_ci"]
         test = percent(summary["accuracy"])
-        show.print(f"accuracy on {summary['test']} test images: {test} ({percent(low)} to {percent(high)})")
+        show.print(f"accuracy on {summary['test']} test images: {test} % ({percent(low)} to {percent(high)} %)")
     if not summary["converged"]:
         show.print("note: the fit did not converge")
     if f.weights.startswith("random"):

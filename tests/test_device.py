@@ -1,35 +1,28 @@
+"""The device to train on."""
+
 import pytest
 import torch
 
-from featstore.device import describe, find_device
-from featstore.errors import DeviceError, UnknownNameError
+from classifiers.device import mixed_precision, training_device
+from featstore.errors import DeviceError
 
 
-def test_auto_takes_the_best_that_is_here(monkeypatch):
-    for cuda, mps, expected in ((2, True, "cuda"), (0, True, "mps"), (0, False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "device_count", lambda cuda=cuda: cuda)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
-        assert find_device("auto") == expected
+def test_auto_takes_what_is_there():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert training_device("auto") == torch.device(expected)
+    assert training_device("cpu") == torch.device("cpu")
 
 
-def test_device_that_is_not_here_says_what_is(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(
-        DeviceError, match=r"the device cuda is not on this machine \(there is: cpu.*\); use --device auto"
-    ):
-        find_device("cuda")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert find_device("cuda:1") == "cuda:1"
-    with pytest.raises(DeviceError, match=r"cuda:2 is not on this machine \(there is: cpu, 2 cuda"):
-        find_device("cuda:2")
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="no device 'cuda'.*it has .*cpu"):
+        training_device("cuda")
+    assert training_device("auto") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])
-def test_no_devices_name(name):
-    with pytest.raises(UnknownNameError, match="unknown device"):
-        find_device(name)
-
-
-def test_description_names_the_processor():
-    assert describe("cpu").startswith("cpu ")
-    assert describe("cpu").endswith(torch.backends.cpu.get_cpu_capability())
+def test_half_precision_is_for_cuda(monkeypatch):
+    assert mixed_precision(torch.device("cpu")) == "fp32"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert mixed_precision(torch.device("cuda")) == "bf16"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    assert mixed_precision(torch.device("cuda")) == "fp16"

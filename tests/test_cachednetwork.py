@@ -1,0 +1,79 @@
+"""A network and its features in a store."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import mobilenet_v3_small
+
+from classifiers.cachednetwork import CachedNetwork
+from featstore.backbone import Backbone
+from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError, UnknownNameError
+from featstore.extract import extract
+from featstore.store import FeatureStore
+from tests.pictures import encode, texture, write_tree
+
+NETWORK = {"backbone": "mobilenet_v3_small", "input_size": 32, "engine": "eager", "workers": 0}
+
+
+@pytest.fixture
+def place(tmp_path):
+    write_tree(tmp_path / "images", each=4)
+    for seed, name in enumerate(("net.safetensors", "tuned.weights.safetensors")):
+        torch.manual_seed(seed)
+        save_file(mobilenet_v3_small().state_dict(), tmp_path / name)
+    extract(
+        tmp_path / "images", tmp_path / "s", weights=str(tmp_path / "net.safetensors"),
+        nodes=("features.3", "avgpool"), **NETWORK,
+    )  # fmt: skip
+    return tmp_path
+
+
+def find(place, **more):
+    options = {"dataset": None, "select": {}, "weights": None, "engine": "eager", "workers": 0, **more}
+    return CachedNetwork.find(FeatureStore(place / "s"), place / "images", **options)
+
+
+def test_of_several_nodes_the_penultimate_one_is_taken(place):
+    network = find(place)
+    assert network.features.fingerprint.node == "avgpool" and network.dataset == "images"
+    assert network.backbone.widths == {"avgpool": 576}
+    assert find(place, select={"node": "features.3"}).features.fingerprint.node == "features.3"
+
+
+def test_an_image_that_is_not_cached_is_computed(place):
+    before = len(find(place).features)
+    (place / "images" / "ants" / "new.png").write_bytes(encode(texture(77), "PNG"))
+    assert len(find(place).features) == before + 1
+
+
+def test_siblings_are_the_other_nodes_of_the_same_network(place):
+    extract(place / "images", place / "s", weights="none", weights_seed=9, **NETWORK)
+    network = find(place, weights=place / "net.safetensors")
+    nodes = [features.fingerprint.node for features in network.siblings()]
+    assert nodes == ["avgpool", "features.3"]
+    earlier = network.at(network.siblings()[1])
+    assert earlier.backbone.nodes == ("features.3",)
+    assert earlier.backbone.fingerprints()["features.3"].key == earlier.features.fingerprint.key
+
+
+def test_networks_that_a_fine_tune_made_are_left_aside_unless_named(place):
+    network = find(place)
+    tuned = network.tuned(Backbone("mobilenet_v3_small", place / "tuned.weights.safetensors", input_size=32))
+    assert not np.array_equal(tuned.features.X, network.features.X)
+    assert find(place).features.fingerprint.key == network.features.fingerprint.key
+    again = find(place, weights=place / "tuned.weights.safetensors")
+    assert again.features.fingerprint.key == tuned.features.fingerprint.key
+
+
+def test_several_networks_where_one_was_meant(place):
+    extract(place / "images", place / "s", weights="none", weights_seed=9, **NETWORK)
+    with pytest.raises(AmbiguousFeaturesError, match="--weights"):
+        find(place)
+
+
+def test_what_is_not_there(place):
+    with pytest.raises(UnknownNameError, match="'imagez'; close matches: images"):
+        find(place, dataset="imagez")
+    with pytest.raises(StoreNotFoundError, match="resnet50"):
+        find(place, select={"backbone": "resnet50"})

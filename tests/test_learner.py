@@ -1,0 +1,102 @@
+"""One optimiser step; the reference is a plain torch loop."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from classifiers.learner import Learner
+from classifiers.network import ImageClassifier
+from classifiers.regimes import Settings
+from classifiers.reopening import Reopening
+from featstore.backbone import Backbone
+
+SETTINGS = Settings(
+    reopen="features.9", epochs=2, batch_size=6, learning_rate=1e-3, lowest_rate=0.5, head_rate=2e-3, ema=0.0,
+    augmentation=None,
+)  # fmt: skip
+
+
+class Values:
+    """A feed of fixed values."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def training(self, rows, epoch):
+        return self.values[torch.from_numpy(rows)]
+
+    def validation(self, rows):
+        return self.training(rows, 0)
+
+
+def reopened():
+    torch.manual_seed(0)
+    backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
+    return Reopening(ImageClassifier(backbone, nn.Linear(576, 3), ("a", "b", "c")), SETTINGS.reopen)
+
+
+def prepared(settings=SETTINGS):
+    reopening = reopened()
+    torch.manual_seed(1)
+    values = Values(reopening.lower(torch.rand(12, 3, 32, 32)).clone())
+    y = np.arange(12) % 3
+    return Learner(reopening, values, y, settings, torch.device("cpu")), reopening, values.values, torch.from_numpy(y)
+
+
+def test_steps_are_those_of_a_plain_loop():
+    learner, reopening, _, _ = prepared()
+    other = reopened()
+    _, _, values, y = prepared()
+    names = [name for block in other.blocks for name in block]
+    top = dict(other.top.named_parameters())
+    depth = len(other.blocks)
+    groups = []
+    for i, block in enumerate(other.blocks):
+        rate = 1e-3 * 0.5 ** ((depth - 1 - i) / max(1, depth - 1))
+        for name in block:
+            groups.append({"params": [top[name]], "peak": rate, "weight_decay": 0.05 * (top[name].dim() > 1)})
+    for parameter in other.head.parameters():
+        groups.append({"params": [parameter], "peak": 2e-3, "weight_decay": 0.05 * (parameter.dim() > 1)})
+    optimizer = torch.optim.AdamW([{**group, "lr": group["peak"]} for group in groups])
+    assert len(names) + 2 == len(groups)
+    for step in range(4):
+        rows = np.arange(6) + 6 * (step % 2)
+        loss, right = learner.step(rows, step // 2, step)
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * learner.schedule.factor(step)
+        logits = other(values[rows])
+        expected = F.cross_entropy(logits, y[rows], label_smoothing=0.1)
+        optimizer.zero_grad()
+        expected.backward()
+        nn.utils.clip_grad_norm_(other.parameters(), 1.0)
+        optimizer.step()
+        assert abs(loss - float(expected.detach())) < 1e-5
+        assert right == int((logits.argmax(1) == y[rows]).sum())
+    for a, b in zip(reopening.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_average_is_judged():
+    learner, reopening, values, y = prepared(dataclasses.replace(SETTINGS, ema=0.5))
+    for step in range(2):
+        learner.step(np.arange(6), 0, step)
+    right, log_loss = learner.judge(y.numpy())
+    with learner.average.in_place(), torch.no_grad():
+        logits = reopening.eval()(values)
+    assert right == int((logits.argmax(1) == y).sum())
+    assert abs(log_loss - float(F.cross_entropy(logits.double(), y))) < 1e-5
+
+
+def test_going_back_to_saved_tensors_repeats_the_same_steps():
+    learner, reopening, _, _ = prepared()
+    learner.step(np.arange(6), 0, 0)
+    saved = {name: tensor.detach().clone() for name, tensor in learner.tensors().items()}
+    learner.step(np.arange(6, 12), 0, 1)
+    after = [p.detach().clone() for p in reopening.parameters()]
+    fresh, reopening, _, _ = prepared()
+    fresh.restore(saved)
+    fresh.step(np.arange(6, 12), 0, 1)
+    assert all(torch.equal(a, b) for a, b in zip(after, reopening.parameters(), strict=True))

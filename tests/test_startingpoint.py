@@ -1,0 +1,126 @@
+"""What a fine-tune begins with: parts, sources, head."""
+
+import numpy as np
+import pytest
+
+from classifiers.startingpoint import Probe, linear_head, starting_point
+from featstore.errors import FeaturesError, UnknownNameError
+from featstore.features import FeatureSet
+from featstore.fingerprint import Fingerprint
+
+FINGERPRINT = Fingerprint("resnet18", "ab" * 32, "avgpool", "avg", {}, {}, "fp32", "none")
+
+
+def features(rows=120, splits=None, ids=None):
+    rng = np.random.default_rng(0)
+    y = np.arange(rows) % 3
+    splits = np.array(["train", "train", "train", "test"] * (rows // 4)) if splits is None else np.array(splits)
+    return FeatureSet(
+        X=(rng.normal(size=(3, 8))[y] * 3 + rng.normal(size=(rows, 8))).astype(np.float32),
+        y=y.astype(np.int64),
+        ids=ids or tuple(f"picture{i}.jpg" for i in range(rows)),
+        classes=("a", "b", "c"),
+        splits=splits,
+        digests=rng.integers(0, 256, (rows, 32), dtype=np.uint8),
+        fingerprint=FINGERPRINT,
+        dataset="x",
+        root=b"/",
+        paths=tuple(str(i).encode() for i in range(rows)),
+    )
+
+
+def test_a_stratified_share_of_the_training_part_validates():
+    data = features()
+    start = starting_point(data, fraction=0.2, seed=0, groups="none")
+    assert sorted([*start.fit, *start.valid, *start.test]) == list(range(120))
+    assert (data.splits[start.test] == "test").all() and len(start.test) == 30
+    assert np.bincount(data.y[start.valid]).tolist() == [6, 6, 6]
+    np.testing.assert_array_equal(start.training, data.training())
+    again = starting_point(data, fraction=0.2, seed=1, groups="none")
+    assert not np.array_equal(again.valid, start.valid)
+
+
+def test_a_val_part_beside_a_test_part_validates():
+    data = features(splits=["train", "val", "test", "train", "train", "train"] * 20)
+    start = starting_point(data, fraction=0.2, seed=0, groups="none")
+    assert (data.splits[start.valid] == "val").all() and len(start.valid) == 20
+
+
+def test_a_val_part_alone_judges_and_does_not_choose():
+    data = features(splits=["train", "val", "train", "train"] * 30)
+    start = starting_point(data, fraction=0.2, seed=0, groups="none")
+    assert (data.splits[start.test] == "val").all()
+    assert (data.splits[start.valid] == "train").all()
+
+
+def test_images_of_one_source_are_on_one_side():
+    ids = tuple(f"source{i // 4}_{i}.jpg" for i in range(120))
+    start = starting_point(features(ids=ids), fraction=0.25, seed=0, groups=r"source(\d+)_")
+    source = np.arange(120) // 4
+    assert not set(source[start.fit]) & set(source[start.valid])
+    assert start.groups is not None and len(np.unique(start.groups)) == 30
+
+
+def test_copies_are_found_unasked_and_that_is_said():
+    data = features(240)
+    data.X[:] = data.X[np.arange(240) // 12 * 12 + np.arange(240) % 3] + np.random.default_rng(1).normal(
+        0, 1e-3, data.X.shape
+    )
+    start = starting_point(data, fraction=0.25, seed=0)
+    assert start.groups is not None and "come from about" in start.notes[0]
+    assert not set(start.groups[start.fit]) & set(start.groups[start.valid])
+    assert starting_point(data, fraction=0.25, seed=0, groups="none").groups is None
+
+
+def test_what_training_depends_on_is_told_apart():
+    data = features()
+    identity = starting_point(data, fraction=0.2, seed=0, groups="none").identity()
+    assert identity == starting_point(data, fraction=0.2, seed=0, groups="none").identity()
+    assert identity != starting_point(data, fraction=0.2, seed=1, groups="none").identity()
+    relabelled = features()
+    relabelled.y[0] = 1
+    assert identity != starting_point(relabelled, fraction=0.2, seed=0, groups="none").identity()
+
+
+@pytest.mark.parametrize(
+    ("data", "fraction", "sentence"),
+    [
+        (features(), 0.0, "no validation part: the share to hold out is 0.0"),
+        (features(12), 0.001, "no validation part|"),
+        (features().subset(np.arange(120) % 3 == 1), 0.2, r"2 of 3 classes have no training image .*\(a, c\)"),
+    ],
+)
+def test_what_cannot_be_parted_is_refused(data, fraction, sentence):
+    if fraction == 0.001:
+        assert (
+            len(starting_point(data, fraction=fraction, seed=0, groups="none").valid) == 3
+        )  # one of each class at the least
+        return
+    with pytest.raises(FeaturesError, match=sentence):
+        starting_point(data, fraction=fraction, seed=0, groups="none")
+
+
+def test_a_class_that_only_validates_is_refused():
+    data = features(splits=["train", "val", "train"] * 40)
+    data.splits[::4] = "test"
+    with pytest.raises(FeaturesError, match="class 'b' has images under val but none under train"):
+        starting_point(data, fraction=0.2, seed=0, groups="none")
+
+
+def test_a_probe_is_fitted_on_its_rows_alone():
+    data = features()
+    start = starting_point(data, fraction=0.2, seed=0, groups="none")
+    probe = Probe("logistic", 0, "quick", None)
+    head = probe.fit(start, start.fit)
+    data.X[start.valid] = 99
+    data.X[start.test] = 99
+    np.testing.assert_array_equal(probe.fit(start, start.fit).coef_, head.coef_)
+
+
+def test_only_linear_heads_start_a_fine_tune():
+    notes = []
+    assert linear_head("svm", notes) == "svm" and not notes
+    assert linear_head("lightgbm", notes) == "logistic" and "lightgbm has no gradients" in notes[0]
+    assert linear_head("mlp", notes) == "logistic" and "mlp is not linear" in notes[1]
+    with pytest.raises(UnknownNameError, match="close matches: logistic"):
+        linear_head("logistik", notes)

@@ -1,0 +1,97 @@
+"""What a fine-tune feeds on."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from classifiers.augment import Augmentation
+from classifiers.feed import ActivationFeed, PixelFeed
+from classifiers.network import ImageClassifier
+from classifiers.regimes import Settings
+from classifiers.reopening import Reopening
+from classifiers.startingpoint import starting_point
+from classifiers.supply import Supply
+from featstore.backbone import Backbone
+from featstore.extract import extract
+from featstore.store import FeatureStore
+from tests.pictures import write_tree
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    root = tmp_path_factory.mktemp("supply")
+    write_tree(root / "images", each=8)
+    extract(
+        root / "images", root / "s", backbone="mobilenet_v3_small", weights="none", input_size=32, engine="eager",
+        workers=0,
+    )  # fmt: skip
+    return starting_point(FeatureStore(root / "s").read(), fraction=0.25, seed=0, groups="none")
+
+
+def supplied(start, folder, reopen="features.9", **more):
+    backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
+    torch.manual_seed(0)
+    reopening = Reopening(ImageClassifier(backbone, nn.Linear(576, 2), start.classes), reopen)
+    settings = Settings(reopen=reopen, **{"views": 2, **more})
+    return Supply(reopening, start, settings, store=folder, folder=folder, device=CPU, workers=0), reopening
+
+
+def test_an_open_network_is_fed_with_pixels(start, tmp_path):
+    supply, _ = supplied(start, tmp_path, reopen="all")
+    assert isinstance(supply.feed(), PixelFeed) and supply.views == 0
+    assert not (tmp_path / "activations").exists()
+
+
+def test_the_first_view_is_the_image_as_it_is(start, tmp_path):
+    supply, reopening = supplied(start, tmp_path, views=1)
+    feed = supply.feed()
+    assert isinstance(feed, ActivationFeed) and supply.views == 1
+    rows = np.array([3, 0])
+    paths = [start.features.root + b"/" + start.features.paths[start.fit[row]] for row in rows]
+    expected = reopening.lower(reopening.classifier.open(paths))
+    torch.testing.assert_close(feed.training(rows, 0), expected, rtol=2e-3, atol=2e-3)
+    paths = [start.features.root + b"/" + start.features.paths[start.valid[0]]]
+    expected = reopening.lower(reopening.classifier.open(paths))
+    torch.testing.assert_close(feed.validation(np.array([0])), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_views_differ_and_come_back_the_same(start, tmp_path):
+    feeds = [supplied(start, tmp_path, views=3)[0].feed() for _ in range(2)]
+    fresh = (
+        supplied(start, tmp_path / "elsewhere", views=3)[0].feed() if (tmp_path / "elsewhere").mkdir() is None else 0
+    )
+    rows = np.arange(len(start.fit))
+    seen = [feeds[0].training(rows, epoch) for epoch in range(12)]
+    assert len({tuple(values[0].flatten().tolist()) for values in seen}) == 3
+    for epoch in range(12):
+        assert torch.equal(feeds[1].training(rows, epoch), seen[epoch])
+        assert torch.equal(fresh.training(rows, epoch), seen[epoch])
+
+
+def test_another_seed_or_augmentation_makes_other_views_and_keeps_the_first(start, tmp_path):
+    supplied(start, tmp_path)[0].feed()
+    count = len(list(tmp_path.rglob("*.safetensors")))
+    supplied(start, tmp_path, seed=1)[0].feed()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == count + 1
+    supplied(start, tmp_path, augmentation=Augmentation(colour=0.5))[0].feed()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == count + 2
+
+
+def test_too_many_bytes_mean_fewer_views_and_that_is_said(start, tmp_path, monkeypatch):
+    supply, reopening = supplied(start, tmp_path, views=4)
+    one = 2 * reopening.lower(torch.zeros(1, 3, 32, 32)).numel() * len(start.fit)
+    monkeypatch.setattr("classifiers.supply.CACHE_LIMIT", 2 * one)
+    supply.feed()
+    assert supply.views == 2 and "kept 2 views" in supply.notes[0]
+    monkeypatch.setattr("classifiers.supply.CACHE_LIMIT", one - 1)
+    supply, _ = supplied(start, tmp_path, views=4)
+    assert isinstance(supply.feed(), PixelFeed) and "computed anew in every epoch" in supply.notes[0]
+
+
+def test_calibration_gives_values_at_the_cut(start, tmp_path):
+    supply, _ = supplied(start, tmp_path)
+    values = supply.calibration(supply.feed())
+    assert sum(len(v) for v in values) == len(start.fit) and values[0].shape[1] == 48
