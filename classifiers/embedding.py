@@ -12,7 +12,7 @@ from classifiers.evaluate import Run
 from featstore.features import FeatureSet
 
 MOST_IMAGES = 1000
-"""Images that are placed at most: t-SNE takes about a second and a half for so many, and more marks hide one another."""
+"""Images that are placed at most: t-SNE takes about 1.5 seconds for so many, and more marks hide one another."""
 
 _STEPS = 400
 
@@ -51,7 +51,8 @@ def flat_map(features: FeatureSet, run: Run, *, seed: int = 0) -> dict[str, Any]
         return None
     reduced = PCA(components, random_state=seed).fit_transform(X)
     perplexity = min(30.0, (len(rows) - 1) / 4)
-    placed = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=_STEPS, n_jobs=None).fit_transform(reduced)
+    flat = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=_STEPS, n_jobs=None)
+    placed = flat.fit_transform(reduced)
     predicted = {int(row): int(p) for row, p in zip(run.rows[::-1], run.proba.argmax(axis=1)[::-1], strict=True)}
     return {
         "method": f"t-SNE (perplexity {perplexity:g}) of {components} principal components",
