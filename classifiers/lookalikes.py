@@ -38,8 +38,8 @@ class LookAlikes:
     threshold : float
         Where the cosine begins to count; 1 where nothing does.
     sure : ndarray of shape (m,), bool
-        The same picture for certain: cosine of the centred features at least 0.95, and twice as near as any two images
-        of different classes.
+        The same picture for certain: cosine of the centred features at least 0.95, twice as near as any two images of
+        different classes and four times as near as neighbours usually are.
     looked_at : int
         Images that were compared.
     transitivity : float
@@ -90,8 +90,10 @@ def find_look_alikes(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int 
     centred = x - x.mean(axis=0)
     unit = _unit(centred)
     decoys, _ = _decoys(unit, classes, rng)
-    # In a poor feature space different pictures come near, too: copies have to be twice as near as any of them.
-    copies = _pairs_above(unit, classes, max(SURE, 0.5 + 0.5 * float(decoys.max(initial=-1.0))))
+    # In a poor feature space different pictures come near, too: copies have to be twice as near as any two of different
+    # classes, and four times as near as neighbours usually are.
+    reach = min(1 - SURE, 0.5 * (1 - float(decoys.max(initial=-1.0))), 0.25 * _usual_distance(unit, rng))
+    copies = _pairs_above(unit, classes, 1 - reach)
     white = _whitened(centred, classes, seed)
     found, threshold = _none(), 1.0
     if white is not None:
@@ -113,6 +115,14 @@ def join(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64
     """Number of the group of each of n rows, when the pairs (a, b) belong together; (n,) int64."""
     graph = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _usual_distance(unit: NDArray[np.float32], rng: np.random.Generator) -> float:
+    """Median of one minus the cosine of an image and its nearest neighbour."""
+    drawn = rng.permutation(len(unit))[:500]
+    cosines = unit[drawn] @ unit.T
+    cosines[np.arange(len(drawn)), drawn] = -1.0
+    return float(1 - np.median(cosines.max(axis=1)))
 
 
 def _transitivity(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> float:

@@ -1,37 +1,62 @@
-"""Doubts about classes and splits, in words."""
+import dataclasses
 
-from featstore.imageset import scan
-from tests.pictures import write_tree
-from tests.test_imageset import made
+import numpy as np
+import pytest
 
-
-def test_single_class_is_said(tmp_path):
-    write_tree(tmp_path / "data")
-    (warning,) = scan(tmp_path).check_labels()
-    assert (
-        warning
-        == "only one class, 'data'; classifiers need two; it has sub-folders (ants, ...): are these the classes?"
-    )
-    (warning,) = made([0, 0]).check_labels()
-    assert warning == "only one class, 'c0'; classifiers need two"
+from classifiers.evaluate import evaluate
+from classifiers.labelcheck import wrong_labels
+from classifiers.plan import lay_out
+from tests.featurekit import digits
 
 
-def test_labels_that_differ_between_parts_are_said():
-    images = made([0, 1, 2, 0, 3], splits=["train", "train", "train", "test", "test"])
-    assert images.check_labels() == [
-        "'c3' is in test but not in train; no classifier can get these right",
-        "'c1', 'c2' are in train but not in test; they are learnt but never judged",
+@pytest.fixture(scope="module")
+def flipped():
+    clean = digits(600, split=0.25)
+    rng = np.random.default_rng(1)
+    rows = rng.choice(600, 30, replace=False)
+    y = clean.y.copy()
+    y[rows] = (y[rows] + rng.integers(1, 10, 30)) % 10
+    features = dataclasses.replace(clean, y=y)
+    runs = [evaluate(head, features, lay_out(features), budget="quick") for head in ("knn", "centroid", "majority")]
+    return features, runs, set(rows.tolist()), clean.y
+
+
+def test_flipped_labels_come_first_with_the_right_suggestion(flipped):
+    features, runs, rows, truth = flipped
+    found = wrong_labels(features, runs)
+    first = [suspect["image"] for suspect in found["suspects"][:60]]
+    assert len(rows & set(first)) >= 27
+    suspected = [s for s in found["suspects"] if s["suspected"]]
+    assert found["threshold_count"] == len(suspected)
+    right = [truth[s["image"]] == s["suggested"] for s in suspected if s["image"] in rows]
+    assert len(right) >= 20 and np.mean(right) > 0.9
+    assert sum(s["image"] in rows for s in suspected) > 0.6 * len(suspected)
+
+
+def test_training_and_judged_images_are_both_listed_by_margin(flipped):
+    features, runs, _, _ = flipped
+    found = wrong_labels(features, runs)
+    assert found["images"] == 600 == len(found["suspects"])
+    scores = [s["score"] for s in found["suspects"]]
+    assert scores == sorted(scores, reverse=True)
+    for s in found["suspects"]:
+        assert s["label"] == features.y[s["image"]] != s["suggested"]
+        assert s["score"] == pytest.approx(s["share_suggested"] - s["share_label"], abs=2e-5)
+
+
+def test_weak_heads_and_references_are_not_asked(flipped):
+    features, runs, _, _ = flipped
+    assert wrong_labels(features, runs)["heads"] == ["knn"] or wrong_labels(features, runs)["heads"] == [
+        "knn",
+        "centroid",
     ]
-    assert made([0, 1, 0, 1], splits=["train", "train", "val", "val"]).check_labels() == []
-    assert made([0, 1]).check_labels() == []
-    assert made([0, 1, 1], splits=["", "", "test"]).check_labels() == [
-        "'c0' is in train but not in test; they are learnt but never judged"
-    ]
+    noise = np.random.default_rng(0).normal(size=features.X.shape).astype(np.float32)
+    weak = evaluate("knn", features, lay_out(features), budget="quick", name="weak", X=noise)
+    assert "weak" not in wrong_labels(features, [*runs, weak])["heads"]
+    assert wrong_labels(features, [runs[2]]) is None
 
 
-def test_the_same_picture_in_two_parts_is_said():
-    splits = ["train", "train", "train", "test", "test", "test"]
-    images = made([0, 1, 0, 0, 1, 0], contents=[1, 2, 3, 1, 9, 1], splits=splits)
-    assert images.check_labels() == [
-        "2 images in test are in train as well, byte for byte; they make every score too good"
-    ]
+def test_the_list_ends_somewhere(flipped, monkeypatch):
+    features, runs, _, _ = flipped
+    monkeypatch.setattr("classifiers.labelcheck.MOST", 10)
+    assert len(wrong_labels(features, runs)["suspects"]) == 10
