@@ -125,7 +125,7 @@ class MLPHead(SearchedHead):
             {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
         ]
         steps = max(1, -(-len(rows) // BATCH))
-        optimiser = torch.optim.AdamW(groups, lr=2e-3)
+        optimiser = torch.optim.AdamW(groups, lr=5e-3)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps * epochs)
         weights = torch.from_numpy(weight / weight.mean()).float()
         keep = 1.0 - params["dropout"]

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from classifiers.mlp import MLPHead
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:500].astype(np.float32), y[:500], X[500:900].astype(np.float32), y[500:900]
+
+
+@pytest.fixture(scope="module")
+def head(digits):
+    X, y, _, _ = digits
+    return MLPHead(budget="quick", cv=3, seed=1).fit(X, y)
+
+
+def test_it_learns_digits_and_says_how_it_went(head, digits):
+    _, _, V, w = digits
+    assert (head.predict(V) == w).mean() > 0.82
+    assert head.oof_proba_.shape == (500, 10)
+    assert np.allclose(head.oof_proba_.sum(axis=1), 1, atol=1e-5)
+    assert {"late_gain", "tol"} <= set(head.certificate_)
+    assert head.best_params_["epochs"] >= 1
+
+
+def test_the_same_seed_gives_the_same_bits_and_no_global_seed_is_touched(head, digits):
+    X, y, V, _ = digits
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    again = MLPHead(budget="quick", cv=3, seed=1).fit(X, y)
+    assert torch.equal(before, torch.get_rng_state())
+    assert np.array_equal(again.predict_proba(V), head.predict_proba(V))
+
+
+def test_the_torch_module_gives_the_same_probabilities(head, digits):
+    V = digits[2]
+    with torch.inference_mode():
+        proba = torch.softmax(head.to_torch()(torch.from_numpy(V)).double(), dim=1).numpy()
+    assert np.abs(proba - head.predict_proba(V)).max() < 1e-6
+
+
+def test_a_saved_head_predicts_the_same_bits(head, digits):
+    V = digits[2]
+    meta, arrays = head.get_state()
+    assert np.array_equal(MLPHead.from_state(meta, arrays).predict_proba(V), head.predict_proba(V))
+
+
+def test_wide_features_are_rotated_without_harm():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 60)
+    X = rng.normal(size=(180, 600)).astype(np.float32)
+    X[:, :5] += 2.0 * rng.normal(size=(3, 5)).astype(np.float32)[y]
+    head = MLPHead(budget="quick", cv=3).fit(X, y)
+    assert head.to_torch()[0].in_features == 600
+    assert (head.oof_proba_.argmax(axis=1) == y).mean() > 0.6
