@@ -22,6 +22,7 @@ VERBS = {
     "train": "Tune and fit one head, save it as a bundle.",
     "predict": "Classify image files or folders with a bundle.",
     "advise": "Is the cache enough? A verdict with its evidence.",
+    "finetune": "Reopen the backbone.",
     "activations": "Feature maps and Grad-CAM of an image.",
     "ideal": "The image that a class would most like to see.",
     "attack": "Adversarial images.",
