@@ -22,6 +22,11 @@ class MajorityHead(SearchedHead):
 
     head_name = "majority"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True  # on purpose
+        return tags
+
     def _candidates(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
     ) -> Iterator[Params]:

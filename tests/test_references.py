@@ -1,0 +1,72 @@
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.dummy import DummyClassifier
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from classifiers.comparison import compare
+from classifiers.references import SIDE, MajorityHead, pixels
+from tests.featurekit import feature_set
+
+
+@parametrize_with_checks([MajorityHead()])
+def test_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+def test_the_majority_is_scikit_learns_prior():
+    X, y = np.zeros((30, 2)), np.r_[np.zeros(6), np.ones(20), np.full(4, 2)]
+    head, theirs = MajorityHead().fit(X, y), DummyClassifier(strategy="prior").fit(X, y)
+    np.testing.assert_allclose(head.predict_proba(X), theirs.predict_proba(X))
+    np.testing.assert_array_equal(head.predict(X), theirs.predict(X))
+    restored = MajorityHead.from_state(*head.get_state())
+    np.testing.assert_array_equal(restored.predict_proba(X), head.predict_proba(X))
+
+
+@pytest.fixture
+def painted(tmp_path):
+    """120 pictures of two classes that differ in colour."""
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 2
+    ids, digests = [], []
+    for i, c in enumerate(y):
+        colour = np.array([150, 90, 60]) if c else np.array([60, 90, 150])
+        picture = np.clip(colour + 40 * rng.normal(size=(30, 40, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+        ids.append(f"{i}.png")
+        digests.append(np.frombuffer(hashlib.sha256((tmp_path / f"{i}.png").read_bytes()).digest(), np.uint8))
+    splits = np.where(np.arange(120) < 60, "test", "train")
+    noise = rng.normal(size=(120, 8))
+    features = feature_set(noise, y, splits=splits, ids=ids, digests=np.stack(digests))
+    return dataclasses.replace(features, root=str(tmp_path).encode())
+
+
+def test_pixels_are_small_pictures_of_the_files(painted, tmp_path):
+    X = pixels(painted)
+    assert X.shape == (120, SIDE * SIDE * 3) and X.dtype == np.float32
+    assert X.min() >= 0 and X.max() <= 1
+    expected = np.asarray(Image.open(tmp_path / "7.png").convert("RGB"), dtype=np.float64).mean(axis=(0, 1)) / 255
+    np.testing.assert_allclose(X[7].reshape(-1, 3).mean(axis=0), expected, atol=0.03)
+
+
+def test_where_raw_pixels_are_enough_the_report_says_so(painted):
+    data = compare(painted, ("centroid",), budget="quick", folds=3).data
+    runs = {run["head"]: run for run in data["runs"]}
+    assert runs["pixels"]["accuracy"] > 0.95 > runs["centroid"]["accuracy"]
+    assert runs["pixels"]["reference"] and runs["pixels"]["dim"] == 768
+    assert data["best"] == "centroid"
+
+
+def test_files_that_are_gone_are_a_reason(painted, tmp_path):
+    (tmp_path / "33.png").unlink()
+    reason = pixels(painted)
+    assert isinstance(reason, str) and "33.png" in reason and "is not where it was" in reason
+
+
+def test_files_that_changed_are_a_reason(painted, tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "33.png")
+    reason = pixels(painted)
+    assert isinstance(reason, str) and reason.startswith("33.png")
