@@ -12,7 +12,12 @@ from featstore.errors import FeaturesError, NoGradientError
 from tests import headchecks
 
 
-@parametrize_with_checks([RBFHead(budget="quick")])
+# fit() searches over folds of rows: rows that are repeated fall into other folds than one row of that weight, as with
+# scikit-learn's own estimators that search (it lists LogisticRegressionCV among the expected failures of this check).
+EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "repeated rows fall into other folds"}
+
+
+@parametrize_with_checks([RBFHead(budget="quick")], expected_failed_checks=lambda _: EXPECTED)
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
 
