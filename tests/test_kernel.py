@@ -11,7 +11,6 @@ from classifiers.splits import stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
 from tests import headchecks
 
-
 # fit() searches over folds of rows: rows that are repeated fall into other folds than one row of that weight, as with
 # scikit-learn's own estimators that search (it lists LogisticRegressionCV among the expected failures of this check).
 EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "repeated rows fall into other folds"}
