@@ -35,15 +35,15 @@ from featstore_scripts import options
 @click.option(
     "--variation-weight",
     type=click.FloatRange(min=0),
-    default=0.005,
+    default=0.012,
     show_default=True,
     help="Weight of the total variation.",
 )
-@click.option("--l2", type=click.FloatRange(min=0), default=1.2e-4, show_default=True, help="Keeps contrast in bounds.")
+@click.option("--l2", type=click.FloatRange(min=0), default=2e-4, show_default=True, help="Keeps contrast in bounds.")
 @click.option(
     "--softness",
     type=click.FloatRange(min=0, min_open=True),
-    default=2.0,
+    default=4.0,
     show_default=True,
     help="Above 1, a class that is nearly certain still asks for more.",
 )

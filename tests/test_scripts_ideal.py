@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from classifiers.ideal import Settings
 from featstore.errors import NoGradientError, OutputExistsError, UnknownNameError
 from featstore_scripts.ideal import ideal
 from tests.lookkit import save_tint_bundle, write_image
@@ -88,6 +90,13 @@ def test_bad_input_is_refused_in_a_sentence(bundle, tmp_path):
     assert isinstance(run("--class", "red", *common, ok=False).exception, OutputExistsError)
     assert (tmp_path / "out" / "ideal-red.png").read_text() == "mine"
     run("--class", "red", *common, "--overwrite")
+
+
+def test_the_commands_defaults_are_the_librarys():
+    defaults = {option.name: option.default for option in ideal.params}
+    settings = asdict(Settings())
+    assert settings.pop("decorrelated")  # --rgb turns it off
+    assert {name: defaults[name] for name in settings} == settings
 
 
 def test_wrong_usage_is_status_two(bundle, tmp_path):
