@@ -24,8 +24,10 @@ SYSTEMS = 400
 """That are solved for one class, at most."""
 SETBACKS = 3
 """Exchanges in turn that may bring no smaller change than the smallest before; then each step is searched along."""
-REFINEMENTS = 3
-"""Rounds that take the rounding of the factorised matrix out of a solution."""
+REFINEMENTS = 8
+"""Rounds that take the rounding of the factorised matrix out of a solution, at most."""
+PRECISE = {torch.float32: 1e-5, torch.float64: 1e-11}
+"""Relative residual at which a system counts as solved."""
 
 
 def exact_cost(active: int, d: int, cached: bool) -> float:
@@ -144,37 +146,63 @@ def _ridge(
     matrix: FoldMatrix | RowSpace, fold: int, index: Tensor, hardness: Tensor, sign: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Ridge regression of the rows `index` on their signs."""
-    rows = matrix.seen(fold, index)  # (active, d)
+    rows = matrix.seen(fold, index, dtype)  # (active, d)
     hard, goal = hardness[index].to(dtype), sign[index].to(dtype)
-    if len(index) <= matrix.d:
-        system = matrix.kernel(fold, index).double()
-        system.diagonal().add_(1.0 / hard)
-        factor, broken = torch.linalg.cholesky_ex(system)
-        if broken:  # float32 inner products of rows that are (nearly) linearly dependent
-            exact = rows.double()
-            system = (exact @ exact.T).add_(1.0)
-            system.diagonal().add_(1.0 / hard)
-            factor = torch.linalg.cholesky(system)
-        rows, dual, residual = rows.to(dtype), torch.zeros_like(goal), goal
-        weight, bias = goal.new_zeros(matrix.d), goal.new_zeros(())
-        for _ in range(REFINEMENTS):
-            dual = dual + torch.cholesky_solve(residual.double()[:, None], factor)[:, 0].to(dtype)
-            weight, bias = dual @ rows, dual.sum()
-            residual = goal - rows @ weight - bias - dual / hard
-        return weight, bias
-    for precise in (rows, rows.double()):
-        root = hard.sqrt().to(precise.dtype)[:, None]
-        scaled = torch.cat([precise * root, root], dim=1)
-        system = (scaled.T @ scaled).double()
-        system.diagonal().add_(1.0)
-        factor, broken = torch.linalg.cholesky_ex(system)
-        if not broken:
-            break
-    rows = rows.to(dtype)
+    few = len(index) <= matrix.d
     weight, bias = goal.new_zeros(matrix.d), goal.new_zeros(())
+    for last in (False, True):
+        # Float32 inner products serve as long as refinement can mend them; else they are made in float64.
+        table = _few_rows(matrix, fold, index, rows, hard, last) if few else _many_rows(rows, hard, last)
+        factor, broken = torch.linalg.cholesky_ex(table)
+        if broken and not last:
+            continue
+        weight, bias, sound = (_refine_few if few else _refine_many)(factor, rows, hard, goal)
+        if sound:
+            break
+    return weight, bias
+
+
+def _few_rows(
+    matrix: FoldMatrix | RowSpace, fold: int, index: Tensor, rows: Tensor, hard: Tensor, precise: bool
+) -> Tensor:
+    """``X X' + 1 + 1 / hardness`` in float64, of inner products in float64 or as stored."""
+    table = (rows.double() @ rows.double().T).add_(1.0) if precise else matrix.kernel(fold, index).double()
+    table.diagonal().add_(1.0 / hard.double())
+    return table
+
+
+def _many_rows(rows: Tensor, hard: Tensor, precise: bool) -> Tensor:
+    """``[X 1]' diag(hardness) [X 1] + I`` in float64, of products in float64 or as stored."""
+    rows = rows.double() if precise else rows
+    root = hard.sqrt().to(rows.dtype)[:, None]
+    scaled = torch.cat([rows * root, root], dim=1)
+    table = (scaled.T @ scaled).double()
+    table.diagonal().add_(1.0)
+    return table
+
+
+def _refine_few(factor: Tensor, rows: Tensor, hard: Tensor, goal: Tensor) -> tuple[Tensor, Tensor, bool]:
+    dual, residual = torch.zeros_like(goal), goal
+    weight, bias = goal.new_zeros(rows.shape[1]), goal.new_zeros(())
+    for _ in range(REFINEMENTS):
+        dual = dual + torch.cholesky_solve(residual.double()[:, None], factor)[:, 0].to(goal.dtype)
+        weight, bias = dual @ rows, dual.sum()
+        residual = goal - rows @ weight - bias - dual / hard
+        off = float(residual.abs().max())
+        if off <= PRECISE[goal.dtype]:
+            return weight, bias, True
+    return weight, bias, False
+
+
+def _refine_many(factor: Tensor, rows: Tensor, hard: Tensor, goal: Tensor) -> tuple[Tensor, Tensor, bool]:
+    weight, bias = goal.new_zeros(rows.shape[1]), goal.new_zeros(())
+    size = 0.0
     for _ in range(REFINEMENTS):
         dual = hard * (goal - rows @ weight - bias)
         slope = torch.cat([dual @ rows - weight, (dual.sum() - bias).reshape(1)]).double()
-        step = torch.cholesky_solve(slope[:, None], factor)[:, 0].to(dtype)
+        size = size or float(slope.norm())
+        if float(slope.norm()) <= PRECISE[goal.dtype] * size:
+            return weight, bias, True
+        step = torch.cholesky_solve(slope[:, None], factor)[:, 0].to(goal.dtype)
         weight, bias = weight + step[:-1], bias + step[-1]
-    return weight, bias
+    return weight, bias, False

@@ -138,10 +138,10 @@ class FoldMatrix:
         out = out.sub_(bias[..., None] * self._shift[fold].to(dtype)[:, None, :])
         return out.mul_(self._gain[fold].to(dtype)[:, None, :]), bias
 
-    def seen(self, fold: int, index: Tensor) -> Tensor:
-        """Some rows as a fold sees them, (len(index), d), in the dtype they are stored in."""
-        shift, gain = self._shift[fold].to(self.dtype), self._gain[fold].to(self.dtype)
-        return self.rows[index].sub_(shift).mul_(gain)
+    def seen(self, fold: int, index: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Some rows as a fold sees them, (len(index), d), computed in a dtype or the one they are stored in."""
+        dtype = dtype or self.dtype
+        return self.rows[index].to(dtype).sub_(self._shift[fold].to(dtype)).mul_(self._gain[fold].to(dtype))
 
     def columns(self, fold: int, index: Tensor) -> Tensor:
         """Some features of all rows as a fold sees them, (n, len(index)), float64."""

@@ -55,7 +55,7 @@ class LinearProblem:
     weights : ndarray of shape (folds + 1, n), float64
         Sample weights, by which the features are standardised; 0 for rows that a fold does not train on.
     class_weights : ndarray of shape (folds + 1, k), float64
-        What each class' loss is multiplied by.
+        What the loss of each class' rows is multiplied by; for one class of several against the rest, of its own rows.
     kind : "softmax" or "svm"
         Multinomial (two classes: logistic) or squared hinge loss, one class against the rest.
     standardise : bool
@@ -85,7 +85,11 @@ class LinearProblem:
         self.matrix: FoldMatrix | RowSpace = self.full
         if 2 * n <= d and (n <= 60 * self.outputs or len(weights) * n * n * d <= ROTATION):
             self.matrix = RowSpace(self.full, weights)
-        self._mass = torch.from_numpy(weights * class_weights[:, codes])  # (folds + 1, n)
+        self._one_class = kind == "svm" and k > 2
+        self._factors = torch.from_numpy(class_weights)
+        self._mass = torch.from_numpy(
+            weights if self._one_class else weights * class_weights[:, codes]
+        )  # (folds + 1, n)
         self._target = torch.from_numpy(codes)
         seen = np.stack([np.bincount(codes, weights=row, minlength=k) for row in weights]) > 0
         # A fold that has one of two classes only has nothing to separate: it learns nothing, and answers with that one.
@@ -215,7 +219,12 @@ class LinearProblem:
 
     def _loss(self, groups: Tensor, dtype: torch.dtype) -> Loss:
         fold = groups // self._each
-        mass = self._mass[fold].to(dtype)
+        mass = self._mass[fold]
+        if self._one_class:
+            # As liblinear: a class' factor applies to its own images, where they are told from the rest.
+            own = groups % self._each
+            mass = torch.where(self._target == own[:, None], mass * self._factors[fold, own][:, None], mass)
+        mass = mass.to(dtype)
         if self._rows > 1:
             return SoftmaxLoss(mass, self._target, self.k, fold)
         positive = (groups % self._each)[:, None] if self.k > 2 else 1

@@ -73,9 +73,9 @@ class RowSpace:
             out[groups] = product.view(-1, residual.shape[1], self.d)
         return out, residual.sum(dim=-1)
 
-    def seen(self, fold: int, index: Tensor) -> Tensor:
+    def seen(self, fold: int, index: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Some rows as a fold sees them, (len(index), d)."""
-        return self._rows[fold][index]
+        return self._rows[fold][index].to(dtype or self.dtype)
 
     def kernel(self, fold: int, index: Tensor) -> Tensor:
         """Inner products, plus 1, of some rows, (len(index), len(index))."""
