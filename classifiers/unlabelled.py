@@ -26,7 +26,7 @@ class Unlabelled:
     paths : tuple of n bytes
         As named, a folder's files below it, in byte order; each once.
     skipped : tuple of (str, str)
-        Printable path and reason of what is named like an image but cannot be read as a file.
+        Printable path and reason of what was named, or is named like an image, but cannot be read as a file.
     """
 
     paths: tuple[bytes, ...]
@@ -45,7 +45,7 @@ def find_images(places: Sequence[Path]) -> Unlabelled:
     Raises
     ------
     ImagesNotFoundError
-        A place that does not exist, or no image in any of them.
+        No image in any of the places; where one place alone does not exist, its name and why.
     """
     found: dict[bytes, None] = {}
     skipped: list[tuple[str, str]] = []
@@ -53,9 +53,12 @@ def find_images(places: Sequence[Path]) -> Unlabelled:
         try:
             mode = os.stat(place).st_mode
         except OSError as error:
-            raise ImagesNotFoundError(
-                f"{printable(place)} cannot be opened: {error.strerror}; expected image files or folders of them"
-            ) from error
+            if len(places) == 1:
+                raise ImagesNotFoundError(
+                    f"{printable(place)} cannot be opened: {error.strerror}; expected image files or folders of them"
+                ) from error
+            skipped.append((printable(place), f"cannot be opened: {error.strerror}"))
+            continue
         if stat.S_ISDIR(mode):
             _walk(place, found, skipped)
         else:

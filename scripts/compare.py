@@ -88,19 +88,16 @@ def compare(
     is used once. Where several feature sets fit the selectors, all of them are compared.
     """  # fmt: skip
     from classifiers.comparison import compare as run
-    from featstore import fsio
 
-    folder = Path(out)
-    _refuse_existing(folder, overwrite)
+    _refuse_existing(Path(out), overwrite)
     features = _features(store, dataset, nodes, selectors)
-    fsio.make_directory(folder)  # before the work, so that a disk that refuses is known at once
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
-    with options.reporter(quiet) as report:
+    with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
             features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
             progress=report,
         )  # fmt: skip
-    judged.write(folder)
+        judged.write(folder)
     if as_json:
         options.emit(judged.data)
         return

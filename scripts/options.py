@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +215,26 @@ def fresh_path(path: str, overwrite: bool) -> Path:
     if not overwrite and (target.exists() or target.is_symlink()):
         raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
     return target
+
+
+@contextmanager
+def output_folder(path: str) -> Iterator[Path]:
+    """A folder for results, made before the work so that a disk that refuses is known at once.
+
+    Where the work fails, what was made and is still empty is taken away again.
+    """
+    from featstore import fsio
+
+    folder = Path(path)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    fsio.make_directory(folder)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # not empty: something was written, and stays
+            for place in made:
+                place.rmdir()
+        raise
 
 
 def _interrupt(_number: int, _frame: object) -> None:

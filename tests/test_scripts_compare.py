@@ -101,8 +101,9 @@ def test_a_report_is_not_overwritten_without_being_told(place, tmp_path):
     ],
 )
 def test_what_is_not_there_is_one_sentence(place, tmp_path, arguments, error, message):
-    result = run(place, "-o", tmp_path / "r", "--quiet", *arguments, ok=False)
+    result = run(place, "-o", tmp_path / "deep" / "r", "--quiet", *arguments, ok=False)
     assert isinstance(result.exception, error) and re.search(message, str(result.exception))
+    assert list(tmp_path.iterdir()) == []  # no empty folder stays behind
 
 
 def test_no_store_and_no_folder(place, tmp_path):

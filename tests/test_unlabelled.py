@@ -74,3 +74,10 @@ def test_nothing_to_classify_is_an_error(tmp_path):
         find_images([tmp_path])
     with pytest.raises(ImagesNotFoundError, match=r"none\.jpg cannot be opened: No such file"):
         find_images([tmp_path / "none.jpg"])
+
+
+def test_a_place_that_does_not_exist_does_not_stop_the_others(tmp_path):
+    image = put(tmp_path / "a.jpg")
+    found = find_images([tmp_path / "none.jpg", image])
+    assert found.paths == (os.fsencode(image),)
+    assert found.skipped == ((str(tmp_path / "none.jpg"), "cannot be opened: No such file or directory"),)
