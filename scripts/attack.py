@@ -55,7 +55,13 @@ def _epsilons(context: click.Context, parameter: click.Parameter, value: str | N
     show_default=True,
     help="Many bounded steps, one, or the lesson's gradient descent without a bound.",
 )
-@click.option("--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True)
+@click.option(
+    "--norm",
+    type=click.Choice(["linf", "l2"]),
+    default="linf",
+    show_default=True,
+    help="How the change is measured: by the most changed number, or by its Euclidean length.",
+)
 @click.option(
     "--epsilon",
     metavar="SIZE",

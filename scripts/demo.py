@@ -17,7 +17,9 @@ PATIENCE = 4.0  # seconds to wait for a server with pretrained weights
 
 
 @click.command()
-@click.option("--out", "-o", default="featstore-demo", show_default=True, type=click.Path(), metavar="DIR")
+@click.option(
+    "--out", "-o", default="featstore-demo", show_default=True, type=click.Path(), metavar="DIR", help="Where to."
+)
 @options.overwrite
 @options.seed
 @options.quiet

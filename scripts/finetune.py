@@ -70,7 +70,7 @@ _RATE = click.FloatRange(0, min_open=True)
 )
 @options.seed
 @options.budget
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@options.device
 @click.option(
     "--engine",
     type=click.Choice(["auto", "eager", "compile", "openvino"]),

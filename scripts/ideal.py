@@ -24,7 +24,7 @@ from featstore_scripts import options
     help="Ask a second network too: BACKBONE, BACKBONE=WEIGHTS or a bundle; repeatable. "
     "(default: another one whose weights are on this machine)",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=192, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=192, show_default=True, help="Steps of gradient ascent.")
 @click.option("--views", type=click.IntRange(min=1), default=4, show_default=True, help="Random views a step.")
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), default=0.05, show_default=True, help="Learning rate."

@@ -53,6 +53,10 @@ folds = click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds of the cross-validation."
 )
 dataset = click.option("--dataset", metavar="NAME", help="Data set in the store (default: the only one).")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
+    help="Where the network runs; auto takes a GPU if there is one.",
+)  # fmt: skip
 weights_file = click.option(
     "--weights", metavar="FILE", help="Where the network's weights are now, if not where they were when this was made."
 )
@@ -92,7 +96,7 @@ classifier = _together(
                  help="The network's weights (default: auto; with --bundle: where its own are now)."),
     click.option("--input-size", type=click.IntRange(min=32), metavar="PIXELS",
                  help="Without --bundle: side of the network's input (default: as the weights prescribe)."),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True),
+    device,
 )  # fmt: skip
 """A classifier of pixels; the command receives bundle, backbone, weights, input_size, device."""
 
@@ -105,7 +109,7 @@ def one_classifier(bundle: str | None, backbone: str | None, input_size: int | N
 
 
 engine = _together(
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True),
+    device,
     click.option("--engine", type=click.Choice(["auto", "eager", "compile", "openvino"]), default="auto",
                  show_default=True, help="What runs the network."),
     click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True,

@@ -22,7 +22,7 @@ from featstore_scripts import options
 )
 @click.option("--out", "-o", type=click.Path(), metavar="FILE", help="Write there instead of to standard output.")
 @options.weights_file
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@options.device
 @click.option(
     "--engine",
     type=click.Choice(["auto", "eager", "compile", "openvino"]),

@@ -1,0 +1,113 @@
+"""The command extract, as a user runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from featstore import FeatureStore
+from featstore_scripts import options
+from featstore_scripts.extract import extract
+from tests.pictures import write_tree
+
+SMALL = ["--backbone", "mobilenet_v3_small", "--weights", "none", "--input-size", "32", "--engine", "eager", "-j", "0"]
+
+
+def run(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        options.run(extract, [str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    return ended.value.code, output.out, output.err
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_tree(tmp_path / "my photos", each=5)
+
+
+def test_it_says_what_it_did_and_that_weights_are_random(photos, tmp_path, capsys):
+    (photos / "ants" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    status, out, err = run([photos, "--store", tmp_path / "a store", *SMALL], capsys)
+    assert status == 0 and err == ""
+    assert "mobilenet_v3_small avgpool (576 numbers, weights random (seed 0))" in out
+    assert "my photos: 11 images, computed 11, cached 0, failed 1" in out and "waiting for data" in out
+    assert "failed: ants/bad.jpg: " in out
+    status, out, _ = run([photos, "-s", tmp_path / "a store", *SMALL], capsys)
+    assert "computed 0, cached 11, failed 1" in out and "images/s" not in out
+
+
+def test_json_is_one_document_of_the_stable_format(photos, tmp_path, capsys):
+    status, out, err = run(
+        [photos, "-s", tmp_path / "s", "--node", "features.3", "--node", "avgpool", "--json", *SMALL], capsys
+    )
+    document = json.loads(out)
+    assert status == 0 and err == ""
+    stable = {"format", "dataset", "images", "computed", "cached", "failed", "seconds", "images_per_second", "features"}
+    assert stable <= set(document) and document["format"] == 1
+    assert [(f["node"], f["dim"]) for f in document["features"]] == [("features.3", 24), ("avgpool", 576)]
+    assert (document["images"], document["computed"], document["cached"], document["failed"]) == (10, 10, 0, [])
+
+
+def test_a_split_is_held_out_and_given_up(photos, tmp_path, capsys):
+    store = tmp_path / "s"
+    assert run([photos, "-s", store, "--split", "test=0.4", *SMALL], capsys)[0] == 0
+    assert (FeatureStore(store).read().splits == "test").sum() == 4
+    status, out, _ = run([photos, "-s", store, *SMALL], capsys)
+    assert status == 0 and "kept the parts held out by an earlier --split" in out
+    assert run([photos, "-s", store, "--no-split", *SMALL], capsys)[0] == 0
+    assert set(FeatureStore(store).read().splits) == {""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--split", "test"], "is not NAME=FRACTION"),
+        (["--split", "train=0.5"], "is not NAME=FRACTION"),
+        (["--split", "test=1.5"], "is not NAME=FRACTION"),
+        (["--split", "test=0.2", "--no-split"], "exclude each other"),
+        (["--precision", "int8"], "is not one of"),
+        (["--input-size", "8"], "8 is not in the range"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_makes_no_store(photos, tmp_path, capsys, arguments, sentence):
+    status, out, err = run([photos, "-s", tmp_path / "s", *arguments], capsys)
+    assert status == 2 and sentence in err and out == "" and not (tmp_path / "s").exists()
+
+
+def test_many_failures_are_cut_and_the_rest_named(tmp_path, capsys):
+    folder = write_tree(tmp_path / "p", each=2)
+    for i in range(25):
+        (folder / "ants" / f"bad{i:02d}.jpg").write_bytes(b"\xff\xd8\xff" + bytes([i]))
+    status, out, _ = run([folder, "-s", tmp_path / "s", *SMALL], capsys)
+    assert status == 0 and out.count("  failed: ") == 20 and "and 5 more: featstore info" in out
+
+
+def test_ctrl_c_commits_what_is_done_and_the_next_run_goes_on(tmp_path):
+    folder = write_tree(tmp_path / "p", each=900)
+    command = [
+        sys.executable,
+        "-m",
+        "featstore_scripts.main",
+        "extract",
+        str(folder),
+        "-s",
+        str(tmp_path / "s"),
+        *SMALL,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 120
+        while not list(tmp_path.glob("s/features/*/manifests/*.json")) and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the run was over before it could be interrupted")
+    assert process.returncode == 130 and err.strip() == "Interrupted." and out == ""
+    done = sum(info.rows for info in FeatureStore(tmp_path / "s").features())
+    assert 1024 <= done < 1800 and FeatureStore(tmp_path / "s").verify().ok
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    document = json.loads(again.stdout)
+    assert (document["computed"], document["cached"]) == (1800 - done, done)
