@@ -1,10 +1,11 @@
 """What the project promises about judging heads, on real pictures: long, so outside the normal suite (pytest -m soak).
 
 `FEATSTORE_TEST_STORE` may name a store that holds the features already (MobileNetV2 of the test data, one image set a
-folder); it is made otherwise.
+folder); it is made otherwise. `--log-cli-level=INFO` shows the figures.
 """
 
 import dataclasses
+import logging
 import os
 import warnings
 
@@ -27,6 +28,7 @@ from featstore import FeatureStore
 
 pytestmark = pytest.mark.soak
 
+LOG = logging.getLogger(__name__)
 SETS = ("hymenoptera", "cats_dogs", "pets37x10", "rsscn7")
 
 
@@ -86,7 +88,7 @@ def test_no_head_is_less_accurate_than_scikit_learns_tuned_by_the_same_folds(sto
             warnings.simplefilter("ignore")
             theirs_right.append(search.fit(X, y).predict(features.X[test]) == features.y[test])
     ours, reference = np.concatenate(ours_right), np.concatenate(theirs_right)
-    print(f"\n{name} {head}: {100 * ours.mean():.1f} % of {len(ours)}, scikit-learn {100 * reference.mean():.1f} %")
+    LOG.info(f"{name} {head}: {100 * ours.mean():.1f} % of {len(ours)}, scikit-learn {100 * reference.mean():.1f} %")
     assert reference.sum() - ours.sum() <= max(1, 0.005 * len(ours))
 
 
@@ -102,7 +104,7 @@ def test_blood_cells_leak_is_found_counted_and_its_groups_tell_the_truth(store):
     groups = naive["leaks"]["groups"]
     honest = compare(alone, ("logistic", "svm"), references=False, protocol="cv", groups=groups).data
     before, after = (data["runs"][data["best_run"]]["accuracy"] for data in (naive, honest))
-    print(f"\nuntouched {untouched:.3f}, cross-validated {before:.3f}, with --groups {groups} {after:.3f}\n{leaks}")
+    LOG.info(f"untouched {untouched:.3f}, cross-validated {before:.3f}, with --groups {groups} {after:.3f}\n{leaks}")
     assert before > untouched + 0.1
     assert abs(after - untouched) <= 0.08
 
@@ -118,7 +120,7 @@ def test_planted_wrong_labels_come_first_in_the_list_of_suspects(store, seed):
     judged = data["wrong_labels"]["images"]
     planted = set(flipped.tolist()) & set(suspects)
     found = planted & set(suspects[: judged // 10])
-    print(f"\nseed {seed}: {len(found)} of {len(planted)} planted labels among the first {judged // 10} of {judged}")
+    LOG.info(f"seed {seed}: {len(found)} of {len(planted)} planted labels among the first {judged // 10} of {judged}")
     assert judged >= 400 and len(planted) >= 0.04 * judged
     assert len(found) >= 0.5 * len(planted)
 
@@ -137,5 +139,5 @@ def test_no_head_claims_to_have_learnt_shuffled_labels(store):
             if better and pair["p_holm"] < 0.05:
                 claims.append((seed, data["runs"][other]["name"]))
         assert len(data["runs"]) == len(heads) + 2
-    print(f"\n{len({seed for seed, _ in claims})} of 20 seeds with a claim: {claims}")
+    LOG.info(f"{len({seed for seed, _ in claims})} of 20 seeds with a claim: {claims}")
     assert len({seed for seed, _ in claims}) <= 2
