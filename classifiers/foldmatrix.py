@@ -13,6 +13,8 @@ from featstore.errors import FeaturesError
 
 CHUNK = 4096
 """Rows that are held in float64 at a time."""
+CONSTANT = 1e-13
+"""Variance / mean square up to which a feature is constant in a fold, and what is left of it rounding."""
 KERNEL_BYTES = 1 << 30
 """Memory for inner products of all rows, in all folds."""
 
@@ -57,7 +59,7 @@ class FoldMatrix:
             shift, deviation = np.tile(-self.mean / self.scale, (len(weights), 1)), None
         if standardise and deviation is not None:
             # A feature that is constant in the fold's training rows teaches nothing; its weight stays 0.
-            gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
+            gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0.0)
         else:
             gain = np.tile(self.scale, (len(weights), 1))
         self._kernels: dict[int, Tensor] = {}
@@ -72,10 +74,14 @@ class FoldMatrix:
         mass = torch.from_numpy(weights / weights.sum(axis=1, keepdims=True))
         first, second = torch.zeros(2, len(weights), self.d, dtype=torch.float64)
         for at in range(0, self.n, CHUNK):
-            rows, part = self.rows[at : at + CHUNK], mass[:, at : at + CHUNK].to(self.dtype)
+            # In float64: what float32 leaves of a constant feature's variance is far from nothing, and dividing by it
+            # would give the rows that the fold holds out values in the thousands.
+            rows, part = self.rows[at : at + CHUNK].double(), mass[:, at : at + CHUNK]
             first += part @ rows
             second += part @ rows.square()
-        return first.numpy(), (second - first * first).clamp_min_(0.0).sqrt_().numpy()
+        variance = second - first * first
+        variance[variance <= CONSTANT * second] = 0.0
+        return first.numpy(), variance.sqrt_().numpy()
 
     def forward(self, weight: Tensor, bias: Tensor, fold: Tensor, half: bool = False) -> Tensor:
         """Logits of all rows.

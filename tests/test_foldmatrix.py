@@ -70,6 +70,22 @@ def test_features_that_are_constant_in_a_fold_are_not_seen_there():
     assert torch.all(matrix.seen(0, torch.arange(8))[:, 0] == 0)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.3, -7.1])
+@pytest.mark.parametrize("double", [True, False])
+def test_a_feature_that_only_held_out_rows_vary_in_is_exactly_unseen(value, double):
+    """As a channel behind a ReLU that one image wakes; rounding left of its variance would blow that image up."""
+    X = np.random.default_rng(0).standard_normal((300, 3)).astype(np.float32)
+    X[:, 0] = value
+    X[290, 0] = value + 20
+    weights = np.ones((2, 300))
+    weights[0, 280:] = 0
+    matrix = FoldMatrix(X, weights, standardise=True, centre=True, double=double)
+    assert torch.all(matrix.seen(0, torch.arange(300))[:, 0] == 0)
+    logits = matrix.forward(torch.ones(1, 1, 3), torch.zeros(1, 1), torch.tensor([0]))
+    assert float(logits.abs().max()) < 20
+    assert float(matrix.seen(1, torch.tensor([290]))[0, 0]) == pytest.approx(np.sqrt(299), rel=1e-3)
+
+
 def test_features_too_large_to_square_are_refused():
     X = np.full((4, 3), 1e200)
     X[0] = -1e200
