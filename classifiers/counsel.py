@@ -5,21 +5,38 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from classifiers.advise import Advice, judge
+from classifiers.advise import Advice, judge, revise
+from classifiers.cachednetwork import SUFFIX
+from classifiers.device import training_device
 from classifiers.evidence import gather, network_order
+from classifiers.imagenethead import ImageNetHead
+from classifiers.landmarks import landmarks, last_stage
+from classifiers.leaks import find_leaks
+from classifiers.plan import lay_out
 from classifiers.recipe import recipe_of
+from classifiers.regimes import REGIMES, settings_for
+from classifiers.sources import find_sources
 from classifiers.splits import group_by
-from featstore.errors import AmbiguousFeaturesError, FeatstoreError, StoreNotFoundError
+from featstore.backbone import Backbone
+from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesError, StoreNotFoundError
+from featstore.extract import extract
 from featstore.features import FeatureSet
+from featstore.nodes import PENULTIMATE
 from featstore.store import FeatureStore
 
-Progress = Callable[[str, int, int, str], None]
+ENOUGH_NODES = 2
+"""With more nodes than these nothing is said about further ones."""
 
-LAST_NODES = ("avgpool",)
+Progress = Callable[[str, int, int, str], None]
+Place = str | os.PathLike[str] | None
 
 
 def counsel(
@@ -28,6 +45,11 @@ def counsel(
     dataset: str | None = None,
     nodes: Sequence[str] = (),
     groups: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    pilot: float | None = None,
+    weights_file: Place = None,
+    device: str = "auto",
+    workers: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     **selectors: str,
@@ -42,9 +64,19 @@ def counsel(
     nodes : sequence of str
         Only these nodes.
     groups : str, optional
-        Regular expression on image paths, see `splits.group_by`.
+        Which images are of one source: "auto" (default) looks for copies and shared stems of names, "none" takes every
+        image for itself, anything else is a regular expression on image paths, see `splits.group_by`.
+    data : path, optional
+        The images, as for `extract`: the network's landmarks that are missing are extracted from them first.
+    pilot : float, optional
+        Minutes of fine-tuning to spend on finding out.
+    weights_file : path, optional
+        The network's weights, if they are not where `extract` read them.
+    device, workers
+        Of the pilot and the extraction.
     **selectors
-        backbone, pool, weights, precision, key: which network, where the store has several.
+        backbone, pool, weights, precision, key: which network, where the store has several. Networks that were made by
+        a fine-tune are left aside unless `weights` or `key` names one.
 
     Returns
     -------
@@ -56,34 +88,64 @@ def counsel(
     ------
     StoreNotFoundError, AmbiguousFeaturesError, FeaturesError
     """
-    sets = _cached(store, dataset, nodes, selectors)
-    first = sets[0]
-    members = None
-    if groups is not None:
-        members = group_by(first.ids, groups)[first.training()]
-    notes = []
-    confidence, why = _original_confidence(sets)
-    if why:
-        notes.append(why)
-    if len(sets) == 1:
-        f = first.fingerprint
-        notes.append(f"Extract earlier nodes too for a layer curve: featstore nodes {f.backbone} lists them.")
+    sets, notes = _cached(store, dataset, nodes, selectors), []
+    missing = _missing(sets)
+    if missing and data is not None:
+        network = _backbone(sets[-1], weights_file, nodes=missing)
+        options: dict[str, Any] = {"precision": sets[0].fingerprint.precision, "device": device}
+        extract(data, store, backbone=network, dataset=sets[0].dataset, workers=workers, progress=progress, **options)
+        sets = _cached(store, dataset, (*nodes, *missing) if nodes else (), selectors)
+        missing = _missing(sets)
+    if missing and not nodes:
+        named = " ".join(f"--node {node}" for node in missing)
+        root = shlex.quote(os.fsdecode(sets[0].root))
+        notes.append(
+            f"The layer curve lacks {', '.join(missing)}; the same command with --extract {root} caches "
+            f"{'it' if len(missing) == 1 else 'them'} first (as `featstore extract` with {named} does)."
+        )
+    began = time.perf_counter()
+    members, leaks = _sources(sets[-1], groups, seed, began)
+    first, training = sets[0], sets[0].training()
+    together = None if members is None else members[training]
+    backbone: Backbone | None = None
+    try:
+        backbone = _backbone(sets[-1], weights_file)
+        original = ImageNetHead.ask(sets, training, backbone)
+    except FeatstoreError as error:
+        if pilot is not None:
+            raise
+        original = ImageNetHead(None, f"The ImageNet head was not asked, nor a fine-tune timed: {error}")
+    if original.reason:
+        notes.append(original.reason)
     evidence = gather(
-        sets, groups=members, groups_text=groups, head_confidence=confidence, seed=seed, progress=progress
-    )
+        sets, groups=together, groups_text=groups or "auto", leaks=leaks, original=original, seed=seed,
+        progress=progress,
+    )  # fmt: skip
     advice = judge(evidence)
+    if backbone is not None and pilot is not None:
+        from classifiers.pilot import run_pilot
+
+        seen = run_pilot(
+            backbone, sets[-1], sets[evidence.best], minutes=pilot, regime=advice.regime, store=store.path,
+            groups=members, seed=seed, device=device, workers=workers, progress=progress,
+        )  # fmt: skip
+        advice = revise(advice, seen.to_json())
+    if backbone is not None:
+        advice = dataclasses.replace(advice, cost=_cost(advice, backbone, len(training), device))
     return dataclasses.replace(advice, next=_next(store, advice, first)), notes
 
 
 def _cached(
-    store: FeatureStore, dataset: str | None, nodes: Sequence[str], selectors: dict[str, str]
+    store: FeatureStore, dataset: str | None, nodes: Sequence[str], selectors: Mapping[str, str]
 ) -> list[FeatureSet]:
     name = store.imageset(dataset).name
+    tuned = "weights" in selectors or "key" in selectors
     fitting = [
         info
         for info in store.features()
         if all(info.fits(option, value) for option, value in selectors.items())
         and (not nodes or info.fingerprint.node in nodes)
+        and (tuned or not info.fingerprint.weights.endswith(SUFFIX))
     ]
     sets = []
     for info in fitting:
@@ -96,8 +158,9 @@ def _cached(
             f"no feature set of {name!r} in {store.path} fits; `featstore info {store.path}` lists what is there"
         )
     networks = {
-        (f.backbone, f.weights_sha256, f.precision, str(f.transform), f.pool if f.node not in LAST_NODES else "avg")
+        (f.backbone, f.weights_sha256, f.precision, str(f.transform), f.pool if f.node != PENULTIMATE else "avg")
         for f in (s.fingerprint for s in sets)
+        if f.pool != "none"
     }
     if len(networks) > 1:
         found = sorted({f"{f.backbone} (weights {f.weights}, {f.precision})" for f in (s.fingerprint for s in sets)})
@@ -108,34 +171,96 @@ def _cached(
     return sorted(sets, key=lambda s: network_order(s.fingerprint.node))
 
 
-def _original_confidence(sets: Sequence[FeatureSet]) -> tuple[float | None, str]:
-    """Mean probability of the winner by the network's own ImageNet head on the cached penultimate features."""
-    import torch
+def _missing(sets: Sequence[FeatureSet]) -> list[str]:
+    """Landmarks of the network that are not cached, where there are too few nodes for a layer curve."""
+    there = {s.fingerprint.node for s in sets}
+    if len(there) > ENOUGH_NODES:
+        return []
+    return [node for node in landmarks(sets[0].fingerprint.backbone) if node not in there]
 
-    from featstore.backbone import Backbone
 
-    last = next((s for s in sets if s.fingerprint.node == "avgpool"), None)
-    if last is None or last.fingerprint.backbone.startswith("vgg"):
-        return None, "The ImageNet head was not asked: it needs the node avgpool of a ResNet or MobileNet."
+def _backbone(features: FeatureSet, weights: Place, nodes: Sequence[str] = ()) -> Backbone:
+    recipe = recipe_of(features.fingerprint, weights)
+    return Backbone.from_recipe(recipe | {"nodes": list(nodes)} if nodes else recipe, weights)
+
+
+def _sources(
+    features: FeatureSet, groups: str | None, seed: int, began: float
+) -> tuple[NDArray[np.int64] | None, dict[str, Any]]:
+    """The source of every row, None where each image is one of its own; and what leaks between the parts."""
+    found = find_sources(features, seed=seed)
+    members = found.groups if groups in (None, "auto") and found.suggestion is not None else None
+    if groups not in (None, "auto", "none"):
+        members = group_by(features.ids, str(groups))
     try:
-        backbone = Backbone.from_recipe(recipe_of(last.fingerprint))
-    except FeatstoreError as error:
-        return None, f"The ImageNet head was not asked: {error}"
-    if not backbone.has_imagenet_head or last.fingerprint.weights.startswith("random"):
-        return None, "The ImageNet head was not asked: these weights have none that was trained."
-    head = backbone.network.get_submodule("fc" if hasattr(backbone.network, "fc") else "classifier")
-    rows = last.X[last.training()]
-    with torch.inference_mode():
-        proba = torch.softmax(head(torch.from_numpy(np.ascontiguousarray(rows))), dim=1)
-    return float(proba.max(dim=1).values.mean()), ""
+        plan = lay_out(features, seed=seed, groups=members)
+        leaks = find_leaks(features, plan, found, grouped=groups not in (None, "none"), seconds=0.0)
+    except FeaturesError:
+        return members, {}
+    document = leaks.to_json() | {"seconds": round(time.perf_counter() - began, 3)}
+    return members, document | {"texts": [text for _, text in leaks.texts]}
+
+
+def _cost(advice: Advice, backbone: Backbone, images: int, device: str) -> dict[str, Any]:
+    """What the action advised costs; of the others that need no training the time is that of a comparison."""
+    from classifiers.cost import measure
+
+    regime = REGIMES[advice.regime if advice.regime > 2 else advice.regime + 2]
+    top = advice.verdict == "reopen-top"
+    reopen = last_stage(backbone.name) if top else "all"
+    settings = settings_for(regime, images)
+    measured = measure(backbone, advice.evidence.classes, reopen, training_device(device))
+    reopening = measured.of(images, settings.epochs, settings.views if top else 0)
+    done = advice.verdict.startswith("reopen")
+    text = {
+        "cache-is-enough": "nothing; heads on the cache train in seconds",
+        "earlier-node": "nothing; the node is cached, heads on it train in seconds",
+        "more-data": f"about {images} more labelled images, extracted once",
+    }.get(advice.verdict, f"about {_time(reopening['seconds'])} of training on {reopening['device']}")
+    if not done:
+        text += f" (reopening the network would take about {_time(reopening['seconds'])} on {reopening['device']})"
+    return {"text": text, "seconds": reopening["seconds"] if done else 0.0, "reopening": reopening | {"reopen": reopen}}
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
 def _next(store: FeatureStore, advice: Advice, features: FeatureSet) -> str:
     best = advice.evidence.nodes[advice.evidence.best]
     place, name, root = str(store.path), features.dataset, os.fsdecode(features.root)
-    command = {
-        "earlier-node": ["compare", place, "-o", "report", "--dataset", name, "--node", best.node],
-        "more-data": ["compare", place, "-o", "report", "--dataset", name],
-        "cache-is-enough": ["compare", place, "-o", "report", "--dataset", name],
-    }.get(advice.verdict, ["finetune", place, root, "-o", f"{name}.bundle", "--regime", str(advice.regime)])
-    return shlex.join(["featstore", *command])
+    own = features.fingerprint
+    several = len({(i.fingerprint.backbone, i.fingerprint.weights_sha256) for i in store.features()}) > 1
+    chosen = ["--backbone", own.backbone, "--weights", own.weights_sha256[:12]] if several else []
+    if advice.verdict in ("reopen-top", "reopen-all"):
+        regime = str(advice.regime if advice.regime > 2 else advice.regime + 2)
+        command = ["finetune", place, root, "-o", f"{name}.bundle", "--dataset", name, "--regime", regime]
+        if advice.verdict == "reopen-top":
+            command += ["--unfreeze", last_stage(own.backbone)]
+    else:
+        command = ["compare", place, "-o", "report", "--dataset", name]
+        if advice.verdict == "earlier-node":
+            command += ["--node", best.node]
+    return shlex.join(["featstore", *command, *chosen])
+
+
+def saved_report(folder: Path, advice: Advice) -> None:
+    """Put the advice into the report that `featstore compare` wrote to a folder, as a section of its own.
+
+    Raises
+    ------
+    ReportNotFoundError, ReportError
+        There is none, or it cannot be read.
+    FeaturesError
+        It is of another data set.
+    """
+    from classifiers.report import Report
+
+    report = Report.load(folder)
+    classes, images = len(report.data["dataset"]["classes"]), advice.evidence.train
+    if classes < advice.evidence.classes or (report.data["dataset"].get("images") or images) < images:
+        raise FeaturesError(
+            f"the report in {folder} is of {report.data['dataset']['name']!r}, with other images; give the folder of "
+            f"its own report"
+        )
+    Report({**report.data, "advice": advice.to_json()}).write(folder)

@@ -1,4 +1,4 @@
-"""Evidence: what the cache says about itself, before anybody judges it. No test image is touched."""
+"""Evidence: what the cache says about itself, before anybody judges it. No test image is judged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from classifiers.curves import learning_curve
 from classifiers.extrapolate import extrapolate
 from classifiers.heads import make_head
+from classifiers.imagenethead import ImageNetHead
 from classifiers.plan import Plan
+from classifiers.ridgeprobe import RidgeProbe
 from classifiers.significance import mcnemar_exact, wilson
 from classifiers.splits import stratified_folds
 from classifiers.transferability import h_score, log_me
@@ -22,8 +24,8 @@ from featstore.features import FeatureSet
 
 Progress = Callable[[str, int, int, str], None]
 
-SCORED_ROWS = 2000
-"""Rows that LogME and the H-score look at; more change the third digit only."""
+SCORED_ROWS = 1000
+"""Rows that LogME and the H-score look at, so that they cost a second and not ten."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +64,15 @@ class Evidence:
         Expected with twice the images.
     head_confidence : float or None
         Mean probability of the winner among the ImageNet classes, by the network's original head.
+    head_accuracy : float or None
+        How often that head's answers tell the classes apart, see `ImageNetHead.accuracy`.
+    last_accuracy : float
+        Of the linear head on the last node: what `head_accuracy` is measured against.
     label_noise : float
-        Share of training images whose label the out-of-fold predictions contradict beyond the head's own error.
+        Share of training images whose label the linear head and the nearest neighbours both contradict, out of fold,
+        with the same other class. Wrong labels are among them, and so are images that are hard: an upper bound.
+    leaks : dict
+        As in a report: `texts`, what was found, and `groups`, what to give to --groups; empty where nobody looked.
     """
 
     train: int
@@ -84,6 +93,8 @@ class Evidence:
     curve: tuple[tuple[int, float, int], ...]
     doubled: tuple[float, float, float] | None
     head_confidence: float | None
+    head_accuracy: float | None
+    last_accuracy: float
     label_noise: float
     leaks: dict[str, Any]
 
@@ -107,8 +118,7 @@ def gather(
     groups: NDArray[np.int64] | None = None,
     groups_text: str | None = None,
     leaks: dict[str, Any] | None = None,
-    head_confidence: float | None = None,
-    label_noise: float = 0.0,
+    original: ImageNetHead | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Evidence:
@@ -120,6 +130,8 @@ def gather(
         The same rows at several nodes.
     groups : ndarray of shape (rows of the training part,), int64, optional
         Source of each image; folds and learning curve keep sources together.
+    original : ImageNetHead, optional
+        Answers about the rows of the training part.
 
     Raises
     ------
@@ -147,18 +159,18 @@ def gather(
             progress("advise", done, steps, note)
         done += 1
 
-    nodes, hits, heads = [], [], []
+    nodes, hits, probes = [], [], []
+    few = np.random.default_rng(seed).permutation(len(y))[:SCORED_ROWS]
     for one in features:
         step(f"linear head on {one.fingerprint.node}")
         X = one.X[train]
-        head = make_head("logistic", seed=seed, budget="quick", cv=folds).fit(X, y)
-        right = head.classes_[head.oof_proba_.argmax(axis=1)] == y
-        hits.append(right[judged])
-        heads.append(head)
-        few = np.random.default_rng(seed).permutation(len(y))[:SCORED_ROWS]
-        low, high = wilson(int(right[judged].sum()), len(judged))
+        probe = RidgeProbe.fit(X, y, folds)
+        right = (probe.answers == y)[judged]
+        hits.append(right)
+        probes.append(probe)
+        low, high = wilson(int(right.sum()), len(judged))
         nodes.append(
-            NodeEvidence(one.fingerprint.node, one.fingerprint.pool, X.shape[1], float(right[judged].mean()),
+            NodeEvidence(one.fingerprint.node, one.fingerprint.pool, X.shape[1], float(right.mean()),
                          (low, high), log_me(X[few], y[few]), h_score(X[few], y[few]))
         )  # fmt: skip
     accuracies = [node.accuracy for node in nodes]
@@ -183,6 +195,10 @@ def gather(
     step("nearest neighbours")
     knn = make_head("knn", seed=seed, budget="quick", cv=folds).fit(X, y)
     knn_right = knn.classes_[knn.oof_proba_.argmax(axis=1)] == y
+    linear = probes[best].answers
+    near = knn.classes_[knn.oof_proba_.argmax(axis=1)]
+    contradicted = (linear == near) & (linear != y)
+    original = original or ImageNetHead(None)
     step("done")
     return Evidence(
         train=len(y),
@@ -199,10 +215,12 @@ def gather(
         earlier_p=earlier_p,
         linear_accuracy=accuracies[best],
         knn_accuracy=float(knn_right[judged].mean()),
-        train_accuracy=float((heads[best].predict(X) == y).mean()),
+        train_accuracy=probes[best].train_accuracy,
         curve=tuple((p["train"], p["accuracy"], p["n"]) for p in points),
         doubled=doubled,
-        head_confidence=head_confidence,
-        label_noise=label_noise,
+        head_confidence=original.confidence,
+        head_accuracy=original.accuracy(y, folds),
+        last_accuracy=accuracies[last],
+        label_noise=float(contradicted[judged].mean()),
         leaks=leaks or {},
     )

@@ -9,6 +9,7 @@ import numpy as np
 from classifiers.advise import judge
 from classifiers.cachednetwork import CachedNetwork
 from classifiers.evidence import gather
+from classifiers.imagenethead import ImageNetHead
 from classifiers.startingpoint import Probe, StartingPoint
 
 Progress = Callable[[str, int, int, str], None]
@@ -25,7 +26,9 @@ def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str]
         Says which images are of one source.
     """
     together = None if start.groups is None else start.groups[start.features.training()]
-    advice = judge(gather(network.siblings(), groups=together, progress=progress))
+    sets = network.siblings()
+    original = ImageNetHead.ask(sets, start.features.training(), network.backbone)
+    advice = judge(gather(sets, groups=together, original=original, progress=progress))
     notes.append(f"regime {advice.regime}: {advice.reasons[0]}")
     return advice.regime
 

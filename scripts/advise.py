@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
@@ -14,38 +13,83 @@ from featstore_scripts import options
 @click.argument("store", type=click.Path())
 @options.features
 @options.seed
-@click.option("--groups", metavar="REGEX", help="Images for which it catches the same text count as one source.")
+@click.option(
+    "--groups",
+    metavar="auto|none|REGEX",
+    help="Images for which it catches the same text count as one source.  [default: auto, looks for copies]",
+)
+@click.option(
+    "--extract",
+    "data",
+    type=click.Path(),
+    metavar="DATA",
+    help="Cache the nodes that a layer curve lacks first, from these images.",
+)
+@click.option(
+    "--pilot",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Fine-tune for so long, on a part of the training images, and correct the verdict by what that shows.",
+)
+@click.option(
+    "--report",
+    type=click.Path(),
+    metavar="DIR",
+    help="Add the advice to the report that `featstore compare` wrote there.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--workers", "-j", type=click.IntRange(min=0), help="Decoding processes (default: one a core).")
 @options.quiet
 @options.json_option
-def advise(
-    as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], seed: int, groups: str | None, **chosen: Any
-) -> None:
+def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], report: str | None, **chosen: Any) -> None:
     """Say whether the features in STORE are enough, with every number behind it.
 
-    The test part is not looked at. Cache several nodes of one network first (`extract --node features.10 --node
-    avgpool`): the layer curve is the best sign of a far domain.
+    One of five verdicts: the cache is enough, use an earlier node, reopen the top of the network, reopen all of it, or
+    more (or cleaner) data first; with the gain to expect, its cost, and the next command. Nothing is judged on the test
+    part. Several cached nodes make a layer curve, the best sign of a far domain: --extract DATA caches them.
     """
+    from pathlib import Path
+
     from classifiers.advise import VERDICTS
-    from classifiers.counsel import counsel
+    from classifiers.counsel import counsel, saved_report
+    from classifiers.report import Report
     from featstore import FeatureStore
 
-    with options.reporter(quiet) as report:
+    if report is not None:
+        Report.load(report)  # before the work
+    place = chosen["weights"] if chosen["weights"] and Path(chosen["weights"]).is_file() else None
+    with options.reporter(quiet) as tell:
         advice, notes = counsel(
-            FeatureStore(store), nodes=nodes, groups=groups, seed=seed, progress=report, **options.selectors(**chosen)
+            FeatureStore(store), nodes=nodes, weights_file=place, progress=tell, **options.selectors(**chosen)
         )
+    if report is not None:
+        saved_report(Path(report), advice)
     if as_json:
-        options.emit(advice.to_json())
+        options.emit({**advice.to_json(), "notes": notes})
         return
     out = options.console()
     out.print(VERDICTS[advice.verdict])
     low, high = advice.expected_gain_ci
+    over = "over a linear head on the last cached node"
+    if advice.verdict == "cache-is-enough":
+        over = "if the network were reopened all the same"
     out.print(
         f"Expected gain: {100 * advice.expected_gain:+.1f} points of accuracy ({100 * low:+.1f} to {100 * high:+.1f}), "
-        f"over a linear head on the last cached node. Regime {advice.regime} of 4."
+        f"{over}. Regime {advice.regime} of 4: {REGIME_TITLES[advice.regime]}."
     )
-    for line in (*advice.reasons, *notes):
+    if advice.cost is not None:
+        out.print(f"Cost: {advice.cost['text']}.")
+    for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes):
         out.print(f"- {line}")
-    out.print(f"Next: {advice.next or shlex.join(['featstore', 'compare', store, '-o', 'report'])}")
+    out.print(f"Next: {advice.next}")
+
+
+REGIME_TITLES = {
+    1: "small and similar to ImageNet",
+    2: "small and different from ImageNet",
+    3: "large and similar to ImageNet",
+    4: "large and different from ImageNet",
+}
 
 
 if __name__ == "__main__":

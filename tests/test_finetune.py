@@ -160,14 +160,17 @@ def test_bundle_and_weights_can_be_moved_together(place, tuned, tmp_path):
         hidden.rename(tuned.weights_file)
 
 
-def test_a_resnets_weights_file_is_torchvisions_state_dict(place, tmp_path):
+def test_a_resnets_weights_file_is_torchvisions_state_dict(place, tmp_path, monkeypatch):
     network = {"backbone": "resnet18", "weights": "none", "input_size": 32}
     extract(place / "insects", tmp_path / "s", engine="eager", workers=0, **network)
+    # One epoch from random weights gets better on some processors and not on others: here the later one is kept.
+    monkeypatch.setattr("classifiers.trainer._rank", lambda entry: entry["epoch"])
     options = {**QUICK, "regime": 4, "from_scratch": True, "epochs": 1, "head_rate": 1e-2}
     result = finetune(place / "insects", tmp_path / "s", tmp_path / "r.bundle", **options)
     assert result.best == 1
     network = resnet18(num_classes=3)
     network.load_state_dict(load_file(result.weights_file))
+    assert network.fc.weight.abs().min() > 0  # it began with zeros
     classifier = ImageClassifier.from_bundle(tmp_path / "r.bundle")
     x = torch.rand(2, 3, 32, 32)
     with torch.no_grad():

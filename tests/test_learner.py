@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -35,6 +36,14 @@ class Values:
 def reopened():
     torch.manual_seed(0)
     backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
+    # Batch norms that do not know their input let nothing through, and then every loss is the same.
+    for module in backbone.network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    backbone.network.train()
+    with torch.no_grad():
+        backbone.trunk((torch.rand(64, 3, 32, 32) - 0.45) / 0.225)
+    backbone.network.eval()
     return Reopening(ImageClassifier(backbone, nn.Linear(576, 3), ("a", "b", "c")), SETTINGS.reopen)
 
 
@@ -100,3 +109,31 @@ def test_going_back_to_saved_tensors_repeats_the_same_steps():
     fresh.restore(saved)
     fresh.step(np.arange(6, 12), 0, 1)
     assert all(torch.equal(a, b) for a, b in zip(after, reopening.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_step_in_half_precision_is_that_of_full_precision_but_for_rounding(precision):
+    """From the same weights: the loss, the gradient that is applied, and what the weights are kept in."""
+    learner, reopening, _, _ = prepared()
+    half, rounded, _, _ = prepared(dataclasses.replace(SETTINGS, precision=precision))
+    gradients, losses = [], []
+    for one, network in ((learner, reopening), (half, rounded)):
+        kept = []
+        one._optimizer.register_step_pre_hook(
+            lambda *_, network=network, kept=kept: kept.extend(
+                p.grad.clone() for p in network.parameters() if p.grad is not None
+            )
+        )
+        before = [p.detach().clone() for p in network.parameters()]
+        for _ in range(20):  # float16 overflows until its loss scale is small enough; such a step changes nothing
+            loss, _right = one.step(np.arange(6), 0, 0)
+            if kept:
+                break
+            assert all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
+        losses.append(loss)
+        gradients.append(torch.cat([gradient.flatten() for gradient in kept]))
+    exact, near = gradients
+    assert losses[1] == pytest.approx(losses[0], rel=0.05) and losses[1] != losses[0]
+    assert F.cosine_similarity(exact, near, dim=0) > 0.98
+    assert float(near.norm()) == pytest.approx(float(exact.norm()), rel=0.1)
+    assert all(p.dtype == torch.float32 for p in rounded.parameters())

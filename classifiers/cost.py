@@ -1,0 +1,80 @@
+"""Cost: what an epoch of training takes here, measured on a few steps with random pixels."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from classifiers.network import ImageClassifier
+from classifiers.reopening import Reopening
+from featstore.backbone import Backbone
+
+BATCH = 8
+STEPS = 2
+VARIED = 1.15
+"""Augmenting and the optimiser come on top of what is measured."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Time of a fine-tune.
+
+    Attributes
+    ----------
+    seconds_per_image : float
+        Forward, backward and optimiser, through what is trained.
+    frozen_seconds_per_image : float
+        Forward through what is frozen; spent once a view where its values are cached.
+    """
+
+    seconds_per_image: float
+    frozen_seconds_per_image: float
+    device: str
+
+    def of(self, images: int, epochs: int, views: int) -> dict[str, Any]:
+        """The cost of so many epochs over so many images, JSON-able; times in seconds."""
+        epoch = images * self.seconds_per_image
+        once = images * views * self.frozen_seconds_per_image
+        return {
+            "seconds": round(once + epochs * epoch, 1),
+            "epochs": epochs,
+            "seconds_per_epoch": round(epoch, 2),
+            "device": self.device,
+        }
+
+
+def measure(backbone: Backbone, classes: int, reopen: str, device: torch.device) -> Cost:
+    """Time a few steps.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its weights do not change.
+    classes : int
+    reopen : str
+        As for `Reopening`.
+    """
+    side, width = backbone.transform.crop, next(iter(backbone.widths.values()))
+    classifier = ImageClassifier(backbone, nn.Linear(width, classes), tuple(map(str, range(classes))))
+    reopening = Reopening(classifier.to(device), reopen)
+    reopening.set_training(False)
+    pixels = torch.rand(BATCH, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
+    below, above = [], []
+    try:
+        for _ in range(1 + STEPS):
+            began = time.perf_counter()
+            value = reopening.lower(pixels)
+            middle = time.perf_counter()
+            nn.functional.cross_entropy(reopening(value), labels).backward()  # type: ignore[no-untyped-call]
+            below.append(middle - began)
+            above.append(time.perf_counter() - middle)
+    finally:
+        reopening.zero_grad(set_to_none=True)
+        reopening.requires_grad_(False).eval()
+    frozen = min(below[1:]) / BATCH if reopening.bottom is not None else 0.0
+    return Cost(VARIED * min(above[1:]) / BATCH, frozen, str(device))

@@ -1,0 +1,59 @@
+"""Landmarks of a network: the few nodes worth caching for a layer curve, and where its last stage begins."""
+
+from __future__ import annotations
+
+from featstore.architecture import shell
+from featstore.catalogue import lookup
+from featstore.nodes import PENULTIMATE, NodeInfo, node_table
+
+MOST = 4
+
+
+def landmarks(backbone: str) -> tuple[str, ...]:
+    """Nodes for a layer curve: the last block of each width or resolution, the deepest four, then the pooled last map.
+
+    Parameters
+    ----------
+    backbone : str
+        One of `featstore.catalogue.BACKBONES`.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the network; the last one is "avgpool".
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    blocks = _blocks(backbone)
+    # A VGG's stages end with a pooling layer; elsewhere a stage ends where the next block is wider or coarser.
+    pooled = [block.node for block in blocks if block.note == "MaxPool2d" and block.node.startswith("features")]
+    ends = [here.node for here, after in zip(blocks, blocks[1:], strict=False) if here.shape != after.shape]
+    chosen = pooled[:-1] if pooled else [node for node in ends if node.startswith(("features.", "layer"))]
+    return (*chosen[-MOST:], PENULTIMATE)
+
+
+def last_stage(backbone: str) -> str:
+    """The node from which on a network works at its last resolution: what "the top" means where it is reopened.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    network = shell(backbone)
+    blocks = [b for b in _blocks(backbone) if any(True for _ in network.get_submodule(b.node).parameters())]
+    side = blocks[-1].shape[1]
+    return next(block.node for block in blocks if block.shape[1] == side)
+
+
+def _blocks(backbone: str) -> list[NodeInfo]:
+    """Outer modules that return a map, in the order of the network."""
+    family = lookup(backbone).family
+    depth = 0 if family == "resnet" else 1
+    return [
+        node
+        for node in node_table(backbone)
+        if len(node.shape) == 3 and node.node.count(".") == depth and node.node.split(".")[0] not in ("avgpool",)
+        and (depth or node.node.startswith("layer"))
+    ]  # fmt: skip

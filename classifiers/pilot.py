@@ -1,0 +1,202 @@
+"""Pilot: a fine-tune within a stated time, to see instead of to expect. Part of the training part judges it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from classifiers.cost import measure
+from classifiers.device import mixed_precision, training_device
+from classifiers.learner import Learner
+from classifiers.network import ImageClassifier
+from classifiers.regimes import REGIMES, settings_for
+from classifiers.reopening import ALL, Reopening
+from classifiers.significance import mcnemar_exact
+from classifiers.splits import holdout
+from classifiers.startingpoint import Probe, StartingPoint
+from classifiers.supply import Supply
+from featstore.backbone import Backbone
+from featstore.features import FeatureSet
+
+Progress = Callable[[str, int, int, str], None]
+
+JUDGED = 0.25
+FEWEST_EPOCHS = 3
+"""Where not even these fit into the time, fewer images are trained on."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a short fine-tune showed, on training images that neither it nor the heads it is compared with had seen.
+
+    Attributes
+    ----------
+    accuracy_tuned, accuracy_last, accuracy_best : float in [0, 1]
+        Of the tuned network, of the linear head on the last cached node, and of the one on the best cached node.
+    gain, gain_ci
+        Tuned less last, with the 95 % interval of a paired difference.
+    lead, lead_ci
+        Tuned less best cached node.
+    p : float
+        Exact McNemar test, tuned against the best cached node.
+    complete : bool
+        Whether it ran as long as a whole fine-tune would.
+    """
+
+    minutes: float
+    seconds: float
+    epochs: float
+    planned_epochs: int
+    trained: int
+    judged: int
+    accuracy_tuned: float
+    accuracy_last: float
+    accuracy_best: float
+    gain: float
+    gain_ci: tuple[float, float]
+    lead: float
+    lead_ci: tuple[float, float]
+    p: float
+    complete: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def run_pilot(
+    backbone: Backbone,
+    last: FeatureSet,
+    best: FeatureSet,
+    *,
+    minutes: float,
+    regime: int,
+    store: Path,
+    groups: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Pilot:
+    """Reopen the whole network for so many minutes.
+
+    Nothing is chosen on the images that judge: the averaged weights of the last step are judged, once.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Whose features `last` are. It is trained, so it is of no use afterwards.
+    last, best : FeatureSet
+        Of the same images.
+    minutes : float
+        Of training; heads, decoding and judging come on top.
+    regime : {1, 2, 3, 4}
+        The small ones take the rates of the large one of their domain.
+    groups : ndarray of shape (n,), int64, optional
+        Source of every row.
+
+    Raises
+    ------
+    FeaturesError, ImageSetError, TrainingError, DeviceError
+    """
+    began = time.monotonic()
+    report = progress or _silent
+    training, place = last.training(), training_device(device)
+    kept, held = holdout(last.y[training], JUDGED, seed, groups=None if groups is None else groups[training])
+    case = REGIMES[regime if regime > 2 else regime + 2]
+    fit, judged = training[kept], training[held]
+    settings = settings_for(case, len(fit), seed=seed, precision=mixed_precision(place), reopen=ALL)
+    planned, budget = settings.epochs, 60 * minutes
+    start = StartingPoint(last, fit, judged, np.empty(0, dtype=np.intp), groups)
+    probe = Probe("logistic", seed, "quick", None)
+    head = probe.fit(start, fit)
+    right_last = head.predict(last.X[judged]) == last.y[judged]
+    right_best = right_last
+    if best is not last:
+        right_best = probe.fit(start.at(best), fit).predict(best.X[judged]) == best.y[judged]
+
+    each = measure(backbone, len(last.classes), ALL, place).seconds_per_image
+    images = int(min(len(fit), max(settings.batch_size, budget / (FEWEST_EPOCHS * each))))
+    if images < len(fit):
+        fit = np.sort(np.random.default_rng(seed).permutation(fit)[:images])
+        head = probe.fit(start, fit) if len(np.unique(last.y[fit])) == len(last.classes) else head
+    epochs = int(np.clip(budget / (each * len(fit)), 1, planned))
+    start = StartingPoint(last, fit, judged, start.test, groups)
+    settings = settings_for(case, len(fit), seed=seed, precision=settings.precision, reopen=ALL, epochs=epochs)
+    classifier = ImageClassifier(backbone, head.to_torch().float(), last.classes)
+    classifier.to(memory_format=torch.channels_last).to(place)
+    reopening = Reopening(classifier, ALL)
+    with tempfile.TemporaryDirectory(prefix="featstore-pilot-") as folder:
+        supply = Supply(
+            reopening, start, settings, store=store, folder=Path(folder), device=place, workers=workers, progress=report
+        )
+        feed = supply.feed()
+        learner = Learner(reopening, feed, last.y[fit], settings, place)
+        step = _train(learner, len(fit), settings.seed, budget, report)
+        right_tuned = _right(learner, last.y[judged], feed)
+    gain, gain_ci = _difference(right_tuned, right_last)
+    lead, lead_ci = _difference(right_tuned, right_best)
+    return Pilot(
+        minutes=minutes,
+        seconds=round(time.monotonic() - began, 1),
+        epochs=round(step / learner.steps_per_epoch, 2),
+        planned_epochs=planned,
+        trained=len(fit),
+        judged=len(judged),
+        accuracy_tuned=float(right_tuned.mean()),
+        accuracy_last=float(right_last.mean()),
+        accuracy_best=float(right_best.mean()),
+        gain=gain,
+        gain_ci=gain_ci,
+        lead=lead,
+        lead_ci=lead_ci,
+        p=mcnemar_exact(int((right_tuned & ~right_best).sum()), int((right_best & ~right_tuned).sum())),
+        complete=step >= planned * learner.steps_per_epoch and images >= len(kept),
+    )
+
+
+def _train(learner: Learner, images: int, seed: int, budget: float, report: Progress) -> int:
+    """Steps until the schedule or the time ends; how many there were."""
+    steps, ends = learner.schedule.steps, time.monotonic() + budget
+    for step in range(steps):
+        epoch, at = divmod(step, learner.steps_per_epoch)
+        order = np.random.default_rng([seed, epoch, 0x6F7264]).permutation(images)
+        loss, _ = learner.step(order[at * learner.batch : (at + 1) * learner.batch], epoch, step)
+        report("pilot", step + 1, steps, f"epoch {epoch + 1}, loss {loss:.3f}")
+        if time.monotonic() >= ends:
+            return step + 1
+    return steps
+
+
+@torch.no_grad()
+def _right(learner: Learner, y: NDArray[np.int64], feed: Any) -> NDArray[np.bool_]:
+    learner.reopening.eval()
+    answers: list[NDArray[np.int64]] = []
+    with learner.average.in_place():
+        for i in range(0, len(y), learner.batch):
+            values = feed.validation(np.arange(i, min(i + learner.batch, len(y))))
+            answers.append(learner.reopening(values).argmax(1).cpu().numpy())
+    return np.asarray(np.concatenate(answers) == y)
+
+
+def _difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, tuple[float, float]]:
+    """Mean of a paired difference of shares and its 95 % interval; one discordant pair is added for few images."""
+    n = len(a)
+    paired: Sequence[float] = (a.astype(float) - b.astype(float)).tolist()
+    mean = sum(paired) / n
+    discordant = sum(abs(x) for x in paired) + 1
+    half = 1.96 * math.sqrt(max(discordant / n - mean**2, 0.0) / n)
+    return mean, (max(-1.0, mean - half), min(1.0, mean + half))
+
+
+def _silent(stage: str, done: int, total: int, note: str) -> None:
+    """Report to nobody."""
