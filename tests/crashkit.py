@@ -17,7 +17,7 @@ from tests import deeds
 def _context():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tests.deeds", "tests.readynetwork", "featstore.engine_torch"])
+    context.set_forkserver_preload(["pytest", "tests.deeds", "tests.readynetwork", "featstore_scripts.extract"])
     return context
 
 

@@ -18,7 +18,6 @@ from tests.storekit import PROVENANCE, digests, features, fingerprint, images, r
 
 PARTS = ("abcd", "efgh", "ijkl")
 NAMES = "".join(PARTS)
-SMALL = {"engine": "eager", "batch_size": 4}
 ROWS_A_SHARD = 4
 
 
@@ -91,24 +90,31 @@ class Shortcut:
         return {"avgpool": images.reshape(len(images), -1)[:, :512].astype(np.float32) / 255}
 
 
-def extraction(folder, store, workers=0, pause=0.0, network=False):
-    """An extraction in shards of four rows, with everything real but, unless wanted, the network's arithmetic."""
+def take_shortcuts():
+    """From here on extractions need no network, and make shards of four rows."""
     from featstore import engine
     from tests.readynetwork import NETWORK
 
-    if not network:
-        engine.make_engine = lambda *args, **options: Shortcut()
+    engine.make_engine = lambda *args, **options: Shortcut()
+    pipeline = sys.modules["featstore.extract"]
+    pipeline._build = lambda *args: NETWORK
+    pipeline.recall, pipeline.remember = lambda *args: None, lambda *args: None  # the user's cache is left alone
     writer.ROWS_A_SHARD = ROWS_A_SHARD
+
+
+def extraction(folder, store, workers=0, pause=0.0):
+    """An extraction with everything real but the network's arithmetic."""
+    take_shortcuts()
     progress = (lambda *_: time.sleep(pause)) if pause else None
-    extract(folder, store, backbone=NETWORK, workers=workers, progress=progress, **SMALL)
+    extract(folder, store, backbone="resnet18", workers=workers, progress=progress)
 
 
-def command(arguments, say, full_at=None):
-    """The command line, with standard error in a file, on a disk that is full from the Nth call on."""
+def command(arguments, said, full_at=None):
+    """The command line, with what it says in a file, on a disk that is full from the Nth call on."""
     from featstore_scripts import main, options
 
-    writer.ROWS_A_SHARD = ROWS_A_SHARD
-    with Path(say).open("w") as file:
+    take_shortcuts()
+    with Path(said).open("w") as file:
         os.dup2(file.fileno(), 2)
         os.dup2(file.fileno(), 1)
     if full_at is not None:
