@@ -18,6 +18,7 @@ from tests.storekit import PROVENANCE, digests, features, fingerprint, images, r
 
 PARTS = ("abcd", "efgh", "ijkl")
 NAMES = "".join(PARTS)
+MANY = [f"image {number}" for number in range(300)]
 ROWS_A_SHARD = 4
 
 
@@ -46,12 +47,12 @@ def three_shards(path):
             file.write(part)
 
 
-def killed_everywhere(deed, place, *args):
-    """Do it in `place/1`, `place/2`, ..., and die of SIGKILL at the Nth call that changes the disk, until one lives."""
+def killed_everywhere(deed, place, step, *args):
+    """Do it in `place/1`, ..., and die of SIGKILL at every `step`th call that changes the disk, until one lives."""
     globals()[deed](*args, Path(place) / "warm")  # what is set up at the first use is set up once, not in every child
-    number = 0
+    number = 1 - step
     while True:
-        number += 1
+        number += step
         child = os.fork()
         if not child:
             fsio.os = FaultyOs(killing(number))
@@ -127,7 +128,7 @@ def race(path, seed, names=NAMES, repeat=1):
     rng = random.Random(seed)
     store = FeatureStore(path, create=True)
     for _ in range(repeat):
-        order = list(names)
+        order = list(names)  # a failed "g" among the letters
         rng.shuffle(order)
         while order:
             portion = [order.pop() for _ in range(min(len(order), rng.randint(1, 4)))]
@@ -149,7 +150,7 @@ def tidy(path, seed, seconds):
 
 def look(path, seconds, report):
     """A reader in a loop. Writes down how many looks it took, the longest one, and what was wrong, if anything."""
-    names = list(NAMES)
+    names = MANY
     expected = {d.tobytes(): x for d, x in zip(digests(names), features(names), strict=True)}
     end, looks, longest, most = time.monotonic() + seconds, 0, 0.0, 0
     wrong = ""
