@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore import identity
 from featstore.errors import ImageSetError, StoreConflictError
 from featstore.extraction import Extraction
 from featstore.fingerprint import Fingerprint
@@ -171,9 +172,7 @@ def _open(store: FeatureStore | str | os.PathLike[str]) -> FeatureStore | None:
     """The store, or None where there is nothing yet."""
     if isinstance(store, FeatureStore):
         return store
-    if not os.path.lexists(store) or (Path(store).is_dir() and not os.listdir(store)):
-        return None
-    return FeatureStore(store)
+    return None if identity.vacant(Path(os.fsdecode(store))) else FeatureStore(store)
 
 
 def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def create(path: Path) -> None:
             return
         if holds_remains(path):
             raise _no_store(path)
-        others = sorted(p.name for p in path.iterdir() if p.name not in {*FOLDERS, *_HARMLESS})
+        others = _others(path)
         if others:
             shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
             raise StoreFormatError(f"{path} is no feature store and holds {shown}; name a new or empty folder")
@@ -78,6 +79,13 @@ def create(path: Path) -> None:
     for name in FOLDERS:
         fsio.make_directory(path / name, below=path)
     put_identity(path)
+
+
+def vacant(path: Path) -> bool:
+    """Whether there is nothing yet that could be a store: no folder, an empty one, or what a killed `create` left."""
+    if not os.path.lexists(path):
+        return True
+    return path.is_dir() and not os.path.lexists(path / STORE) and not holds_remains(path) and not _others(path)
 
 
 def put_identity(path: Path) -> bool:
@@ -89,6 +97,11 @@ def put_identity(path: Path) -> bool:
 def holds_remains(path: Path) -> bool:
     """Whether a folder holds features or image sets, as a store does."""
     return any(fsread.list_folders(path / name) for name in ("features", "images"))
+
+
+def _others(path: Path) -> list[str]:
+    """What is in a folder that no store has at its top."""
+    return sorted(entry.name for entry in path.iterdir() if entry.name not in {STORE, *FOLDERS, *_HARMLESS})
 
 
 def _no_store(path: Path) -> Exception:

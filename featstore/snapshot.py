@@ -147,6 +147,8 @@ class Snapshot:
         hashes = []
         live = self.live()
         for part in np.split(live, np.searchsorted(live, self.starts[1:-1])):
+            if not len(part):
+                continue
             rows = self.rows(part)
             for digest, status, x in zip(rows.digests, rows.status, rows.X, strict=True):
                 hashes.append(hashlib.sha256(digest.tobytes() + bytes([status]) + x.tobytes()).digest())

@@ -1,6 +1,7 @@
 """Where the real pictures and weights are, if they are here at all."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,10 @@ def shared_data() -> Path:
 def shared_weights() -> Path:
     """A real ImageNet-trained MobileNetV2 state dict."""
     return _shared("weights/mobilenet_v2-imagenet.pth")
+
+
+@pytest.fixture
+def quick_path():
+    """A folder in memory where there is one, for tests that make thousands of files or sync after each."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+        yield Path(name)

@@ -81,3 +81,18 @@ def test_a_damaged_or_foreign_identity_is_refused(tmp_path):
 def test_a_place_that_cannot_be_written_is_one_sentence():
     with pytest.raises(StoreWriteError, match="could not be written"):
         identity.create(__import__("pathlib").Path("/proc/featstore"))
+
+
+def test_a_place_is_vacant_until_something_is_there(tmp_path):
+    assert identity.vacant(tmp_path / "none") and identity.vacant(tmp_path)
+    for name in identity.FOLDERS:
+        (tmp_path / name).mkdir()
+    assert identity.vacant(tmp_path)  # a creator was killed
+    (tmp_path / "features" / "0123456789abcdef").mkdir()
+    assert not identity.vacant(tmp_path)  # a store that has lost its store.json
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "holiday.jpg").write_bytes(b"x")
+    assert not identity.vacant(tmp_path / "other")
+    assert not identity.vacant(tmp_path / "other" / "holiday.jpg")
+    identity.create(tmp_path / "made")
+    assert not identity.vacant(tmp_path / "made")
