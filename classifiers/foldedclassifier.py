@@ -1,4 +1,4 @@
-"""FoldedClassifier: a classifier of pixels made for gradients, its batch norms folded into the convolutions before them."""
+"""FoldedClassifier: a classifier of pixels made for gradients, its batch norms folded into its convolutions."""
 
 from __future__ import annotations
 
