@@ -36,6 +36,8 @@ class FourierPicture(nn.Module):
         Store colour in decorrelated channels.
     contrast : float
         Standard deviation of the noise's coefficients.
+    falloff : float
+        Coefficients weigh one over their frequency to this power: above 1, large shapes come before fine ones.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class FourierPicture(nn.Module):
         start: Tensor | None = None,
         decorrelated: bool = True,
         contrast: float = 0.01,
+        falloff: float = 1.0,
     ) -> None:
         super().__init__()
         self.side = side
@@ -54,7 +57,8 @@ class FourierPicture(nn.Module):
         frequency = torch.sqrt(rows**2 + columns**2).clamp(min=1 / side)
         self.scale: Tensor
         self.colour: Tensor
-        self.register_buffer("scale", 1 / (frequency * side))  # 1 at the lowest frequency, 2 / side at the highest
+        # with falloff 1: 1 at the lowest frequency, 2 / side at the highest
+        self.register_buffer("scale", (frequency * side).pow(-falloff))
         colour = torch.tensor(_COLOUR) if decorrelated else torch.eye(3)
         self.register_buffer("colour", colour / colour.norm(dim=0).max())
         if start is None:

@@ -37,6 +37,9 @@ class Settings:
     steps : int
     views : int
         Random views of the picture a step.
+    coarse : float
+        Share of the steps, the first ones, in which the network sees the views at 4/7 of its input size, at least 32
+        pixels: they settle where things are, for a third of the time.
     rate : float
         Adam's learning rate in the first half; it then falls to nothing.
     class_weight, variation_weight : float
@@ -46,6 +49,8 @@ class Settings:
     softness : float
         The cross-entropy is that of the logits divided by this, times this: above 1, it still asks for more when the
         class is nearly certain, where the variation term would otherwise flatten the picture.
+    falloff : float
+        With "fourier": how much more large shapes weigh than fine ones; see `classifiers.fourier`.
     jitter : int
         Largest shift of a view in pixels.
     zoom, degrees : float
@@ -56,16 +61,18 @@ class Settings:
         With "fourier": colour in decorrelated channels.
     """
 
-    steps: int = 192
-    views: int = 4
+    steps: int = 160
+    views: int = 6
+    coarse: float = 0.4
     rate: float = 0.05
     class_weight: float = 10.0
-    variation_weight: float = 0.012
+    variation_weight: float = 0.02
     l2: float = 2e-4
     softness: float = 4.0
     jitter: int = 16
-    zoom: float = 0.3
+    zoom: float = 0.4
     degrees: float = 15.0
+    falloff: float = 1.2
     parameters: str = "fourier"
     decorrelated: bool = True
 
@@ -129,7 +136,8 @@ def search_ideal(
     Parameters
     ----------
     classifier : nn.Module
-        (b, 3, size, size) float32 in [0, 1] -> (b, k) logits, in eval mode, on `device`.
+        (b, 3, size, size) float32 in [0, 1] -> (b, k) logits, in eval mode, on `device`; smaller inputs too where
+        some of the steps are coarse.
     target : int
         Index of the class.
     side : int
@@ -158,6 +166,7 @@ def search_ideal(
     wanted = torch.full((settings.views,), target, device=device)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
     scale = 224**2 / side**2
+    small = max(min(32, size), round(size * 4 / 7))
     kept = {round(settings.steps * share) for share in (0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)}
     losses: dict[str, list[float]] = {"loss": [], "cross-entropy": [], "variation": [], "l2": []}
     strip: list[tuple[int, NDArray[np.uint8], float]] = []
@@ -169,7 +178,10 @@ def search_ideal(
         remaining = 1 - step / settings.steps
         optimiser.param_groups[0]["lr"] = settings.rate * min(1.0, 2 * remaining)
         picture = model()
-        logits = classifier(views.draw(picture, settings.views, generator))
+        drawn = views.draw(picture, settings.views, generator)
+        if step < settings.steps * settings.coarse:
+            drawn = F.interpolate(drawn, size=small, mode="bilinear", antialias=True, align_corners=False)
+        logits = classifier(drawn)
         parts = {
             "cross-entropy": settings.class_weight * _soft_cross_entropy(logits, wanted, settings.softness),
             "variation": settings.variation_weight * scale * total_variation(picture),
@@ -205,7 +217,7 @@ def _picture(
     begin = None if start is None else to_tensor(start[None])
     if settings.parameters == "pixels":
         return PixelPicture(side, generator, start=begin)
-    return FourierPicture(side, generator, start=begin, decorrelated=settings.decorrelated)
+    return FourierPicture(side, generator, start=begin, decorrelated=settings.decorrelated, falloff=settings.falloff)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from classifiers.filenames import make_room, plain
+from classifiers.foldedclassifier import FoldedClassifier
 from classifiers.frame import Frame, frame_side
 from classifiers.ideal import Ideal, Progress, Settings, search_ideal
 from classifiers.images import grid, png
@@ -20,6 +22,7 @@ from classifiers.labels import find_class
 from classifiers.linechart import Line, line_chart
 from classifiers.network import ImageClassifier
 from classifiers.selection import describe
+from classifiers.sidebyside import side_by_side
 from featstore import fsio
 from featstore.errors import UnknownNameError
 
@@ -155,24 +158,27 @@ def ideal_image(
     make_room(out, [path.name for path in files.values()], overwrite)
 
     began = time.perf_counter()
-    found = []
-    for stage, chosen in (("with variation", settings), ("without", replace(settings, variation_weight=0.0))):
-        result = search_ideal(
-            classifier,
-            target,
-            side=frame_side(spec),
-            size=spec.crop,
-            settings=chosen,
-            start=begin,
-            seed=seed,
-            device=device,
-            stage=stage,
-            progress=progress,
-        )
-        found.append(result)
-    seconds = time.perf_counter() - began
-    calm, wild = found
+    swift = FoldedClassifier(classifier)
+
+    def search(stage: str, chosen: Settings, report: Progress | None) -> Ideal:
+        return search_ideal(
+            swift, target, side=frame_side(spec), size=spec.crop, settings=chosen, start=begin, seed=seed,
+            device=device, stage=stage, progress=report,
+        )  # fmt: skip
+
+    calm, wild = side_by_side(
+        [
+            partial(search, "with variation", settings),
+            partial(search, "without", replace(settings, variation_weight=0.0)),
+        ],
+        progress,
+    )
     _draw(files, name, calm, wild, settings)
+    calm, wild = (
+        replace(result, probability=_said(classifier, files[what], target, device))
+        for result, what in ((calm, "saved"), (wild, "without_variation"))
+    )
+    seconds = time.perf_counter() - began
     remarks = list(notes)
     if calm.probability < ENOUGH:
         remarks.append(
@@ -194,6 +200,12 @@ def _index_in(other: ImageClassifier, name: str) -> int:
         raise UnknownNameError(
             f"class of {describe(other)}", name, other.classes, "a second network must know the class by the same name"
         ) from error
+
+
+@torch.no_grad()
+def _said(classifier: ImageClassifier, file: Path, target: int, device: torch.device | str) -> float:
+    """What the classifier itself says of a saved picture."""
+    return float(classifier(classifier.open([file]).to(device)).softmax(1)[0, target])
 
 
 @torch.no_grad()

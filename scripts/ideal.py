@@ -24,8 +24,15 @@ from featstore_scripts import options
     help="Ask a second network too: BACKBONE, BACKBONE=WEIGHTS or a bundle; repeatable. "
     "(default: another one whose weights are on this machine)",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=192, show_default=True, help="Steps of gradient ascent.")
-@click.option("--views", type=click.IntRange(min=1), default=4, show_default=True, help="Random views a step.")
+@click.option("--steps", type=click.IntRange(min=1), default=160, show_default=True, help="Steps of gradient ascent.")
+@click.option("--views", type=click.IntRange(min=1), default=6, show_default=True, help="Random views a step.")
+@click.option(
+    "--coarse",
+    type=click.FloatRange(0, 1),
+    default=0.4,
+    show_default=True,
+    help="Share of the steps, the first, that look at small views: where things are.",
+)
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), default=0.05, show_default=True, help="Learning rate."
 )
@@ -35,7 +42,7 @@ from featstore_scripts import options
 @click.option(
     "--variation-weight",
     type=click.FloatRange(min=0),
-    default=0.012,
+    default=0.02,
     show_default=True,
     help="Weight of the total variation.",
 )
@@ -48,8 +55,15 @@ from featstore_scripts import options
     help="Above 1, a class that is nearly certain still asks for more.",
 )
 @click.option("--jitter", type=click.IntRange(min=0), default=16, show_default=True, help="Largest shift, pixels.")
-@click.option("--zoom", type=click.FloatRange(0, 0.9), default=0.3, show_default=True, help="Largest change of scale.")
+@click.option("--zoom", type=click.FloatRange(0, 0.9), default=0.4, show_default=True, help="Largest change of scale.")
 @click.option("--degrees", type=click.FloatRange(0, 180), default=15.0, show_default=True, help="Largest rotation.")
+@click.option(
+    "--falloff",
+    type=click.FloatRange(0, 3),
+    default=1.2,
+    show_default=True,
+    help="How much more large shapes weigh than fine ones (with --parameters fourier).",
+)
 @click.option(
     "--parameters",
     type=click.Choice(["fourier", "pixels"]),

@@ -1,0 +1,256 @@
+"""Extraction against the loop that tutorials write, in the same run: the whole job, and its parts alone.
+
+    python benchmarks/bench_extract.py [--data FOLDER] [--backbones mobilenet_v2,resnet18,resnet50]
+                                       [--precisions fp32,bf16] [--device auto] [--engine auto] [--runs 5]
+                                       [--images 396]
+
+The tutorial's loop is `ImageFolder`, `DataLoader(batch_size=32, num_workers=2)` and the eager network, penultimate
+features kept in a list. Both sides run the whole job from JPEG files to features, in turn; the project's side writes a
+store with every sync. The engine's preparation (once a machine and network) is shown apart. Without `--data` JPEG files
+of photographic size are made. Networks have seeded random weights, which take the same time as others.
+
+The limit is that of the parts measured alone: `1 / (decode seconds / cores + forward seconds)` an image on a CPU, the
+slower of the two on a GPU. Prints a table and, as its last line, one JSON object. Exits with 1 where a target is
+missed by more than 15 %, or where features leave the tolerance.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from torchvision.datasets import ImageFolder
+from torchvision.transforms._presets import ImageClassification
+
+from featstore import FeatureStore
+from featstore.backbone import Backbone
+from featstore.decode import decode_image
+from featstore.device import describe, find_device
+from featstore.engine import Engine, make_engine
+from featstore.extract import extract
+from featstore.imageset import scan
+from featstore.pool import usable_cores
+from featstore.worker import process
+
+SLACK = 0.15
+LIMIT_SHARE = 0.90
+STORE_SHARE = 0.03
+RATIOS = {
+    ("mobilenet_v2", "fp32"): 8.0, ("mobilenet_v2", "bf16"): 10.0, ("resnet18", "fp32"): 2.7, ("resnet18", "bf16"): 5.0,
+    ("resnet50", "fp32"): 3.5, ("resnet50", "bf16"): 7.0,
+}  # fmt: skip
+"""Whole job against the tutorial's loop, on two cores of a CPU with bf16 arithmetic."""
+TOLERANCE = {"fp32": (1e-4, 0.99999), "bf16": (np.inf, 0.999), "fp16": (np.inf, 0.999)}
+"""Largest difference as a share of the largest feature, and least cosine, against the eager network."""
+BATCH = 32
+
+
+def photographs(folder: Path, count: int) -> Path:
+    """JPEG files of about 480 x 390 pixels and 60 kB: waves, edges and grain, as much detail as photographs have."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        width, height = int(rng.integers(400, 560)), int(rng.integers(330, 450))
+        y, x = np.mgrid[0:height, 0:width] / 40.0
+        waves = np.stack([np.sin(x * a + y * b + c) for a, b, c in rng.uniform(-3, 3, (3, 3))], axis=-1)
+        coarse = rng.normal(0, 40, (height // 12 + 1, width // 12 + 1, 3)).repeat(12, 0).repeat(12, 1)[:height, :width]
+        picture = np.clip(128 + 60 * waves + coarse + rng.normal(0, 9, (height, width, 3)), 0, 255).astype(np.uint8)
+        place = folder / f"class{number % 2}" / f"{number:05d}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place, quality=88)
+    return folder
+
+
+def class_folder(data: Path) -> list[Path]:
+    """The folders that ImageFolder can read: the folder itself, or its train, val and test parts."""
+    parts = [data / name for name in ("train", "val", "test") if (data / name).is_dir()]
+    return parts or [data]
+
+
+def headless(backbone: Backbone) -> torch.nn.Module:
+    """The eager network of the tutorials: the last layers replaced by Identity."""
+    network = getattr(torchvision.models, backbone.name)(weights=None)
+    network.load_state_dict(backbone.network.state_dict())
+    if hasattr(network, "fc"):
+        network.fc = torch.nn.Identity()
+    else:
+        network.classifier = torch.nn.Identity()
+    return network.eval()
+
+
+def tutorial(folders: list[Path], network: torch.nn.Module, device: str) -> np.ndarray:
+    """What everybody writes."""
+    transform = ImageClassification(crop_size=224, resize_size=256, antialias=True)
+    out = []
+    with torch.no_grad():
+        for folder in folders:
+            loader = torch.utils.data.DataLoader(ImageFolder(folder, transform), batch_size=BATCH, num_workers=2)
+            out += [network(images.to(device)).flatten(1).cpu() for images, _ in loader]
+    return torch.cat(out).numpy()
+
+
+def seconds(work):
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+def alone(engine: Engine, batch: np.ndarray, runs: int) -> float:
+    """Seconds an image of the network alone, on decoded images in memory."""
+    return statistics.median([seconds(lambda: engine.run(batch))[0] / len(batch) for _ in range(runs + 1)][1:])
+
+
+def measure(name: str, precisions: list[str], data: Path, work: Path, arguments) -> list[dict]:
+    """One network: the tutorial's loop and each precision in turn, then the parts alone."""
+    device = find_device(arguments.device)
+    backbone = Backbone(name, "none")
+    network = headless(backbone).to(device)
+    folders = class_folder(data)
+    images = scan(data, name="bench")
+    paths = [(images.absolute(i), images.digests[i].tobytes()) for i in range(len(images))]
+    n, cores = len(images), usable_cores()
+
+    def whole(precision):
+        place = work / "store"
+        shutil.rmtree(place, ignore_errors=True)
+        run = extract(
+            data, place, backbone=backbone, dataset="bench", precision=precision, engine=arguments.engine, device=device
+        )
+        return run.seconds - run.preparation_seconds, run, FeatureStore(place).read("bench").X
+
+    taken = {"tutorial": [], **{precision: [] for precision in precisions}}
+    runs, features = {}, {}
+    for turn in range(arguments.runs + 1):
+        spent, reference = seconds(lambda: tutorial(folders, network, device))
+        figures = {"tutorial": spent}
+        for precision in precisions:
+            figures[precision], runs[precision], features[precision] = whole(precision)
+        if turn:
+            for key, value in figures.items():
+                taken[key].append(value)
+
+    decoding = []
+    for turn in range(3):
+        spent, decoded = seconds(
+            lambda: [
+                process(path, digest, backbone.transform, decode_image, 2 << 30)[2] for path, digest in paths[:200]
+            ]
+        )
+        if turn:
+            decoding.append(spent / len(decoded))
+    side = backbone.transform.crop
+    pixels = np.stack([np.frombuffer(p, np.uint8).reshape(side, side, 3) for p in decoded if p])
+    decode = statistics.median(decoding)
+    rows = []
+    for precision in precisions:
+        engine = make_engine(backbone, engine=arguments.engine, device=device, precision=precision, expected_rows=n)
+        engine.prepare()
+        batch = np.ascontiguousarray(np.resize(pixels, (4 * engine.batch_size, side, side, 3)))
+        forward = alone(engine, batch, arguments.runs)
+        engine.close()
+        job = statistics.median(taken[precision]) / n
+        limit = decode / cores + forward if device == "cpu" else max(decode / cores, forward)
+        found, expected = features[precision], reference
+        cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+        rows.append(
+            {
+                "backbone": name, "precision": precision, "images": n, "engine": runs[precision].provenance["engine"],
+                "tutorial_images_per_second": n / statistics.median(taken["tutorial"]), "images_per_second": 1 / job,
+                "ratio": statistics.median(
+                    a / b for a, b in zip(taken["tutorial"], taken[precision], strict=True)
+                ),
+                "target": RATIOS.get((name, precision)), "decode_per_core": 1 / decode, "forward": 1 / forward,
+                "limit": 1 / limit, "share_of_limit": limit / job, "waiting": runs[precision].waiting,
+                "preparation_seconds": runs[precision].preparation_seconds,
+                "difference": float(np.abs(found - expected).max() / np.abs(expected).max()),
+                "cosine": float(cosine.min()),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def show(rows: list[dict]) -> None:
+    head = (
+        "network",
+        "prec.",
+        "engine",
+        "tutorial/s",
+        "ours/s",
+        "ratio",
+        "target",
+        "decode/s/core",
+        "forward/s",
+        "limit/s",
+    )
+    print(("{:<14}{:<7}{:<10}" + "{:>14}" * 7 + "{:>11}{:>11}").format(*head, "of limit", "max|d|/max"))
+    for r in rows:
+        print(
+            f"{r['backbone']:<14}{r['precision']:<7}{r['engine']:<10}{r['tutorial_images_per_second']:>14.1f}"
+            f"{r['images_per_second']:>14.1f}{r['ratio']:>14.2f}{r['target'] or 0:>14.1f}{r['decode_per_core']:>14.0f}"
+            f"{r['forward']:>14.0f}{r['limit']:>14.1f}{r['share_of_limit']:>11.0%}{r['difference']:>11.1e}"
+        )
+
+
+def misses(rows: list[dict], device: str) -> list[str]:
+    found = []
+    for r in rows:
+        what = f"{r['backbone']} {r['precision']}"
+        if device == "cpu" and r["target"] and r["ratio"] < r["target"] * (1 - SLACK):
+            found.append(f"{what}: {r['ratio']:.2f} times the tutorial's loop, target {r['target']}")
+        if r["share_of_limit"] < LIMIT_SHARE * (1 - SLACK):
+            found.append(f"{what}: {r['share_of_limit']:.0%} of the limit, target {LIMIT_SHARE:.0%}")
+        difference, cosine = TOLERANCE[r["precision"]]
+        if r["difference"] > difference or r["cosine"] < cosine:
+            found.append(f"{what}: features differ by {r['difference']:.1e}, cosine {r['cosine']:.6f}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--backbones", default="mobilenet_v2,resnet18,resnet50")
+    parser.add_argument("--precisions", default="fp32,bf16")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--images", type=int, default=396, help="how many to make where no --data is given")
+    arguments = parser.parse_args()
+    device = find_device(arguments.device)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        data = arguments.data or photographs(work / "photographs", arguments.images)
+        for name in arguments.backbones.split(","):
+            rows += measure(name, arguments.precisions.split(","), data, work, arguments)
+    show(rows)
+    missed = misses(rows, device)
+    for line in missed:
+        print("missed:", line)
+    versions = {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy", "h5py")}
+    print(
+        json.dumps(
+            {
+                "benchmark": "extract", "date": date.today().isoformat(), "device": describe(device),
+                "cores": usable_cores(), "machine": platform.machine(), "versions": versions,
+                "data": "made" if arguments.data is None else arguments.data.name, "runs": arguments.runs, "rows": rows,
+                "missed": missed,
+            }
+        )
+    )  # fmt: skip
+    sys.exit(bool(missed))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    main()
