@@ -47,13 +47,13 @@ POINTS = 0.003
 ROUNDS = 50
 
 
-def planted(n: int, d: int, k: int, seed: int = 0) -> FeatureSet:
+def planted(n: int, d: int, k: int, seed: int = 0, signal: float = 0.3) -> FeatureSet:
     """Classes planted in something like pooled features: correlated, of many scales, at least 0, sparse in places."""
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(k), rng.integers(0, k, n - k)])
     rank = 160
     spread = np.linspace(1.0, 0.15, rank)
-    inner = 0.62 * rng.standard_normal((k, rank))[y] + rng.standard_normal((n, rank))
+    inner = signal * rng.standard_normal((k, rank))[y] + rng.standard_normal((n, rank))
     X = (inner * spread) @ rng.standard_normal((rank, d)) / np.sqrt(rank) + 0.3 * rng.standard_normal((n, d))
     X = np.maximum(0.0, X - rng.uniform(-0.5, 0.9, d)) * rng.lognormal(-1.0, 0.6, d)
     test = rng.permutation(n) < n // 5

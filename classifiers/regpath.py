@@ -108,8 +108,9 @@ def walk(
         Newton steps a C at most.
     patience : int
         The walk ends after this many values of C in turn that are no better than the best one and have a larger log
-        loss than the one before each, or at once where accuracy is evidently lower (three standard deviations of the
-        rows on which the two differ) and log loss larger; 0 walks the whole grid.
+        loss than the one before each, or at once where log loss is larger and accuracy evidently lower (three standard
+        deviations of the rows on which the two differ), or the work of one more C out of proportion (as for a squared
+        hinge loss where classes can be separated: each C costs several times the last); 0 walks the whole grid.
     extend : int
         Values of C beyond either end of the grid that are tried while the best one lies on that end (and log
         loss still falls, at the upper one).
@@ -133,7 +134,7 @@ def walk(
         newest = judge.see(C, last, began, progress)
         worse = newest is not judge.best and newest.log_loss > judge.points[-2].log_loss
         turned = turned + 1 if worse else 0
-        if patience and (turned >= patience or (worse and judge.evidently_worse())):
+        if patience and (turned >= patience or (worse and (judge.evidently_worse() or judge.costly()))):
             break
         rising = newest is judge.best and len(judge.points) > 1 and newest.log_loss < judge.points[-2].log_loss
         if rising and not ahead and len(judge.points) < len(grid) + extend:
@@ -190,6 +191,11 @@ class _Judge:
         if progress is not None:
             progress(point)
         return point
+
+    def costly(self) -> bool:
+        """Whether the newest C took more products than all before it together, in a problem that is not small."""
+        *before, newest = (point.products for point in self.points)
+        return not self.problem.small and newest > sum(before)
 
     def evidently_worse(self) -> bool:
         """Whether the newest C loses against the best one by more than chance, on the rows on which they differ."""

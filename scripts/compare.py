@@ -63,6 +63,7 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
     "group of a regular expression (or match).",
 )
 @click.option("--drop-leaks", is_flag=True, help="Leave out training images that have a copy in the test part.")
+@click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh rare classes up, in every head that can.")
 @options.overwrite
 @options.quiet
 @options.json_option
@@ -80,6 +81,7 @@ def compare(
     folds: int,
     groups: str | None,
     drop_leaks: bool,
+    class_weight: str | None,
     **selectors: str | None,
 ) -> None:
     """Tune, fit and judge several heads on the cached features in STORE and write a report.
@@ -95,7 +97,7 @@ def compare(
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
             features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
-            progress=report,
+            class_weight=class_weight, progress=report,
         )  # fmt: skip
         judged.write(folder)
     if as_json:

@@ -26,7 +26,8 @@ from classifiers import compare, make_head
 from classifiers.plan import lay_out
 from featstore import FeatureStore
 
-pytestmark = pytest.mark.soak
+# scikit-learn's LinearSVC alone takes minutes where there are many classes.
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 LOG = logging.getLogger(__name__)
 SETS = ("hymenoptera", "cats_dogs", "pets37x10", "rsscn7")

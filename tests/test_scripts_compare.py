@@ -59,6 +59,11 @@ def test_it_writes_the_three_files_and_prints_the_verdict(place, tmp_path):
     assert report.data["dataset"]["test"] == 32
 
 
+def test_rare_classes_can_be_weighed_up(place, tmp_path):
+    result = run(place, "-o", tmp_path / "out", "--node", "avgpool", *FAST, "--class-weight", "balanced", "--json")
+    assert json.loads(result.stdout)["protocol"]["class_weight"] == "balanced"
+
+
 def test_json_is_one_document_that_equals_the_file(place, tmp_path):
     result = run(place, "-o", tmp_path, "--node", "avgpool", "--json", "--seed", "3", *FAST)
     document = json.loads(result.stdout)
