@@ -82,7 +82,7 @@ class Settings:
         Random weights in the place of pretrained ones.
     keep_any : bool
         Keep the best epoch also where the validation part cannot tell it from the cached head; otherwise it has to get
-        more images right than the cached head by more than one standard error of the paired difference.
+        more images right than the cached head by more than two standard errors of the paired difference.
     views : int
         Where a part stays frozen: views of each image whose activations are cached, the first without augmentation;
         0 computes the frozen part anew in every epoch, with fresh augmentation.

@@ -228,12 +228,11 @@ class Trainer:
 
 
 def shown(gained: int, lost: int) -> bool:
-    """Whether more images were gained than lost by more than one standard error of the paired difference.
+    """Whether more images were gained than lost by more than two standard errors of the paired difference.
 
-    On a small validation part the best of many epochs is mostly luck (the rule of one standard error: Breiman et al.,
-    "Classification and Regression Trees", 1984).
+    On a small validation part the best of many epochs is mostly luck.
     """
-    return gained - lost > math.sqrt(gained + lost)
+    return gained - lost > 2 * math.sqrt(gained + lost)
 
 
 def _rank(entry: Mapping[str, Any]) -> tuple[float, float]:
