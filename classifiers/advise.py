@@ -167,7 +167,7 @@ def judge(evidence: Evidence) -> Advice:
 def _closed(evidence: Evidence, difference: float, lead: float, more: float) -> str:
     """The verdict where the network stays as it is."""
     error = 1.0 - evidence.linear_accuracy
-    if evidence.label_noise >= NOISY and error >= 0.1 and difference < 0.5:
+    if evidence.label_noise >= NOISY and 0.1 <= error <= 0.3 and difference < 0.5:
         return "more-data"
     if evidence.earlier_p < 0.05 and lead >= WORTH:
         return "earlier-node"
@@ -299,7 +299,7 @@ def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, 
             f"{evidence.doubled[2]:.1%}) with twice the images ({_points(more)})."
         )
     said.append(f"Reopening the network is expected to bring {_points(reopen)} over the best cached node.")
-    if evidence.label_noise >= 0.03:
+    if evidence.label_noise >= 0.03 and evidence.linear_accuracy >= 0.7:  # heads that are often wrong are no witnesses
         said.append(
             f"Up to {evidence.label_noise:.0%} of the labels are doubtful: a linear head and nearest neighbours both "
             f"name the same other class. The report of `featstore compare` lists the most suspect ones."

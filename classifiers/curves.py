@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from classifiers.evaluate import Run
@@ -24,7 +25,9 @@ RIDGE = 1.0
 more images bring and not what another search would."""
 
 
-def learning_curve(features: FeatureSet, plan: Plan, *, seed: int = 0) -> dict[str, Any] | None:
+def learning_curve(
+    features: FeatureSet, plan: Plan, *, seed: int = 0, most_rows: int = MOST_ROWS
+) -> dict[str, Any] | None:
     """Accuracy of a ridge classifier fitted to shares of the training part.
 
     It is judged on the images that the search's folds hold out, so that the test part is not looked at again. A ridge
@@ -35,6 +38,8 @@ def learning_curve(features: FeatureSet, plan: Plan, *, seed: int = 0) -> dict[s
     features : FeatureSet
     plan : Plan
     seed : int
+    most_rows : int
+        Training images that are looked at, at most.
         Seed of the subsets; each smaller one is part of the larger.
 
     Returns
@@ -46,8 +51,8 @@ def learning_curve(features: FeatureSet, plan: Plan, *, seed: int = 0) -> dict[s
     rows, folds = plan.whole if plan.whole is not None else (plan.outer[0][0], plan.inner[0])
     rng = np.random.default_rng(seed)
     kept = np.ones(len(rows), dtype=bool)
-    if len(rows) > MOST_ROWS:
-        kept[rng.permutation(len(rows))[MOST_ROWS:]] = False
+    if len(rows) > most_rows:
+        kept[rng.permutation(len(rows))[most_rows:]] = False
     codes = np.unique(features.y[rows], return_inverse=True)[1]
     kernel, place = _kernel(features.X[rows[kept]]), np.cumsum(kept) - 1
     target = np.eye(int(codes.max()) + 1, dtype=np.float32)[codes[kept]]
@@ -84,7 +89,7 @@ def learning_curve(features: FeatureSet, plan: Plan, *, seed: int = 0) -> dict[s
         f"{in_points(last['accuracy'] - before['accuracy'])} points."
     )
     if not kept.all():
-        text += f" Only {MOST_ROWS} of {len(rows)} training images were looked at."
+        text += f" Only {most_rows} of {len(rows)} training images were looked at."
     return {"head": "ridge", "params": {"ridge": RIDGE}, "points": points, "text": text}
 
 
@@ -113,7 +118,9 @@ def _answers(
     mean = target[part].mean(axis=0)
     inner = kernel[np.ix_(part, part)]
     inner[np.arange(len(part)), np.arange(len(part))] += RIDGE
-    scores = kernel[np.ix_(valid, part)] @ np.linalg.solve(inner, target[part] - mean)
+    scores = kernel[np.ix_(valid, part)] @ scipy.linalg.solve(
+        inner, target[part] - mean, assume_a="pos", overwrite_a=True, check_finite=False
+    )
     return np.asarray((scores + mean).argmax(axis=1))
 
 

@@ -27,6 +27,9 @@ Progress = Callable[[str, int, int, str], None]
 SCORED_ROWS = 1000
 """Rows that LogME and the H-score look at, so that they cost a second and not ten."""
 
+CURVE_ROWS = 2000
+"""Training images that the learning curve looks at; from there to all of them it is extended like to twice as many."""
+
 
 @dataclasses.dataclass(frozen=True)
 class NodeEvidence:
@@ -184,12 +187,14 @@ def gather(
     X = features[best].X[train]
     rows = (np.arange(len(y)), folds)
     plan = Plan("cv", "", len(folds), 1, seed, "", outer=(), inner=(), whole=rows)
-    drawn = learning_curve(features[best].subset(train), plan, seed=seed)
+    drawn = learning_curve(features[best].subset(train), plan, seed=seed, most_rows=CURVE_ROWS)
     points = drawn["points"] if drawn else []
     doubled = None
     if len({point["train"] for point in points}) >= 3:
         sizes, shares = [p["train"] for p in points], [p["accuracy"] for p in points]
-        (there,) = extrapolate(sizes, shares, [p["n"] for p in points], [2 * sizes[-1]], seed=seed)
+        (there,) = extrapolate(
+            sizes, shares, [p["n"] for p in points], [2 * len(y) * (len(folds) - 1) // len(folds)], seed=seed
+        )
         doubled = (there.accuracy, there.low, there.high)
 
     step("nearest neighbours")

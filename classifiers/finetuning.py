@@ -66,7 +66,8 @@ class FineTuning:
         n = len(self.right_tuned)
         if self.best == 0:
             return (
-                "No epoch was better than the cached head on the validation part, so the bundle holds the cached head."
+                "No epoch was better than the cached head on the validation part by more than two standard errors, so "
+                "the bundle holds the cached head (--keep-any keeps the best epoch all the same)."
             )
         if self.p >= 0.05:
             return (

@@ -116,12 +116,12 @@ class Learner:
         return loss, right
 
     @torch.no_grad()
-    def judge(self, y: NDArray[np.int64]) -> tuple[int, float]:
+    def judge(self, y: NDArray[np.int64]) -> tuple[NDArray[np.bool_], float]:
         """Put the averaged weights before the validation part.
 
         Returns
         -------
-        right : int
+        right : ndarray of shape (n,), bool
         log_loss : float
         """
         self.reopening.eval()
@@ -131,7 +131,7 @@ class Learner:
                 values = self._feed.validation(np.arange(i, min(i + self.batch, len(y))))
                 logits.append(self.reopening(values).cpu())
         scores, labels = torch.cat(logits), torch.from_numpy(y)
-        return int((scores.argmax(1) == labels).sum()), float(F.cross_entropy(scores.double(), labels))
+        return (scores.argmax(1) == labels).numpy(), float(F.cross_entropy(scores.double(), labels))
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, by name."""

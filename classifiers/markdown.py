@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from classifiers.advicepanel import AdvicePanel
 from classifiers.candidates import parameters
 from classifiers.confusion import Confusion
 from classifiers.leaderboard import Leaderboard, extent, pairs
@@ -51,6 +52,7 @@ def markdown(data: Mapping[str, Any]) -> str:
         lines += ["", "## Pairs", "", "Exact McNemar test, p corrected by Holm's method.", ""]
         rows = [[p.a, p.b, p.a_only, p.b_only, p.p, p.p_holm, p.finding] for p in listed]
         lines += table(["one", "other", "only one right", "only other right", "p", "p, Holm", "finding"], rows, 2)
+    lines += _advice(full)
     best = full["runs"][full["best_run"]]
     mixups = Confusion.of(best, dataset["classes"])
     largest = mixups.largest(10)
@@ -61,6 +63,18 @@ def markdown(data: Mapping[str, Any]) -> str:
         lines += table(["true class", "taken for", "images", "of the class"], rows, 2)
     lines += ["", "## Provenance", "", *_provenance(full)]
     return "\n".join(lines) + "\n"
+
+
+def _advice(full: Mapping[str, Any]) -> list[str]:
+    panel = AdvicePanel.of(full["advice"])
+    if panel is None:
+        return []
+    cost = f" Cost: {sentence(panel.cost)}." if panel.cost else ""
+    lines = ["", "## Is the cache enough?", "", f"**{sentence(panel.text)}** {panel.gain} {panel.regime}{cost}", ""]
+    lines += [f"- {sentence(reason)}" for reason in panel.reasons]
+    rows = [[r["node"], r["accuracy"], r["interval"], r["log_me"], r["h_score"]] for r in panel.nodes]
+    lines += ["", *table(["node", "accuracy %", "95 % interval", "LogME", "H-score"], rows, 1)]
+    return [*lines, "", f"Next: {sentence('`' + panel.next + '`')}"]
 
 
 def _heads(full: Mapping[str, Any], board: Leaderboard) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from classifiers import featuremap, gallery, plots
+from classifiers.advicepanel import AdvicePanel
 from classifiers.candidates import parameters
 from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.pagetemplates import asset, templates
@@ -55,6 +56,7 @@ def html(data: Mapping[str, Any]) -> str:
         "full_ruler": plots.ruler(RECALL),
         "order_text": _order_text(full),
         "curves": _curves(full),
+        "advice": AdvicePanel.of(full["advice"]),
         "map": _map(full, sheet),
         "sheet": sheet,
         "pictures": thumbnails.pictures(shown, 192),
@@ -267,6 +269,7 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("classes", "Classes", context["panels"]),
         ("confusions", "Confusions", context["panels"]),
         ("calibration", "Calibration", context["panels"]),
+        ("advice", "Advice", context["advice"]),
         ("curves", "Curves", context["curves"]),
         ("time", "Time", True),
         ("map", "Map", context["map"]),

@@ -80,6 +80,9 @@ class Settings:
     class_weight : {"balanced", None}
     from_scratch : bool
         Random weights in the place of pretrained ones.
+    keep_any : bool
+        Keep the best epoch also where the validation part cannot tell it from the cached head; otherwise it has to get
+        more images right than the cached head by more than two standard errors of the paired difference.
     views : int
         Where a part stays frozen: views of each image whose activations are cached, the first without augmentation;
         0 computes the frozen part anew in every epoch, with fresh augmentation.
@@ -109,6 +112,7 @@ class Settings:
     adapt_statistics: bool = False
     class_weight: str | None = None
     from_scratch: bool = False
+    keep_any: bool = False
     views: int = 4
     valid_fraction: float = 0.15
     groups: str | None = None
@@ -157,7 +161,8 @@ _RATES: dict[int, dict[str, float]] = {
 }
 
 
-_SCRATCH = {"reopen": ALL, "learning_rate": 1e-3, "lowest_rate": 1.0, "head_rate": 1e-3, "adapt_statistics": True}
+_SCRATCH = {"reopen": ALL, "learning_rate": 1e-3, "lowest_rate": 1.0, "head_rate": 1e-3, "adapt_statistics": True,
+            "keep_any": True}  # fmt: skip
 """Random weights have nothing to be careful about, and no statistics to keep."""
 
 

@@ -39,6 +39,7 @@ _OPTIONAL: dict[str, Any] = {
     "learning_curve": None,
     "layer_curve": None,
     "map": None,
+    "advice": None,
 }
 _RUN_OPTIONAL: dict[str, Any] = {
     "pool": "",

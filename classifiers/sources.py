@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from classifiers.lookalikes import LookAlikes, find_look_alikes, join
@@ -210,6 +211,6 @@ def _hits(X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64
     out = np.full(len(y), -1, dtype=np.int8)
     for train, valid in stratified_folds(codes, 5, seed, groups):
         inner = kernel[np.ix_(train, train)] + np.eye(len(train), dtype=np.float32)
-        scores = kernel[np.ix_(valid, train)] @ np.linalg.solve(inner, target[train])
+        scores = kernel[np.ix_(valid, train)] @ scipy.linalg.solve(inner, target[train], assume_a="pos")
         out[valid] = scores.argmax(axis=1) == codes[valid]
     return out

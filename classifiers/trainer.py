@@ -41,7 +41,9 @@ class State:
     history : list of dict
         One entry an epoch; the first, epoch 0, before any training.
     best : int
-        Epoch whose averaged weights are the best on the validation part.
+        Epoch whose averaged weights are the best on the validation part, among those that it can tell from epoch 0.
+    wrong_at_first : list of int
+        Validation rows that were wrong before any training.
     seconds : float
         Spent in training, over all sessions.
     stopped : str
@@ -55,6 +57,7 @@ class State:
     seen: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: int = 0
+    wrong_at_first: list[int] = field(default_factory=list)
     seconds: float = 0.0
     stopped: str = ""
 
@@ -191,11 +194,17 @@ class Trainer:
             "step": state.step,
             "loss": state.loss_sum / state.seen if state.seen else None,
             "train_accuracy": state.right / state.seen if state.seen else None,
-            "valid_accuracy": right / len(self._y_valid),
+            "valid_accuracy": int(right.sum()) / len(self._y_valid),
             "valid_log_loss": log_loss,
         }
+        if not state.history:
+            state.wrong_at_first = np.flatnonzero(~right).tolist()
+        first = np.ones(len(right), dtype=bool)
+        first[state.wrong_at_first] = False
+        gained, lost = int((right & ~first).sum()), int((first & ~right).sum())
         state.history.append(entry)
-        if _rank(entry) >= _rank(state.history[state.best]):
+        trusted = self._settings.keep_any or len(state.history) == 1 or shown(gained, lost)
+        if trusted and _rank(entry) >= _rank(state.history[state.best]):
             state.best = len(state.history) - 1
             put(self._best, self._learner.average.tensors)
         if self._log is not None:
@@ -216,6 +225,14 @@ class Trainer:
         epoch = 1 + (state.step - 1) // self._learner.steps_per_epoch
         valid = state.history[-1]["valid_accuracy"]
         return f"epoch {epoch}/{self._settings.epochs}, loss {loss:.3f}, validation {valid:.1%}"
+
+
+def shown(gained: int, lost: int) -> bool:
+    """Whether more images were gained than lost by more than two standard errors of the paired difference.
+
+    On a small validation part the best of many epochs is mostly luck.
+    """
+    return gained - lost > 2 * math.sqrt(gained + lost)
 
 
 def _rank(entry: Mapping[str, Any]) -> tuple[float, float]:

@@ -41,6 +41,12 @@ _RATE = click.FloatRange(0, min_open=True)
 @click.option("--ema", type=click.FloatRange(0, 1, max_open=True), help="Decay of the weights' average.")
 @click.option("--patience", type=click.IntRange(min=1), help="Epochs without a better validation before it stops.")
 @click.option("--adapt-statistics", is_flag=True, default=None, help="Batch norm follows the data; frozen by default.")
+@click.option(
+    "--keep-any",
+    is_flag=True,
+    default=None,
+    help="Keep the best epoch, also where the validation images cannot tell it from the cached head.",
+)
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh rare classes up.")
 @click.option("--mixup", type=click.FloatRange(0), help="Mix pairs of images; 0.2 is usual.  [default: 0]")
 @click.option(

@@ -36,7 +36,7 @@ from tests.pictures import encode
 QUICK = {
     "epochs": 2, "batch_size": 8, "views": 2, "groups": "none", "budget": "quick",
     "workers": 0, "device": "cpu", "engine": "eager",
-    "valid_fraction": 0.25,
+    "valid_fraction": 0.25, "keep_any": True,
 }  # fmt: skip
 
 

@@ -261,14 +261,24 @@ def test_it_stops_early_where_the_validation_gets_no_better(tmp_path):
 
 
 def test_the_best_epoch_is_kept_not_the_last(tmp_path):
-    settings = dataclasses.replace(SETTINGS, epochs=4, head_rate=30.0, warmup=0.9, ema=0.0, clip=1e9)
+    settings = dataclasses.replace(SETTINGS, epochs=4, head_rate=30.0, warmup=0.9, ema=0.0, clip=1e9, keep_any=True)
     run, learner = trainer(tmp_path, settings)
     state = run.run()
     best = state.history[state.best]
     assert best["valid_accuracy"] == max(entry["valid_accuracy"] for entry in state.history)
     right, log_loss = learner_file.Learner.judge(_with_live_average(learner), pictures(10, 32, 100)[1])
-    assert right / 10 == best["valid_accuracy"]
+    assert right.mean() == best["valid_accuracy"]
     assert log_loss == pytest.approx(best["valid_log_loss"])
+
+
+def test_an_epoch_that_the_validation_cannot_tell_from_the_first_is_not_kept(tmp_path, monkeypatch):
+    for gained, kept in (([0], 0), ([0, 1, 2, 3, 4], 1)):  # one more image right is luck, five are not
+        answers = iter([set(), set(gained)])
+        run, learner = trainer(tmp_path / str(kept), dataclasses.replace(SETTINGS, epochs=1))
+        before = weights(learner)
+        monkeypatch.setattr(learner, "judge", lambda y, a=answers: (np.isin(np.arange(len(y)), list(next(a))), 0.5))
+        assert run.run().best == kept
+        assert all(torch.equal(t, before[name]) for name, t in weights(learner).items()) == (kept == 0)
 
 
 def _with_live_average(learner):
