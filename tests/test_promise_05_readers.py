@@ -9,6 +9,7 @@ from tests.crashkit import committed, kill_after, run, start
 from tests.deeds import MANY
 from tests.storekit import PROVENANCE, digests, fingerprint, images, rows
 
+
 def watched(place, seconds, seed):
     """Four readers beside writers that are killed, compaction and garbage collection; how many looks they took."""
     path, rng = place / "s", random.Random(seed)
