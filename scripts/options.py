@@ -269,9 +269,18 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
             raise
         say(f"Error: {error}")
         status = 1
+    except MemoryError as error:
+        if debug:
+            raise
+        say(f"Error: there is not enough memory for this ({error or 'none is left'}); close programs or ask for less")
+        status = 1
     except Exception as error:
         if debug:
             raise
         say(f"Error: {type(error).__name__}: {error} (this is a defect in featstore; --debug shows where)")
         status = 1
+    # The work is over. From here on Ctrl-C ends the process at once, and not with a traceback out of the interpreter's
+    # own shutdown, which waits for threads.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     sys.exit(status if isinstance(status, int) else 0)

@@ -29,7 +29,7 @@ def begin(deed, args, kwargs):
         globals()[deed](*args, **kwargs)
     except SystemExit as end:
         status = end.code or 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         traceback.print_exc()
         status = 99
     sys.stderr.flush()

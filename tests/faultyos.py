@@ -1,4 +1,4 @@
-"""`os` as `fsio` sees it, recorded: the Nth call that changes the disk can fail, fall short, or be the last one ever."""
+"""`os` as `fsio` sees it, recorded: the Nth call that changes the disk can fail, fall short, or be the last."""
 
 import errno
 import os

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH119, PTH120, C416
 """What a disk may hold after a power cut, worked out from a record of calls: every state, not one run's luck.
 
 The model is the weakest that POSIX allows. Bytes that were not synced may be there, missing, torn or zeros. An entry of

@@ -128,7 +128,7 @@ PRIMITIVES = {
 
 @pytest.mark.parametrize("name", PRIMITIVES)
 def test_what_fsio_has_done_stays_done(tmp_path, monkeypatch, name):
-    """Old or new meanwhile, new for good afterwards; without any one of its fsyncs this fails, as the next test shows."""
+    """Old or new meanwhile, new for good afterwards; without any one of its fsyncs this fails: see the next test."""
     assert not broken(tmp_path, monkeypatch, name, without=None)
 
 

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -91,3 +93,21 @@ def test_every_verb_has_a_file_a_help_text_and_a_script_of_its_own():
         result = CliRunner().invoke(group, [verb, "--help"])
         assert result.exit_code == 0, (verb, result.output)
         assert len(result.output.splitlines()) > 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_at_the_very_end_prints_no_traceback():
+    """The work is done and the interpreter waits for a thread: Ctrl-C then only ends the process."""
+    program = (
+        "import threading, time, click; from featstore_scripts import options\n"
+        "@click.command()\n"
+        "def work():\n"
+        "    threading.Timer(20, lambda: None).start()\n"
+        "    threading.Thread(target=lambda: (time.sleep(0.3), print('ready', flush=True))).start()\n"
+        "options.run(work, [])"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=10)
+    assert said == "" and child.returncode == -signal.SIGINT

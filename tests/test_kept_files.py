@@ -1,0 +1,43 @@
+"""A store and a bundle that the first version wrote are kept in `tests/data`, and must open for ever."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from classifiers.bundle import load_bundle
+from featstore import FeatureStore
+from tests.featurekit import digits
+from tests.storekit import PROVENANCE, digests, features, fingerprint, rows, tree
+
+DATA = Path(__file__).resolve().parent / "data"
+STORE = DATA / "store-format-1"
+
+
+def test_the_kept_store_says_what_was_put_into_it():
+    before = tree(STORE)
+    store = FeatureStore(STORE)
+    data = store.read(node="avgpool")
+    np.testing.assert_array_equal(data.X, features("abcd"))
+    assert data.paths == (b"a/\xff.jpg", b"b/new\nline.jpg", "a/ü.jpg".encode(), b"b/d.jpg")
+    assert data.y.tolist() == [0, 1, 0, 1] and data.splits.tolist() == ["train"] * 4 and data.classes == ("a", "b")
+    assert [reason for _, reason in data.failed] == ["e cannot be decoded", "permission denied"]
+    half = store.read(node="layer3", partial=True)
+    np.testing.assert_array_equal(half.X, features("abc", 3).astype(np.float16).astype(np.float32))
+    assert store.missing(fingerprint(), digests("abcdex")).tolist() == [False] * 5 + [True]
+    assert store.verify().ok and tree(STORE) == before
+
+
+def test_work_goes_on_in_the_kept_store(tmp_path):
+    shutil.copytree(STORE, tmp_path / "s")
+    store = FeatureStore(tmp_path / "s")
+    store.commit(fingerprint(), rows("e"), PROVENANCE)
+    store.compact()
+    store.gc(grace_seconds=-1)
+    np.testing.assert_array_equal(store.read(node="avgpool").X, features("abcde"))
+    assert store.verify().ok and not store.repair().moved
+
+
+def test_the_kept_bundle_predicts():
+    data = digits(60, classes=3)
+    assert (load_bundle(DATA / "bundle-format-1").predict_proba(data).argmax(axis=1) == data.y).mean() > 0.9
