@@ -161,7 +161,7 @@ def check_classes(features: FeatureSet, plan: Plan, *, allow_untested: bool = Fa
         raise FeaturesError(
             f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
             f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
-            "images, or allow untested classes"
+            "images, or go on with --allow-untested"
         )
     if untested.any():
         warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")

@@ -18,6 +18,7 @@ from classifiers.recipe import recipe_of
 from classifiers.scores import Scores
 from classifiers.significance import wilson
 from classifiers.splits import group_by, stratified_folds
+from classifiers.wording import count, listing, printable
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
@@ -70,6 +71,18 @@ class Trained:
             summary["accuracy"] = self.scores.accuracy
             summary["accuracy_ci"] = list(wilson(round(self.scores.accuracy * n), n))
         return summary
+
+    def notes(self) -> list[str]:
+        """What a reader of the cross-validated accuracy has to know."""
+        counts = np.bincount(self.features.y[self.features.training()], minlength=len(self.features.classes))
+        few = np.flatnonzero((counts > 0) & (counts < self.settings["folds"]))
+        if not few.size:
+            return []
+        named = listing([f"{printable(self.features.classes[i])!r} ({counts[i]})" for i in few.tolist()])
+        return [
+            f"{count(len(few), 'class has', 'classes have')} fewer training images than the {self.settings['folds']} "
+            f"folds, so that not every fold judges {'it' if len(few) == 1 else 'them'}: {named}"
+        ]
 
     def save(
         self,

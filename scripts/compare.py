@@ -63,6 +63,7 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
     "group of a regular expression (or match).",
 )
 @click.option("--drop-leaks", is_flag=True, help="Leave out training images that have a copy in the test part.")
+@click.option("--allow-untested", is_flag=True, help="Go on where a class that trains has no test image.")
 @options.overwrite
 @options.quiet
 @options.json_option
@@ -80,6 +81,7 @@ def compare(
     folds: int,
     groups: str | None,
     drop_leaks: bool,
+    allow_untested: bool,
     **selectors: str | None,
 ) -> None:
     """Tune, fit and judge several heads on the cached features in STORE and write a report.
@@ -95,7 +97,7 @@ def compare(
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
             features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
-            progress=report,
+            allow_untested=allow_untested, progress=report,
         )  # fmt: skip
         judged.write(folder)
     if as_json:

@@ -62,6 +62,7 @@ def train(
     summary, f = trained.summary(), bundle.fingerprint
     if as_json:
         what = {"backbone": f.backbone, "node": f.node, "weights": f.weights, "feature_key": f.key}
+        summary |= {"notes": trained.notes()}
         options.emit({"format": 1, "bundle": out, "head": head, "classes": list(bundle.classes), **what, **summary})
         return
     show = options.console()
@@ -77,6 +78,8 @@ def train(
         low, high = summary["accuracy_ci"]
         test = percent(summary["accuracy"])
         show.print(f"accuracy on {summary['test']} test images: {test} % ({percent(low)} to {percent(high)} %)")
+    for note in trained.notes():
+        show.print(f"note: {note}")
     if not summary["converged"]:
         show.print("note: the fit did not converge")
     if f.weights.startswith("random"):
