@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifiers.memory import require
 from classifiers.plan import Plan
@@ -121,7 +122,9 @@ def _fit(one: FeatureSet) -> None:
         )
 
 
-def check_classes(features: FeatureSet, plan: Plan, *, allow_untested: bool = False) -> list[str]:
+def check_classes(
+    features: FeatureSet, plan: Plan, *, allow_untested: bool = False, allow_few: bool = False
+) -> list[str]:
     """Classes that the plan cannot judge as one would expect.
 
     Parameters
@@ -130,6 +133,8 @@ def check_classes(features: FeatureSet, plan: Plan, *, allow_untested: bool = Fa
     plan : Plan
     allow_untested : bool
         Go on where a class of several training images has no test image.
+    allow_few : bool
+        Go on where a class has fewer training images than there are folds.
 
     Returns
     -------
@@ -139,7 +144,8 @@ def check_classes(features: FeatureSet, plan: Plan, *, allow_untested: bool = Fa
     Raises
     ------
     FeaturesError
-        For a class that is to be judged and that nothing trains, or that trains and that nothing judges.
+        For a class that is to be judged and that nothing trains, or that trains and that nothing judges, or that has
+        fewer training images than there are folds.
     """
     k = len(features.classes)
     counts = np.bincount(features.y, minlength=k)
@@ -161,7 +167,7 @@ def check_classes(features: FeatureSet, plan: Plan, *, allow_untested: bool = Fa
         raise FeaturesError(
             f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
             f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
-            "images, or allow untested classes"
+            "images, or go on with --allow-untested"
         )
     if untested.any():
         warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")
@@ -170,13 +176,41 @@ def check_classes(features: FeatureSet, plan: Plan, *, allow_untested: bool = Fa
             f"{count(int(empty.sum()), 'class', 'classes')} without any image took no part: "
             f"{listing([printable(features.classes[i]) for i in np.flatnonzero(empty).tolist()])}."
         )
-    few = (trained > 1) & (counts < plan.folds)
+    if not allow_few:
+        refuse_few(trained, features.classes, plan.folds)
+    few = (trained > 0) & (trained < plan.folds)
     if few.any():
         warnings.append(
             f"{count(int(few.sum()), 'class', 'classes')} with fewer images than the {plan.folds} folds, so that not "
             f"every fold judges them: {named(few)}."
         )
     return warnings
+
+
+def refuse_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int) -> None:
+    """Refuse classes with fewer images than folds: in some fold nothing would judge them.
+
+    Parameters
+    ----------
+    trained : ndarray of shape (k,), int64
+        Images of each class that are cross-validated; classes without any are passed over.
+    classes : sequence of k str
+    folds : int
+
+    Raises
+    ------
+    FeaturesError
+    """
+    few = np.flatnonzero((trained > 0) & (trained < folds))
+    if not few.size:
+        return
+    named = listing([f"{printable(classes[i])!r} ({trained[i]})" for i in few.tolist()], most=5)
+    least = int(trained[few].min())
+    way_out = f"cross-validate with --folds {least}, add images, or" if least > 1 else "add images, or"
+    raise FeaturesError(
+        f"{count(len(few), 'class has', 'classes have')} fewer training images than the {folds} folds of the "
+        f"cross-validation: {named}; {way_out} go on with --allow-few, where not every fold judges such a class"
+    )
 
 
 def named_runs(sets: Sequence[FeatureSet]) -> list[str]:

@@ -54,6 +54,7 @@ def compare(
     calibrate: bool = True,
     references: bool = True,
     allow_untested: bool = False,
+    allow_few: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Tune, fit and judge several heads on the same folds.
@@ -88,6 +89,8 @@ def compare(
         Add the majority class, and raw pixels where the files are still there.
     allow_untested : bool
         Go on where a class of several training images has no test image.
+    allow_few : bool
+        Go on where a class has fewer training images than there are folds.
     progress : callable, optional
         `progress("compare", done, total, note)`.
 
@@ -126,7 +129,7 @@ def compare(
         apart=sources.groups if drop_leaks else None,
     )
     leaks = find_leaks(sets[0], plan, sources, grouped=groups is not None, seconds=looked)
-    notes += check_classes(sets[0], plan, allow_untested=allow_untested)
+    notes += check_classes(sets[0], plan, allow_untested=allow_untested, allow_few=allow_few)
     say.done(_PARTS)
 
     runs: list[Run] = []

@@ -18,6 +18,7 @@ from classifiers.recipe import recipe_of
 from classifiers.scores import Scores
 from classifiers.significance import wilson
 from classifiers.splits import group_by, stratified_folds
+from classifiers.wording import count, listing, printable
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
@@ -71,6 +72,18 @@ class Trained:
             summary["accuracy_ci"] = list(wilson(round(self.scores.accuracy * n), n))
         return summary
 
+    def notes(self) -> list[str]:
+        """What a reader of the cross-validated accuracy has to know."""
+        counts = np.bincount(self.features.y[self.features.training()], minlength=len(self.features.classes))
+        few = np.flatnonzero((counts > 0) & (counts < self.settings["folds"]))
+        if not few.size:
+            return []
+        named = listing([f"{printable(self.features.classes[i])!r} ({counts[i]})" for i in few.tolist()])
+        return [
+            f"{count(len(few), 'class has', 'classes have')} fewer training images than the {self.settings['folds']} "
+            f"folds, so that not every fold judges {'it' if len(few) == 1 else 'them'}: {named}"
+        ]
+
     def save(
         self,
         path: str | os.PathLike[str],
@@ -111,6 +124,7 @@ def train(
     folds: int = 5,
     class_weight: Any = None,
     groups: str | None = None,
+    allow_few: bool = False,
 ) -> Trained:
     """Tune and fit one head on the training part, then judge it on the test part, once.
 
@@ -127,6 +141,8 @@ def train(
     class_weight : None or "balanced"
     groups : str, optional
         Regular expression; images for which it catches the same text stay in one fold.
+    allow_few : bool
+        Go on where a class has fewer training images than there are folds.
 
     Raises
     ------
@@ -143,6 +159,8 @@ def train(
         raise FeaturesError(
             f"the training part of {features.dataset!r} has images of one class only; expected at least two classes"
         )
+    if not allow_few:
+        refuse_few(np.bincount(part.y, minlength=len(features.classes)), features.classes, folds)
     together = None if groups is None else group_by(part.ids, groups)
     head = make_head(
         name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight

@@ -64,6 +64,8 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
 )
 @click.option("--drop-leaks", is_flag=True, help="Leave out training images that have a copy in the test part.")
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh rare classes up, in every head that can.")
+@click.option("--allow-untested", is_flag=True, help="Go on where a class that trains has no test image.")
+@options.allow_few
 @options.overwrite
 @options.quiet
 @options.json_option
@@ -82,6 +84,8 @@ def compare(
     groups: str | None,
     drop_leaks: bool,
     class_weight: str | None,
+    allow_untested: bool,
+    allow_few: bool,
     **selectors: str | None,
 ) -> None:
     """Tune, fit and judge several heads on the cached features in STORE and write a report.
@@ -97,7 +101,7 @@ def compare(
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
             features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
-            class_weight=class_weight, progress=report,
+            class_weight=class_weight, allow_untested=allow_untested, allow_few=allow_few, progress=report,
         )  # fmt: skip
         judged.write(folder)
     if as_json:

@@ -53,6 +53,9 @@ folds = click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds of the cross-validation."
 )
 dataset = click.option("--dataset", metavar="NAME", help="Data set in the store (default: the only one).")
+allow_few = click.option(
+    "--allow-few", is_flag=True, help="Go on where a class has fewer training images than there are folds."
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
     help="Where the network runs; auto takes a GPU if there is one.",

@@ -27,6 +27,7 @@ from featstore_scripts import options
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh rare classes up.")
 @click.option("--groups", metavar="REGEX", help="Images for which it catches the same text stay in one fold.")
 @options.overwrite
+@options.allow_few
 @options.json_option
 def train(
     as_json: bool,
@@ -39,6 +40,7 @@ def train(
     folds: int,
     class_weight: str | None,
     groups: str | None,
+    allow_few: bool,
     nodes: tuple[str, ...],
     **selectors: Any,
 ) -> None:
@@ -55,13 +57,23 @@ def train(
         raise click.UsageError("a head is trained on one node; give --node once")
     options.fresh_path(out, overwrite)
     features = FeatureStore(store).read(**options.selectors(node=nodes[0] if nodes else None, **selectors))
-    trained = run(features, head, seed=seed, budget=budget, folds=folds, class_weight=class_weight, groups=groups)
+    trained = run(
+        features,
+        head,
+        seed=seed,
+        budget=budget,
+        folds=folds,
+        class_weight=class_weight,
+        groups=groups,
+        allow_few=allow_few,
+    )
     weights = selectors["weights"]
     place = weights if weights and Path(weights).is_file() else None
     bundle = trained.save(out, weights=place, overwrite=overwrite)
     summary, f = trained.summary(), bundle.fingerprint
     if as_json:
         what = {"backbone": f.backbone, "node": f.node, "weights": f.weights, "feature_key": f.key}
+        summary |= {"notes": trained.notes()}
         options.emit({"format": 1, "bundle": out, "head": head, "classes": list(bundle.classes), **what, **summary})
         return
     show = options.console()
@@ -77,6 +89,8 @@ def train(
         low, high = summary["accuracy_ci"]
         test = percent(summary["accuracy"])
         show.print(f"accuracy on {summary['test']} test images: {test} % ({percent(low)} to {percent(high)} %)")
+    for note in trained.notes():
+        show.print(f"note: {note}")
     if not summary["converged"]:
         show.print("note: the fit did not converge")
     if f.weights.startswith("random"):

@@ -9,6 +9,7 @@ from classifiers import Report
 from featstore import FeatureStore
 from featstore.errors import (
     AmbiguousFeaturesError,
+    FeaturesError,
     OutputExistsError,
     StoreNotFoundError,
     StoreWriteError,
@@ -143,3 +144,15 @@ def test_several_data_sets_must_be_told_apart(tmp_path):
     result = run(store.path, "-o", tmp_path / "r", ok=False)
     assert isinstance(result.exception, AmbiguousFeaturesError)
     assert "pets" in str(result.exception) and "wolves" in str(result.exception)
+
+
+def test_a_class_that_no_test_image_shows_needs_a_word(tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    parts = ["train" if i % 3 or i % 2 else "test" for i in range(96)]
+    store.put_imageset(images(NAMES, splits=parts))
+    store.commit(fingerprint(), planted_rows(NAMES), PROVENANCE)
+    refused = run(store.path, "-o", tmp_path / "r", *FAST, ok=False)
+    assert isinstance(refused.exception, FeaturesError) and "--allow-untested" in str(refused.exception)
+    assert not (tmp_path / "r").exists()
+    run(store.path, "-o", tmp_path / "r", "--allow-untested", *FAST)
+    assert "No image judges 1 class" in str(Report.load(tmp_path / "r").data["warnings"])

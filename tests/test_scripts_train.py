@@ -72,3 +72,16 @@ def test_help_is_quick_and_complete():
         [sys.executable, "-m", "featstore_scripts.main", "train", "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0 and "Usage" in done.stdout and "--overwrite" in done.stdout
+
+
+def test_a_class_with_fewer_images_than_folds_is_named(place, tmp_path, capsys):
+    write_tree(tmp_path / "few", each=3)
+    extract(tmp_path / "few", tmp_path / "store", engine="eager", workers=0, **NETWORK)
+    arguments = [tmp_path / "store", "--head", "centroid", "-o"]
+    status, out, _ = run(train, [*arguments, tmp_path / "a"], capsys)
+    sentence = "2 classes have fewer training images than the 5 folds, so that not every fold judges them"
+    assert status == 0 and f"note: {sentence}: 'ants' (3) and 'bees' (3)" in " ".join(out.split())
+    status, out, _ = run(train, [*arguments, tmp_path / "b", "--json"], capsys)
+    assert status == 0 and json.loads(out)["notes"][0].startswith(sentence)
+    status, out, _ = run(train, [*arguments, tmp_path / "c", "--json", "--folds", "3"], capsys)
+    assert status == 0 and json.loads(out)["notes"] == []
