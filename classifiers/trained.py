@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.alignment import refuse_few
 from classifiers.bundle import Bundle, save_bundle
 from classifiers.foldsearch import Budget
 from classifiers.heads import make_head

@@ -197,6 +197,9 @@ def _image_set(
     previous = store.imageset(name) if store is not None and name in store.datasets() else None
     images = scan(data, name=name, previous=previous, content=content, progress=lambda d, t: report("scan", d, t, ""))
     notes: list[str] = []
+    if skipped := sum(entry.reason != "hidden" for entry in images.skipped):
+        what = "1 other file was" if skipped == 1 else f"{skipped} other files were"
+        notes.append(f"{what} skipped; `featstore info` lists the reasons")
     if split:
         if (images.splits != "").any():
             notes.append("the data brings its own train/val/test parts; --split changed nothing")

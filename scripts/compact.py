@@ -15,6 +15,7 @@ def compact(store: str, as_json: bool) -> None:
 
     The old shards stay until `featstore gc` removes them.
     """
+    from classifiers.wording import count
     from featstore.store import FeatureStore
 
     done = FeatureStore(store).compact()
@@ -24,7 +25,7 @@ def compact(store: str, as_json: bool) -> None:
     out = options.console()
     for key, before in done.before.items():
         after = done.after[key]
-        out.print(f"{key}: {before} shards, {'as before' if before == after else f'now {after}'}")
+        out.print(f"{key}: {count(before, 'shard')}, {'as before' if before == after else f'now {after}'}")
     if not done.before:
         out.print(f"{store} holds no features yet")
 

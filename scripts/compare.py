@@ -49,7 +49,11 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
     help="Folder for report.html, report.json and report.md; made if new.",
 )
 @click.option(
-    "--heads", metavar="NAME,...", callback=_names, help="Which heads, e.g. logistic,svm (default: the usual)."
+    "--heads",
+    metavar="NAME,...",
+    callback=_names,
+    help="Which of logistic, svm, svm-rbf, lightgbm, mlp, knn, centroid and forest, e.g. logistic,svm; or all "
+    "(default: logistic,svm,lightgbm,mlp,knn).",
 )
 @options.features
 @options.seed
@@ -94,9 +98,12 @@ def compare(
     is used once. Where several feature sets fit the selectors, all of them are compared.
     """  # fmt: skip
     from classifiers.comparison import compare as run
+    from classifiers.heads import HEADS
 
     _refuse_existing(Path(out), overwrite)
     features = _features(store, dataset, nodes, selectors)
+    if heads == ("all",):
+        heads = tuple(name for name, info in HEADS.items() if not info.reference)
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(

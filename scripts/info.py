@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from featstore.store import FeatureStore
 
 
+LISTED = 20  # skipped files of a data set that are named; the JSON has all
+
+
 @click.command()
 @click.argument("store", type=click.Path())
 @options.json_option
@@ -29,6 +32,8 @@ def info(store: str, as_json: bool) -> None:
 
 def describe(store: FeatureStore) -> dict[str, Any]:
     """The document that `info --json` prints."""
+    from featstore.listing import printable
+
     features = store.features()
     failures = [(f.key, store.failures(f.fingerprint)) for f in features]
     datasets = []
@@ -51,6 +56,7 @@ def describe(store: FeatureStore) -> dict[str, Any]:
                 "classes": list(images.classes),
                 "splits": {split: sum(count.values()) for split, count in counts.items()},
                 "skipped": len(images.skipped),
+                "skipped_files": [{"path": printable(s.path), "reason": s.reason} for s in images.skipped],
                 "failed": failed,
             }
         )
@@ -114,6 +120,12 @@ def _print(document: dict[str, Any]) -> None:
             console.print(f"\nFailed images of {d['name']}:")
         for failure in d["failed"]:
             console.print(f"  {failure['path']}: {failure['reason']}")
+        if d["skipped"]:
+            console.print(f"\nSkipped in {d['name']}, for they are no images that can be used:")
+        for skipped in d["skipped_files"][:LISTED]:
+            console.print(f"  {skipped['path']}: {skipped['reason']}")
+        if d["skipped"] > LISTED:
+            console.print(f"  and {d['skipped'] - LISTED} more: featstore info --json")
 
 
 def _flat(way: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

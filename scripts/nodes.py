@@ -13,7 +13,7 @@ from featstore_scripts import options
 @click.option("--all", "every", is_flag=True, help="Every module and operation, not only the outer two levels.")
 @options.json_option
 def nodes(as_json: bool, backbone: str, input_size: int | None, every: bool) -> None:
-    """List the places where BACKBONE can be cut, in the order in which they are computed.
+    """List the places where BACKBONE can be cut, those with names of their own first, then in the order of computing.
 
     Any of them can be given to --node of `featstore extract`. A spatial map becomes a vector by --pool: as wide as it
     has channels with avg, max and gem, and all of its numbers with flatten.

@@ -55,17 +55,20 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
 def _print(document: dict[str, Any]) -> None:
     from rich.filesize import decimal
 
+    from classifiers.wording import count
+
     out = options.console()
     for problem in document["problems"]:
         out.print(f"damaged: {problem['path']}: {problem['what']}")
     how = "every byte" if document["full"] else "of feature shards only the sizes"
-    counts = {name: document[name] for name in ("datasets", "feature_sets", "rows", "failed")}
-    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
-    out.print(f"checked {document['files']} files, {decimal(document['bytes'])} ({how}): {counted}")
-    out.print(f"{len(document['problems'])} problems" if document["problems"] else "no problems")
+    nouns = (("datasets", "data set"), ("feature_sets", "feature set"), ("rows", "row"))
+    counted = ", ".join(count(document[name], noun) for name, noun in nouns) + f", {document['failed']} failed"
+    out.print(f"checked {count(document['files'], 'file')}, {decimal(document['bytes'])} ({how}): {counted}")
+    out.print(count(len(document["problems"]), "problem") if document["problems"] else "no problems")
     if document["unnamed"] or document["leftovers"]:
         out.print(
-            f"{document['unnamed']} shards that no manifest names and {document['leftovers']} temporary files are "
+            f"{count(document['unnamed'], 'shard')} that no manifest names and "
+            f"{count(document['leftovers'], 'temporary file')} are "
             f"harmless left-overs; `featstore gc` removes them once they are an hour old"
         )
     if document["content"] is not None:

@@ -98,14 +98,20 @@ def test_a_class_that_nothing_judges_is_refused_unless_allowed_or_single():
     features, plan = parts([0, 0, 0, 1, 1, 1, 2, 2, 0, 1], ["train"] * 8 + ["test"] * 2)
     with pytest.raises(FeaturesError, match=r"training images of 1 class that no test image shows: 'class2' \(2\)"):
         check_classes(features, plan)
-    assert "No image judges 1 class: 'class2' (2)." in check_classes(features, plan, allow_untested=True)
+    allowed = check_classes(features, plan, allow_untested=True, allow_few=True)
+    assert "No image judges 1 class: 'class2' (2)." in allowed
     single, plan = parts([0, 0, 0, 1, 1, 1, 2, 0, 1], ["train"] * 7 + ["test"] * 2)
-    assert "No image judges 1 class: 'class2' (1)." in check_classes(single, plan)
+    assert "No image judges 1 class: 'class2' (1)." in check_classes(single, plan, allow_few=True)
 
 
-def test_classes_with_fewer_images_than_folds_or_none_are_mentioned():
+def test_classes_with_fewer_images_than_folds_are_refused_unless_allowed():
     y = np.r_[np.arange(40) % 2, 2, 2, 2]
     features = feature_set(np.random.default_rng(0).normal(size=(43, 3)), y, classes=("a", "b", "c", "empty"))
-    warnings = check_classes(features, lay_out(features, protocol="cv"))
+    plan = lay_out(features, protocol="cv")
+    with pytest.raises(
+        FeaturesError, match=r"1 class has fewer .* the 5 folds .*: 'c' \(3\); cross-validate with --folds 3"
+    ):
+        check_classes(features, plan)
+    warnings = check_classes(features, plan, allow_few=True)
     assert any("1 class with fewer images than the 5 folds" in text and "'c' (3)" in text for text in warnings)
     assert any("1 class without any image took no part: empty." in text for text in warnings)

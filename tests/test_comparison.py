@@ -190,6 +190,6 @@ def test_classes_with_one_image_and_weights_by_name_do_no_harm():
     y = features.y.copy()
     y[np.flatnonzero(y == 9)[1:]] = 0
     lonely = dataclasses.replace(features, y=y)
-    data = compare(lonely, ("centroid",), **FAST, class_weight={"class3": 2.0}).data
+    data = compare(lonely, ("centroid",), **FAST, class_weight={"class3": 2.0}, allow_few=True).data
     assert any("No image judges 1 class: 'class9' (1)" in warning["text"] for warning in data["warnings"])
     assert data["dataset"]["test"] == 199 and data["protocol"]["class_weight"] == {"class3": 2.0}

@@ -14,7 +14,7 @@ KEY = fingerprint().key
 def test_it_says_what_it_did(tmp_path):
     store = make(tmp_path / "s")
     assert CliRunner().invoke(compact, [str(store.path)]).stdout == f"{KEY}: 2 shards, now 1\n"
-    assert CliRunner().invoke(compact, [str(store.path)]).stdout == f"{KEY}: 1 shards, as before\n"
+    assert CliRunner().invoke(compact, [str(store.path)]).stdout == f"{KEY}: 1 shard, as before\n"
     document = json.loads(CliRunner().invoke(compact, [str(store.path), "--json"]).stdout)
     assert document == {"format": 1, "before": {KEY: 1}, "after": {KEY: 1}}
 

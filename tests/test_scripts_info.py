@@ -23,6 +23,7 @@ def test_json_says_what_the_contract_says(store):
     (pets,) = document["datasets"]
     assert document["format"] == 1 and (pets["name"], pets["images"], pets["classes"]) == ("pets", 4, ["a", "b"])
     assert pets["splits"] == {"train": 2, "val": 2} and pets["skipped"] == 1
+    assert pets["skipped_files"] == [{"path": "notes.txt", "reason": "no image"}]
     assert pets["failed"] == [
         {"path": "a/c.jpg", "reason": "c cannot be decoded", "features": [fingerprint().key]},
         {"path": "b/d.jpg", "reason": "permission denied", "features": []},
@@ -65,3 +66,8 @@ def test_an_empty_store(tmp_path):
 def test_no_store_is_one_error(tmp_path):
     assert isinstance(CliRunner().invoke(info, [str(tmp_path / "none")]).exception, StoreNotFoundError)
     assert isinstance(CliRunner().invoke(info, [str(tmp_path)]).exception, StoreFormatError)
+
+
+def test_skipped_files_are_listed_with_their_reasons(store):
+    out = CliRunner().invoke(info, [str(store.path)]).stdout
+    assert "Skipped in pets, for they are no images that can be used:\n  notes.txt: no image" in out

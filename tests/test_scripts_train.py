@@ -74,10 +74,14 @@ def test_help_is_quick_and_complete():
     assert done.returncode == 0 and "Usage" in done.stdout and "--overwrite" in done.stdout
 
 
-def test_a_class_with_fewer_images_than_folds_is_named(place, tmp_path, capsys):
+def test_a_class_with_fewer_images_than_folds_is_refused_unless_allowed(place, tmp_path, capsys):
     write_tree(tmp_path / "few", each=3)
     extract(tmp_path / "few", tmp_path / "store", engine="eager", workers=0, **NETWORK)
     arguments = [tmp_path / "store", "--head", "centroid", "-o"]
+    status, _, err = run(train, [*arguments, tmp_path / "a"], capsys)
+    refusal = "2 classes have fewer training images than the 5 folds of the cross-validation: 'ants' (3) and 'bees' (3)"
+    assert status == 1 and refusal in err and "--folds 3" in err and not (tmp_path / "a").exists()
+    arguments.insert(1, "--allow-few")
     status, out, _ = run(train, [*arguments, tmp_path / "a"], capsys)
     sentence = "2 classes have fewer training images than the 5 folds, so that not every fold judges them"
     assert status == 0 and f"note: {sentence}: 'ants' (3) and 'bees' (3)" in " ".join(out.split())

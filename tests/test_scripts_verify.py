@@ -33,7 +33,7 @@ def flip_shard(store):
 def test_a_sound_store(store):
     result = CliRunner().invoke(verify, [str(store.path)])
     assert result.exit_code == 0
-    assert "(every byte): 1 datasets, 1 feature sets, 3 rows, 1 failed\nno problems" in result.stdout
+    assert "(every byte): 1 data set, 1 feature set, 3 rows, 1 failed\nno problems" in result.stdout
     document = json.loads(CliRunner().invoke(verify, [str(store.path), "--json"]).stdout)
     assert document["format"] == 1 and document["ok"] and document["rows"] == 3 and document["problems"] == []
 
@@ -59,7 +59,7 @@ def test_fast_does_not_read_shards(store):
 def test_left_overs_are_explained(store):
     (store.path / "tmp" / "x.part").write_bytes(b"x")
     result = CliRunner().invoke(verify, [str(store.path)])
-    assert result.exit_code == 0 and "0 shards that no manifest names and 1 temporary files" in result.stdout
+    assert result.exit_code == 0 and "0 shards that no manifest names and 1 temporary file" in result.stdout
 
 
 def test_as_a_process_damage_is_exit_status_1_and_one_sentence(store):
