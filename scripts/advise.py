@@ -37,7 +37,7 @@ from featstore_scripts import options
     metavar="DIR",
     help="Add the advice to the report that `featstore compare` wrote there.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@options.device
 @click.option("--workers", "-j", type=click.IntRange(min=0), help="Decoding processes (default: one a core).")
 @options.quiet
 @options.json_option

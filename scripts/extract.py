@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -46,6 +47,7 @@ def extract(
     from there.
     """
     from featstore.extract import extract as run
+    from featstore.listing import printable
 
     if split and no_split:
         raise click.UsageError("--split and --no-split exclude each other")
@@ -64,8 +66,8 @@ def extract(
         speed = f", {result.images_per_second:.1f} images/s, {result.waiting:.0%} waiting for data"
         speed += f", after {result.preparation_seconds:.1f} s of preparing the engine"
     out.print(
-        f"{result.dataset}: {result.images} images, computed {result.computed}, cached {result.cached}, "
-        f"failed {len(result.failed)} in {result.seconds:.1f} s{speed}"
+        f"{printable(os.fsencode(result.dataset))}: {result.images} images, computed {result.computed}, "
+        f"cached {result.cached}, failed {len(result.failed)} in {result.seconds:.1f} s{speed}"
     )
     for note in result.notes:
         out.print(f"note: {note}")

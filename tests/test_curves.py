@@ -3,7 +3,6 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from classifiers import curves
 from classifiers.curves import layer_curve, learning_curve
 from classifiers.evaluate import evaluate
 from classifiers.plan import lay_out
@@ -48,10 +47,9 @@ def test_the_test_part_is_not_looked_at():
     assert learning_curve(poisoned, lay_out(features)) == learning_curve(features, lay_out(features))
 
 
-def test_large_sets_are_cut_and_it_is_said(monkeypatch):
-    monkeypatch.setattr(curves, "MOST_ROWS", 200)
+def test_large_sets_are_cut_and_it_is_said():
     features = digits(600)
-    curve = learning_curve(features, lay_out(features, protocol="cv"))
+    curve = learning_curve(features, lay_out(features, protocol="cv"), most_rows=200)
     assert curve["points"][-1]["train"] <= 165
     assert "Only 200 of 600 training images were looked at." in curve["text"]
 

@@ -158,7 +158,7 @@ def test_every_label_of_the_matrix_can_be_read_at_37_classes(browser, page):
         " const b = e.getBoundingClientRect(); return Math.min(b.width, b.height); })"
     )
     assert len(heights) == 2 * 37
-    assert min(heights) >= 11
+    assert round(min(heights), 3) >= 11  # the browser computes in float32
 
 
 def test_a_reader_without_eyes_or_mouse_gets_everything(browser, page):

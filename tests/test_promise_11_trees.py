@@ -7,8 +7,9 @@ import socket
 import numpy as np
 import pytest
 
-from featstore import FeatureStore, scan
+from featstore import FeatureStore
 from featstore.extract import extract
+from featstore.imageset import scan
 from tests import deeds
 from tests.crashkit import run
 from tests.pictures import encode, texture, write_tree
@@ -16,7 +17,7 @@ from tests.pictures import encode, texture, write_tree
 NAMES = [
     b"plain.jpg", b"with space.jpg", b"new\nline.jpg", b"tab\t.jpg", b"\xff\xfe raw.jpg", "ü.jpg".encode(),
     b"u\xcc\x88.jpg", "gnp\u202ejpg".encode() + b".jpg", b"--help.jpg", b"-rf.jpg", b"<script>alert(1)<script>.jpg",
-    b"a'b\"c;$(id)`id`.jpg", b"%2E%2E.jpg", b"[bold]red[/bold].jpg", b"x" * 251 + b".jpg", b"\x01\x1b[31m.jpg",
+    b"a'b\"c;$(id)`id`.jpg", b"%2E%2E.jpg", b"[bold]red[bold].jpg", b"x" * 251 + b".jpg", b"\x01\x1b[31m.jpg",
 ]  # fmt: skip
 
 

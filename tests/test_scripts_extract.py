@@ -86,7 +86,7 @@ def test_many_failures_are_cut_and_the_rest_named(tmp_path, capsys):
 
 
 def test_ctrl_c_commits_what_is_done_and_the_next_run_goes_on(tmp_path):
-    folder = write_tree(tmp_path / "p", each=900)
+    folder = write_tree(tmp_path / "p", each=640)
     command = [
         sys.executable,
         "-m",
@@ -107,7 +107,7 @@ def test_ctrl_c_commits_what_is_done_and_the_next_run_goes_on(tmp_path):
         pytest.skip("the run was over before it could be interrupted")
     assert process.returncode == 130 and err.strip() == "Interrupted." and out == ""
     done = sum(info.rows for info in FeatureStore(tmp_path / "s").features())
-    assert 1024 <= done < 1800 and FeatureStore(tmp_path / "s").verify().ok
+    assert 1024 <= done < 1280 and FeatureStore(tmp_path / "s").verify().ok
     again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     document = json.loads(again.stdout)
-    assert (document["computed"], document["cached"]) == (1800 - done, done)
+    assert (document["computed"], document["cached"]) == (1280 - done, done)

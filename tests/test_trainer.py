@@ -20,7 +20,7 @@ from classifiers.learner import Learner, NotFiniteError
 from classifiers.network import ImageClassifier
 from classifiers.regimes import Settings
 from classifiers.reopening import Reopening
-from classifiers.trainer import Trainer
+from classifiers.trainer import Trainer, shown
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, TrainingError
 from tests.pictures import texture
@@ -38,7 +38,7 @@ def one_thread():
 
 SETTINGS = Settings(
     reopen="features.9", epochs=3, batch_size=8, learning_rate=1e-3, head_rate=1e-2, ema=0.8, patience=9,
-    augmentation=Augmentation(mixup=0.2),
+    augmentation=Augmentation(mixup=0.2), keep_any=True,
 )  # fmt: skip
 
 
@@ -274,11 +274,19 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path):
 def test_an_epoch_that_the_validation_cannot_tell_from_the_first_is_not_kept(tmp_path, monkeypatch):
     for gained, kept in (([0], 0), ([0, 1, 2, 3, 4], 1)):  # one more image right is luck, five are not
         answers = iter([set(), set(gained)])
-        run, learner = trainer(tmp_path / str(kept), dataclasses.replace(SETTINGS, epochs=1))
+        run, learner = trainer(tmp_path / str(kept), dataclasses.replace(SETTINGS, epochs=1, keep_any=False))
         before = weights(learner)
         monkeypatch.setattr(learner, "judge", lambda y, a=answers: (np.isin(np.arange(len(y)), list(next(a))), 0.5))
         assert run.run().best == kept
         assert all(torch.equal(t, before[name]) for name, t in weights(learner).items()) == (kept == 0)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "trusted"),
+    [(4, 0, False), (5, 0, True), (0, 0, False), (10, 3, False), (20, 4, True), (0, 9, False)],
+)
+def test_an_epoch_has_to_beat_the_cached_head_by_two_standard_errors(gained, lost, trusted):
+    assert shown(gained, lost) is trusted
 
 
 def _with_live_average(learner):
