@@ -24,7 +24,7 @@ def small(monkeypatch, tmp_path):
 
 
 def _few(write, folder, per_class):
-    return write(folder, per_class=6)
+    return write(folder, per_class=8)
 
 
 def run(arguments, capsys):
@@ -51,7 +51,7 @@ def test_it_compares_heads_on_two_sets_and_says_that_weights_are_random(tmp_path
     status, text, _ = run(["--out", out, "--overwrite", "--json"], capsys)
     document = json.loads(text)
     assert status == 0 and document["format"] == 1
-    assert document["textures"]["extract"]["images"] == 48 and document["digits"]["report"]["format"] == 1
+    assert document["textures"]["extract"]["images"] == 64 and document["digits"]["report"]["format"] == 1
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, capsys):
