@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread a process: OpenMP threads of several processes on the same cores wait for each other in busy loops.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def _shared(part: str) -> Path:
     root = Path(os.environ.get("FEATSTORE_TEST_DATA", Path(__file__).resolve().parents[1].parent / "shared"))
