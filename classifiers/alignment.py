@@ -176,19 +176,13 @@ def check_classes(
             f"{count(int(empty.sum()), 'class', 'classes')} without any image took no part: "
             f"{listing([printable(features.classes[i]) for i in np.flatnonzero(empty).tolist()])}."
         )
-    if not allow_few:
-        refuse_few(trained, features.classes, plan.folds)
-    few = (trained > 0) & (trained < plan.folds)
-    if few.any():
-        warnings.append(
-            f"{count(int(few.sum()), 'class', 'classes')} with fewer images than the {plan.folds} folds, so that not "
-            f"every fold judges them: {named(few)}."
-        )
+    if few := check_few(trained, features.classes, plan.folds, allow_few=allow_few):
+        warnings.append(f"{few}.")
     return warnings
 
 
-def refuse_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int) -> None:
-    """Refuse classes with fewer images than folds: in some fold nothing would judge them.
+def check_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int, *, allow_few: bool = False) -> str:
+    """Classes with fewer images than folds: in some fold nothing judges them.
 
     Parameters
     ----------
@@ -196,20 +190,31 @@ def refuse_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int) -
         Images of each class that are cross-validated; classes without any are passed over.
     classes : sequence of k str
     folds : int
+    allow_few : bool
+        Say so instead of refusing.
+
+    Returns
+    -------
+    str
+        What to know about them, without a full stop; "" where there are none.
 
     Raises
     ------
     FeaturesError
+        Where there are such classes and they are not allowed.
     """
     few = np.flatnonzero((trained > 0) & (trained < folds))
     if not few.size:
-        return
+        return ""
+    many = f"{count(len(few), 'class has', 'classes have')} fewer training images than the {folds} folds"
     named = listing([f"{printable(classes[i])!r} ({trained[i]})" for i in few.tolist()], most=5)
+    if allow_few:
+        return f"{many}, so that not every fold judges {'it' if len(few) == 1 else 'them'}: {named}"
     least = int(trained[few].min())
     way_out = f"cross-validate with --folds {least}, add images, or" if least > 1 else "add images, or"
     raise FeaturesError(
-        f"{count(len(few), 'class has', 'classes have')} fewer training images than the {folds} folds of the "
-        f"cross-validation: {named}; {way_out} go on with --allow-few, where not every fold judges such a class"
+        f"{many} of the cross-validation: {named}; {way_out} go on with --allow-few, where not every fold "
+        "judges such a class"
     )
 
 

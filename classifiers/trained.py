@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.alignment import refuse_few
+from classifiers.alignment import check_few
 from classifiers.bundle import Bundle, save_bundle
 from classifiers.foldsearch import Budget
 from classifiers.heads import make_head
@@ -19,7 +19,6 @@ from classifiers.recipe import recipe_of
 from classifiers.scores import Scores
 from classifiers.significance import wilson
 from classifiers.splits import group_by, stratified_folds
-from classifiers.wording import count, listing, printable
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
@@ -76,14 +75,8 @@ class Trained:
     def notes(self) -> list[str]:
         """What a reader of the cross-validated accuracy has to know."""
         counts = np.bincount(self.features.y[self.features.training()], minlength=len(self.features.classes))
-        few = np.flatnonzero((counts > 0) & (counts < self.settings["folds"]))
-        if not few.size:
-            return []
-        named = listing([f"{printable(self.features.classes[i])!r} ({counts[i]})" for i in few.tolist()])
-        return [
-            f"{count(len(few), 'class has', 'classes have')} fewer training images than the {self.settings['folds']} "
-            f"folds, so that not every fold judges {'it' if len(few) == 1 else 'them'}: {named}"
-        ]
+        few = check_few(counts, self.features.classes, self.settings["folds"], allow_few=True)
+        return [few] if few else []
 
     def save(
         self,
@@ -160,8 +153,7 @@ def train(
         raise FeaturesError(
             f"the training part of {features.dataset!r} has images of one class only; expected at least two classes"
         )
-    if not allow_few:
-        refuse_few(np.bincount(part.y, minlength=len(features.classes)), features.classes, folds)
+    check_few(np.bincount(part.y, minlength=len(features.classes)), features.classes, folds, allow_few=allow_few)
     together = None if groups is None else group_by(part.ids, groups)
     head = make_head(
         name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight

@@ -1,7 +1,7 @@
 """Image files without labels: what somebody names to be classified, folders walked to the bottom."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH118, PTH122
+# ruff: noqa: PTH110, PTH118, PTH122
 
 from __future__ import annotations
 
@@ -64,6 +64,12 @@ def find_images(places: Sequence[Path]) -> Unlabelled:
         else:
             found[place] = None
     if not found and not skipped:
+        stores = [place for place in map(os.fsencode, places) if os.path.exists(os.path.join(place, b"store.json"))]
+        if stores:
+            raise ImagesNotFoundError(
+                f"{printable(stores[0])} is a feature store and holds no images; name the image files or folders that "
+                "it was extracted from, or others"
+            )
         shown = ", ".join(printable(os.fsencode(place)) for place in places[:3])
         raise ImagesNotFoundError(f"there is no image in {shown}; expected {', '.join(formats.FORMATS)}")
     return Unlabelled(tuple(found), tuple(skipped))

@@ -113,5 +113,5 @@ def test_classes_with_fewer_images_than_folds_are_refused_unless_allowed():
     ):
         check_classes(features, plan)
     warnings = check_classes(features, plan, allow_few=True)
-    assert any("1 class with fewer images than the 5 folds" in text and "'c' (3)" in text for text in warnings)
+    assert any("1 class has fewer training images than the 5 folds" in text and "'c' (3)" in text for text in warnings)
     assert any("1 class without any image took no part: empty." in text for text in warnings)

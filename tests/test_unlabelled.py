@@ -5,6 +5,7 @@ import os
 import pytest
 
 from classifiers.unlabelled import find_images
+from featstore import FeatureStore
 from featstore.errors import ImagesNotFoundError
 from tests.pictures import encode, texture
 
@@ -74,6 +75,12 @@ def test_nothing_to_classify_is_an_error(tmp_path):
         find_images([tmp_path])
     with pytest.raises(ImagesNotFoundError, match=r"none\.jpg cannot be opened: No such file"):
         find_images([tmp_path / "none.jpg"])
+
+
+def test_a_feature_store_is_called_what_it_is(tmp_path):
+    FeatureStore(tmp_path / "s", create=True)
+    with pytest.raises(ImagesNotFoundError, match="is a feature store and holds no images; name the image files"):
+        find_images([tmp_path / "s"])
 
 
 def test_a_place_that_does_not_exist_does_not_stop_the_others(tmp_path):
