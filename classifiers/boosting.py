@@ -9,7 +9,8 @@ import numpy as np
 from joblib import cpu_count
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import Budget, FoldTable, Learnt, Params, SearchedHead
+from classifiers.foldsearch import Budget, SearchedHead
+from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.reduction import Reduction
 from classifiers.splits import Fold
 from featstore.errors import FeaturesError

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
+from classifiers.foldsearch import SearchedHead
+from classifiers.foldtable import FoldTable, Learnt, Params
 
 _CHUNK = 4096  # rows held in float64 at a time
 _TEMPERATURES = np.geomspace(1e-4, 1e3, 71)

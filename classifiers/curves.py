@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,26 +56,28 @@ def learning_curve(
     codes = np.unique(features.y[rows], return_inverse=True)[1]
     kernel, place = _kernel(features.X[rows[kept]]), np.cumsum(kept) - 1
     target = np.eye(int(codes.max()) + 1, dtype=np.float32)[codes[kept]]
+    hits, judged, size, fits = (np.zeros(len(SHARES), dtype=np.int64) for _ in range(4))
+    for turn in range(SEEDS):
+        # All of the training rows are the same rows whatever the seed.
+        shares = SHARES if turn == 0 else SHARES[:-1]
+        for number, (train, valid) in enumerate(folds):
+            train, valid = train[kept[train]], valid[kept[valid]]
+            if not len(train) or not len(valid):
+                continue
+            part, sizes = _nested(train, codes, shares, np.random.default_rng([seed, turn, number]))
+            for i, answers in enumerate(_answers(kernel, target, place[part], sizes, place[valid])):
+                hits[i] += int((answers == codes[valid]).sum())
+                judged[i], size[i], fits[i] = judged[i] + len(valid), size[i] + sizes[i], fits[i] + 1
+    if not fits.all():
+        return None
     points: list[dict[str, Any]] = []
-    for share in SHARES:
-        hits = judged = size = 0
+    for i, share in enumerate(SHARES):
         seeds = 1 if share == 1.0 else SEEDS
-        for turn in range(seeds):
-            for number, (train, valid) in enumerate(folds):
-                train, valid = train[kept[train]], valid[kept[valid]]
-                part = _share(train, codes, share, np.random.default_rng([seed, turn, number]))
-                if not len(part) or not len(valid):
-                    continue
-                answers = _answers(kernel, target, place[part], place[valid])
-                hits += int((answers == codes[valid]).sum())
-                judged, size = judged + len(valid), size + len(part)
-        if not judged:
-            return None
-        accuracy, n = hits / judged, judged / seeds
+        accuracy, n = hits[i] / judged[i], judged[i] / seeds
         points.append(
             {
-                "train": round(size / (seeds * len(folds))),
-                "accuracy": accuracy,
+                "train": round(size[i] / fits[i]),
+                "accuracy": float(accuracy),
                 "accuracy_ci": list(wilson(accuracy * n, n)),
                 "n": round(n),
                 "seeds": seeds,
@@ -100,28 +102,39 @@ def _kernel(X: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows @ rows.T / rows.shape[1], dtype=np.float32)
 
 
-def _share(
-    train: NDArray[np.intp], codes: NDArray[np.intp], share: float, rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """A share of each class, at least one image; a smaller share of the same generator is part of a larger."""
+def _nested(
+    train: NDArray[np.intp], codes: NDArray[np.intp], shares: Sequence[float], rng: np.random.Generator
+) -> tuple[NDArray[np.intp], list[int]]:
+    """The rows in an order whose beginnings are shares of each class, at least one image; and how long those are."""
     order = rng.permutation(len(train))
     order = order[np.argsort(codes[train[order]], kind="stable")]
     size = np.bincount(codes[train])
     rank = np.arange(len(train)) - np.repeat(np.cumsum(size) - size, size)
-    wanted = np.maximum(1, np.round(share * size))
-    return np.asarray(train[order[rank < wanted[codes[train[order]]]]])
+    wanted = np.maximum(1, np.round(np.outer(shares, size)))
+    left_out = (rank >= wanted[:, codes[train[order]]]).sum(axis=0)
+    sizes = [int((left_out <= i).sum()) for i in range(len(shares))]
+    return np.asarray(train[order[np.argsort(left_out, kind="stable")]]), sizes
 
 
 def _answers(
-    kernel: NDArray[np.float32], target: NDArray[np.float32], part: NDArray[np.intp], valid: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    mean = target[part].mean(axis=0)
+    kernel: NDArray[np.float32], target: NDArray[np.float32], part: NDArray[np.intp], sizes: Sequence[int],
+    valid: NDArray[np.intp],
+) -> Iterator[NDArray[np.intp]]:  # fmt: skip
+    """Classes of the valid rows after the first of the training rows, for each size, the largest last.
+
+    One Cholesky factor serves all sizes: that of a leading block is the leading block of the factor.
+    """
+    part = part[: sizes[-1]]
     inner = kernel[np.ix_(part, part)]
     inner[np.arange(len(part)), np.arange(len(part))] += RIDGE
-    scores = kernel[np.ix_(valid, part)] @ scipy.linalg.solve(
-        inner, target[part] - mean, assume_a="pos", overwrite_a=True, check_finite=False
-    )
-    return np.asarray((scores + mean).argmax(axis=1))
+    factor = scipy.linalg.cholesky(inner, lower=True, overwrite_a=True, check_finite=False)
+    judged = kernel[np.ix_(valid, part)]
+    for size in sizes:
+        mean = target[part[:size]].mean(axis=0)
+        weights = scipy.linalg.cho_solve(
+            (factor[:size, :size], True), target[part[:size]] - mean, overwrite_b=True, check_finite=False
+        )
+        yield np.asarray((judged[:, :size] @ weights + mean).argmax(axis=1))
 
 
 def layer_curve(sets: Sequence[FeatureSet], runs: Sequence[Run]) -> list[dict[str, Any]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, Self
@@ -16,78 +16,12 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
 from classifiers.splits import FOLDS, Fold, stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
 
 Budget = Literal["quick", "normal", "thorough"]
 BUDGETS: tuple[Budget, ...] = ("quick", "normal", "thorough")
-
-Params = dict[str, Any]
-Learnt = dict[str, float]
-"""What a fold's fit found by itself, for instance when it stopped."""
-
-_EPSILON = float(np.finfo(np.float64).eps)
-
-
-class FoldTable:
-    """What each candidate did on each fold; keeps the out-of-fold probabilities of the best one only.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,), int
-        Classes as numbers.
-    k : int
-        Number of classes.
-    weight : ndarray of shape (n,), float64, or None
-        Sample weights of the judging.
-    """
-
-    def __init__(self, y: NDArray[np.intp], k: int, weight: NDArray[np.float64] | None) -> None:
-        self._y, self._k, self._weight = y, k, weight
-        self.rows: list[dict[str, Any]] = []
-        self.best: int = -1
-        self.best_proba: NDArray[np.float32] | None = None
-        self.best_learnt: list[Learnt] = []
-
-    def judge(self, params: Params, folds: Sequence[Fold], outcomes: Iterable[tuple[NDArray[Any], Learnt]]) -> None:
-        """Score one candidate on all folds.
-
-        Parameters
-        ----------
-        params : dict
-            The candidate.
-        folds : sequence of (train, valid)
-        outcomes : iterable
-            For each fold the probabilities of its valid rows (n_valid, k), and what was learnt on the way.
-        """
-        start = time.perf_counter()
-        proba = np.full((len(self._y), self._k), np.nan, dtype=np.float32)
-        accuracies: list[float] = []
-        hits = loss = mass = 0.0
-        learnt: list[Learnt] = []
-        for (_, valid), (p, found) in zip(folds, outcomes, strict=True):
-            y = self._y[valid]
-            w = np.ones(len(valid)) if self._weight is None else self._weight[valid]
-            right = w * (p.argmax(axis=1) == y)
-            true = np.clip(p[np.arange(len(y)), y].astype(np.float64), _EPSILON, 1.0)
-            accuracies.append(float(right.sum() / w.sum()) if w.sum() else 0.0)
-            hits, loss, mass = hits + float(right.sum()), loss - float(w @ np.log(true)), mass + float(w.sum())
-            proba[valid] = p
-            learnt.append(found)
-        self.rows.append(
-            {
-                "params": params,
-                "accuracy": hits / mass if mass else 0.0,
-                "fold_accuracies": accuracies,
-                "log_loss": loss / mass if mass else 0.0,
-                "seconds": time.perf_counter() - start,
-            }
-        )
-        if self.best < 0 or self._rank(len(self.rows) - 1) > self._rank(self.best):
-            self.best, self.best_proba, self.best_learnt = len(self.rows) - 1, proba, learnt
-
-    def _rank(self, i: int) -> tuple[float, float]:
-        return round(self.rows[i]["accuracy"], 12), -self.rows[i]["log_loss"]
 
 
 class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -143,11 +77,19 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Iterator[Params]:
         """Parameters to try, one after the other; the table holds what came out so far. First make what all share."""
 
-    @abstractmethod
+    def _outcomes(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params
+    ) -> list[Outcome]:
+        """The outcome of each fold; a head that fits all folds at once does it here."""
+        work, folds = partial(self._fold_proba, X, y, weight, params), range(len(self._folds))
+        with ThreadPoolExecutor(self._fold_threads()) as pool:
+            return list((pool.map if self._fold_threads() > 1 else map)(work, folds))
+
     def _fold_proba(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
+    ) -> Outcome:
         """Fit on the training part of `self._folds[fold]`, return the probabilities of its valid part."""
+        raise NotImplementedError
 
     @abstractmethod
     def _refit(
@@ -234,14 +176,11 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         table = FoldTable(codes, k, weight)
         start = time.perf_counter()
         fallback: Params | None = None
-        with ThreadPoolExecutor(self._fold_threads()) as pool:
-            for params in self._candidates(X, codes, total, table):
-                if not self._folds:
-                    fallback = params
-                    break
-                work = partial(self._fold_proba, X, codes, total, params)
-                folds = range(len(self._folds))
-                table.judge(params, self._folds, (pool.map if self._fold_threads() > 1 else map)(work, folds))
+        for params in self._candidates(X, codes, total, table):
+            if not self._folds:
+                fallback = params
+                break
+            table.judge(params, self._folds, partial(self._outcomes, X, codes, total, params))
         searched = time.perf_counter()
         self.cv_results_ = table.rows
         self.best_params_ = dict(table.rows[table.best]["params"] if table.rows else fallback or {})

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.centroid import best_temperature, softmax
-from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
+from classifiers.foldsearch import SearchedHead
+from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.reduction import standardiser
 from featstore.errors import FeaturesError
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.utils.extmath import randomized_svd
+
+from classifiers.reduction import truncated_svd
 
 MOST_IMAGES = 40_000
 """Above this many images the search looks at a seeded sample of so many."""
@@ -156,8 +157,8 @@ def _whitened(centred: NDArray[np.float32], classes: NDArray[np.intp], seed: int
     found, starts = np.unique(classes[order], return_index=True)
     counts = np.diff(np.append(starts, n))
     means = np.add.reduceat(centred[order], starts, axis=0) / counts[:, None].astype(np.float32)
-    within = centred - means[classes]
-    U, s, _ = randomized_svd(within, rank, n_iter=4, random_state=seed)
+    within = np.asarray(centred - means[classes], dtype=np.float32)
+    U, s, _ = truncated_svd(within, rank, iterations=4, seed=seed)
     alive = s > 1e-4 * max(float(s[0]), 1e-30)
     if alive.sum() < 8:
         return None
@@ -231,10 +232,10 @@ def _decoys(
             other = classes[at : at + _BLOCK, None] != classes[None, at:]
             parts.append(cosines[np.triu(other, 1)])
         return np.concatenate(parts), different
-    i, j = rng.integers(0, n, _DECOYS * 2), rng.integers(0, n, _DECOYS * 2)
-    apart = classes[i] != classes[j]
-    i, j = i[apart], j[apart]
-    out = np.empty(len(i), dtype=np.float32)
-    for at in range(0, len(i), 50_000):
-        out[at : at + 50_000] = np.einsum("ij,ij->i", unit[i[at : at + 50_000]], unit[j[at : at + 50_000]])
-    return out, len(i)
+    # Every row of one sample against every row of another: matrix products, where single pairs would be gathered.
+    size = min(n // 2, int(np.sqrt(2 * _DECOYS)))
+    drawn = rng.permutation(n)[: 2 * size]
+    one, other = drawn[:size], drawn[size:]
+    cosines = unit[one] @ unit[other].T
+    out = cosines[classes[one][:, None] != classes[other]]
+    return out, len(out)

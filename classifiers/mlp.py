@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
-from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
-from classifiers.reduction import standardiser
-from featstore.errors import FeaturesError
+from classifiers.foldsearch import SearchedHead
+from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
+from classifiers.perceptrons import Perceptrons, steps_an_epoch, train_together, two_layers
+from classifiers.reduction import standardiser, truncated_svd
 
 RANK = 384
 """Wider features are first rotated to so many principal components; the rotation becomes part of the first layer."""
 MOST_EPOCHS = {"quick": 16, "normal": 24, "thorough": 60}
 STEPS = 250
 """Optimiser steps at least: little data needs more epochs for the same number of steps."""
-BATCH = 64
 LATE = 0.03
 """Relative fall of the out-of-fold loss in the last quarter of the epochs that shows too short a training."""
-DECAY = 0.98
-"""Of the exponential moving average of the weights (Polyak averaging)."""
 
 
 class MLPHead(SearchedHead):
@@ -50,37 +48,40 @@ class MLPHead(SearchedHead):
     def _candidates(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
     ) -> Iterator[Params]:
-        self._prepared = [self._prepare(X[train], X[valid]) for train, valid in self._folds]
+        prepared = [self._prepare(X[train], X[valid]) for train, valid in self._folds]
+        # Folds may have principal components of different number; a column of zeros changes nothing.
+        width = max((rows.shape[1] for rows, _ in prepared), default=0)
+        self._prepared = [
+            tuple(nn.functional.pad(part, (0, width - part.shape[1])) for part in pair) for pair in prepared
+        ]
         settings = {
-            "quick": ((128, 0.3, 1e-2),),
-            "normal": ((128, 0.3, 1e-2), (256, 0.6, 1e-1)),
-            "thorough": ((64, 0.2, 1e-2), (128, 0.3, 1e-2), (256, 0.5, 1e-2), (256, 0.6, 1e-1), (512, 0.7, 3e-1)),
+            "quick": ((256, 0.6, 1e-1),),
+            "normal": ((256, 0.6, 1e-1), (256, 0.6, 1.0)),
+            "thorough": ((64, 0.2, 1e-2), (128, 0.3, 1e-2), (256, 0.6, 1e-1), (256, 0.6, 1.0), (512, 0.7, 3e-1)),
         }[self.budget]
         for hidden, dropout, decay in settings:
             yield {"hidden": hidden, "dropout": dropout, "weight_decay": decay}
 
-    def _fold_proba(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
-        train, valid = self._folds[fold]
-        rows, judged = self._prepared[fold]
-        codes = torch.from_numpy(np.ascontiguousarray(y))
-        best_loss, best_epoch, best_proba = np.inf, 0, np.empty(0)
-        epochs, losses = self._most_epochs(len(train)), []
-        for epoch, network in self._epochs(rows, codes[train], weight[train], params, epochs, self.seed + fold):
-            with torch.inference_mode():
-                log_proba = torch.log_softmax(network(judged), dim=1)
-            loss = float(nn.functional.nll_loss(log_proba, codes[valid]))
-            losses.append(loss)
-            if loss < best_loss:
-                best_loss, best_epoch, best_proba = loss, epoch, log_proba.exp().double().numpy()
-            elif epoch - best_epoch >= max(5, epochs // 4):
+    def _outcomes(
+        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params
+    ) -> list[Outcome]:
+        folds = [
+            (rows, judged, train, valid)
+            for (rows, judged), (train, valid) in zip(self._prepared, self._folds, strict=True)
+        ]
+        followed = [_Fold(judged, torch.from_numpy(y[valid])) for _, judged, _, valid in folds]
+        parts = [(rows, y[train], weight[train]) for rows, _, train, _ in folds]
+        epochs = self._most_epochs(max(len(rows) for rows, _, _ in parts))
+        patience = max(5, epochs // 4)
+        for epoch, networks in self._train(parts, params, epochs):
+            for i, fold in enumerate(followed):
+                fold.follow(epoch, partial(networks.logits_of, i), patience)
+            if all(fold.over for fold in followed):
                 break
-        late = 1.0 - best_loss / min(losses[: max(1, 3 * epochs // 4)])
-        return best_proba, {"epochs": best_epoch / epochs, "late_gain": float(late)}
+        return [fold.outcome(epochs) for fold in followed]
 
     def _most_epochs(self, rows: int) -> int:
-        return max(MOST_EPOCHS[self.budget], -(-STEPS // max(1, -(-rows // BATCH))))
+        return max(MOST_EPOCHS[self.budget], -(-STEPS // steps_an_epoch(rows)))
 
     def _refit(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
@@ -91,14 +92,8 @@ class MLPHead(SearchedHead):
         epochs = max(1, round(limit * float(np.mean(found)))) if found else limit // 2
         mean, matrix = self._basis(X)
         rows = self._project(X, mean, matrix)
-        codes = torch.from_numpy(np.ascontiguousarray(y))
-        network: nn.Sequential | None = None
-        for epoch, averaged in self._epochs(rows, codes, weight, params, limit, self.seed):
-            network = averaged
-            if epoch == epochs:
-                break
-        if network is None:
-            raise FeaturesError("the network was trained for no epoch at all")
+        trained = (networks for epoch, networks in self._train([(rows, y, weight)], params, limit) if epoch == epochs)
+        network = next(trained).network(0)
         self.network_ = _unprojected(network, mean, matrix)
         self.best_params_ = {**params, "epochs": epochs}
         late = float(np.mean([fold["late_gain"] for fold in learnt if fold])) if found else 0.0
@@ -110,42 +105,17 @@ class MLPHead(SearchedHead):
             "most_epochs": limit,
         }
 
-    def _epochs(
-        self, rows: Tensor, codes: Tensor, weight: NDArray[np.float64], params: Params, epochs: int, seed: int
-    ) -> Iterator[tuple[int, nn.Sequential]]:
-        """Train, and hand out the averaged network after each epoch."""
-        random = torch.Generator().manual_seed(seed)
-        network = _network(rows.shape[1], params["hidden"], len(self.classes_), random)
-        averaged = _network(rows.shape[1], params["hidden"], len(self.classes_), None)
-        parameters: list[Tensor] = list(network.parameters())
-        kept: list[Tensor] = list(averaged.parameters())
-        # Biases are not decayed: they only shift.
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": params["weight_decay"]},
-            {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
-        ]
-        steps = max(1, -(-len(rows) // BATCH))
-        optimiser = torch.optim.AdamW(groups, lr=5e-3)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps * epochs)
-        weights = torch.from_numpy(weight / weight.mean()).float()
-        keep = 1.0 - params["dropout"]
-        first, act, last = network[0], network[1], network[2]
-        step = 0
-        for epoch in range(1, epochs + 1):
-            for index in torch.split(torch.randperm(len(rows), generator=random), BATCH):
-                hidden = act(first(rows[index]))
-                mask = torch.empty_like(hidden).bernoulli_(keep, generator=random)
-                logits = last(hidden * mask / keep)
-                losses = nn.functional.cross_entropy(logits, codes[index], reduction="none", label_smoothing=0.02)
-                optimiser.zero_grad(set_to_none=True)
-                torch.autograd.backward((losses * weights[index]).mean())
-                optimiser.step()
-                schedule.step()
-                step += 1
-                decay = min(DECAY, step / (step + 10))
-                with torch.no_grad():
-                    torch._foreach_lerp_(kept, parameters, 1.0 - decay)
-            yield epoch, averaged
+    def _train(
+        self, parts: Sequence[tuple[Tensor, NDArray[np.intp], NDArray[np.float64]]], params: Params, epochs: int
+    ) -> Iterator[tuple[int, Perceptrons]]:
+        """Networks for rows, classes and weights of several parts, after each epoch."""
+        return train_together(
+            [rows for rows, _, _ in parts],
+            [torch.from_numpy(y) for _, y, _ in parts],
+            [torch.from_numpy(weight / weight.mean()).float() for _, _, weight in parts],
+            classes=len(self.classes_), hidden=params["hidden"], dropout=params["dropout"],
+            weight_decay=params["weight_decay"], epochs=epochs, seeds=range(self.seed, self.seed + len(parts)),
+        )  # fmt: skip
 
     def _basis(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean (d,) and matrix (d, r): standardise, rotate to principal components, at a common scale of 1."""
@@ -153,11 +123,10 @@ class MLPHead(SearchedHead):
         rank = min(RANK, *X.shape)
         if X.shape[1] <= RANK:
             return mean, np.diag(gain).astype(np.float32)
-        _, singular, right = randomized_svd((X - mean) * gain, rank, n_iter=2, random_state=self.seed)
-        useful = singular > 1e-5 * singular[0]
+        _, singular, right = truncated_svd((X - mean) * gain, rank, iterations=2, seed=self.seed)
         # One scale for all: whitening would lift the noise of the last components to the height of the first.
-        scale = np.sqrt(len(X) / (singular[useful] ** 2).mean())
-        return mean, (gain[:, None] * right[useful].T * scale).astype(np.float32)
+        scale = np.sqrt(len(X) / (singular**2).mean())
+        return mean, (gain[:, None] * right.T * scale).astype(np.float32)
 
     def _prepare(self, train: NDArray[np.float32], valid: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
         mean, matrix = self._basis(train)
@@ -184,37 +153,44 @@ class MLPHead(SearchedHead):
         return {}, {name.replace(".", "_"): value.numpy() for name, value in self.network_.state_dict().items()}
 
     def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        width, features = arrays["0_weight"].shape
-        network = _network(features, width, len(self.classes_), None)
-        network.load_state_dict({name.replace("_", ".", 1): torch.from_numpy(a.copy()) for name, a in arrays.items()})
-        self.network_ = network
+        names = ("0_weight", "0_bias", "2_weight", "2_bias")
+        self.network_ = two_layers(*(torch.from_numpy(arrays[name].copy()) for name in names))
 
 
-def _network(features: int, hidden: int, classes: int, random: torch.Generator | None) -> nn.Sequential:
-    """Two linear layers; drawn from `random` (He initialisation), or all zeros."""
-    with torch.device("meta"):
-        network = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes))
-    network = network.to_empty(device="cpu")
-    for parameter in network.parameters():
-        with torch.no_grad():
-            parameter.zero_()
-            if random is not None and parameter.ndim == 2:
-                parameter.normal_(0.0, float(np.sqrt(2.0 / parameter.shape[1])), generator=random)
-        parameter.requires_grad_(random is not None)
-    return network
+class _Fold:
+    """A fold's network on its way: the epoch with the least loss on the valid rows, until that is long ago."""
+
+    def __init__(self, rows: Tensor, codes: Tensor) -> None:
+        self._rows, self._codes = rows, codes
+        self._losses: list[float] = []
+        self._best, self._proba = 0, np.empty(0)
+        self.over = False
+
+    def follow(self, epoch: int, logits: Callable[[Tensor], Tensor], patience: int) -> None:
+        """Judge the network after an epoch."""
+        if self.over:
+            return
+        with torch.inference_mode():
+            log_proba = torch.log_softmax(logits(self._rows), dim=1)
+        loss = float(nn.functional.nll_loss(log_proba, self._codes))
+        if not self._losses or loss < self._losses[self._best - 1]:
+            self._best, self._proba = epoch, log_proba.exp().double().numpy()
+        self._losses.append(loss)
+        self.over = epoch - self._best >= patience
+
+    def outcome(self, epochs: int) -> Outcome:
+        """Of the best epoch, in a schedule of so many."""
+        late = 1.0 - self._losses[self._best - 1] / min(self._losses[: max(1, 3 * epochs // 4)])
+        return self._proba, {"epochs": self._best / epochs, "late_gain": float(late)}
+
+
+def _padded(rows: Tensor, width: int) -> Tensor:
+    return nn.functional.pad(rows, (0, width - rows.shape[1]))
 
 
 def _unprojected(network: nn.Sequential, mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> nn.Sequential:
     """The same network for features as given: mean and matrix become part of the first layer, in float64."""
-    first, last = network[0], network[2]
-    if not isinstance(first, nn.Linear) or not isinstance(last, nn.Linear):
-        raise TypeError("expected a linear layer, an activation and a linear layer")
-    weight = first.weight.detach().double().numpy() @ matrix.astype(np.float64).T
-    bias = first.bias.detach().double().numpy() - weight @ mean.astype(np.float64)
-    whole = _network(matrix.shape[0], len(bias), last.out_features, None)
-    state = {"0.weight": weight, "0.bias": bias}
-    whole.load_state_dict(
-        {name: torch.from_numpy(value).float() for name, value in state.items()}
-        | {f"2.{name}": value.clone() for name, value in last.state_dict().items()}
-    )
-    return whole
+    first, last = cast(nn.Linear, network[0]), cast(nn.Linear, network[2])
+    weight = first.weight.double().numpy() @ matrix.astype(np.float64).T
+    bias = first.bias.double().numpy() - weight @ mean.astype(np.float64)
+    return two_layers(torch.from_numpy(weight), torch.from_numpy(bias), last.weight, last.bias)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
+from classifiers.foldsearch import SearchedHead
+from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.reduction import standardiser
 
 _BLOCK = 16_000_000  # numbers held at a time: 64 MB

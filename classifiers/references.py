@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import FoldTable, Learnt, Params, SearchedHead
+from classifiers.foldsearch import SearchedHead
+from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.linear import SoftmaxRegressionCV
 from featstore.features import FeatureSet
 

@@ -13,7 +13,7 @@ from tests import headchecks
 
 
 def outcomes(*probas):
-    return [(np.asarray(p), {}) for p in probas]
+    return lambda: [(np.asarray(p), {}) for p in probas]
 
 
 def test_the_most_accurate_candidate_wins_and_log_loss_settles_ties():
