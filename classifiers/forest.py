@@ -34,7 +34,7 @@ _CANDIDATES: dict[str, tuple[Params, ...]] = {
         if not (features == "raw" and width == 0.3)
     ),
 }
-_TREES = {"quick": 100, "normal": 150, "thorough": 300}
+_TREES = {"quick": 100, "normal": 300, "thorough": 500}
 
 
 class Trees:
@@ -109,7 +109,7 @@ class ForestHead(SearchedHead):
     Parameters
     ----------
     seed, budget, cv, class_weight
-        See SearchedHead. Candidates: 1 quick, 3 normal, 10 thorough, of 100, 150 and 300 trees.
+        See SearchedHead. Candidates: 1 quick, 3 normal, 10 thorough, of 100, 300 and 500 trees.
     n_estimators : int, optional
         Trees (default: by budget).
     n_jobs : int, optional

@@ -44,6 +44,9 @@ class Perceptrons:
             for one, generator in zip(weights, generators, strict=True):
                 one.normal_(0.0, math.sqrt(2.0 / len(one)), generator=generator)
 
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
     def logits(self, rows: Tensor, dropped: Tensor | None = None) -> Tensor:
         """Decision values.
 
@@ -61,15 +64,20 @@ class Perceptrons:
         hidden = torch.baddbmm(first_bias, rows, first).relu()
         return torch.baddbmm(last_bias, hidden if dropped is None else hidden * dropped, last)
 
-    def logits_of(self, i: int, rows: Tensor) -> Tensor:
-        """Decision values (b, classes) of the i-th for rows (b, features)."""
-        first, first_bias, last, last_bias = (tensor[i] for tensor in self.tensors)
-        return torch.addmm(last_bias, torch.addmm(first_bias, rows, first).relu(), last)
+    def mean_logits(self, which: Sequence[int], rows: Tensor) -> Tensor:
+        """Mean decision values (b, classes) of some of the networks for rows (b, features)."""
+        total = torch.zeros(len(rows), self.tensors[2].shape[2])
+        for i in which:
+            first, first_bias, last, last_bias = (tensor[i] for tensor in self.tensors)
+            total += torch.addmm(last_bias, torch.addmm(first_bias, rows, first).relu(), last)
+        return total / len(which)
 
-    def network(self, i: int) -> nn.Sequential:
-        """The i-th as a module of its own, without gradients."""
-        first, first_bias, last, last_bias = (tensor[i].detach() for tensor in self.tensors)
-        return two_layers(first.T, first_bias[0], last.T, last_bias[0])
+    def network(self, which: Sequence[int]) -> nn.Sequential:
+        """The mean of some of the networks: one network with all of their hidden units, without gradients."""
+        first, first_bias, last, last_bias = (tensor[list(which)].detach() for tensor in self.tensors)
+        return two_layers(
+            first.mT.flatten(0, 1), first_bias.flatten(), last.flatten(0, 1).T / len(which), last_bias.mean(dim=(0, 1))
+        )
 
 
 def two_layers(first: Tensor, first_bias: Tensor, last: Tensor, last_bias: Tensor) -> nn.Sequential:
