@@ -15,6 +15,7 @@ BATCH = 64
 MANY = 2000
 LEARNING_RATE = 5e-3
 SMOOTHING = 0.02
+_OF_MASKS = 1 << 40  # keeps the random numbers of dropout apart from those of the networks
 DECAY = 0.98
 """Of the exponential moving average of the weights (Polyak averaging), a step."""
 
@@ -126,6 +127,7 @@ def train_together(
     Loshchilov, I., Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    masks = torch.Generator().manual_seed(seeds[0] + _OF_MASKS)
     d = rows[0].shape[1]
     live = Perceptrons(d, hidden, classes, generators)
     averaged = Perceptrons(d, hidden, classes, [])
@@ -136,7 +138,7 @@ def train_together(
     step = 0
     for epoch in range(1, epochs + 1):
         for x, y, weight in _batches(rows, codes, weights, steps, generators):
-            dropped = _dropped((*y.shape, hidden), dropout, generators[0])
+            dropped = _dropped((*y.shape, hidden), dropout, masks)
             log_proba = torch.log_softmax(live.logits(x, dropped), dim=2)
             true = log_proba.gather(2, y[:, :, None])[:, :, 0]
             losses = (1.0 - SMOOTHING) * true + SMOOTHING * log_proba.mean(dim=2)
@@ -184,7 +186,7 @@ def _dropped(shape: tuple[int, ...], dropout: float, generator: torch.Generator)
     kept = max(1, round(256 * (1.0 - dropout)))
     values = math.prod(shape)
     words = torch.empty(-(-values // 8), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    return (words.view(torch.uint8)[:values].view(shape) < kept) * (256.0 / kept)
+    return (words.view(torch.uint8)[:values].view(shape) <= kept - 1) * (256.0 / kept)
 
 
 def _batches(

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from classifiers.temperature import as_logits, fit_slope, log_losses, softmax
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_the_slope_is_the_most_likely_one(k):
+    random = np.random.default_rng(0)
+    y = random.integers(0, k, 400)
+    decision = random.normal(size=(400, k if k > 2 else 1))
+    decision[np.arange(400), y if k > 2 else 0] += 1.0 if k > 2 else 2.0 * y - 1.0
+    weight = random.uniform(0.5, 2.0, 400)
+
+    def loss(log_slope):
+        return weight @ log_losses(softmax(as_logits(decision, np.exp(log_slope))), y)
+
+    best = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-8}).x
+    assert fit_slope(decision, y, weight) == pytest.approx(np.exp(best), rel=1e-5)
+
+
+def test_two_classes_share_one_decision_value_evenly():
+    assert as_logits(np.array([3.0, -1.0])).tolist() == [[-1.5, 1.5], [0.5, -0.5]]
+    assert as_logits(np.array([[1.0, 2.0, 3.0]]), slope=2.0).tolist() == [[2.0, 4.0, 6.0]]
+
+
+def test_extremes_stay_finite():
+    p = softmax(np.array([[0.0, -np.inf, 1000.0]]))
+    assert p.tolist() == [[0.0, 0.0, 1.0]]
+    assert log_losses(p, np.array([1])) == pytest.approx(-np.log(1e-15))
+    separable = np.array([-1.0, -1.0, 1.0, 1.0])
+    assert fit_slope(separable, np.array([0, 0, 1, 1])) == pytest.approx(1e4, rel=1e-3)
