@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.scores import log_losses
-from classifiers.temperature import fit_slope, softmax
+from classifiers.temperature import enough_rows, fit_slope, softmax
 
 METHODS = ("none", "temperature", "isotonic")
 
@@ -93,6 +93,8 @@ def fit_calibration(
     y = np.asarray(y, dtype=np.int64)
     if len(y) < _FEW or method == "none":
         return Calibration()
+    few = enough_rows(*proba.shape)
+    proba, y = proba[few], y[few]
     halves = np.random.default_rng(seed).permutation(len(y)) % 2
     losses = {}
     for name in METHODS:

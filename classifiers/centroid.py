@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
+from classifiers.temperature import enough_rows
 
+_LEAST = float(np.log(1e-30))  # of the logarithm of a probability
 _CHUNK = 4096  # rows held in float64 at a time
 _TEMPERATURES = np.geomspace(1e-4, 1e3, 71)
 
@@ -170,11 +172,16 @@ def best_temperature(logits: NDArray[np.float64], y: NDArray[np.intp]) -> float:
     """
     n, k = logits.shape
     doubt = 1 / (n + 2)
+    few = enough_rows(n, k)
+    logits, y = logits[few], y[few]
     scale = float(np.mean(logits.max(axis=1) - np.median(logits, axis=1))) or 1.0
 
     def loss(temperature: float) -> float:
-        shares = np.log(np.maximum(softmax(logits / temperature), 1e-30))
-        true = shares[np.arange(n), y]
+        shares = logits / temperature
+        shares -= shares.max(axis=1, keepdims=True)
+        shares -= np.log(np.exp(shares).sum(axis=1, keepdims=True))
+        np.maximum(shares, _LEAST, out=shares)
+        true = shares[np.arange(len(y)), y]
         return float(-((1 - doubt) * true + doubt * (shares.sum(axis=1) - true) / max(k - 1, 1)).mean())
 
     return float(min((t * scale for t in _TEMPERATURES), key=loss))

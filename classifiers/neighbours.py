@@ -52,7 +52,14 @@ class KNNHead(SearchedHead):
             self._near[key] = space.nearest((X[valid] - mean) * gain, self._most, exact=False)
         index, similarity = self._near[key]
         votes = self._votes(index, similarity, y[train], weight[train], params, len(self.classes_))
-        prior = min(_PRIORS, key=lambda a: _loss(_mixed(votes, a * self._class_mass), y[valid]))
+        true, total = votes[np.arange(len(valid)), y[valid]], votes.sum(axis=1)
+
+        def loss(prior: float) -> float:
+            """Log loss of the true classes, as that of `_mixed` votes."""
+            share = (true + prior * self._class_mass[y[valid]]) / (total + prior * self._class_mass.sum())
+            return float(-np.log(np.maximum(share, 1e-12)).mean())
+
+        prior = min(_PRIORS, key=loss)
         return _mixed(votes, prior * self._class_mass), {"prior": prior}
 
     def _refit(
@@ -154,7 +161,3 @@ def _mixed(votes: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np
     """Shares of the votes (n, k), mixed with a prior (k,) that weighs as many nearest neighbours as it sums to."""
     mixed = votes + prior
     return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
-
-
-def _loss(proba: NDArray[np.floating], y: NDArray[np.intp]) -> float:
-    return float(-np.log(np.maximum(proba[np.arange(len(y)), y], 1e-12)).mean())

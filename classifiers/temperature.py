@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_LOGITS = 4_000_000
+"""Logits that a temperature is found on; what 10,000 classes would take minutes for."""
+
 TINY = 1e-15
 """Smallest probability in a log loss."""
 
@@ -39,6 +42,13 @@ def log_losses(probability: NDArray[np.float64], codes: NDArray[np.int64]) -> ND
     return -np.log(np.maximum(probability[np.arange(len(codes)), codes], TINY))
 
 
+def enough_rows(n: int, k: int) -> NDArray[np.intp] | slice:
+    """Rows on which one number about n x k logits may be found: all, or of many millions an even selection."""
+    if n * k <= MOST_LOGITS:
+        return slice(None)
+    return np.linspace(0, n - 1, max(1, MOST_LOGITS // k)).astype(np.intp)
+
+
 def fit_slope(
     decision: NDArray[np.floating], codes: NDArray[np.int64], weight: NDArray[np.float64] | None = None
 ) -> float:
@@ -66,8 +76,9 @@ def fit_slope(
     C. Guo et al., On calibration of modern neural networks, ICML 2017; J. Platt, Probabilistic outputs for support
     vector machines, 1999.
     """
-    logits = as_logits(decision)
-    mass = np.ones(len(codes)) if weight is None else weight
+    few = enough_rows(*decision.reshape(len(decision), -1).shape)
+    logits, codes = as_logits(decision[few]), codes[few]
+    mass = np.ones(len(codes)) if weight is None else weight[few]
     true = logits[np.arange(len(codes)), codes]
     low, high, at = np.log(1e-4), np.log(1e4), 0.0
     for _ in range(100):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from classifiers.temperature import as_logits, fit_slope, log_losses, softmax
+from classifiers.temperature import MOST_LOGITS, as_logits, enough_rows, fit_slope, log_losses, softmax
 
 
 @pytest.mark.parametrize("k", [2, 5])
@@ -31,3 +31,10 @@ def test_extremes_stay_finite():
     assert log_losses(p, np.array([1])) == pytest.approx(-np.log(1e-15))
     separable = np.array([-1.0, -1.0, 1.0, 1.0])
     assert fit_slope(separable, np.array([0, 0, 1, 1])) == pytest.approx(1e4, rel=1e-3)
+
+
+def test_of_very_many_logits_an_even_selection_is_enough():
+    assert enough_rows(100, 40_000) == slice(None)
+    few = enough_rows(30_000, 10_000)
+    assert len(few) == MOST_LOGITS // 10_000 and (few[0], few[-1]) == (0, 29_999) and (np.diff(few) > 0).all()
+    assert enough_rows(3, 10 * MOST_LOGITS).tolist() == [0]
