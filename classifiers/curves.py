@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.evaluate import Run
 from classifiers.plan import Plan
+from classifiers.ridgeprobe import standardised_kernel
 from classifiers.significance import wilson
 from classifiers.wording import points as in_points
 from featstore.features import FeatureSet
@@ -54,7 +55,7 @@ def learning_curve(
     if len(rows) > most_rows:
         kept[rng.permutation(len(rows))[most_rows:]] = False
     codes = np.unique(features.y[rows], return_inverse=True)[1]
-    kernel, place = _kernel(features.X[rows[kept]]), np.cumsum(kept) - 1
+    kernel, place = standardised_kernel(features.X[rows[kept]]), np.cumsum(kept) - 1
     target = np.eye(int(codes.max()) + 1, dtype=np.float32)[codes[kept]]
     hits, judged, size, fits = (np.zeros(len(SHARES), dtype=np.int64) for _ in range(4))
     for turn in range(SEEDS):
@@ -93,13 +94,6 @@ def learning_curve(
     if not kept.all():
         text += f" Only {most_rows} of {len(rows)} training images were looked at."
     return {"head": "ridge", "params": {"ridge": RIDGE}, "points": points, "text": text}
-
-
-def _kernel(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Products of the standardised rows, (n, n), 1 on the diagonal on average."""
-    deviation = X.std(axis=0)
-    rows = (X - X.mean(axis=0)) / np.where(deviation > 1e-6, deviation, 1.0)
-    return np.asarray(rows @ rows.T / rows.shape[1], dtype=np.float32)
 
 
 def _nested(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from featstore.architecture import shell
 from featstore.catalogue import lookup
 from featstore.nodes import PENULTIMATE, NodeInfo, node_table
@@ -34,6 +36,7 @@ def landmarks(backbone: str) -> tuple[str, ...]:
     return (*chosen[-MOST:], PENULTIMATE)
 
 
+@cache
 def last_stage(backbone: str) -> str:
     """The node from which on a network works at its last resolution: what "the top" means where it is reopened.
 
@@ -47,13 +50,14 @@ def last_stage(backbone: str) -> str:
     return next(block.node for block in blocks if block.shape[1] == side)
 
 
-def _blocks(backbone: str) -> list[NodeInfo]:
+@cache
+def _blocks(backbone: str) -> tuple[NodeInfo, ...]:
     """Outer modules that return a map, in the order of the network."""
     family = lookup(backbone).family
     depth = 0 if family == "resnet" else 1
-    return [
+    return tuple(
         node
         for node in node_table(backbone)
         if len(node.shape) == 3 and node.node.count(".") == depth and node.node.split(".")[0] not in ("avgpool",)
         and (depth or node.node.startswith("layer"))
-    ]  # fmt: skip
+    )  # fmt: skip

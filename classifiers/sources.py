@@ -9,13 +9,14 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from classifiers.lookalikes import LookAlikes, find_look_alikes, join
+from classifiers.ridgeprobe import standardised_kernel
 from classifiers.significance import mcnemar_exact
 from classifiers.splits import stratified_folds
 from classifiers.stems import Stems, find_stems
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
-_MOST_ROWS = 4000  # rows of the trial fits; their kernel is as large squared
+_MOST_ROWS = 3000  # rows of the trial fits; their kernel is as large squared
 _WORTH = 0.02  # accuracy that keeping sources together has to cost before it is called a leak
 _LEVEL = 0.01
 _ENOUGH_IMAGES = 500  # of fewer, whitening leaves too few directions to tell a copy from a relative
@@ -189,9 +190,10 @@ def grouping_effect(
     for c in np.unique(y):
         own = np.flatnonzero(y == c)
         dealt[own] = groups[rng.permutation(own)]
+    kernel = standardised_kernel(X)
     try:
-        parted = _hits(X, y, dealt, seed)
-        kept_together = _hits(X, y, groups, seed)
+        parted = _hits(kernel, y, dealt, seed)
+        kept_together = _hits(kernel, y, groups, seed)
     except FeaturesError:
         return None
     both = (parted >= 0) & (kept_together >= 0)
@@ -200,17 +202,16 @@ def grouping_effect(
     return Effect(float(a.mean()), float(b.mean()), p, int(both.sum()))
 
 
-def _hits(X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int8]:
+def _hits(kernel: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int8]:
     """1 where a ridge classifier that has not seen the row's group is right, 0 where wrong, -1 where none judges."""
-    deviation = X.std(axis=0)
-    rows = (X - X.mean(axis=0)) / np.where(deviation > 1e-6, deviation, 1.0)
-    kernel = rows @ rows.T / rows.shape[1]
     codes = np.unique(y, return_inverse=True)[1]
     target = np.eye(int(codes.max()) + 1, dtype=np.float32)[codes]
     target -= target.mean(axis=0)
     out = np.full(len(y), -1, dtype=np.int8)
     for train, valid in stratified_folds(codes, 5, seed, groups):
-        inner = kernel[np.ix_(train, train)] + np.eye(len(train), dtype=np.float32)
-        scores = kernel[np.ix_(valid, train)] @ scipy.linalg.solve(inner, target[train], assume_a="pos")
+        inner = kernel[np.ix_(train, train)]
+        inner[np.arange(len(train)), np.arange(len(train))] += 1
+        factor = scipy.linalg.cho_factor(inner, lower=True, overwrite_a=True, check_finite=False)
+        scores = kernel[np.ix_(valid, train)] @ scipy.linalg.cho_solve(factor, target[train], check_finite=False)
         out[valid] = scores.argmax(axis=1) == codes[valid]
     return out
