@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
-from classifiers.temperature import enough_rows
+from classifiers.temperature import best_temperature, softmax
 
-_LEAST = float(np.log(1e-30))  # of the logarithm of a probability
 _CHUNK = 4096  # rows held in float64 at a time
-_TEMPERATURES = np.geomspace(1e-4, 1e3, 71)
 
 
 class CentroidHead(SearchedHead):
@@ -151,37 +149,3 @@ def _affine(X: NDArray[np.float32], coef: NDArray[np.float64], intercept: NDArra
         out[at : at + _CHUNK] = X[at : at + _CHUNK].astype(np.float64) @ coef.T
     out += intercept
     return out
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities (n, k) of logits (n, k)."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
-def best_temperature(logits: NDArray[np.float64], y: NDArray[np.intp]) -> float:
-    """What to divide logits (n, k) by so that the log loss of the true classes (n,) is least.
-
-    As Platt does, a little of each row's truth is given to the other classes (as if n + 2 rows had been seen, one of
-    them wrong): where all rows happen to be right, certainty must not become infinite.
-
-    References
-    ----------
-    Guo, C. et al. (2017). On calibration of modern neural networks. ICML.
-    Platt, J. (1999). Probabilistic outputs for support vector machines.
-    """
-    n, k = logits.shape
-    doubt = 1 / (n + 2)
-    few = enough_rows(n, k)
-    logits, y = logits[few], y[few]
-    scale = float(np.mean(logits.max(axis=1) - np.median(logits, axis=1))) or 1.0
-
-    def loss(temperature: float) -> float:
-        shares = logits / temperature
-        shares -= shares.max(axis=1, keepdims=True)
-        shares -= np.log(np.exp(shares).sum(axis=1, keepdims=True))
-        np.maximum(shares, _LEAST, out=shares)
-        true = shares[np.arange(len(y)), y]
-        return float(-((1 - doubt) * true + doubt * (shares.sum(axis=1) - true) / max(k - 1, 1)).mean())
-
-    return float(min((t * scale for t in _TEMPERATURES), key=loss))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.centroid import best_temperature, softmax
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.reduction import standardiser
+from classifiers.temperature import best_temperature, softmax
 from featstore.errors import FeaturesError
 
 MOST_IMAGES = 10_000

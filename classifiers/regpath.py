@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from classifiers.linearproblem import LinearProblem
 from classifiers.newton import Solution
+from classifiers.scores import log_losses
 from classifiers.splits import Fold
-from classifiers.temperature import as_logits, fit_slope, log_losses, softmax
+from classifiers.temperature import as_logits, fit_slope, softmax
 from featstore.errors import FeaturesError
 
 EVIDENT = 3.0
@@ -178,7 +179,7 @@ class _Judge:
             C=C,
             accuracy=float(won.sum() / total),
             fold_accuracies=tuple(float(right.sum() / of.sum()) if of.any() else float("nan") for right, of in parts),
-            log_loss=float(self.mass @ log_losses(softmax(logits), self.codes) / total),
+            log_loss=float(self.mass @ log_losses(self.codes, softmax(logits)) / total),
             slope=slope,
             relative_gap=float(solution.relative_gap.max()),
             steps=solution.steps,

@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.centroid import CentroidHead, best_temperature, softmax
+from classifiers.centroid import CentroidHead
 from classifiers.splits import stratified_folds
 from tests import headchecks
 
@@ -91,16 +91,3 @@ def test_given_class_weights_act_as_odds(digits):
     plain = CentroidHead(budget="quick").fit(X[few], y[few])
     tilted = CentroidHead(budget="quick", class_weight={0: 1.0, 1: 1e6}).fit(X[few], y[few])
     assert tilted.predict_proba(Xt)[:, 1].mean() > plain.predict_proba(Xt)[:, 1].mean()
-
-
-def test_the_temperature_has_the_least_log_loss():
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 4, 2000)
-    logits = rng.normal(size=(2000, 4)) + 2 * np.eye(4)[y]
-    found = best_temperature(7 * logits, y)
-
-    def loss(temperature):
-        return -np.log(softmax(7 * logits / temperature)[np.arange(2000), y]).mean()
-
-    finest = min(np.linspace(0.5, 20, 400), key=loss)
-    assert loss(found) - loss(finest) < 0.005

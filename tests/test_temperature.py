@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from classifiers.temperature import MOST_LOGITS, as_logits, enough_rows, fit_slope, log_losses, softmax
+from classifiers.scores import log_losses
+from classifiers.temperature import MOST_LOGITS, as_logits, best_temperature, enough_rows, fit_slope, softmax
 
 
 @pytest.mark.parametrize("k", [2, 5])
@@ -14,7 +15,7 @@ def test_the_slope_is_the_most_likely_one(k):
     weight = random.uniform(0.5, 2.0, 400)
 
     def loss(log_slope):
-        return weight @ log_losses(softmax(as_logits(decision, np.exp(log_slope))), y)
+        return weight @ log_losses(y, softmax(as_logits(decision, np.exp(log_slope))))
 
     best = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-8}).x
     assert fit_slope(decision, y, weight) == pytest.approx(np.exp(best), rel=1e-5)
@@ -28,7 +29,6 @@ def test_two_classes_share_one_decision_value_evenly():
 def test_extremes_stay_finite():
     p = softmax(np.array([[0.0, -np.inf, 1000.0]]))
     assert p.tolist() == [[0.0, 0.0, 1.0]]
-    assert log_losses(p, np.array([1])) == pytest.approx(-np.log(1e-15))
     separable = np.array([-1.0, -1.0, 1.0, 1.0])
     assert fit_slope(separable, np.array([0, 0, 1, 1])) == pytest.approx(1e4, rel=1e-3)
 
@@ -38,3 +38,16 @@ def test_of_very_many_logits_an_even_selection_is_enough():
     few = enough_rows(30_000, 10_000)
     assert len(few) == MOST_LOGITS // 10_000 and (few[0], few[-1]) == (0, 29_999) and (np.diff(few) > 0).all()
     assert enough_rows(3, 10 * MOST_LOGITS).tolist() == [0]
+
+
+def test_the_temperature_has_the_least_log_loss():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 2000)
+    logits = rng.normal(size=(2000, 4)) + 2 * np.eye(4)[y]
+    found = best_temperature(7 * logits, y)
+
+    def loss(temperature):
+        return -np.log(softmax(7 * logits / temperature)[np.arange(2000), y]).mean()
+
+    finest = min(np.linspace(0.5, 20, 400), key=loss)
+    assert loss(found) - loss(finest) < 0.005
