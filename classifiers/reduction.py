@@ -69,7 +69,10 @@ def truncated_svd(
     squares, vectors = squares[::-1][:rank], vectors[:, ::-1][:, :rank]
     alive = squares > 1e-10 * max(float(squares[0]), 1e-60)
     s, vectors = np.sqrt(squares[alive]).astype(np.float32), vectors[:, alive].astype(np.float32)
-    return found @ vectors, s, (vectors / s).T @ small
+    right = (vectors / s).T @ small
+    # Either sign would do; the largest entry decides, so that the same data in other rows give the same components.
+    sign = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
+    return found @ (vectors * sign), s, right * sign[:, None]
 
 
 class Reduction:
