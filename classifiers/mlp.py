@@ -74,7 +74,7 @@ class MLPHead(SearchedHead):
             parts.append((rows, y[train], weight[train]))
         epochs = self._most_epochs(max(len(rows) for rows, _, _ in parts))
         patience = max(5, epochs // 4)
-        for epoch, networks in self._train(parts, params, epochs):
+        for epoch, networks in self._train(parts * members_for(len(X)), params, epochs):
             for i, fold in enumerate(followed):
                 members = range(i, len(networks), len(parts))
                 fold.follow(epoch, partial(networks.mean_logits, members), patience)
@@ -94,8 +94,8 @@ class MLPHead(SearchedHead):
         epochs = max(1, round(limit * float(np.mean(found)))) if found else limit // 2
         mean, matrix = self._basis(X)
         rows = self._project(X, mean, matrix)
-        trained = (networks for epoch, networks in self._train([(rows, y, weight)], params, limit) if epoch == epochs)
-        networks = next(trained)
+        parts = [(rows, y, weight)] * members_for(len(X))
+        networks = next(networks for epoch, networks in self._train(parts, params, limit) if epoch == epochs)
         self.network_ = _unprojected(networks.network(range(len(networks))), mean, matrix)
         self.best_params_ = {**params, "epochs": epochs}
         late = float(np.mean([fold["late_gain"] for fold in learnt if fold])) if found else 0.0
@@ -110,8 +110,7 @@ class MLPHead(SearchedHead):
     def _train(
         self, parts: Sequence[tuple[Tensor, NDArray[np.intp], NDArray[np.float64]]], params: Params, epochs: int
     ) -> Iterator[tuple[int, Perceptrons]]:
-        """Networks for rows, classes and weights of several parts, after each epoch: each part's, once a member."""
-        parts = [*parts] * (MEMBERS if max(len(rows) for rows, _, _ in parts) < MANY else 1)
+        """Networks for rows, classes and weights of several parts, after each epoch."""
         return train_together(
             [rows for rows, _, _ in parts],
             [torch.from_numpy(y) for _, y, _ in parts],
@@ -158,6 +157,11 @@ class MLPHead(SearchedHead):
     def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         names = ("0_weight", "0_bias", "2_weight", "2_bias")
         self.network_ = two_layers(*(torch.from_numpy(arrays[name].copy()) for name in names))
+
+
+def members_for(images: int) -> int:
+    """Networks whose mean predicts, by the images the head is given: the same in its folds as in its last fit."""
+    return MEMBERS if images < MANY else 1
 
 
 class _Fold:

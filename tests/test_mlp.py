@@ -3,6 +3,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from classifiers import mlp
 from classifiers.mlp import MLPHead
 
 
@@ -47,6 +48,25 @@ def test_a_saved_head_predicts_the_same_bits(head, digits):
     V = digits[2]
     meta, arrays = head.get_state()
     assert np.array_equal(MLPHead.from_state(meta, arrays).predict_proba(V), head.predict_proba(V))
+
+
+@pytest.mark.parametrize(("images", "members"), [(1900, 4), (2200, 1)])
+def test_folds_are_judged_with_as_many_networks_as_the_fit_has(monkeypatch, images, members):
+    seen = []
+    train = mlp.train_together
+
+    def watched(rows, *args, **settings):
+        seen.append(len(rows))
+        return train(rows, *args, **settings)
+
+    monkeypatch.setattr(mlp, "train_together", watched)
+    monkeypatch.setattr(mlp, "MOST_EPOCHS", {"quick": 1})
+    monkeypatch.setattr(mlp, "STEPS", 1)
+    X = np.random.default_rng(0).normal(size=(images, 3)).astype(np.float32)
+    head = MLPHead(budget="quick", cv=3).fit(X, np.arange(images) % 2)
+    # A fold of 2200 images has fewer than 2000, the last fit has not.
+    assert seen == [3 * members, members]
+    assert head.to_torch()[0].out_features == 256 * members
 
 
 def test_wide_features_are_rotated_without_harm():
