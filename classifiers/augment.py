@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class Augmentation:
 def source_transform(transform: TransformSpec) -> TransformSpec:
     """How training images are kept: the square that the transform crops from, a little larger, not normalised."""
     side = math.ceil(transform.resize * ZOOM)
-    return TransformSpec(side, side, transform.interpolation, transform.antialias, transform.mean, transform.std)
+    return replace(transform, resize=side, crop=side)
 
 
 def mix(values: Tensor, targets: Tensor, alpha: float, seed: int, step: int) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featstore.errors import DecodeError
-
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -122,6 +120,8 @@ class Thumbnails:
     def _open(self, index: int, side: int) -> Image.Image | None:
         from PIL import Image
 
+        from featstore.decode import decode_image
+
         if time.monotonic() > self._deadline:
             return None
         path = os.path.join(os.fsencode(self._root), os.fsencode(self._paths[index]))  # noqa: PTH118 - bytes, not text
@@ -130,28 +130,11 @@ class Thumbnails:
             if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
                 return None
             with open(path, "rb") as file:  # noqa: PTH123 - bytes, not text
-                image = _decoded(file.read(), side)
+                image = decode_image(file.read(), side)
         except (OSError, ValueError):  # gone, unreadable, undecodable, or no path at all: no thumbnail
             return None
         image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         return image
-
-
-def _decoded(data: bytes, side: int) -> Image.Image:
-    """The picture, each side at least `side` pixels where it is that large; a JPEG at a fraction of its full size."""
-    from PIL import ImageOps, JpegImagePlugin
-
-    from featstore.decode import decode_image
-
-    if data[:3] == b"\xff\xd8\xff":
-        try:
-            image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-            if image.mode in ("RGB", "L"):
-                image.draft(image.mode, (side, side))
-                return ImageOps.exif_transpose(image).convert("RGB")
-        except Exception as error:  # Pillow may raise anything at all on hostile bytes
-            raise DecodeError(f"JPEG: {error}") from error
-    return decode_image(data)
 
 
 def _uri(image: Image.Image, quality: int) -> str:

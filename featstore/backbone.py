@@ -48,6 +48,8 @@ class Backbone:
         Of random weights.
     transform : TransformSpec, optional
         In place of the one that the weights prescribe (a file prescribes none: resize 256, crop 224).
+    jpeg_scaling : bool
+        Decode large JPEG files at a fraction of their size, see `TransformSpec`: other numbers, under another key.
     timeout : float
         Seconds that a download server may stay silent.
     progress : callable, optional
@@ -92,6 +94,7 @@ class Backbone:
         input_size: int | None = None,
         seed: int = 0,
         transform: TransformSpec | None = None,
+        jpeg_scaling: bool = False,
         timeout: float = 10.0,
         progress: Progress | None = None,
     ) -> None:
@@ -110,7 +113,8 @@ class Backbone:
         found = resolve(name, weights, seed=seed, timeout=timeout, progress=progress)
         spec = transform or _prescribed(name, found)
         self.name, self.nodes, self.pool = name, chosen, pool
-        self.transform = spec if input_size is None else spec.resized(input_size)
+        spec = spec if input_size is None else spec.resized(input_size)
+        self.transform = dataclasses.replace(spec, jpeg_scaling=spec.jpeg_scaling or jpeg_scaling)
 
         self.network = shell(name, found.head)
         anatomy = Anatomy(self.network)

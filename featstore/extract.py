@@ -42,6 +42,7 @@ def extract(
     pool: str = "avg",
     input_size: int | None = None,
     weights_seed: int = 0,
+    jpeg_scaling: bool = False,
     dataset: str | None = None,
     split: Mapping[str, float] | None = None,
     split_seed: int = 0,
@@ -64,7 +65,8 @@ def extract(
     store : FeatureStore or path
         Created where there is none.
     backbone : Backbone or str
-        A ready network, or a name to build one from `weights`, `nodes`, `pool`, `input_size` and `weights_seed`.
+        A ready network, or a name to build one from `weights`, `nodes`, `pool`, `input_size`, `weights_seed` and
+        `jpeg_scaling`.
     dataset : str, optional
         Name of the image set in the store; default: the folder's or file's name.
     split : mapping of {"val", "test"} to fraction in (0, 1), optional
@@ -100,6 +102,7 @@ def extract(
         "pool": pool,
         "input_size": input_size,
         "seed": weights_seed,
+        "jpeg_scaling": jpeg_scaling,
     }
     recalled = recall(backbone, precision, request) if isinstance(backbone, str) else None
     if recalled is None:

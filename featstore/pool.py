@@ -53,7 +53,7 @@ class DecodePool:
     bytes_per_image : int
         Address space that one image may take in its process, and the largest file that is read.
     decoder : str
-        "module:function" of what turns bytes into a Pillow image of mode RGB.
+        "module:function" of what turns bytes, and the least side of a scaled JPEG, into a Pillow image of mode RGB.
 
     Attributes
     ----------

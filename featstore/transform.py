@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +38,8 @@ class TransformSpec:
         Always True: the filter's support grows with the reduction, as Pillow does it.
     mean, std : tuple of 3 float
         Normalisation of RGB in [0, 1]. Applied by the engine, not here.
+    jpeg_scaling : bool
+        Decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves at least twice `resize`.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class TransformSpec:
     antialias: bool = True
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    jpeg_scaling: bool = False
 
     def __post_init__(self) -> None:
         if self.resize < 1 or self.crop < 1:
@@ -61,12 +64,20 @@ class TransformSpec:
             raise ValueError("antialias=False is not supported: images are resized by Pillow, which always antialiases")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std above 0")
+        if not isinstance(self.jpeg_scaling, bool):
+            raise ValueError(f"jpeg_scaling is {self.jpeg_scaling!r}, neither true nor false")
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
 
+    @property
+    def least(self) -> int | None:
+        """Pixels that each side of a decoded JPEG has to keep; None where it is decoded whole."""
+        return 2 * self.resize if self.jpeg_scaling else None
+
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON values."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        """The fields as plain JSON values; `jpeg_scaling` only where it is on, as keys were made before it existed."""
+        fields = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        return fields if fields.pop("jpeg_scaling") is False else fields | {"jpeg_scaling": True}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -82,7 +93,7 @@ class TransformSpec:
     def resized(self, input_size: int) -> Self:
         """The same transform for another input size; the ratio of `resize` to `crop` is kept, rounded to pixels."""
         resize = max(1, round(self.resize * input_size / self.crop))
-        return type(self)(resize, input_size, self.interpolation, self.antialias, self.mean, self.std)
+        return replace(self, resize=resize, crop=input_size)
 
     def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop an array; the same bits as `apply_to_image`.

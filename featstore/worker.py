@@ -26,8 +26,8 @@ from featstore.transform import TransformSpec
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-Decoder = Callable[[bytes], Image.Image]
-"""Bytes of a file -> image of mode RGB; raises DecodeError."""
+Decoder = Callable[[bytes, int | None], Image.Image]
+"""Bytes of a file, least side of a scaled JPEG -> image of mode RGB; raises DecodeError."""
 
 OK, FAILED, TRANSIENT, CHANGED, MEMORY = range(5)
 """How an image went: decoded; cannot be decoded; failed for a reason that may pass; is not the file it was; MEMORY only
@@ -78,7 +78,7 @@ def process(
         data = _read(path, bytes_per_image)
         if hashlib.sha256(data).digest() != digest:
             return CHANGED, "the file changed since it was listed", b""
-        return OK, "", spec.apply_to_image(decoder(data)).tobytes()
+        return OK, "", spec.apply_to_image(decoder(data, spec.least)).tobytes()
     except DecodeError as error:
         if isinstance(error.__cause__, MemoryError):
             return MEMORY, str(error), b""

@@ -88,8 +88,11 @@ network = _together(
                  help="Side of the network's input (default: as the weights prescribe, mostly 224)."),
     click.option("--weights-seed", type=click.IntRange(min=0), default=0, show_default=True,
                  help="Seed of the weights with --weights none."),
+    click.option("--jpeg-scaling", is_flag=True,
+                 help="Decode large JPEG files at 1/2, 1/4 or 1/8 of their size: faster, and slightly other numbers, "
+                      "kept apart from those of whole decoding."),
 )  # fmt: skip
-"""A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed."""
+"""A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed, jpeg_scaling."""
 
 classifier = _together(
     click.option("--bundle", metavar="BUNDLE", help="A classifier of your own, from `featstore train`."),

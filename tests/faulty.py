@@ -13,7 +13,7 @@ from featstore.decode import decode_image
 from featstore.errors import DecodeError
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, least: int | None) -> Image.Image:
     deed, _, argument = data.rpartition(b"#")[2][:200].decode("latin-1").partition("=")
     if deed == "segfault":
         ctypes.string_at(0)
@@ -41,10 +41,10 @@ def decode(data: bytes) -> Image.Image:
     elif deed == "note":
         with Path(argument).open("ab") as notes:
             notes.write(b".")
-    return decode_image(data)
+    return decode_image(data, least)
 
 
-def imports(data: bytes) -> Image.Image:
+def imports(data: bytes, least: int | None) -> Image.Image:
     raise DecodeError(
         ",".join(name for name in ("torch", "torchvision", "h5py", "scipy") if name in sys.modules) or "none"
     )

@@ -44,6 +44,26 @@ def test_real_photographs_are_what_pillow_reads(shared_data):
         np.testing.assert_array_equal(decode(path.read_bytes()), np.asarray(Image.open(path).convert("RGB")))
 
 
+@pytest.mark.parametrize(("least", "divisor"), [(None, 1), (202, 1), (201, 2), (100, 4), (7, 8)])
+def test_jpeg_is_scaled_as_far_as_both_sides_keep_the_pixels(least, divisor):
+    smooth = np.asarray(Image.fromarray(texture(3)).resize((640, 402), Image.Resampling.BICUBIC))
+    data = encode(smooth, "JPEG", quality=95)
+    found = decode(data, least)
+    assert found.shape == (-(-402 // divisor), -(-640 // divisor), 3)
+    reference = Image.open(io.BytesIO(data)).reduce(divisor)  # the mean of each square of pixels
+    assert np.abs(found.astype(int) - np.asarray(reference)).mean() < 2
+
+
+def test_scaled_jpeg_is_turned_upright_and_other_formats_stay_whole():
+    picture = np.asarray(Image.fromarray(PICTURE).resize((640, 400)))
+    turned = io.BytesIO()
+    tags = Image.Exif()
+    tags[274] = 6
+    Image.fromarray(picture).save(turned, "JPEG", exif=tags)
+    assert decode(turned.getvalue(), 100).shape == (160, 100, 3)
+    assert decode(encode(picture, "PNG"), 100).shape == (400, 640, 3)
+
+
 def test_array_and_image_are_the_same_pixels():
     data = encode(PICTURE)
     np.testing.assert_array_equal(np.asarray(decode_image(data)), decode(data))

@@ -16,6 +16,7 @@ from featstore.backbone import Backbone
 from featstore.errors import ImagesNotFoundError, StoreConflictError
 from featstore.extract import extract
 from featstore.samples import write_textures
+from tests.pictures import texture
 
 SMALL = {"backbone": "resnet18", "weights": "none", "input_size": 64, "workers": 0, "engine": "eager"}
 
@@ -165,6 +166,22 @@ def test_an_interrupted_run_keeps_what_is_done(folder, tmp_path):
         extract(folder, tmp_path / "s", progress=stop, **(SMALL | {"batch_size": 5}))
     rest = extract(folder, tmp_path / "s", **(SMALL | {"batch_size": 5}))
     assert (rest.computed, rest.cached) == (22, 10)
+
+
+def test_scaled_jpegs_are_a_feature_set_of_their_own(tmp_path):
+    for name, seed in (("a", 0), ("b", 9)):
+        for i in range(6):
+            place = tmp_path / "photos" / name / f"{i}.jpg"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(texture(seed + i)).resize((800, 600), Image.Resampling.BICUBIC).save(place, quality=92)
+    place = tmp_path / "s"
+    whole, scaled = (extract(tmp_path / "photos", place, **SMALL, jpeg_scaling=on) for on in (False, True))
+    assert whole.computed == scaled.computed == 12
+    assert extract(tmp_path / "photos", place, **SMALL, jpeg_scaling=True).computed == 0
+    first, second = (FeatureStore(place).read(key=run.features[0][0].key) for run in (whole, scaled))
+    assert not np.array_equal(first.X, second.X)
+    cosine = (first.X * second.X).sum(1) / np.linalg.norm(first.X, axis=1) / np.linalg.norm(second.X, axis=1)
+    assert cosine.min() > 0.999
 
 
 def test_plain_h5py_reads_a_shard(store):

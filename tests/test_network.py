@@ -1,5 +1,6 @@
 """ImageClassifier against the head on cached features, and against torchvision."""
 
+import hashlib
 import os
 import shutil
 
@@ -14,6 +15,7 @@ from classifiers.bundle import load_bundle, save_bundle
 from classifiers.heads import HEADS, make_head
 from classifiers.network import ImageClassifier, open_backbone
 from featstore.backbone import Backbone
+from featstore.decode import decode_image
 from featstore.errors import (
     DecodeError,
     FingerprintMismatchError,
@@ -23,6 +25,7 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
+from featstore.worker import process
 from tests.pictures import encode, texture
 
 DIFFERENTIABLE = [name for name, info in HEADS.items() if info.differentiable and not info.reference]
@@ -183,3 +186,17 @@ def test_a_bundle_that_does_not_know_where_its_weights_are_says_what_to_give(tmp
     save_bundle(tmp_path / "b", head, backbone.fingerprints()["avgpool"], recipe, "abc", name="logistic")
     with pytest.raises(WeightsNotFoundError, match=r"file net\.safetensors.*--weights FILE"):
         ImageClassifier.from_bundle(tmp_path / "b")
+
+
+def test_scaled_jpegs_are_opened_as_extraction_decodes_them(tmp_path):
+    backbone = Backbone("mobilenet_v3_small", "none", input_size=64, jpeg_scaling=True)
+    picture = np.asarray(Image.fromarray(texture(5)).resize((800, 600), Image.Resampling.BICUBIC))
+    data = encode(picture, "JPEG")
+    (tmp_path / "x.jpg").write_bytes(data)
+    opened = ImageClassifier.imagenet(backbone).open([tmp_path / "x.jpg"])
+    digest = hashlib.sha256(data).digest()
+    _, _, pixels = process(os.fsencode(tmp_path / "x.jpg"), digest, backbone.transform, decode_image, 1 << 30)
+    expected = np.frombuffer(pixels, np.uint8).reshape(64, 64, 3)
+    np.testing.assert_array_equal((opened[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8), expected)
+    whole = backbone.transform.apply(np.asarray(Image.open(tmp_path / "x.jpg")))
+    assert (whole != expected).any()

@@ -102,6 +102,13 @@ def test_json_round_trip_is_exact_and_plain():
     assert hash(TransformSpec.from_json(document)) == hash(spec)
 
 
+def test_scaled_jpeg_is_part_of_the_document_only_where_it_is_on():
+    scaled = dataclasses.replace(SPEC, jpeg_scaling=True)
+    assert "jpeg_scaling" not in SPEC.to_json() and SPEC.least is None
+    assert TransformSpec.from_json(json.loads(json.dumps(scaled.to_json()))) == scaled != SPEC
+    assert scaled.least == 2 * SPEC.resize and scaled.resized(160).jpeg_scaling
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -111,6 +118,7 @@ def test_json_round_trip_is_exact_and_plain():
         ({"antialias": False}, "always antialiases"),
         ({"std": (0.0, 1.0, 1.0)}, "std above 0"),
         ({"mean": (0.5, 0.5)}, "3 numbers each"),
+        ({"jpeg_scaling": 2}, "jpeg_scaling is 2, neither true nor false"),
     ],
 )
 def test_fields_out_of_range_are_refused(change, message):

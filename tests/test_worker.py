@@ -47,13 +47,13 @@ def test_one_file_becomes_the_pixels_of_the_transform(tmp_path):
 
 
 def test_lack_of_memory_is_told_apart_from_a_bad_file(tmp_path):
-    def decoder(data: bytes):
+    def decoder(data: bytes, least: int | None):
         try:
             raise MemoryError
         except MemoryError as error:
             raise DecodeError("PNG: not enough memory to decode it") from error
 
-    def broken(data: bytes):
+    def broken(data: bytes, least: int | None):
         raise MemoryError
 
     file = item(tmp_path / "x", b"anything")
