@@ -27,6 +27,7 @@ from classifiers.report import Report
 from classifiers.sources import Sources, find_sources
 from classifiers.splits import FOLDS, group_by
 from classifiers.verdict import verdict
+from classifiers.wording import listing
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 
@@ -183,7 +184,7 @@ def compare(
         "comparisons": pairs,
         "best": runs[best].head,
         "best_run": best,
-        "warnings": _warnings(leaks, notes, runs, omitted, names),
+        "warnings": _own_weights(sets) + _warnings(leaks, notes, runs, omitted, names),
         "omitted": omitted,
         "leaks": leaks.to_json(),
         "wrong_labels": wrong_labels(runs[best].features, runs),
@@ -285,6 +286,19 @@ def _feature(one: FeatureSet) -> dict[str, Any]:
         "rows": len(one),
         "failed": [list(pair) for pair in one.failed],
     }
+
+
+def _own_weights(sets: Sequence[FeatureSet]) -> list[dict[str, str]]:
+    """Cross-validation cannot judge a network that has learnt from the labels of all folds."""
+    labels = sorted({one.fingerprint.weights for one in sets if one.fingerprint.weights.startswith("file ")})
+    if not labels or len({one.fingerprint.weights_sha256 for one in sets}) == 1:
+        return []
+    text = (
+        f"{listing(labels)}: if such a network has learnt from the labels of these images, as `finetune` makes it, "
+        "cross-validation flatters every head on its features, and with it the choice between feature sets; compare "
+        "them by what is right on the test images and by the paired tests there."
+    )
+    return [{"kind": "weights", "text": text}]
 
 
 def _warnings(

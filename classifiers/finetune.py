@@ -143,7 +143,7 @@ def finetune(
     preparation = time.monotonic() - preparing
     notes += supply.notes
 
-    checkpoints = CheckpointFolder(out.with_name(out.stem + ".checkpoints"))
+    checkpoints = _checkpoint_folder(out)
     if restart:
         checkpoints.clear()
     trainer = _trainer(start, reopening, supply, feed, settings, probe.name, place, checkpoints, report, log)
@@ -313,8 +313,13 @@ def _summary(start: StartingPoint, settings: Settings, state: State, accuracy: f
     }
 
 
+def _checkpoint_folder(out: Path) -> CheckpointFolder:
+    return CheckpointFolder(out.with_name(out.stem + ".checkpoints"))
+
+
 def _check_output(out: Path, overwrite: bool) -> None:
-    for path in (out, weights_path(out)):
+    unfinished = _checkpoint_folder(out).path.is_dir()  # then the weights beside it may be this very run's
+    for path in (out,) if unfinished else (out, weights_path(out)):
         if not overwrite and (path.exists() or path.is_symlink()):
             raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
 

@@ -137,19 +137,22 @@ def lay_out(
             )
         if not train.size:
             raise FeaturesError("all images are in the test part; expected some that train")
-        how = (
-            f"Heads are tuned by {folds}-fold cross-validation of the {len(train)} training images, fitted to all of "
-            f"them and judged once on the {len(test)} test images."
-        )
     else:
         train, test = holdout(features.y, HELD_OUT, seed, groups)
-        how = (
-            f"A seeded, stratified quarter ({len(test)} images) is held out for judging; heads are tuned by "
-            f"{folds}-fold cross-validation of the other {len(train)} and fitted to all of them."
-        )
     kept = train if apart is None else _apart(train, test, apart)
     if not kept.size:
         raise FeaturesError("every training image has a copy in the judged part; nothing is left to train on")
+    without = f" ({len(train) - len(kept)} copies of judged images left out)" if len(kept) < len(train) else ""
+    if protocol == "given":
+        how = (
+            f"Heads are tuned by {folds}-fold cross-validation of the {len(kept)} training images{without}, fitted "
+            f"to all of them and judged once on the {len(test)} test images."
+        )
+    else:
+        how = (
+            f"A seeded, stratified quarter ({len(test)} images) is held out for judging; heads are tuned by "
+            f"{folds}-fold cross-validation of the other {len(kept)}{without} and fitted to all of them."
+        )
     return Plan(
         name=protocol,
         text=how,

@@ -18,6 +18,7 @@ from classifiers.heads import make_head
 from classifiers.recipe import recipe_of
 from classifiers.scores import Scores
 from classifiers.significance import wilson
+from classifiers.sources import find_sources
 from classifiers.splits import group_by, stratified_folds
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
@@ -134,7 +135,8 @@ def train(
         Of the stratified cross-validation that chooses the parameters.
     class_weight : None or "balanced"
     groups : str, optional
-        Regular expression; images for which it catches the same text stay in one fold.
+        Regular expression; images for which it catches the same text stay in one fold. "auto": the groups that
+        `compare` suggests where it finds copies.
     allow_few : bool
         Go on where a class has fewer training images than there are folds.
 
@@ -154,7 +156,9 @@ def train(
             f"the training part of {features.dataset!r} has images of one class only; expected at least two classes"
         )
     check_few(np.bincount(part.y, minlength=len(features.classes)), features.classes, folds, allow_few=allow_few)
-    together = None if groups is None else group_by(part.ids, groups)
+    together = None
+    if groups is not None:
+        together = find_sources(part, seed=seed).groups if groups == "auto" else group_by(part.ids, groups)
     head = make_head(
         name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from classifiers.wording import count, interval, listing, percent, printable, pr
 
 SIGNIFICANT = 0.05
 WIDE = 0.10  # an interval wider than this says little about the second digit
+LONGEST_LABEL = 40  # characters of a file name or label of weights
 NEXT = "Next: "
 """How the sentences begin that say what to do."""
 
@@ -68,12 +70,18 @@ def set_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
     names = [f"{f['backbone']} {f['node']}" for f in features]
     for key in ("pool", "weights", "precision", "feature_key"):
         alike = {name for name in names if names.count(name) > 1}
-        names = [f"{n} {str(f.get(key, ''))[:24]}" if n in alike else n for n, f in zip(names, features, strict=True)]
+        names = [
+            f"{n} {_shortened(str(f.get(key, '')))}" if n in alike else n for n, f in zip(names, features, strict=True)
+        ]
     loud = [f["weights"] if f["weights"].startswith("random") else "" for f in features]
     return [
         printable(name if not label or label in name else f"{name} {label}")
         for name, label in zip(names, loud, strict=True)
     ]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
 def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
@@ -223,6 +231,8 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     if best["beats_majority"] is not False and not leaking(full):
         which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""
         which += f" --head {printable(best['head'])}"
+        if groups := full["protocol"].get("groups"):
+            which += f" --groups {shlex.quote(printable(groups))}"
         steps.append(
             f"`featstore train STORE{which} -o classifier.safetensors` keeps this head, "
             "and `featstore advise STORE` says whether reopening the backbone would pay."

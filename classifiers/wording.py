@@ -61,10 +61,10 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def probability(p: float | None) -> str:
-    """A p-value: three decimals, `<0.001` below that, `1` only for exactly 1."""
+    """A p-value: three decimals, `<0.001` below that, `1` only for exactly 1 (but for rounding in float64)."""
     if p is None or math.isnan(p):
         return NOTHING
-    if p >= 1:
+    if p > 1 - 1e-12:
         return "1"
     return "<0.001" if p < 0.001 else f"{min(p, 0.999):.3f}"
 

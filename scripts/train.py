@@ -25,7 +25,11 @@ from featstore_scripts import options
 @options.budget
 @options.folds
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh rare classes up.")
-@click.option("--groups", metavar="REGEX", help="Images for which it catches the same text stay in one fold.")
+@click.option(
+    "--groups",
+    metavar="REGEX",
+    help="Images for which it catches the same text stay in one fold; auto: as `compare` suggests.",
+)
 @options.overwrite
 @options.allow_few
 @options.json_option

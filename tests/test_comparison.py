@@ -85,6 +85,23 @@ def test_several_feature_sets_are_rows_of_one_report():
     assert data["runs"][0]["beats_majority"] is None
 
 
+def test_own_weights_among_several_are_warned_of():
+    one = digits(200, split=0.3)
+    own = dataclasses.replace(one.fingerprint, weights="file tuned.weights.safetensors", weights_sha256="1" * 64)
+    other = dataclasses.replace(one, fingerprint=own)
+    both = compare([one, other], ("centroid",), references=False, **FAST).data
+    (text,) = (warning["text"] for warning in both["warnings"] if warning["kind"] == "weights")
+    assert text.startswith("file tuned.weights.safetensors: if such a network has learnt from the labels")
+    for alone in (one, other):
+        data = compare(alone, ("centroid",), references=False, **FAST).data
+        assert not any(warning["kind"] == "weights" for warning in data["warnings"])
+
+
+def test_train_is_suggested_with_the_groups_of_the_comparison(augmented):
+    steps = " ".join(compare(augmented[0], ("knn",), **FAST, groups="auto", references=False).data["verdict"])
+    assert "--head knn --groups auto -o" in steps
+
+
 def test_without_a_test_part_few_images_are_cross_validated_and_counted_once():
     data = compare(digits(250), ("centroid",), **FAST, repeats=2).data
     assert data["protocol"]["name"] == "cv" and data["dataset"]["test"] == 250

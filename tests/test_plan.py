@@ -82,6 +82,8 @@ def test_training_rows_with_a_copy_in_the_judged_part_can_be_kept_apart(protocol
             assert set(apart[train[a]]).isdisjoint(apart[train[b]])
     if protocol == "given":
         np.testing.assert_array_equal(plan.dropped, np.arange(180, 200))
+        rest = len(features.training()) - 20
+        assert f"of the {rest} training images (20 copies of judged images left out), fitted" in plan.text
 
 
 def test_parts_that_cannot_be_made_are_refused():

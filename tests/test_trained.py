@@ -70,6 +70,16 @@ def test_groups_stay_in_one_fold():
     assert apart != together
 
 
+def test_groups_can_be_found_as_compare_finds_them():
+    data = features(noise=6.0)
+    data.X[1::2] = data.X[::2] * np.float32(1.0001)  # every second row is a copy of the one before
+    data.y[1::2] = data.y[::2]
+    alone, together = (
+        train(data, "knn", budget="quick", folds=3, groups=g).summary()["cv_accuracy"] for g in (None, "auto")
+    )
+    assert together < alone - 0.2
+
+
 def test_a_bundle_predicts_what_the_head_predicts(tmp_path):
     data = features()
     trained = train(data, "svm", budget="quick", folds=3)

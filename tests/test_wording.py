@@ -31,7 +31,7 @@ def test_interval_and_points_follow_the_same_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "text"), [(1.0, "1"), (0.99999, "0.999"), (0.5, "0.500"), (0.0009, "<0.001"), (None, "–")]
+    ("p", "text"), [(1.0, "1"), (1 - 2**-52, "1"), (0.99999, "0.999"), (0.5, "0.500"), (0.0009, "<0.001"), (None, "–")]
 )
 def test_probability_does_not_round_to_certainty(p: float | None, text: str) -> None:
     assert wording.probability(p) == text
