@@ -49,7 +49,9 @@ class CentroidHead(SearchedHead):
             cache[fold] = _class_moments(X[train], y[train], weight[train], len(self.classes_))
         logits = _affine(X[valid], *_centroid_map(cache[fold], params))
         temperature = best_temperature(logits, y[valid])
-        return softmax(logits / temperature + self._odds()), {"temperature": temperature}
+        logits /= temperature
+        logits += self._odds()
+        return softmax(logits), {"temperature": temperature}
 
     def _refit(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,

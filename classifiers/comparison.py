@@ -215,9 +215,10 @@ class _Teller:
         self._note = note
         self.share(0.0)
 
-    def share(self, share: float) -> None:
+    def share(self, share: float, detail: str = "") -> None:
         if self._progress is not None:
-            self._progress("compare", min(self._before + int(share * _PARTS), self._total), self._total, self._note)
+            note = f"{self._note} ({detail})" if detail else self._note
+            self._progress("compare", min(self._before + int(share * _PARTS), self._total), self._total, note)
 
     def done(self, steps: int) -> None:
         self._before += steps

@@ -21,6 +21,9 @@ SEEDS = 3
 MOST_ROWS = 5000
 """Rows whose kernel is held (100 MB); of more training images the curve shows the first part only."""
 
+FEWEST = 5
+"""Images a class, on average, that such a first part has at least: else most classes would miss some of its folds."""
+
 RIDGE = 1.0
 """Penalty relative to the mean squared length of a standardised image: one for all sizes, so that the curve shows what
 more images bring and not what another search would."""
@@ -39,15 +42,15 @@ def learning_curve(
     features : FeatureSet
     plan : Plan
     seed : int
+        Seed of the subsets; each smaller one is part of the larger.
     most_rows : int
         Training images that are looked at, at most.
-        Seed of the subsets; each smaller one is part of the larger.
 
     Returns
     -------
     dict or None
-        head, params, points (train, accuracy, accuracy_ci, n, seeds) and a sentence; None for fewer than three sizes.
-        Intervals count each judged image once.
+        head, params, points (train, accuracy, accuracy_ci, n, seeds) and a sentence; None for fewer than three sizes,
+        or where `most_rows` would be fewer than five images a class. Intervals count each judged image once.
     """
     rows, folds = plan.whole if plan.whole is not None else (plan.outer[0][0], plan.inner[0])
     rng = np.random.default_rng(seed)
@@ -55,6 +58,8 @@ def learning_curve(
     if len(rows) > most_rows:
         kept[rng.permutation(len(rows))[most_rows:]] = False
     codes = np.unique(features.y[rows], return_inverse=True)[1]
+    if not kept.all() and most_rows < FEWEST * (codes.max() + 1):
+        return None
     kernel, place = standardised_kernel(features.X[rows[kept]]), np.cumsum(kept) - 1
     target = np.eye(int(codes.max()) + 1, dtype=np.float32)[codes[kept]]
     hits, judged, size, fits = (np.zeros(len(SHARES), dtype=np.int64) for _ in range(4))
@@ -125,10 +130,13 @@ def _answers(
     judged = kernel[np.ix_(valid, part)]
     for size in sizes:
         mean = target[part[:size]].mean(axis=0)
-        weights = scipy.linalg.cho_solve(
-            (factor[:size, :size], True), target[part[:size]] - mean, overwrite_b=True, check_finite=False
-        )
-        yield np.asarray((judged[:, :size] @ weights + mean).argmax(axis=1))
+        left, right = judged[:, :size], target[part[:size]] - mean
+        # The answers are left @ inverse @ right: the narrower side is what the factor is solved for.
+        if len(left) < right.shape[1]:
+            left = scipy.linalg.cho_solve((factor[:size, :size], True), left.T, check_finite=False).T
+        else:
+            right = scipy.linalg.cho_solve((factor[:size, :size], True), right, overwrite_b=True, check_finite=False)
+        yield np.asarray((left @ right + mean).argmax(axis=1))
 
 
 def layer_curve(sets: Sequence[FeatureSet], runs: Sequence[Run]) -> list[dict[str, Any]] | None:

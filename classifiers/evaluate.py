@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from classifiers.plan import Plan, Rows
 from classifiers.scores import Scores, brier_scores, log_losses
 from classifiers.significance import bootstrap, wilson
 from classifiers.splits import Fold
+from classifiers.wording import percent
 from featstore.features import FeatureSet
 
 
@@ -192,7 +193,7 @@ def evaluate(
     class_weight: str | Mapping[Any, float] | None = None,
     calibrate: bool = True,
     X: NDArray[np.float32] | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float, str], None] | None = None,
 ) -> Run:
     """Tune, fit and judge one head.
 
@@ -214,7 +215,7 @@ def evaluate(
     X : ndarray of shape (n, d), float32, optional
         In place of the features' own numbers: raw pixels for the reference row.
     progress : callable, optional
-        Called with the share that is done, in [0, 1].
+        Called with the share that is done, in [0, 1], and what was found last.
 
     Returns
     -------
@@ -239,6 +240,8 @@ def evaluate(
     oof_rows, oof = np.empty(0, dtype=np.intp), np.empty((0, len(features.classes)))
     for i, (train, test, folds) in enumerate(work):
         fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=_by_number(class_weight, features))
+        if progress is not None:
+            fitted.progress = partial(_tell, progress, i / len(work))
         fitted.fit(matrix[train], features.y[train])
         seconds["search"] += fitted.search_seconds_
         seconds["fit"] += fitted.fit_seconds_
@@ -253,7 +256,7 @@ def evaluate(
             seconds["predict"] += time.perf_counter() - began
             parts.append((test, proba))
         if progress is not None:
-            progress((i + 1) / len(work))
+            progress((i + 1) / len(work), "")
     judged = np.concatenate([rows for rows, _ in parts])
     return Run(
         head=head,
@@ -280,6 +283,14 @@ def evaluate(
         n_train=len(plan.outer[0][0]),
         dim=matrix.shape[1],
     )
+
+
+def _tell(progress: Callable[[float, str], None], share: float, row: Mapping[str, Any]) -> None:
+    """Report one candidate of a search."""
+    values = (
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in row["params"].items()
+    )
+    progress(share, f"{', '.join(values)}: {percent(row['accuracy'])} %")
 
 
 def _by_number(weight: str | Mapping[Any, float] | None, features: FeatureSet) -> str | dict[int, float] | None:

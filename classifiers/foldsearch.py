@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, Self
@@ -57,6 +57,9 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     head_name = ""
     """The name in `classifiers.heads.HEADS`."""
+
+    progress: Callable[[dict[str, Any]], None] | None = None
+    """Set before `fit`: called with the row of `cv_results_` of each candidate."""
 
     def __init__(
         self,
@@ -181,6 +184,8 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 fallback = params
                 break
             table.judge(params, self._folds, partial(self._outcomes, X, codes, total, params))
+            if self.progress is not None:
+                self.progress(table.rows[-1])
         searched = time.perf_counter()
         self.cv_results_ = table.rows
         self.best_params_ = dict(table.rows[table.best]["params"] if table.rows else fallback or {})

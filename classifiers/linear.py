@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from classifiers.headinput import ClassWeight, folds_of, read_training
 from classifiers.linearhead import LinearHead
-from classifiers.regpath import PathPoint
 from classifiers.splits import Fold
 from featstore.errors import FeaturesError, UnknownNameError
 
@@ -155,7 +154,7 @@ class _PathHead(LinearHead):
         tol: float = 1e-5,
         max_iter: int = 100,
         random_state: int = 0,
-        progress: Callable[[PathPoint], None] | None = None,
+        progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.Cs, self.cv, self.budget, self.class_weight = Cs, cv, budget, class_weight
         self.standardize, self.patience, self.tol, self.max_iter = standardize, patience, tol, max_iter
@@ -219,7 +218,7 @@ class SoftmaxRegressionCV(_PathHead):
     random_state : int, default 0
         Seed of the folds.
     progress : callable, optional
-        Called with the `PathPoint` of every C.
+        Called with the row of `cv_results_` of every C.
 
     Attributes
     ----------

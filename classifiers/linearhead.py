@@ -19,6 +19,7 @@ from classifiers.regpath import PathPoint, RegularisationPath, walk
 from classifiers.splits import Fold
 from classifiers.temperature import as_logits, softmax
 from classifiers.threads import at_most
+from classifiers.workload import check_logits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,10 +139,11 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         search_tol: float,
         patience: int = 0,
         extend: int = 0,
-        progress: Callable[[PathPoint], None] | None = None,
+        progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> Self:
         """Walk the path over the folds (if any), then fit everything at the best C."""
         n, d = training.X.shape
+        check_logits(n, len(training.classes), "logistic" if self._kind == "softmax" else "svm")
         product = n * d * len(training.classes) * (1 + len(folds or []))
         with at_most(1 if product <= ONE_THREAD else None):
             return self._search_and_fit(
@@ -159,7 +161,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         search_tol: float,
         patience: int,
         extend: int,
-        progress: Callable[[PathPoint], None] | None,
+        progress: Callable[[dict[str, Any]], None] | None,
     ) -> Self:
         began = time.perf_counter()
         self.classes_ = training.classes
@@ -173,7 +175,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if folds is not None:
             path = walk(
                 problem, folds, grid, training.weight,
-                tol=search_tol, max_steps=max_steps, patience=patience, extend=extend, progress=progress,
+                tol=search_tol, max_steps=max_steps, patience=patience, extend=extend,
+                progress=None if progress is None else lambda point: progress(_as_row(point)),
             )  # fmt: skip
             C, start, self.slope_ = path.best.C, path.solution, path.best.slope
             self.cv_results_ = [_as_row(point) for point in path.points]

@@ -15,6 +15,7 @@ from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
 from classifiers.perceptrons import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
 from classifiers.reduction import standardiser, truncated_svd
+from classifiers.workload import check_logits
 
 RANK = 384
 """Wider features are first rotated to so many principal components; the rotation becomes part of the first layer."""
@@ -47,6 +48,9 @@ class MLPHead(SearchedHead):
     """
 
     head_name = "mlp"
+
+    def _check_size(self, n: int, d: int, k: int) -> None:
+        check_logits(n, k, self.head_name)
 
     def _candidates(
         self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable

@@ -10,6 +10,7 @@ MOST_LOGITS = 4_000_000
 
 _LEAST = float(np.log(1e-30))  # of the logarithm of a probability
 _TEMPERATURES = np.geomspace(1e-4, 1e3, 71)
+_STRIDE = 7
 
 
 def as_logits(decision: NDArray[np.floating], slope: float = 1.0) -> NDArray[np.float64]:
@@ -33,8 +34,10 @@ def as_logits(decision: NDArray[np.floating], slope: float = 1.0) -> NDArray[np.
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities (n, k) that sum to 1; a logit of minus infinity gets 0."""
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+    odds = np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64)
+    np.exp(odds, out=odds)
+    odds /= odds.sum(axis=1, keepdims=True)
+    return np.asarray(odds)
 
 
 def enough_rows(n: int, k: int) -> NDArray[np.intp] | slice:
@@ -108,14 +111,20 @@ def best_temperature(logits: NDArray[np.float64], y: NDArray[np.intp]) -> float:
     doubt = 1 / (n + 2)
     few = enough_rows(n, k)
     logits, y = logits[few], y[few]
+    rows = np.arange(len(y))
+    gaps = (logits - logits.max(axis=1, keepdims=True)).astype(np.float32)
     scale = float(np.mean(logits.max(axis=1) - np.median(logits, axis=1))) or 1.0
 
-    def loss(temperature: float) -> float:
-        shares = logits / temperature
-        shares -= shares.max(axis=1, keepdims=True)
+    def loss(step: int) -> float:
+        shares = gaps / np.float32(_TEMPERATURES[step] * scale)
         shares -= np.log(np.exp(shares).sum(axis=1, keepdims=True))
         np.maximum(shares, _LEAST, out=shares)
-        true = shares[np.arange(len(y)), y]
-        return float(-((1 - doubt) * true + doubt * (shares.sum(axis=1) - true) / max(k - 1, 1)).mean())
+        true = shares[rows, y].astype(np.float64)
+        others = shares.sum(axis=1, dtype=np.float64) - true
+        return float(-((1 - doubt) * true + doubt * others / max(k - 1, 1)).mean())
 
-    return float(min((t * scale for t in _TEMPERATURES), key=loss))
+    # The loss falls, then rises: every seventh step shows where, and the steps between its neighbours decide.
+    last = len(_TEMPERATURES) - 1
+    near = min(range(0, last + 1, _STRIDE), key=loss)
+    best = min(range(max(0, near - _STRIDE + 1), min(last, near + _STRIDE - 1) + 1), key=loss)
+    return float(_TEMPERATURES[best] * scale)

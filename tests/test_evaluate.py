@@ -116,8 +116,19 @@ def test_linear_heads_are_not_behind_scikit_learn(features):
 
 def test_progress_goes_up_to_one(features):
     seen = []
-    evaluate("centroid", features, lay_out(features, protocol="cv", folds=3), budget="quick", progress=seen.append)
-    assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) == 4
+    plan = lay_out(features, protocol="cv", folds=3)
+    run = evaluate("centroid", features, plan, budget="quick", progress=lambda *told: seen.append(told))
+    shares = [share for share, _ in seen]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    # Three outer folds and all images: each tells every candidate and its end.
+    assert len(seen) == 4 * (len(run.cv_results) + 1)
+    assert seen[0][1].startswith("scale total, shrink 0: ") and seen[0][1].endswith(" %")
+
+
+def test_a_path_tells_each_C(features):
+    seen = []
+    run = evaluate("logistic", features, lay_out(features), budget="quick", progress=lambda *told: seen.append(told))
+    assert len(seen) == len(run.cv_results) + 1 and seen[0][1].startswith("C 0.0001: ")
 
 
 def test_plain_is_json_without_nan():
