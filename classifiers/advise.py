@@ -32,6 +32,9 @@ WORTH = 0.015
 DATA_WORTH = 0.03
 """Accuracy that twice the data must be expected to bring before collecting it is the advice."""
 
+EXPECTED = "Reopening the network is expected to bring"
+EXPECTED_BEFORE = "Before the pilot, reopening the network was expected to bring"
+
 NOISY = 0.1
 """Share of doubtful labels from which they come first, where the features are right for the images."""
 
@@ -55,6 +58,10 @@ class Advice:
         Sentences, the most important first.
     pilot : dict or None
         What a short fine-tune showed, where one was run.
+    about : mapping of str to str
+        dataset, backbone and weights that the advice is about.
+    classes : tuple of str
+        Of that data set.
     """
 
     verdict: str
@@ -68,11 +75,14 @@ class Advice:
     pilot: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
     next: str = ""
+    about: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The document that `advise --json` prints."""
         return {
             "format": 1,
+            **self.about,
             "verdict": self.verdict,
             "text": VERDICTS[self.verdict],
             "regime": self.regime,
@@ -196,11 +206,14 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         verdict = "reopen-all"
     elif not shown and reopened and (enough or pilot["lead_ci"][1] < WORTH):
         verdict = _closed(evidence, advice.difference, advice.gains["earlier-node"], advice.gains["more-data"])
+    best, last = evidence.nodes[evidence.best].node, evidence.nodes[evidence.last].node
+    cached = f"{pilot['accuracy_last']:.1%} on {last}"
+    if best != last:
+        cached += f" and {pilot['accuracy_best']:.1%} on {best}, the best node in cross-validation"
     found = (
         f"The pilot trained the whole network for {pilot['epochs']:g} of {pilot['planned_epochs']} epochs on "
         f"{pilot['trained']} images: {pilot['accuracy_tuned']:.1%} on {pilot['judged']} others, where a linear head "
-        f"gets {pilot['accuracy_last']:.1%} on the last cached node and {pilot['accuracy_best']:.1%} on the best "
-        f"({_points(lead)}, p = {pilot['p']:.2g}): "
+        f"gets {cached} ({_points(lead)}, p = {pilot['p']:.2g}): "
     )
     if shown:
         found += "reopening pays." if enough else "reopening pays, and a whole fine-tune will bring more."
@@ -212,7 +225,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         found += "no sign that reopening would pay."
     gain, interval = float(pilot["gain"]), tuple(pilot["gain_ci"])
     if not verdict.startswith("reopen"):
-        gain, interval = _expected(evidence, verdict, advice.gains, (0.0, 0.0, max(lead, 0.0)))
+        gain, interval = _expected(evidence, verdict, advice.gains, (lead, *pilot["lead_ci"]))
     elif not shown:
         gain, interval = advice.expected_gain, advice.expected_gain_ci
     return dataclasses.replace(
@@ -220,7 +233,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         verdict=verdict,
         expected_gain=gain,
         expected_gain_ci=(float(interval[0]), float(interval[1])),
-        reasons=(found, *advice.reasons),
+        reasons=(found, *(reason.replace(EXPECTED, EXPECTED_BEFORE) for reason in advice.reasons)),
         pilot=dict(pilot),
     )
 
@@ -298,7 +311,7 @@ def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, 
             f"The learning curve promises {evidence.doubled[0]:.1%} ({evidence.doubled[1]:.1%} to "
             f"{evidence.doubled[2]:.1%}) with twice the images ({_points(more)})."
         )
-    said.append(f"Reopening the network is expected to bring {_points(reopen)} over the best cached node.")
+    said.append(f"{EXPECTED} {_points(reopen)} over the best cached node.")
     if evidence.label_noise >= 0.03 and evidence.linear_accuracy >= 0.7:  # heads that are often wrong are no witnesses
         said.append(
             f"Up to {evidence.label_noise:.0%} of the labels are doubtful: a linear head and nearest neighbours both "

@@ -141,7 +141,7 @@ def _narrowed(
     if weights is not None:
         selectors.setdefault("weights", str(weights))
     if "weights" not in selectors:
-        original = {fingerprint.weights for fingerprint in known if not fingerprint.weights.endswith(SUFFIX)}
+        original = {fingerprint.weights for fingerprint in known if not fingerprint.tuned}
         if len(original) == 1 and len({fingerprint.weights for fingerprint in known}) > 1:
             selectors["weights"] = original.pop()
     nodes = {fingerprint.node for fingerprint in known}

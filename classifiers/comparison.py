@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.alignment import align, check_classes, named_runs
+from classifiers.choice import choose
 from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
 from classifiers.foldsearch import Budget
-from classifiers.heads import DEFAULT, HEADS
+from classifiers.heads import DEFAULT, HEADS, candidates
 from classifiers.labelcheck import wrong_labels
 from classifiers.leaks import Leaks, find_leaks
 from classifiers.lookalikes import join
@@ -56,6 +57,7 @@ def compare(
     references: bool = True,
     allow_untested: bool = False,
     allow_few: bool = False,
+    store: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Tune, fit and judge several heads on the same folds.
@@ -92,6 +94,8 @@ def compare(
         Go on where a class of several training images has no test image.
     allow_few : bool
         Go on where a class has fewer training images than there are folds.
+    store : str, optional
+        Path of the store, for the commands that the verdict suggests.
     progress : callable, optional
         `progress("compare", done, total, note)`.
 
@@ -110,9 +114,9 @@ def compare(
     names = list(dict.fromkeys(heads))
     for name in names:
         if name not in HEADS:
-            raise UnknownNameError("head", name, HEADS)
+            raise UnknownNameError("head", name, candidates())
     if not names:
-        raise FeaturesError("no head was named; expected at least one of " + ", ".join(HEADS))
+        raise FeaturesError("no head was named; expected at least one of " + ", ".join(candidates()))
     sets, notes = align(features)
     say = _Teller(progress, (len(names) * len(sets) + 2 * references + 2) * _PARTS)
     say("looking for copies")
@@ -156,7 +160,7 @@ def compare(
         raise FeaturesError(omitted[0]["reason"])
 
     say("curves and checks")
-    best = _best(runs)
+    best, duel = choose(runs, plan.name)
     pairs = comparisons(runs)
     data: dict[str, Any] = {
         "format": 1,
@@ -184,7 +188,9 @@ def compare(
         "comparisons": pairs,
         "best": runs[best].head,
         "best_run": best,
-        "warnings": _own_weights(sets) + _warnings(leaks, notes, runs, omitted, names),
+        "duel": duel,
+        "store": store,
+        "warnings": _tuned(sets, plan) + _warnings(leaks, notes, runs, omitted, names),
         "omitted": omitted,
         "leaks": leaks.to_json(),
         "wrong_labels": wrong_labels(runs[best].features, runs),
@@ -250,18 +256,6 @@ def _matrix(head: str, features: FeatureSet) -> NDArray[np.float32] | str | None
     return np.zeros((len(features), 1), dtype=np.float32) if head == "majority" else None
 
 
-def _best(runs: Sequence[Run]) -> int:
-    """The run with the highest cross-validated accuracy; among equals the lowest log loss, then the first."""
-    candidates = [i for i, run in enumerate(runs) if not run.reference] or list(range(len(runs)))
-    worst = float("inf")
-
-    def rank(i: int) -> tuple[float, float, int]:
-        loss = runs[i].cv_log_loss
-        return -(runs[i].cv_accuracy or 0.0), worst if loss is None else loss, i
-
-    return min(candidates, key=rank)
-
-
 def _dataset(features: FeatureSet, plan: Plan) -> dict[str, Any]:
     return {
         "name": features.dataset,
@@ -289,16 +283,19 @@ def _feature(one: FeatureSet) -> dict[str, Any]:
     }
 
 
-def _own_weights(sets: Sequence[FeatureSet]) -> list[dict[str, str]]:
+def _tuned(sets: Sequence[FeatureSet], plan: Plan) -> list[dict[str, str]]:
     """Cross-validation cannot judge a network that has learnt from the labels of all folds."""
-    labels = sorted({one.fingerprint.weights for one in sets if one.fingerprint.weights.startswith("file ")})
-    if not labels or len({one.fingerprint.weights_sha256 for one in sets}) == 1:
+    labels = sorted({one.fingerprint.weights for one in sets if one.fingerprint.tuned})
+    if not labels:
         return []
     text = (
-        f"{listing(labels)}: if such a network has learnt from the labels of these images, as `finetune` makes it, "
-        "cross-validation flatters every head on its features, and with it the choice between feature sets; compare "
-        "them by what is right on the test images and by the paired tests there."
+        f"{listing(labels)}: where such a network has learnt from the labels of these images, cross-validation "
+        "flatters every head on its features; "
     )
+    if plan.name == "given":
+        text += "only what is right on the test images counts for it."
+    else:
+        text += "without a given test part it may have learnt from the very images that judge it here."
     return [{"kind": "weights", "text": text}]
 
 
@@ -320,4 +317,10 @@ def _warnings(
 
 
 def _shown(run: Run) -> str:
-    return ", ".join(f"{key} {value}" for key, value in run.certificate.items()) or "it gives no certificate"
+    return (
+        ", ".join(
+            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in run.certificate.items()
+        )
+        or "it gives no certificate"
+    )

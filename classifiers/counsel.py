@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.advise import Advice, judge, revise
-from classifiers.cachednetwork import SUFFIX
 from classifiers.device import training_device
-from classifiers.evidence import gather, network_order
+from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
-from classifiers.landmarks import landmarks, last_stage
+from classifiers.landmarks import landmarks, last_stage, network_order
 from classifiers.leaks import find_leaks
 from classifiers.plan import lay_out
 from classifiers.recipe import recipe_of
@@ -132,7 +131,9 @@ def counsel(
         advice = revise(advice, seen.to_json())
     if backbone is not None:
         advice = dataclasses.replace(advice, cost=_cost(advice, backbone, len(training), device))
-    return dataclasses.replace(advice, next=_next(store, advice, first)), notes
+    fingerprint = sets[-1].fingerprint
+    about = {"dataset": first.dataset, "backbone": fingerprint.backbone, "weights": fingerprint.weights}
+    return dataclasses.replace(advice, next=_next(store, advice, first), about=about, classes=first.classes), notes
 
 
 def _cached(
@@ -145,7 +146,7 @@ def _cached(
         for info in store.features()
         if all(info.fits(option, value) for option, value in selectors.items())
         and (not nodes or info.fingerprint.node in nodes)
-        and (tuned or not info.fingerprint.weights.endswith(SUFFIX))
+        and (tuned or not info.fingerprint.tuned)
     ]
     sets = []
     for info in fitting:
@@ -252,15 +253,22 @@ def saved_report(folder: Path, advice: Advice) -> None:
     ReportNotFoundError, ReportError
         There is none, or it cannot be read.
     FeaturesError
-        It is of another data set.
+        It is of another data set or network.
     """
     from classifiers.report import Report
 
     report = Report.load(folder)
-    classes, images = len(report.data["dataset"]["classes"]), advice.evidence.train
-    if classes < advice.evidence.classes or (report.data["dataset"].get("images") or images) < images:
+    data, about = report.data, advice.about
+    if data["dataset"]["name"] != about["dataset"] or set(data["dataset"]["classes"]) != set(advice.classes):
         raise FeaturesError(
-            f"the report in {folder} is of {report.data['dataset']['name']!r}, with other images; give the folder of "
-            f"its own report"
+            f"the report in {folder} is of the data set {data['dataset']['name']!r} "
+            f"({len(data['dataset']['classes'])} classes), the advice of {about['dataset']!r} ({len(advice.classes)}); "
+            f"give the folder of its own report"
+        )
+    networks = {(run["backbone"], run["weights"]) for run in data["runs"]}
+    if (about["backbone"], about["weights"]) not in networks:
+        raise FeaturesError(
+            f"the report in {folder} has no features of {about['backbone']} with the weights {about['weights']}, which "
+            f"the advice is about; it has {', '.join(f'{name} ({weights})' for name, weights in sorted(networks))}"
         )
     Report({**report.data, "advice": advice.to_json()}).write(folder)

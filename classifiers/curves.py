@@ -10,6 +10,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from classifiers.evaluate import Run
+from classifiers.landmarks import network_order
 from classifiers.plan import Plan
 from classifiers.ridgeprobe import standardised_kernel
 from classifiers.significance import wilson
@@ -140,30 +141,34 @@ def _answers(
 
 
 def layer_curve(sets: Sequence[FeatureSet], runs: Sequence[Run]) -> list[dict[str, Any]] | None:
-    """The best head at each node, where several nodes of one backbone were compared.
+    """The best head at each node, where several nodes of one network were compared.
 
     Parameters
     ----------
     sets : sequence of FeatureSet
-        In the order given.
+        In any order.
     runs : sequence of Run
 
     Returns
     -------
     list of dict or None
-        backbone, node, pool, dim, head, accuracy, accuracy_ci, cv_accuracy; best by cross-validation. None where no
-        backbone has two nodes.
+        backbone, weights, node, pool, dim, head, accuracy, accuracy_ci, cv_accuracy; best by cross-validation; from the
+        earliest node to the last. None where no network has two nodes.
     """
-    backbones = [one.fingerprint.backbone for one in sets]
+    networks = [(one.fingerprint.backbone, one.fingerprint.weights_sha256) for one in sets]
+    nodes = [
+        {one.fingerprint.node for one, other in zip(sets, networks, strict=True) if other == own} for own in networks
+    ]
     points = []
-    for index, one in enumerate(sets):
+    for index, one in sorted(enumerate(sets), key=lambda pair: network_order(pair[1].fingerprint.node)):
         own = [run for run in runs if run.feature == index and not run.reference]
-        if backbones.count(one.fingerprint.backbone) < 2 or not own:
+        if len(nodes[index]) < 2 or not own:
             continue
         best = max(own, key=lambda run: run.cv_accuracy or 0.0)
         points.append(
             {
                 "backbone": one.fingerprint.backbone,
+                "weights": one.fingerprint.weights,
                 "node": one.fingerprint.node,
                 "pool": one.fingerprint.pool,
                 "dim": one.X.shape[1],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from classifiers.curves import learning_curve
 from classifiers.extrapolate import extrapolate
 from classifiers.heads import make_head
 from classifiers.imagenethead import ImageNetHead
+from classifiers.landmarks import network_order
 from classifiers.plan import Plan
 from classifiers.ridgeprobe import RidgeProbe
 from classifiers.significance import mcnemar_exact, wilson
@@ -104,15 +104,6 @@ class Evidence:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
         return dataclasses.asdict(self)
-
-
-def network_order(node: str) -> tuple[int, list[Any]]:
-    """A sort key that puts nodes in the order of the forward pass: stem, blocks by number, avgpool, classifier."""
-    rank = {"conv1": 0, "bn1": 0, "relu": 0, "maxpool": 1, "avgpool": 3, "fc6": 4, "fc7": 5}
-    first = node.split(".")[0]
-    late = 4 if first in ("classifier", "fc") else 2
-    parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", node)]
-    return rank.get(node, late), parts
 
 
 def gather(

@@ -73,6 +73,11 @@ DEFAULT = ("logistic", "svm", "lightgbm", "mlp", "knn")
 """What `compare` tries unless told otherwise."""
 
 
+def candidates() -> list[str]:
+    """Names of the heads that can be chosen: all but the references."""
+    return [name for name, info in HEADS.items() if not info.reference]
+
+
 def make_head(
     name: str,
     *,
@@ -112,7 +117,7 @@ def make_head(
         For an unknown budget, or a parameter that the head does not have.
     """
     if name not in HEADS:
-        raise UnknownNameError("head", name, HEADS)
+        raise UnknownNameError("head", name, candidates())
     if budget not in BUDGETS:
         raise FeaturesError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     try:
@@ -125,4 +130,4 @@ def make_head(
 
 def differentiable() -> list[str]:
     """Names of the heads that have gradients, without references."""
-    return [name for name, info in HEADS.items() if info.differentiable and not info.reference]
+    return [name for name in candidates() if HEADS[name].differentiable]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from typing import Any
 
 from featstore.architecture import shell
 from featstore.catalogue import lookup
@@ -61,3 +63,12 @@ def _blocks(backbone: str) -> tuple[NodeInfo, ...]:
         if len(node.shape) == 3 and node.node.count(".") == depth and node.node.split(".")[0] not in ("avgpool",)
         and (depth or node.node.startswith("layer"))
     )  # fmt: skip
+
+
+def network_order(node: str) -> tuple[int, list[Any]]:
+    """A sort key that puts nodes in the order of the forward pass: stem, blocks by number, avgpool, classifier."""
+    rank = {"conv1": 0, "bn1": 0, "relu": 0, "maxpool": 1, "avgpool": 3, "fc6": 4, "fc7": 5}
+    first = node.split(".")[0]
+    late = 4 if first in ("classifier", "fc") else 2
+    parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", node)]
+    return rank.get(node, late), parts

@@ -18,7 +18,7 @@ from classifiers.provenance import provenance
 from classifiers.reportdata import filled
 from classifiers.runpanel import RECALL, RunPanel
 from classifiers.thumbnails import Sheet, Thumbnails
-from classifiers.verdict import NEXT, honesty, leaking, verdict
+from classifiers.verdict import NEXT, honesty, judged_by_copies, verdict
 from classifiers.wording import count, interval, percent, printable, seconds
 
 PANELS = 600_000
@@ -93,7 +93,7 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": printable(dataset["name"]),
         "subtitle": extent(full).replace(", ", " · "),
-        "trusted": not leaking(full),
+        "trusted": not judged_by_copies(full),
         "figure": percent(best["accuracy"]),
         "under": f"{printable(best['name'])}, {count(best['n_test'], 'image')} judged; "
         f"95 % interval {interval(best['accuracy_ci'])} %",
@@ -189,12 +189,15 @@ def _curves(full: Mapping[str, Any]) -> list[dict[str, Any]]:
         curves.append({"svg": svg, "caption": printable(text)})
     layers: dict[str, list[Mapping[str, Any]]] = {}
     for row in full["layer_curve"] or []:
-        layers.setdefault(f"{row['head']} on {row['backbone']}", []).append(row)
+        layers.setdefault(" ".join([row["backbone"], *([row["weights"]] if row.get("weights") else [])]), []).append(
+            row
+        )
     for title, rows in layers.items():
         nodes = [row["node"] for row in rows]
         names = [n if nodes.count(n) == 1 else f"{n} {row['pool']}" for n, row in zip(nodes, rows, strict=True)]
         points = [(n, row["accuracy"], row.get("accuracy_ci")) for n, row in zip(names, rows, strict=True)]
-        caption = f"Layer curve of {printable(title)}: {', '.join(printable(name) for name in names)}."
+        best = ", ".join(f"{name} ({row['head']})" for name, row in zip(names, rows, strict=True))
+        caption = printable(f"Layer curve of {title}, the best head of each node by cross-validation: {best}.")
         curves.append({"svg": plots.steps(points, "accuracy, %"), "caption": caption})
     return curves
 

@@ -40,6 +40,8 @@ _OPTIONAL: dict[str, Any] = {
     "layer_curve": None,
     "map": None,
     "advice": None,
+    "duel": None,
+    "store": None,
 }
 _RUN_OPTIONAL: dict[str, Any] = {
     "pool": "",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.heads import HEADS, make_head
+from classifiers.heads import HEADS, candidates, make_head
 from classifiers.sources import find_sources
 from classifiers.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
@@ -161,7 +161,7 @@ def linear_head(name: str, notes: list[str]) -> str:
         No such head.
     """
     if name not in HEADS:
-        raise UnknownNameError("head", name, HEADS)
+        raise UnknownNameError("head", name, candidates())
     if name in LINEAR:
         return name
     why = "is not linear" if HEADS[name].differentiable else "has no gradients"

@@ -20,6 +20,7 @@ from classifiers.trained import full_proba
 from featstore import fsio
 from featstore.backbone import Backbone
 from featstore.fingerprint import canonical_json
+from featstore.weights_file import TUNED_MARK
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def save_network(classifier: ImageClassifier, path: Path, about: Mapping[str, st
     old = classifier.backbone
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in _with_head(classifier).items()}
     # One entry: the library writes several in an order that changes from run to run.
-    fsio.replace(path, save(plain, metadata={"featstore": canonical_json(dict(about)).decode("ascii")}))
+    fsio.replace(path, save(plain, metadata={TUNED_MARK: canonical_json(dict(about)).decode("ascii")}))
     return Backbone(old.name, path, nodes=old.nodes, pool=old.pool, transform=old.transform)
 
 

@@ -93,7 +93,7 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
             f"No head is shown to have learnt anything: the best, {head}, is {right}, "
             "and always giving the most frequent class may be as good."
         )
-    if leaking(full):
+    if judged_by_copies(full):
         return f"Not to be trusted yet: {head} is {right}, but some images are judged by their own copies."
     return f"Use {head}: it is {right}."
 
@@ -106,7 +106,7 @@ def _judged(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 
 def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     low, high = best["accuracy_ci"]
-    if leaking(full):
+    if judged_by_copies(full):
         return f"Its interval, {interval((low, high))} %, holds for copies of the training images, not for new ones."
     sentence = f"With 95 % confidence its true accuracy lies between {interval((low, high)).replace(' to ', ' and ')} %"
     return sentence + (", a wide interval: few images were judged." if high - low > WIDE else ".")
@@ -114,11 +114,32 @@ def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 
 def _chosen(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     kept = "the images that judge it" if full["protocol"].get("name") == "cv" else "the test part"
+    if full["duel"] is not None:
+        return _decided(full, full["duel"])
     if best["cv_accuracy"] is None:
         return f"It was chosen by {best['selected_on']}, not by looking at {kept}."
+    flattered = leaking(full) and not judged_by_copies(full)
     return (
-        f"It was chosen by {best['selected_on']}, where it is right on {percent(best['cv_accuracy'])} %, "
-        f"not by looking at {kept}."
+        f"It was chosen by {best['selected_on']}, where it is right on {percent(best['cv_accuracy'])} %"
+        + (" (flattered: copies of one picture lie in different folds)" if flattered else "")
+        + f", not by looking at {kept}."
+    )
+
+
+def _decided(full: Mapping[str, Any], duel: Mapping[str, Any]) -> str:
+    """How the choice fell between a frozen and a fine-tuned network."""
+    frozen, tuned = (full["runs"][duel[f"{side}_run"]] for side in ("frozen", "tuned"))
+    if duel["p"] is None:
+        return (
+            "The best head on frozen features was chosen: a fine-tuned network may have learnt from the images that "
+            "judge it here. Only a data set with a test part of its own can show what the fine-tuning brought."
+        )
+    won = full["best_run"] == duel["tuned_run"]
+    figures = f"{percent(frozen['accuracy'])} against {percent(tuned['accuracy'])} %, p {_equals(duel['p'])}"
+    return (
+        f"Frozen or fine-tuned was decided by the paired test on the test images ({figures}), for cross-validation "
+        "flatters the fine-tuned network: "
+        + ("the fine-tuning is shown to pay." if won else "no gain is shown, so the frozen features stay.")
     )
 
 
@@ -207,6 +228,18 @@ def leaking(full: Mapping[str, Any]) -> bool:
     return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
 
 
+def judged_by_copies(full: Mapping[str, Any]) -> bool:
+    """Whether such leaks reach the images that judge, and not only the folds of the search.
+
+    Parameters
+    ----------
+    full : mapping
+        A report's data as `reportdata.filled` gives it.
+    """
+    leaks = full["leaks"]
+    return leaking(full) and (not leaks or any(leaks[kind] for kind in ("identical", "near", "stems")))
+
+
 def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     """What to do next, the most urgent first, at most four."""
     steps = []
@@ -214,7 +247,9 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         groups = (full["leaks"] or {}).get("groups")
         quoted = groups if groups == "auto" else f"'{printable(groups or '')}'"
         how = f"`--groups {quoted}`" if groups else "`--drop-leaks`"
-        steps.append(f"compare again with {how}, so that no image is judged by its own copies.")
+        steps.append(
+            f"compare again with {how}, so that no image is judged by its own copies, nor a head chosen by them."
+        )
     if best["weights"].startswith("random"):
         steps.append("extract with pretrained weights (`--weights auto`, or `--weights FILE`) and compare again.")
     if best["beats_majority"] is False:
@@ -228,13 +263,14 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     suspected = sum(bool(row.get("suspected")) for row in suspects)
     if suspected:
         steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
-    if best["beats_majority"] is not False and not leaking(full):
+    if best["beats_majority"] is not False and not judged_by_copies(full):
         which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""
         which += f" --head {printable(best['head'])}"
         if groups := full["protocol"].get("groups"):
             which += f" --groups {shlex.quote(printable(groups))}"
+        place = shlex.quote(printable(full["store"])) if full["store"] else "STORE"
         steps.append(
-            f"`featstore train STORE{which} -o classifier.safetensors` keeps this head, "
-            "and `featstore advise STORE` says whether reopening the backbone would pay."
+            f"`featstore train {place}{which} -o classifier.safetensors` keeps this head, "
+            f"and `featstore advise {place}` says whether reopening the backbone would pay."
         )
     return steps[:4]

@@ -59,7 +59,7 @@ class FeatureInfo:
         sha = len(wanted) >= 8 and self.fingerprint.weights_sha256.startswith(wanted.lower())
         if wanted == "none":
             return label.startswith("random")
-        return sha or wanted in ("auto", label) or label == f"file {PurePath(wanted).name}"
+        return sha or wanted in ("auto", label) or label.partition(" ")[2] == PurePath(wanted).name
 
     def describe(self, options: Sequence[str] = OPTIONS) -> str:
         """The given options of this feature set as one would type them."""

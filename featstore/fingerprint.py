@@ -39,6 +39,10 @@ def canonical_json(obj: Any) -> bytes:
     return json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
+TUNED = "fine-tuned"
+"""How the label of weights begins that `finetune` made."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
     """What a feature set's numbers are.
@@ -60,7 +64,8 @@ class Fingerprint:
     precision : {"fp32", "bf16", "fp16"}
         Arithmetic of the network.
     weights : str
-        Label for people, e.g. ``"IMAGENET1K_V1"`` or ``"random (seed 0)"``. Not part of the key, and not compared.
+        Label for people, e.g. ``"IMAGENET1K_V1"``, ``"random (seed 0)"`` or ``"fine-tuned x.weights.safetensors"``. Not
+        part of the key, and not compared.
     """
 
     backbone: str
@@ -93,6 +98,11 @@ class Fingerprint:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the network was made by `finetune`: it has learnt from the labels of a data set."""
+        return self.weights.startswith(f"{TUNED} ")
 
     @property
     def keyed(self) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from featstore.architecture import Head, fit, random_state
 from featstore.catalogue import BackboneInfo, lookup
 from featstore.download import Progress, fetch
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
-from featstore.weights_file import read_state
+from featstore.fingerprint import TUNED
+from featstore.weights_file import is_tuned, read_state
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar")
 """An argument that ends so is meant as a file, also where there is none."""
@@ -33,7 +34,7 @@ class Weights:
     state : dict of str to Tensor
         As the network holds them: float32, counters int64, on the CPU. Empty once a network has taken them.
     label : str
-        For people: "IMAGENET1K_V2", "file x.pth" or "random (seed 0)".
+        For people: "IMAGENET1K_V2", "file x.pth", "fine-tuned x.weights.safetensors" or "random (seed 0)".
     sha256 : str
         64 hexadecimal digits, `digest` of the state.
     path : Path or None
@@ -101,7 +102,8 @@ def resolve(
         label, kind = name, "name"
     elif _is_file(weights):
         path = Path(weights)
-        name, label, kind = "", f"file {path.name}", "file"
+        origin = TUNED if is_tuned(path) else "file"
+        name, label, kind = "", f"{origin} {path.name}", "file"
     else:
         raise UnknownNameError(
             f"weights of {backbone}",

@@ -26,6 +26,10 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
+TUNED_MARK = "featstore"
+"""The entry of a safetensors file's metadata in which `finetune` says where its weights came from."""
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors in a weights file, by name, without the names' common wrapper.
 
@@ -75,6 +79,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"or a .safetensors file"
         )
     return _unwrap(path, content)
+
+
+def is_tuned(path: Path) -> bool:
+    """Whether a weights file says of itself that `finetune` wrote it: its network has learnt from labels of its own."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return TUNED_MARK in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError):
+        return False  # no safetensors
 
 
 def _check_zip(path: Path, size: int) -> None:

@@ -98,17 +98,18 @@ def compare(
     is used once. Where several feature sets fit the selectors, all of them are compared.
     """  # fmt: skip
     from classifiers.comparison import compare as run
-    from classifiers.heads import HEADS
+    from classifiers.heads import candidates
 
     _refuse_existing(Path(out), overwrite)
     features = _features(store, dataset, nodes, selectors)
     if heads == ("all",):
-        heads = tuple(name for name, info in HEADS.items() if not info.reference)
+        heads = tuple(candidates())
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
             features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
-            class_weight=class_weight, allow_untested=allow_untested, allow_few=allow_few, progress=report,
+            class_weight=class_weight, allow_untested=allow_untested, allow_few=allow_few, store=store,
+            progress=report,
         )  # fmt: skip
         judged.write(folder)
     if as_json:

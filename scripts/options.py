@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featstore.errors import FeatstoreError
+from featstore.errors import FeatstoreError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -247,6 +248,11 @@ def output_folder(path: str) -> Iterator[Path]:
         raise
 
 
+def _warn(message: Warning | str, *_where: object) -> None:
+    """A warning as a sentence; the line of source that it came from is of no use to who runs a command."""
+    say(f"Warning: {message}")
+
+
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
@@ -258,6 +264,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments[:end]
     if debug:
         arguments.remove("--debug")
+    warnings.showwarning = _warn
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's polite end keeps what is done, as Ctrl-C does
     try:
         status = command.main(arguments, standalone_mode=False)
@@ -274,7 +281,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
         if debug:
             raise
         say(f"Error: {error}")
-        status = 1
+        status = 2 if isinstance(error, UnknownNameError) else 1
     except MemoryError as error:
         if debug:
             raise

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from classifiers.advise import VERDICTS, difference_from_imagenet, judge, revise
-from classifiers.evidence import Evidence, NodeEvidence, network_order
+from classifiers.evidence import Evidence, NodeEvidence
+from classifiers.landmarks import network_order
 
 
 def evidence(

@@ -11,6 +11,7 @@ from featstore.backbone import Backbone
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError, UnknownNameError
 from featstore.extract import extract
 from featstore.store import FeatureStore
+from featstore.weights_file import TUNED_MARK
 from tests.pictures import encode, texture, write_tree
 
 NETWORK = {"backbone": "mobilenet_v3_small", "input_size": 32, "engine": "eager", "workers": 0}
@@ -21,7 +22,8 @@ def place(tmp_path):
     write_tree(tmp_path / "images", each=4)
     for seed, name in enumerate(("net.safetensors", "tuned.weights.safetensors")):
         torch.manual_seed(seed)
-        save_file(mobilenet_v3_small().state_dict(), tmp_path / name)
+        mark = {TUNED_MARK: "{}"} if name.startswith("tuned") else None
+        save_file(mobilenet_v3_small().state_dict(), tmp_path / name, metadata=mark)
     extract(
         tmp_path / "images", tmp_path / "s", weights=str(tmp_path / "net.safetensors"),
         nodes=("features.3", "avgpool"), **NETWORK,
@@ -60,6 +62,7 @@ def test_siblings_are_the_other_nodes_of_the_same_network(place):
 def test_networks_that_a_fine_tune_made_are_left_aside_unless_named(place):
     network = find(place)
     tuned = network.tuned(Backbone("mobilenet_v3_small", place / "tuned.weights.safetensors", input_size=32))
+    assert tuned.features.fingerprint.weights == "fine-tuned tuned.weights.safetensors"
     assert not np.array_equal(tuned.features.X, network.features.X)
     assert find(place).features.fingerprint.key == network.features.fingerprint.key
     again = find(place, weights=place / "tuned.weights.safetensors")

@@ -10,7 +10,7 @@ from PIL import Image
 from classifiers.advise import VERDICTS
 from classifiers.counsel import counsel, saved_report
 from classifiers.report import Report
-from featstore.errors import ReportNotFoundError, StoreNotFoundError
+from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.store import FeatureStore
 from tests.report_example import planted
@@ -66,7 +66,17 @@ def test_advice_becomes_a_section_of_a_report(place, tmp_path):
     with pytest.raises(ReportNotFoundError, match="compare"):
         saved_report(tmp_path / "none", advice)
     data = planted()
-    data["dataset"]["images"] = 48
+    Report(data).write(tmp_path)
+    with pytest.raises(FeaturesError, match=r"of the data set 'planted' \(\d+ classes\), the advice of 'tones' \(3\)"):
+        saved_report(tmp_path, advice)
+    data["dataset"] |= {"name": "tones", "classes": ["dark", "light", "red"]}
+    for run in data["runs"]:
+        run["confusion"], run["per_class"] = [], []
+    Report(data).write(tmp_path)
+    with pytest.raises(FeaturesError, match=r"has no features of resnet18 with the weights random \(seed 0\)"):
+        saved_report(tmp_path, advice)
+    for run in data["runs"]:
+        run |= {"backbone": "resnet18", "weights": "random (seed 0)"}
     assert "Is the cache enough?" not in Report(data).to_html()
     Report(data).write(tmp_path)
     saved_report(tmp_path, advice)

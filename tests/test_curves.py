@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -71,8 +73,10 @@ def test_the_layer_curve_shows_the_best_head_of_each_node():
     ]
     runs.append(evaluate("majority", deep, plan))
     curve = layer_curve([deep, early], runs)
-    assert [point["node"] for point in curve] == ["avgpool", "layer1"]
+    assert [point["node"] for point in curve] == ["layer1", "avgpool"]
     best = max(runs[:2], key=lambda run: run.cv_accuracy)
-    assert (curve[0]["head"], curve[0]["accuracy"]) == (best.head, best.scores.accuracy)
-    assert curve[1]["accuracy"] < 0.4
+    assert (curve[1]["head"], curve[1]["accuracy"]) == (best.head, best.scores.accuracy)
+    assert curve[0]["accuracy"] < 0.4
     assert layer_curve([deep], runs[:2]) is None
+    other = dataclasses.replace(early, fingerprint=dataclasses.replace(early.fingerprint, weights_sha256="1" * 64))
+    assert layer_curve([deep, other], runs) is None, "two networks"

@@ -53,12 +53,13 @@ def test_what_learnt_nothing_is_not_recommended():
 def test_leaks_come_before_everything_until_something_is_done():
     data = planted()
     data["warnings"] = [{"kind": "leak", "text": "12 pairs"}]
-    data["leaks"]["groups"] = r"^_\d+_(\d+)"
+    data["leaks"] |= {"groups": r"^_\d+_(\d+)", "near": 12}
     said = verdict(data)
     assert said[0].startswith("Not to be trusted yet: logistic is right on")
     assert "With 95 % confidence" not in " ".join(said)
     assert next(s for s in said if s.startswith(NEXT)) == (
-        NEXT + r"compare again with `--groups '^_\d+_(\d+)'`, so that no image is judged by its own copies."
+        NEXT + r"compare again with `--groups '^_\d+_(\d+)'`, so that no image is judged by its own copies, "
+        "nor a head chosen by them."
     )
     assert not any("featstore train" in s for s in said)
     data["leaks"]["groups"] = "auto"
@@ -67,6 +68,24 @@ def test_leaks_come_before_everything_until_something_is_done():
     assert "`--drop-leaks`" in text(data)
     data["protocol"]["drop_leaks"] = True
     assert verdict(data)[0].startswith("Use logistic")
+
+
+def test_copies_within_the_search_alone_spoil_the_choice_and_not_the_figure():
+    data = planted()
+    data["warnings"] = [{"kind": "leak", "text": "12 pairs in different folds of the search"}]
+    data["leaks"]["groups"] = "auto"
+    said = verdict(data)
+    assert said[0].startswith("Use logistic: it is right on") and "With 95 % confidence" in said[1]
+    assert "% (flattered: copies of one picture lie in different folds), not by looking at the test part." in said[2]
+    assert next(s for s in said if s.startswith(NEXT)).startswith(NEXT + "compare again with `--groups auto`")
+
+
+def test_commands_are_suggested_for_the_store_that_was_given():
+    data = planted()
+    assert "featstore train STORE --head" in text(data)
+    data["store"] = "my store"
+    assert "`featstore train 'my store' --head logistic -o" in text(data)
+    assert "`featstore advise 'my store'`" in text(data)
 
 
 def test_random_weights_are_named_and_better_ones_asked_for():
