@@ -219,14 +219,17 @@ def check_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int, *,
 
 
 def named_runs(sets: Sequence[FeatureSet]) -> list[str]:
-    """What to add to a head's name to tell the sets apart: nothing for one set, else ` · backbone/node` and more."""
+    """What to add to a head's name to tell the sets apart: nothing for one set, else ` · ` and in what they differ."""
     if len(sets) == 1:
         return [""]
-    names = [f"{one.fingerprint.backbone}/{one.fingerprint.node}" for one in sets]
+    prints = [one.fingerprint for one in sets]
+    told = [part for part in ("backbone", "node") if len({getattr(one, part) for one in prints}) > 1]
+    names = ["/".join(getattr(one, part) for part in told) for one in prints]
     for part in ("pool", "weights", "precision", "key"):
         twice = {name for name in names if names.count(name) > 1}
-        names = [
-            f"{name}/{getattr(one.fingerprint, part)}" if name in twice else name
-            for name, one in zip(names, sets, strict=True)
-        ]
+        if len({getattr(one, part) for one, name in zip(prints, names, strict=True) if name in twice}) > 1:
+            names = [
+                f"{name}/{getattr(one, part)}".lstrip("/") if name in twice else name
+                for name, one in zip(names, prints, strict=True)
+            ]
     return [f" · {name}" for name in names]

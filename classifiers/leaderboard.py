@@ -142,6 +142,7 @@ class Pair:
     Attributes
     ----------
     a, b : str
+        Names; where the best run is one of them, it is `a`.
     a_only, b_only : str
         Images that only this one has right.
     p, p_holm : str
@@ -172,7 +173,13 @@ def pairs(full: Mapping[str, Any]) -> list[Pair]:
     """
     best = full["best_run"]
     ordered = sorted(full["comparisons"], key=lambda c: (best not in (c["a_run"], c["b_run"]), c["p_holm"], c["p"]))
-    return [_pair(c, full["runs"]) for c in ordered]
+    return [_pair(_turned(c) if c["b_run"] == best else c, full["runs"]) for c in ordered]
+
+
+def _turned(c: Mapping[str, Any]) -> dict[str, Any]:
+    """The same comparison with its sides exchanged."""
+    sides = {"a": "b", "b": "a"}
+    return {**c, **{f"{new}{key}": c[f"{old}{key}"] for new, old in sides.items() for key in ("", "_run", "_only")}}
 
 
 def _pair(c: Mapping[str, Any], runs: list[dict[str, Any]]) -> Pair:

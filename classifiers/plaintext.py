@@ -54,6 +54,9 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
     if full["comparisons"]:
         out.print(f"\nPairs, exact McNemar with Holm's correction: {count(len(shown), 'difference')} shown "
                   f"in {count(len(full['comparisons']), 'pair')}.")  # fmt: skip
-    for pair in shown:
+    mine = [pair for pair in shown if pair.a == printable(full["runs"][full["best_run"]]["name"])]
+    for pair in mine:
         out.print(f"  {pair.a} / {pair.b}: {pair.finding}, p {pair.p_holm}")
+    if len(shown) > len(mine):
+        out.print(f"  {len(shown) - len(mine)} between others: in the report")
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"

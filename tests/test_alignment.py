@@ -79,8 +79,13 @@ def test_more_than_there_is_memory_for_is_refused_with_both_sizes(monkeypatch):
 def test_runs_are_told_apart_by_as_much_as_it_takes():
     a, b, c = digits(20), digits(20, node="layer3"), digits(20, node="layer3", pool="max")
     assert named_runs([a]) == [""]
-    assert named_runs([a, b]) == [" · resnet18/avgpool", " · resnet18/layer3"]
-    assert named_runs([a, b, c]) == [" · resnet18/avgpool", " · resnet18/layer3/avg", " · resnet18/layer3/max"]
+    assert named_runs([a, b]) == [" · avgpool", " · layer3"]
+    assert named_runs([a, b, c]) == [" · avgpool", " · layer3/avg", " · layer3/max"]
+    other = digits(20, backbone="vgg11")
+    assert named_runs([a, other]) == [" · resnet18", " · vgg11"]
+    assert named_runs([a, b, other]) == [" · resnet18/avgpool", " · resnet18/layer3", " · vgg11/avgpool"]
+    tuned = digits(20, weights="fine-tuned t.safetensors", weights_sha256="1" * 64)
+    assert named_runs([a, tuned]) == [" · random (seed 0)", " · fine-tuned t.safetensors"]
 
 
 def parts(y, splits):

@@ -78,7 +78,7 @@ def test_several_feature_sets_are_rows_of_one_report():
     noisy = early.X + 6 * np.random.default_rng(0).normal(size=early.X.shape)
     early = dataclasses.replace(early, X=noisy.astype(np.float32))
     data = compare([early, late], ("knn",), **FAST, references=False).data
-    assert [run["name"] for run in data["runs"]] == ["knn · resnet18/layer2", "knn · resnet18/avgpool"]
+    assert [run["name"] for run in data["runs"]] == ["knn · layer2", "knn · avgpool"]
     assert [run["feature"] for run in data["runs"]] == [0, 1] and data["best_run"] == 1
     assert [point["node"] for point in data["layer_curve"]] == ["layer2", "avgpool"]
     assert data["comparisons"][0]["p"] < 0.05

@@ -45,6 +45,12 @@ def test_pairs_of_the_best_come_first_and_say_what_is_shown():
     best = data["runs"][data["best_run"]]["name"]
     assert [best in (p.a, p.b) for p in listed] == [True] * 3 + [False] * 3
     knn = next(p for p in listed if {p.a, p.b} == {best, "knn"})
+    assert all(p.a == best for p in listed[:3])
+    turned = next(c for c in data["comparisons"] if {c["a"], c["b"]} == {best, "knn"})
+    turned["a"], turned["b"] = turned["b"], turned["a"]
+    for key in ("run", "only"):
+        turned[f"a_{key}"], turned[f"b_{key}"] = turned[f"b_{key}"], turned[f"a_{key}"]
+    assert knn in pairs(filled(data))
     assert knn.shown and knn.finding == f"{best} is better"
     near = next(p for p in listed if {p.a, p.b} == {"logistic", "svm"})
     assert not near.shown and near.finding == "no difference shown"
