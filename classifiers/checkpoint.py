@@ -70,6 +70,11 @@ class CheckpointFolder:
         tensorfile.write(self._file(number), KIND, document, arrays)
         self._number = number
 
+    @property
+    def begun(self) -> bool:
+        """Whether a checkpoint was ever saved here and not cleared."""
+        return any(os.path.lexists(self._file(slot)) for slot in (0, 1))
+
     def load(self) -> Checkpoint | None:
         """The latest checkpoint that is whole; None where there is none.
 

@@ -20,13 +20,12 @@ from classifiers.foldsearch import Budget
 from classifiers.heads import DEFAULT, HEADS, candidates
 from classifiers.labelcheck import wrong_labels
 from classifiers.leaks import Leaks, find_leaks
-from classifiers.lookalikes import join
 from classifiers.pairs import beats_majority, comparisons
 from classifiers.plan import Plan, lay_out
 from classifiers.references import pixels
 from classifiers.report import Report
-from classifiers.sources import Sources, find_sources
-from classifiers.splits import FOLDS, group_by
+from classifiers.sources import find_sources, members_of
+from classifiers.splits import FOLDS
 from classifiers.verdict import verdict
 from classifiers.wording import listing
 from featstore.errors import FeaturesError, UnknownNameError
@@ -123,7 +122,7 @@ def compare(
     looked = time.perf_counter()
     sources = find_sources(sets[0], seed=seed)
     looked = time.perf_counter() - looked
-    members = _members(sets[0], sources, groups)
+    members = members_of(sets[0], sources, groups)
     plan = lay_out(
         sets[0],
         protocol=protocol,
@@ -229,23 +228,6 @@ class _Teller:
     def done(self, steps: int) -> None:
         self._before += steps
         self.share(0.0)
-
-
-def _members(features: FeatureSet, sources: Sources, groups: str | None) -> NDArray[np.int64] | None:
-    """Number of the group of each row; byte-identical files are together in any case."""
-    if groups == "auto":
-        return sources.groups
-    same = sources.identical
-    if groups is None:
-        return join(len(features), same[:, 0], same[:, 1]) if len(same) else None
-    members = group_by(features.ids, groups)
-    if not len(same):
-        return members
-    order = np.argsort(members, kind="stable")
-    chained = members[order[:-1]] == members[order[1:]]
-    a = np.concatenate([order[:-1][chained], same[:, 0]])
-    b = np.concatenate([order[1:][chained], same[:, 1]])
-    return join(len(features), a, b)
 
 
 def _matrix(head: str, features: FeatureSet) -> NDArray[np.float32] | str | None:

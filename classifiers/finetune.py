@@ -318,7 +318,7 @@ def _checkpoint_folder(out: Path) -> CheckpointFolder:
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
-    unfinished = _checkpoint_folder(out).path.is_dir()  # then the weights beside it may be this very run's
+    unfinished = _checkpoint_folder(out).begun  # then the weights beside it may be this very run's
     for path in (out,) if unfinished else (out, weights_path(out)):
         if not overwrite and (path.exists() or path.is_symlink()):
             raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")

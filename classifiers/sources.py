@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from classifiers.lookalikes import LookAlikes, find_look_alikes, join
 from classifiers.ridgeprobe import standardised_kernel
 from classifiers.significance import mcnemar_exact
-from classifiers.splits import stratified_folds
+from classifiers.splits import group_by, stratified_folds
 from classifiers.stems import Stems, find_stems
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
@@ -215,3 +215,34 @@ def _hits(kernel: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.
         scores = kernel[np.ix_(valid, train)] @ scipy.linalg.cho_solve(factor, target[train], check_finite=False)
         out[valid] = scores.argmax(axis=1) == codes[valid]
     return out
+
+
+def members_of(features: FeatureSet, sources: Sources, groups: str | None) -> NDArray[np.int64] | None:
+    """Which images stay together; byte-identical files do in any case.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    sources : Sources
+        Of `features`.
+    groups : str or None
+        "auto" for the sources that were found, else a regular expression on image paths, see `splits.group_by`.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64, or None
+        Number of the group of each row; None where every image is for itself.
+    """
+    if groups == "auto":
+        return sources.groups
+    same = sources.identical
+    if groups is None:
+        return join(len(features), same[:, 0], same[:, 1]) if len(same) else None
+    members = group_by(features.ids, groups)
+    if not len(same):
+        return members
+    order = np.argsort(members, kind="stable")
+    chained = members[order[:-1]] == members[order[1:]]
+    a = np.concatenate([order[:-1][chained], same[:, 0]])
+    b = np.concatenate([order[1:][chained], same[:, 1]])
+    return join(len(features), a, b)

@@ -18,8 +18,8 @@ from classifiers.heads import make_head
 from classifiers.recipe import recipe_of
 from classifiers.scores import Scores
 from classifiers.significance import wilson
-from classifiers.sources import find_sources
-from classifiers.splits import group_by, stratified_folds
+from classifiers.sources import find_sources, members_of
+from classifiers.splits import stratified_folds
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
@@ -158,7 +158,8 @@ def train(
     check_few(np.bincount(part.y, minlength=len(features.classes)), features.classes, folds, allow_few=allow_few)
     together = None
     if groups is not None:
-        together = find_sources(part, seed=seed).groups if groups == "auto" else group_by(part.ids, groups)
+        members = members_of(features, find_sources(features, seed=seed), groups)
+        together = None if members is None else members[rows]
     head = make_head(
         name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight
     )

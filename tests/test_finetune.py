@@ -339,6 +339,7 @@ def test_nothing_is_overwritten(place, tuned, tmp_path):
     with pytest.raises(OutputExistsError, match="--overwrite"):
         tune(place, place / "tuned.bundle")
     (tmp_path / "b.weights.safetensors").write_bytes(b"mine")
+    (tmp_path / "b.checkpoints").mkdir()  # but no checkpoint in it
     with pytest.raises(OutputExistsError, match=r"b\.weights\.safetensors"):
         tune(place, tmp_path / "b")
     assert (tmp_path / "b.weights.safetensors").read_bytes() == b"mine"
