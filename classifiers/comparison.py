@@ -17,8 +17,9 @@ from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
 from classifiers.foldsearch import Budget
-from classifiers.heads import DEFAULT, HEADS, candidates
+from classifiers.heads import DEFAULT, HEADS, candidates, check_name
 from classifiers.labelcheck import wrong_labels
+from classifiers.landmarks import network_order
 from classifiers.leaks import Leaks, find_leaks
 from classifiers.pairs import beats_majority, comparisons
 from classifiers.plan import Plan, lay_out
@@ -28,7 +29,7 @@ from classifiers.sources import find_sources, members_of
 from classifiers.splits import FOLDS
 from classifiers.verdict import verdict
 from classifiers.wording import listing
-from featstore.errors import FeaturesError, UnknownNameError
+from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
 Progress = Callable[[str, int, int, str], None]
@@ -112,15 +113,16 @@ def compare(
     began = time.perf_counter()
     names = list(dict.fromkeys(heads))
     for name in names:
-        if name not in HEADS:
-            raise UnknownNameError("head", name, candidates())
+        check_name(name)
     if not names:
         raise FeaturesError("no head was named; expected at least one of " + ", ".join(candidates()))
     sets, notes = align(features)
     say = _Teller(progress, (len(names) * len(sets) + 2 * references + 2) * _PARTS)
     say("looking for copies")
     looked = time.perf_counter()
-    sources = find_sources(sets[0], seed=seed)
+    # What is alike is seen best in the deepest features.
+    deepest = max(sets, key=lambda one: network_order(one.fingerprint.node))
+    sources = find_sources(deepest, seed=seed)
     looked = time.perf_counter() - looked
     members = members_of(sets[0], sources, groups)
     plan = lay_out(

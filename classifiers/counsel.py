@@ -220,6 +220,8 @@ def _cost(advice: Advice, backbone: Backbone, images: int, device: str) -> dict[
     }.get(advice.verdict, f"about {_time(reopening['seconds'])} of training on {reopening['device']}")
     if not done:
         text += f" (reopening the network would take about {_time(reopening['seconds'])} on {reopening['device']})"
+    if reopening["device"] == "cpu" and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):
+        text += ", measured while other programs kept this machine busy"
     return {"text": text, "seconds": reopening["seconds"] if done else 0.0, "reopening": reopening | {"reopen": reopen}}
 
 
@@ -245,8 +247,13 @@ def _next(store: FeatureStore, advice: Advice, features: FeatureSet) -> str:
     return shlex.join(["featstore", *command, *chosen])
 
 
-def saved_report(folder: Path, advice: Advice) -> None:
+def saved_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) -> Advice:
     """Put the advice into the report that `featstore compare` wrote to a folder, as a section of its own.
+
+    Returns
+    -------
+    Advice
+        With the next command that is left where the heads are compared already: to keep the chosen one.
 
     Raises
     ------
@@ -271,4 +278,9 @@ def saved_report(folder: Path, advice: Advice) -> None:
             f"the report in {folder} has no features of {about['backbone']} with the weights {about['weights']}, which "
             f"the advice is about; it has {', '.join(f'{name} ({weights})' for name, weights in sorted(networks))}"
         )
-    Report({**report.data, "advice": advice.to_json()}).write(folder)
+    chosen = data["runs"][data.get("best_run", 0)]
+    if advice.verdict == "cache-is-enough" and not chosen.get("reference"):
+        where = ["--key", chosen["feature_key"], "--head", chosen["head"], "-o", f"{about['dataset']}.safetensors"]
+        advice = dataclasses.replace(advice, next=shlex.join(["featstore", "train", os.fspath(store), *where]))
+    Report({**data, "advice": advice.to_json()}).write(folder)
+    return advice

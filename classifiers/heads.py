@@ -78,6 +78,12 @@ def candidates() -> list[str]:
     return [name for name, info in HEADS.items() if not info.reference]
 
 
+def check_name(name: str) -> None:
+    """Raise UnknownNameError for a name that is no head, with close matches."""
+    if name not in HEADS:
+        raise UnknownNameError("head", name, candidates())
+
+
 def make_head(
     name: str,
     *,
@@ -116,8 +122,7 @@ def make_head(
     FeaturesError
         For an unknown budget, or a parameter that the head does not have.
     """
-    if name not in HEADS:
-        raise UnknownNameError("head", name, candidates())
+    check_name(name)
     if budget not in BUDGETS:
         raise FeaturesError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     try:

@@ -12,7 +12,7 @@ from classifiers.confusion import Confusion
 from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.reportdata import filled
 from classifiers.verdict import NEXT, honesty, verdict
-from classifiers.wording import percent, printable, seconds
+from classifiers.wording import capital, percent, printable, seconds
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -40,7 +40,12 @@ def markdown(data: Mapping[str, Any]) -> str:
     lines += [f"- {sentence(s)}" for s in said[1:] if not s.startswith(NEXT) and s != loud]
     steps = [s.removeprefix(NEXT) for s in said[1:] if s.startswith(NEXT)]
     if steps:
-        lines += ["", "## Next", "", *(f"{i}. {sentence(step)}" for i, step in enumerate(steps, 1))]
+        lines += [
+            "",
+            "## Next",
+            "",
+            *(f"{i}. {sentence(capital(step))}" for i, step in enumerate(steps, 1)),
+        ]
     if full["warnings"] or full["omitted"]:
         lines += ["", "## Warnings", ""]
         lines += [f"- {escaped(warning['kind'])}: {sentence(warning['text'])}" for warning in full["warnings"]]

@@ -19,7 +19,7 @@ from classifiers.reportdata import filled
 from classifiers.runpanel import RECALL, RunPanel
 from classifiers.thumbnails import Sheet, Thumbnails
 from classifiers.verdict import NEXT, honesty, judged_by_copies, verdict
-from classifiers.wording import count, interval, percent, printable, seconds
+from classifiers.wording import capital, count, interval, percent, printable, seconds
 
 PANELS = 600_000
 """Bytes for the panels of runs beyond the best one."""
@@ -101,7 +101,7 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
         "figure_ruler": plots.ruler(domain),
         "headline": said[0],
         "sentences": [s for s in said[1:] if s != loud and not s.startswith(NEXT)],
-        "steps": [_capital(s.removeprefix(NEXT)) for s in said[1:] if s.startswith(NEXT)],
+        "steps": [capital(s.removeprefix(NEXT)) for s in said[1:] if s.startswith(NEXT)],
         "honesty": loud,
         "warnings": [(warning["kind"], printable(warning["text"])) for warning in full["warnings"]],
         "omitted": [(printable(gone["head"]), printable(gone["reason"])) for gone in full["omitted"]],
@@ -282,7 +282,3 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("provenance", "Provenance", True),
     )
     return [(anchor, title) for anchor, title, present in there if present]
-
-
-def _capital(text: str) -> str:
-    return text if text.startswith("featstore") else text[:1].upper() + text[1:]

@@ -142,7 +142,8 @@ def lay_out(
     kept = train if apart is None else _apart(train, test, apart)
     if not kept.size:
         raise FeaturesError("every training image has a copy in the judged part; nothing is left to train on")
-    without = f" ({len(train) - len(kept)} copies of judged images left out)" if len(kept) < len(train) else ""
+    left = len(train) - len(kept)
+    without = f" ({left} left out that are or look like copies of judged images)" if left else ""
     if protocol == "given":
         how = (
             f"Heads are tuned by {folds}-fold cross-validation of the {len(kept)} training images{without}, fitted "

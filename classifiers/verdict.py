@@ -12,6 +12,7 @@ from classifiers.wording import count, interval, listing, percent, printable, pr
 
 SIGNIFICANT = 0.05
 WIDE = 0.10  # an interval wider than this says little about the second digit
+WITNESS = 0.7  # accuracy below which a head's doubts about a label are likelier to be its own mistakes
 LONGEST_LABEL = 40  # characters of a file name or label of weights
 NEXT = "Next: "
 """How the sentences begin that say what to do."""
@@ -261,7 +262,8 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         )
     suspects = (full["wrong_labels"] or {}).get("suspects", [])
     suspected = sum(bool(row.get("suspected")) for row in suspects)
-    if suspected:
+    witness = best["accuracy"] if best["cv_accuracy"] is None else best["cv_accuracy"]
+    if suspected and witness >= WITNESS:
         steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
     if best["beats_majority"] is not False and not judged_by_copies(full):
         which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""

@@ -99,6 +99,11 @@ def count(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def capital(sentence: str) -> str:
+    """The sentence with a capital first letter, but for one that begins with a command."""
+    return sentence if sentence.startswith("featstore") else sentence[:1].upper() + sentence[1:]
+
+
 def listing(words: list[str], most: int = 4) -> str:
     """Words joined as in a sentence: `a, b and c`; the rest is counted: `a, b and 7 more`."""
     if len(words) > most + 1:

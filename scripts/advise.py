@@ -63,7 +63,7 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
             FeatureStore(store), nodes=nodes, weights_file=place, progress=tell, **options.selectors(**chosen)
         )
     if report is not None:
-        saved_report(Path(report), advice)
+        advice = saved_report(Path(report), advice, store)
     if as_json:
         options.emit({**advice.to_json(), "notes": notes})
         return

@@ -98,12 +98,14 @@ def compare(
     is used once. Where several feature sets fit the selectors, all of them are compared.
     """  # fmt: skip
     from classifiers.comparison import compare as run
-    from classifiers.heads import candidates
+    from classifiers.heads import candidates, check_name
 
+    if heads is not None:
+        heads = tuple(dict.fromkeys(n for name in heads for n in (candidates() if name == "all" else (name,))))
+        for name in heads:
+            check_name(name)
     _refuse_existing(Path(out), overwrite)
     features = _features(store, dataset, nodes, selectors)
-    if heads == ("all",):
-        heads = tuple(candidates())
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(

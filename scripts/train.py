@@ -53,12 +53,14 @@ def train(
     Parameters are chosen by cross-validation of the training part; the test part, where there is one, is used once.
     The bundle predicts from images: `featstore predict BUNDLE IMAGE...`.
     """
+    from classifiers.heads import check_name
     from classifiers.trained import train as run
     from classifiers.wording import percent
     from featstore.store import FeatureStore
 
     if len(nodes) > 1:
         raise click.UsageError("a head is trained on one node; give --node once")
+    check_name(head)
     options.fresh_path(out, overwrite)
     features = FeatureStore(store).read(**options.selectors(node=nodes[0] if nodes else None, **selectors))
     trained = run(

@@ -64,22 +64,22 @@ def test_a_pilot_is_judged_on_images_that_it_did_not_see_and_ends_in_time(place)
 def test_advice_becomes_a_section_of_a_report(place, tmp_path):
     advice, _ = counsel(FeatureStore(place / "store"), device="cpu", workers=0)
     with pytest.raises(ReportNotFoundError, match="compare"):
-        saved_report(tmp_path / "none", advice)
+        saved_report(tmp_path / "none", advice, "s")
     data = planted()
     Report(data).write(tmp_path)
     with pytest.raises(FeaturesError, match=r"of the data set 'planted' \(\d+ classes\), the advice of 'tones' \(3\)"):
-        saved_report(tmp_path, advice)
+        saved_report(tmp_path, advice, "my store")
     data["dataset"] |= {"name": "tones", "classes": ["dark", "light", "red"]}
     for run in data["runs"]:
         run["confusion"], run["per_class"] = [], []
     Report(data).write(tmp_path)
     with pytest.raises(FeaturesError, match=r"has no features of resnet18 with the weights random \(seed 0\)"):
-        saved_report(tmp_path, advice)
+        saved_report(tmp_path, advice, "my store")
     for run in data["runs"]:
         run |= {"backbone": "resnet18", "weights": "random (seed 0)"}
     assert "Is the cache enough?" not in Report(data).to_html()
     Report(data).write(tmp_path)
-    saved_report(tmp_path, advice)
+    saved_report(tmp_path, advice, "my store")
     page = (tmp_path / "report.html").read_text()
     assert 'id="advice"' in page and "Is the cache enough?" in (tmp_path / "report.md").read_text()
     assert Report.load(tmp_path).data["advice"]["verdict"] == advice.verdict
