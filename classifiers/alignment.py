@@ -72,7 +72,8 @@ def _common(sets: list[FeatureSet], notes: list[str]) -> list[FeatureSet]:
                 f"{_name(first)} and {_name(sets[1])} hold no image in common; extract both from the same folder"
             )
         missing = max(len(one) for one in sets) - len(kept)
-        notes.append(f"{count(missing, 'image')} that not every feature set holds took no part.")
+        if missing:
+            notes.append(f"{count(missing, 'image')} that not every feature set holds took no part.")
         order = [first.ids[i] for i in kept]
         for number, one in enumerate(sets):
             place = {name: i for i, name in enumerate(one.ids)}

@@ -16,8 +16,8 @@ from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
-from classifiers.foldsearch import Budget
-from classifiers.heads import DEFAULT, HEADS, candidates, check_name
+from classifiers.foldsearch import BUDGETS, Budget
+from classifiers.heads import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
 from classifiers.landmarks import network_order
 from classifiers.leaks import Leaks, find_leaks
@@ -114,6 +114,10 @@ def compare(
     names = list(dict.fromkeys(heads))
     for name in names:
         check_name(name)
+    if budget not in BUDGETS:
+        raise FeaturesError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    if seed < 0:
+        raise FeaturesError(f"seed is {seed}, expected 0 or more")
     if not names:
         raise FeaturesError("no head was named; expected at least one of " + ", ".join(candidates()))
     sets, notes = align(features)
@@ -157,7 +161,7 @@ def compare(
         except FeaturesError as error:
             omitted.append({"head": head, "feature": i, "reason": str(error)})
         say.done(_PARTS)
-    if all(run.reference for run in runs) and not all(HEADS[name].reference for name in names):
+    if all(run.reference for run in runs):
         raise FeaturesError(omitted[0]["reason"])
 
     say("curves and checks")

@@ -269,7 +269,7 @@ def evaluate(
         y=features.y[judged],
         proba=np.concatenate([proba for _, proba in parts]),
         oof_rows=oof_rows,
-        oof_proba=calibration.apply(oof),
+        oof_proba=calibration.apply(oof).astype(np.float32),
         calibration=calibration,
         cv_results=list(fitted.cv_results_ or []),
         converged=converged,

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
+from classifiers.headinput import check_class_weight
 from classifiers.splits import FOLDS, Fold, stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
 
@@ -171,6 +172,7 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         self._check_size(len(y), X.shape[1], k)
         balance = np.ones(k)
+        check_class_weight(self.class_weight)
         if self.class_weight is not None:
             balance = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         self._class_mass = balance / balance.sum()

@@ -140,9 +140,8 @@ def class_weights(
     factors = np.ones(len(classes))
     if class_weight is None:
         return factors
+    check_class_weight(class_weight)
     if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise FeaturesError(f"class_weight is {class_weight!r}, expected 'balanced', a mapping or None")
         mass = np.bincount(codes, weights=weight, minlength=len(classes))
         np.divide(mass.sum() / max(1, int((mass > 0).sum())), mass, out=factors, where=mass > 0)
         return factors
@@ -153,6 +152,17 @@ def class_weights(
     for label, factor in class_weight.items():
         factors[known[label]] = factor
     return factors
+
+
+def check_class_weight(class_weight: str | Mapping[Any, float] | None) -> None:
+    """Raise FeaturesError for what is neither "balanced", None nor a mapping to positive numbers."""
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
+        return
+    if not isinstance(class_weight, Mapping):
+        raise FeaturesError(f"class_weight is {class_weight!r}, expected 'balanced', a mapping or None")
+    for label, factor in class_weight.items():
+        if not (isinstance(factor, int | float | np.number) and np.isfinite(factor) and factor > 0):
+            raise FeaturesError(f"the class weight of {label!r} is {factor!r}, expected a positive number")
 
 
 def folds_of(cv: int | Iterable[Fold] | Any | None, training: Training, seed: int) -> list[Fold]:

@@ -79,8 +79,8 @@ def candidates() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Raise UnknownNameError for a name that is no head, with close matches."""
-    if name not in HEADS:
+    """Raise UnknownNameError for a name that is no head to choose, with close matches; references are none."""
+    if name not in candidates():
         raise UnknownNameError("head", name, candidates())
 
 
@@ -122,7 +122,8 @@ def make_head(
     FeaturesError
         For an unknown budget, or a parameter that the head does not have.
     """
-    check_name(name)
+    if name not in HEADS:
+        raise UnknownNameError("head", name, candidates())
     if budget not in BUDGETS:
         raise FeaturesError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     try:

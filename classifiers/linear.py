@@ -177,12 +177,16 @@ class _PathHead(LinearHead):
         """
         if self.budget not in VALUES:
             raise UnknownNameError("budget", str(self.budget), VALUES)
+        if not self.tol > 0:
+            raise FeaturesError(f"tol is {self.tol!r}, expected a positive number")
         training = read_training(self, X, y, sample_weight)
         folds = folds_of(self.cv, training, self.random_state)
         given = self.Cs is not None
         grid = (
             sorted(_positive(C) for C in self.Cs) if self.Cs is not None else _decades(*self._ends, VALUES[self.budget])
         )
+        if not grid:
+            raise FeaturesError("Cs is empty, expected at least one value")
         return self._learn(
             training, folds=folds, grid=grid, standardise=self.standardize, search_tol=SEARCH_TOL[self.budget],
             patience=self.patience, extend=0 if given else 3, progress=self.progress,

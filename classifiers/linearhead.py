@@ -237,6 +237,7 @@ def _as_row(point: PathPoint) -> dict[str, Any]:
         "log_loss": point.log_loss,
         "seconds": point.seconds,
         "relative_gap": point.relative_gap,
+        "converged": point.converged,
     }
 
 

@@ -16,6 +16,8 @@ from classifiers.splits import Fold
 from classifiers.temperature import as_logits, fit_slope, softmax
 from featstore.errors import FeaturesError
 
+LOOSE = 10.0
+"""Times the gap asked for up to which a point of the path still counts as solved."""
 EVIDENT = 3.0
 """Standard deviations by which accuracy must have fallen for the walk to end at once."""
 
@@ -39,6 +41,9 @@ class PathPoint:
     steps, products : int
         Newton steps (of the slowest fold) and products with the Hessian (of all).
     seconds : float
+    converged : bool
+        Whether the gap is at most ten times what was asked for; else the point is no solution, and is not chosen where
+        there is another.
     """
 
     C: float
@@ -51,10 +56,12 @@ class PathPoint:
     products: int
     seconds: float
 
+    converged: bool = True
+
     @property
-    def rank(self) -> tuple[float, float]:
-        """Larger is better: accuracy, then a smaller log loss. Rounded, so that rounding errors decide nothing."""
-        return round(self.accuracy, 9), -round(self.log_loss, 9)
+    def rank(self) -> tuple[bool, float, float]:
+        """Larger is better: solved at all, accuracy, a smaller log loss. Rounded, so that rounding decides nothing."""
+        return self.converged, round(self.accuracy, 9), -round(self.log_loss, 9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +132,7 @@ def walk(
     if not grid:
         raise FeaturesError("an empty grid of C was given, expected at least one value")
     ratio = grid[-1] / grid[-2] if len(grid) > 1 else 10.0
-    judge = _Judge(problem, folds, sample_weight)
+    judge = _Judge(problem, folds, sample_weight, tol)
     last = before = None
     turned, ahead = 0, list(grid)
     while ahead:
@@ -136,6 +143,8 @@ def walk(
         worse = newest is not judge.best and newest.log_loss > judge.points[-2].log_loss
         turned = turned + 1 if worse else 0
         if patience and (turned >= patience or (worse and (judge.evidently_worse() or judge.costly()))):
+            break
+        if patience and newest is not judge.best and judge.perfect():
             break
         rising = newest is judge.best and len(judge.points) > 1 and newest.log_loss < judge.points[-2].log_loss
         if rising and not ahead and len(judge.points) < len(grid) + extend:
@@ -157,8 +166,10 @@ class _Judge:
     decision: NDArray[np.float64]
     solution: Solution
 
-    def __init__(self, problem: LinearProblem, folds: Sequence[Fold], sample_weight: NDArray[np.float64]) -> None:
-        self.problem, self.folds = problem, folds
+    def __init__(
+        self, problem: LinearProblem, folds: Sequence[Fold], sample_weight: NDArray[np.float64], tol: float
+    ) -> None:
+        self.problem, self.folds, self.tol = problem, folds, tol
         rows = np.concatenate([valid for _, valid in folds])
         self.codes, self.mass = problem.codes[rows], sample_weight[rows]
         self.ends = np.cumsum([len(valid) for _, valid in folds])[:-1]
@@ -185,6 +196,7 @@ class _Judge:
             steps=solution.steps,
             products=solution.products,
             seconds=time.perf_counter() - began,
+            converged=bool(solution.relative_gap.max() <= LOOSE * self.tol),
         )
         if not self.points or point.rank > self.best.rank:
             self.best, self.decision, self.solution, self._best_right = point, decision, solution, self._right
@@ -197,6 +209,10 @@ class _Judge:
         """Whether the newest C took more products than all before it together, in a problem that is not small."""
         *before, newest = (point.products for point in self.points)
         return not self.problem.small and newest > sum(before)
+
+    def perfect(self) -> bool:
+        """Whether nothing is left to gain: every row right, and as certainly as six digits can say."""
+        return self.best.accuracy == 1.0 and self.best.log_loss < 1e-6
 
     def evidently_worse(self) -> bool:
         """Whether the newest C loses against the best one by more than chance, on the rows on which they differ."""

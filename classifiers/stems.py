@@ -12,7 +12,7 @@ from featstore.errors import FeaturesError
 
 PATTERNS = (
     r"([^/]+)\.rf\.[^/]*$",  # photo_jpg.rf.0123abcd.jpg
-    r"(?i)([^/]+?)[ _.-]*(?:copy|aug|flip|rot|crop|mirror|blur|noise|bright|dup)[^/]*$",  # photo_aug3.png
+    r"(?i)([^/]*?[^/ _.-])[ _.-]*(?:copy|aug|flip|rot|crop|mirror|blur|noise|bright|dup)[^/]*$",  # photo_aug3.png
     r"([^/]+?) ?\(\d+\)\.[^/.]*$",  # photo (2).jpg
     r"(?:^|/)[^/\d]*(\d+)[^/\d][^/]*\d[^/]*$",  # _12_3456.jpeg: the first of several numbers
     r"([^/]*[^/\d])\d+\.[^/.]*$",  # scan_a_017.png: all before the last number

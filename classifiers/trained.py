@@ -14,7 +14,7 @@ import numpy as np
 from classifiers.alignment import check_few
 from classifiers.bundle import Bundle, save_bundle
 from classifiers.foldsearch import Budget
-from classifiers.heads import make_head
+from classifiers.heads import check_name, make_head
 from classifiers.recipe import recipe_of
 from classifiers.scores import Scores
 from classifiers.significance import wilson
@@ -147,6 +147,7 @@ def train(
     FeaturesError
         Features that cannot be learnt from.
     """
+    check_name(name)
     rows, test = features.training(), features.testing()
     part = features.subset(rows)
     if not len(part):

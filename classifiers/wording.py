@@ -25,7 +25,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     Returns
     -------
     str
-        `94.7`; `100.0` only for exactly 1 and `0.0` only for exactly 0.
+        `94.7`; `100.0` only for exactly 1, `0.0` only for exactly 0, and `<0.1` between 0 and what rounds to it.
     """
     if share is None or math.isnan(share):
         return NOTHING
@@ -34,7 +34,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     if share < 1 and float(text) >= 100:
         return f"{100 - step:.{digits}f}"
     if share > 0 and float(text) <= 0:
-        return f"{step:.{digits}f}"
+        return f"<{step:.{digits}f}"
     return text
 
 
@@ -47,7 +47,7 @@ def interval(bounds: tuple[float, float] | list[float] | None, digits: int = 1) 
 
 def points(difference: float, digits: int = 1) -> str:
     """A difference of shares in percentage points, signed: `+2.3`; `0.0` only where there is none."""
-    size = percent(abs(difference), digits)
+    size = percent(abs(difference), digits).removeprefix("<")
     return size if difference == 0 else f"{'+' if difference > 0 else '−'}{size}"
 
 

@@ -104,7 +104,7 @@ def compare(
         heads = tuple(dict.fromkeys(n for name in heads for n in (candidates() if name == "all" else (name,))))
         for name in heads:
             check_name(name)
-    _refuse_existing(Path(out), overwrite)
+    _refuse_existing(Path(out), store, overwrite)
     features = _features(store, dataset, nodes, selectors)
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
@@ -122,10 +122,12 @@ def compare(
     click.echo(f"Report: {(folder / FILES[0]).resolve()}")
 
 
-def _refuse_existing(folder: Path, overwrite: bool) -> None:
+def _refuse_existing(folder: Path, store: str, overwrite: bool) -> None:
     """Refuse a place that holds a report already, before anything is computed."""
     from featstore.errors import OutputExistsError
 
+    if Path(store).resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise OutputExistsError(f"{folder} is inside the store; -o names a folder of its own for the report")
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; -o names the folder for the report")
     found = [name for name in FILES if (folder / name).exists()]

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from classifiers.activeset import exact_cost, exact_minimum
+from classifiers.activeset import _length, _Point, exact_cost, exact_minimum
 from classifiers.foldmatrix import FoldMatrix
 from classifiers.rowspace import RowSpace
 
@@ -67,3 +67,24 @@ def test_the_span_of_the_rows_gives_the_same_minimum():
 def test_cost_follows_the_smaller_side():
     assert exact_cost(100, 2000, cached=True) < exact_cost(100, 2000, cached=False)
     assert exact_cost(5000, 50, cached=False) < exact_cost(5000, 500, cached=False)
+
+
+def test_the_length_of_a_step_is_the_minimum_on_its_way():
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        n, d = int(rng.integers(3, 40)), int(rng.integers(1, 8))
+        X, sign = torch.tensor(rng.normal(size=(n, d))), torch.tensor(rng.choice([-1.0, 1.0], n))
+        hardness = torch.tensor(rng.exponential(size=n) * (rng.random(n) > 0.2))
+
+        def point(w, b, X=X, sign=sign):
+            return _Point(torch.tensor(w), torch.tensor(b), sign * (X @ torch.tensor(w) + b), None, 0.0)
+
+        at, goal = (point(rng.normal(size=d), np.float64(rng.normal())) for _ in range(2))
+
+        def objective(t, at=at, goal=goal, hardness=hardness):
+            weight, bias = at.weight + t * (goal.weight - at.weight), float(at.bias + t * (goal.bias - at.bias))
+            short = (1.0 - at.margin - t * (goal.margin - at.margin)).clamp_min(0.0)
+            return float(weight @ weight) + bias * bias + float(hardness @ short.square())
+
+        found = objective(_length(at, goal, hardness, sign))
+        assert found <= min(map(objective, np.linspace(0.0, 2.0, 401))) + 1e-9

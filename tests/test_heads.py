@@ -1,9 +1,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from classifiers.heads import DEFAULT, HEADS, differentiable, make_head
+from classifiers.heads import DEFAULT, HEADS, check_name, differentiable, make_head
 from featstore.errors import FeaturesError, UnknownNameError
 from tests import headchecks
 
@@ -41,3 +42,24 @@ def test_importing_the_names_loads_no_library_that_is_slow():
     code = "import sys, classifiers.heads; print([m for m in ('torch', 'lightgbm', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("head", ["logistic", "svm", "svm-rbf", "lightgbm", "knn", "centroid", "forest"])
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        ({0: -1.0}, "the class weight of 0 is -1.0, expected a positive number"),
+        ({0: 0}, "the class weight of 0 is 0, expected a positive number"),
+        ({1: float("nan")}, "the class weight of 1 is nan, expected a positive number"),
+        ("unbalanced", "class_weight is 'unbalanced', expected 'balanced', a mapping or None"),
+    ],
+)
+def test_class_weights_that_mean_nothing_are_refused(head, weight, said):
+    X, y = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
+    with pytest.raises(FeaturesError, match=said):
+        make_head(head, budget="quick", cv=2, class_weight=weight).fit(X, y)
+
+
+def test_references_are_no_heads_to_choose():
+    with pytest.raises(UnknownNameError, match="unknown head 'pixels'; known: logistic, svm, svm-rbf, lightgbm, mlp"):
+        check_name("pixels")

@@ -262,3 +262,22 @@ def test_unusable_input_is_refused_with_what_was_found(change, message):
 def test_unknown_budget_is_refused():
     with pytest.raises(UnknownNameError, match="unknown budget 'long'"):
         SoftmaxRegressionCV(budget="long").fit(*clouds(30, 4, 3))
+
+
+def test_options_without_sense_are_refused():
+    X, y = clouds(40, 3, 2)
+    with pytest.raises(FeaturesError, match="Cs is empty, expected at least one value"):
+        SoftmaxRegressionCV(Cs=[]).fit(X, y)
+    with pytest.raises(FeaturesError, match="tol is 0, expected a positive number"):
+        LinearSVMCV(tol=0).fit(X, y)
+
+
+def test_a_walk_with_nothing_left_to_gain_ends_and_no_unsolved_point_is_chosen():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(30), 10)
+    X = (4 * rng.normal(size=(30, 20))[y] + rng.normal(size=(300, 20))).astype(np.float32)
+    head = LinearSVMCV().fit(X, y)
+    assert head.cv_results_[-1]["accuracy"] == 1.0 and len(head.cv_results_) < 6
+    few = LinearSVMCV(Cs=[1e-3, 1e5], max_iter=1, patience=0).fit(X, y)
+    rows = {row["params"]["C"]: row["converged"] for row in few.cv_results_}
+    assert rows[few.best_params_["C"]] or not any(rows.values())

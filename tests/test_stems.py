@@ -1,7 +1,13 @@
+import contextlib
+import re
+import time
+
 import numpy as np
 import pytest
 
-from classifiers.stems import find_stems
+from classifiers.splits import group_by
+from classifiers.stems import PATTERNS, find_stems
+from featstore.errors import FeaturesError
 from tests.featurekit import copies
 
 
@@ -45,3 +51,17 @@ def test_a_counter_is_no_source():
 def test_plain_numbering_groups_nothing(form):
     X, y, source = copies(sources=90, each=4)
     assert find_stems(named(form, source, y), y, X) == (None, [])
+
+
+def test_long_runs_of_separators_take_no_time():
+    names = tuple(f"a/{'_' * 240}{i}.jpg" for i in range(50)) + ("b" + "/_.-" * 1000 + "x",)
+    began = time.perf_counter()
+    for pattern in PATTERNS:
+        with contextlib.suppress(FeaturesError):
+            group_by(names, pattern)
+    assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("name", ["photo_aug3.png", "photo - copy.png", "photo_flip_rot.png", "photo copy (2).png"])
+def test_copies_share_the_stem_before_the_first_word_that_tells(name):
+    assert re.search(PATTERNS[1], name)[1] == "photo"
