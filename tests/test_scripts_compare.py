@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from classifiers import Report
+from classifiers.heads import candidates
 from featstore import FeatureStore
 from featstore.errors import (
     AmbiguousFeaturesError,
@@ -85,6 +86,23 @@ def test_several_feature_sets_are_compared_and_an_unfinished_one_is_named(place,
 def test_nodes_can_be_named_one_by_one(place, tmp_path):
     run(place, "-o", tmp_path, "--node", "layer3", "--node", "avgpool", *FAST)
     assert [f["node"] for f in Report.load(tmp_path).data["features"]] == ["layer3", "avgpool"]
+
+
+def test_a_report_is_not_written_into_the_store(place, tmp_path):
+    for inside in (place, place / "report"):
+        result = run(place, "-o", inside, *FAST, ok=False)
+        assert isinstance(result.exception, OutputExistsError) and "is inside the store" in str(result.exception)
+    assert not (place / "report.html").exists() and not (place / "report").exists()
+
+
+def test_all_heads_are_all_but_the_references(place, tmp_path):
+    few = ("--node", "avgpool", "--budget", "quick", "--folds", "2")
+    result = run(place, "-o", tmp_path, "--heads", "knn,all,knn", *few)
+    heads = [r["head"] for r in Report.load(tmp_path).data["runs"]]
+    assert heads[:8] == ["knn", *(name for name in candidates() if name != "knn")], result.stderr
+    assert set(heads[8:]) <= {"majority", "pixels"} and len(heads) == len(set(heads))
+    wrong = run(place, "-o", tmp_path / "x", "--heads", "all,foo", ok=False)
+    assert isinstance(wrong.exception, UnknownNameError) and "unknown head 'foo'" in str(wrong.exception)
 
 
 def test_a_report_is_not_overwritten_without_being_told(place, tmp_path):

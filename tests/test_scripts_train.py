@@ -58,6 +58,7 @@ def test_two_feature_sets_where_one_was_meant(place, capsys):
     ("arguments", "sentence"),
     [
         (["--head", "logistik"], "close matches: logistic"),
+        (["--head", "pixels"], "unknown head 'pixels'; known: logistic, svm"),
         (["--dataset", "imagess"], "imagess"),
         (["--backbone", "resnet18"], "holds no features with --backbone resnet18"),
     ],
