@@ -114,7 +114,7 @@ def _descend(
             if setbacks == SETBACKS:
                 searching, at = True, best
             continue
-        length = _length(at, goal, hardness, sign)
+        length = _length(at, goal, hardness)
         at = look(at.weight + length * (goal.weight - at.weight), at.bias + length * (goal.bias - at.bias))
         if not at.value < best.value * (1.0 - grain):
             break
@@ -133,7 +133,7 @@ class _Point:
     value: float
 
 
-def _length(at: _Point, goal: _Point, hardness: Tensor, sign: Tensor) -> float:
+def _length(at: _Point, goal: _Point, hardness: Tensor) -> float:
     """The minimum on the way from one point to another: the root of a piecewise linear, rising derivative.
 
     Exact, by sorting the places where a row passes its margin (Keerthi and DeCoste 2005, section 3).

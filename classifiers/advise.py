@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.evidence import Evidence
+from classifiers.verdict import WITNESS
 
 VERDICTS = {
     "cache-is-enough": "The cache is enough: keep the frozen features.",
@@ -312,7 +313,7 @@ def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, 
             f"{evidence.doubled[2]:.1%}) with twice the images ({_points(more)})."
         )
     said.append(f"{EXPECTED} {_points(reopen)} over the best cached node.")
-    if evidence.label_noise >= 0.03 and evidence.linear_accuracy >= 0.7:  # heads that are often wrong are no witnesses
+    if evidence.label_noise >= 0.03 and evidence.linear_accuracy >= WITNESS:
         said.append(
             f"Up to {evidence.label_noise:.0%} of the labels are doubtful: a linear head and nearest neighbours both "
             f"name the same other class. The report of `featstore compare` lists the most suspect ones."

@@ -230,7 +230,7 @@ def named_runs(sets: Sequence[FeatureSet]) -> list[str]:
         twice = {name for name in names if names.count(name) > 1}
         if len({getattr(one, part) for one, name in zip(prints, names, strict=True) if name in twice}) > 1:
             names = [
-                f"{name}/{getattr(one, part)}".lstrip("/") if name in twice else name
+                "/".join(filter(None, (name, getattr(one, part)))) if name in twice else name
                 for name, one in zip(names, prints, strict=True)
             ]
     return [f" · {name}" for name in names]

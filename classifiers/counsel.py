@@ -22,6 +22,7 @@ from classifiers.leaks import find_leaks
 from classifiers.plan import lay_out
 from classifiers.recipe import recipe_of
 from classifiers.regimes import REGIMES, settings_for
+from classifiers.reportdata import filled
 from classifiers.sources import find_sources
 from classifiers.splits import group_by
 from featstore.backbone import Backbone
@@ -278,9 +279,12 @@ def saved_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) ->
             f"the report in {folder} has no features of {about['backbone']} with the weights {about['weights']}, which "
             f"the advice is about; it has {', '.join(f'{name} ({weights})' for name, weights in sorted(networks))}"
         )
-    chosen = data["runs"][data.get("best_run", 0)]
-    if advice.verdict == "cache-is-enough" and not chosen.get("reference"):
-        where = ["--key", chosen["feature_key"], "--head", chosen["head"], "-o", f"{about['dataset']}.safetensors"]
-        advice = dataclasses.replace(advice, next=shlex.join(["featstore", "train", os.fspath(store), *where]))
+    full = filled(data)
+    chosen, groups = full["runs"][full["best_run"]], full["protocol"].get("groups")
+    if advice.verdict == "cache-is-enough" and not chosen["reference"]:
+        command = ["featstore", "train", os.fspath(store), "--key", chosen["feature_key"], "--head", chosen["head"]]
+        command += ["--groups", groups] if groups else []
+        command += ["-o", f"{about['dataset']}.safetensors"]
+        advice = dataclasses.replace(advice, next=shlex.join(command))
     Report({**data, "advice": advice.to_json()}).write(folder)
     return advice

@@ -189,9 +189,7 @@ def _curves(full: Mapping[str, Any]) -> list[dict[str, Any]]:
         curves.append({"svg": svg, "caption": printable(text)})
     layers: dict[str, list[Mapping[str, Any]]] = {}
     for row in full["layer_curve"] or []:
-        layers.setdefault(" ".join([row["backbone"], *([row["weights"]] if row.get("weights") else [])]), []).append(
-            row
-        )
+        layers.setdefault(f"{row['backbone']} {row.get('weights') or ''}".strip(), []).append(row)
     for title, rows in layers.items():
         nodes = [row["node"] for row in rows]
         names = [n if nodes.count(n) == 1 else f"{n} {row['pool']}" for n, row in zip(nodes, rows, strict=True)]

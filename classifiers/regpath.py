@@ -55,8 +55,7 @@ class PathPoint:
     steps: int
     products: int
     seconds: float
-
-    converged: bool = True
+    converged: bool
 
     @property
     def rank(self) -> tuple[bool, float, float]:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
-from featstore.fingerprint import Fingerprint
+from featstore.fingerprint import TUNED, Fingerprint
 
 OPTIONS = ("backbone", "node", "pool", "weights", "precision", "key")
 
@@ -59,7 +59,11 @@ class FeatureInfo:
         sha = len(wanted) >= 8 and self.fingerprint.weights_sha256.startswith(wanted.lower())
         if wanted == "none":
             return label.startswith("random")
-        return sha or wanted in ("auto", label) or label.partition(" ")[2] == PurePath(wanted).name
+        return (
+            sha
+            or wanted in ("auto", label)
+            or label in (f"{origin} {PurePath(wanted).name}" for origin in ("file", TUNED))
+        )
 
     def describe(self, options: Sequence[str] = OPTIONS) -> str:
         """The given options of this feature set as one would type them."""

@@ -102,8 +102,7 @@ def resolve(
         label, kind = name, "name"
     elif _is_file(weights):
         path = Path(weights)
-        origin = TUNED if is_tuned(path) else "file"
-        name, label, kind = "", f"{origin} {path.name}", "file"
+        name, label, kind = "", f"file {path.name}", "file"
     else:
         raise UnknownNameError(
             f"weights of {backbone}",
@@ -112,6 +111,8 @@ def resolve(
             f"--weights takes auto, none, {', '.join(info.files)} or a .pth or .safetensors file",
         )
     state, head, note = fit(backbone, read_state(path), str(path))
+    if kind == "file" and is_tuned(path):
+        label = f"{TUNED} {path.name}"
     return Weights(state, label, digest(state), path, kind, name, head=head, note=note)
 
 

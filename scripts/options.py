@@ -264,7 +264,8 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments[:end]
     if debug:
         arguments.remove("--debug")
-    warnings.showwarning = _warn
+    if not debug:
+        warnings.showwarning = _warn
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's polite end keeps what is done, as Ctrl-C does
     try:
         status = command.main(arguments, standalone_mode=False)

@@ -86,5 +86,5 @@ def test_the_length_of_a_step_is_the_minimum_on_its_way():
             short = (1.0 - at.margin - t * (goal.margin - at.margin)).clamp_min(0.0)
             return float(weight @ weight) + bias * bias + float(hardness @ short.square())
 
-        found = objective(_length(at, goal, hardness, sign))
+        found = objective(_length(at, goal, hardness))
         assert found <= min(map(objective, np.linspace(0.0, 2.0, 401))) + 1e-9

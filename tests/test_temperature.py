@@ -51,3 +51,20 @@ def test_the_temperature_has_the_least_log_loss():
 
     finest = min(np.linspace(0.5, 20, 400), key=loss)
     assert loss(found) - loss(finest) < 0.005
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 30.0, 1e4])
+def test_the_coarse_and_the_fine_search_find_what_trying_every_temperature_finds(size):
+    rng = np.random.default_rng(int(size))
+    for k, signal in ((2, 0.0), (3, 1.0), (10, 3.0), (50, 30.0)):
+        y = rng.integers(0, k, 300)
+        logits = size * (rng.normal(size=(300, k)) + signal * np.eye(k)[y])
+        found = best_temperature(logits, y)
+        scale = np.mean(logits.max(axis=1) - np.median(logits, axis=1))
+
+        def loss(temperature, logits=logits, y=y, k=k):
+            shares = np.maximum(np.log(np.maximum(softmax(logits / temperature), 1e-300)), np.log(1e-30))
+            true = shares[np.arange(300), y]
+            return -((1 - 1 / 302) * true + (shares.sum(axis=1) - true) / 302 / (k - 1)).mean()
+
+        assert loss(found) <= min(map(loss, scale * np.geomspace(1e-4, 1e3, 71))) * (1 + 1e-5)
