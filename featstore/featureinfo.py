@@ -59,11 +59,8 @@ class FeatureInfo:
         sha = len(wanted) >= 8 and self.fingerprint.weights_sha256.startswith(wanted.lower())
         if wanted == "none":
             return label.startswith("random")
-        return (
-            sha
-            or wanted in ("auto", label)
-            or label in (f"{origin} {PurePath(wanted).name}" for origin in ("file", TUNED))
-        )
+        file = PurePath(wanted).name
+        return sha or wanted in ("auto", label) or label in (f"file {file}", f"{TUNED} {file}")
 
     def describe(self, options: Sequence[str] = OPTIONS) -> str:
         """The given options of this feature set as one would type them."""

@@ -82,7 +82,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def is_tuned(path: Path) -> bool:
-    """Whether a weights file that `read_state` took says that `finetune` wrote it: it has learnt from labels of its own."""
+    """Whether a weights file, which `read_state` has taken, says that `finetune` wrote it and so learnt from labels."""
     from safetensors import SafetensorError, safe_open
 
     try:

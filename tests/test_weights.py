@@ -1,10 +1,12 @@
 import hashlib
 import io
+import os
 import struct
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision import models
 
 from featstore import weights as module
@@ -12,6 +14,7 @@ from featstore.architecture import random_state
 from featstore.catalogue import lookup
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.weights import digest, resolve
+from featstore.weights_file import TUNED_MARK
 from tests.test_download import server  # noqa: F401
 
 SMALL = "mobilenet_v3_small"
@@ -69,6 +72,17 @@ def test_file_has_the_hash_of_its_tensors_not_of_its_bytes(tmp_path, state):
     x, y = resolve(SMALL, tmp_path / "x.pth"), resolve(SMALL, str(tmp_path / "y.pth"))
     assert x.sha256 == y.sha256 == digest(state)
     assert (x.label, x.kind, x.path) == ("file x.pth", "file", tmp_path / "x.pth")
+
+
+def test_what_finetune_wrote_is_known_by_its_mark_not_by_its_name(tmp_path, state):
+    plain, marked = tmp_path / "tuned.weights.safetensors", tmp_path / "other.safetensors"
+    save_file(state, plain)
+    save_file(state, marked, metadata={TUNED_MARK: "{}"})
+    assert resolve(SMALL, plain).label == "file tuned.weights.safetensors"
+    assert resolve(SMALL, marked).label == "fine-tuned other.safetensors"
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(WeightsError, match="is no file"):  # and not opened, which would wait for a writer
+        resolve(SMALL, tmp_path / "pipe.safetensors")
 
 
 def test_auto_takes_the_default_from_the_download_folder(monkeypatch, hub, state):
