@@ -27,6 +27,9 @@ from featstore.writer import RowWriter
 
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
+    from featstore.computation import Features
+    from featstore.engine import Engine
+    from featstore.pool import Batch
 
 Progress = Callable[[str, int, int, str], None]
 """`(stage, done, total, note)`; stages are "scan", "prepare" and "extract"."""
@@ -262,27 +265,38 @@ def _compute(
         DecodePool(backbone.transform, workers=workers, batch_size=machine.batch_size) as pool,
     ):
         batches = iter(pool.run(items))
+        under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
             work.waited += time.perf_counter() - asked
-            if batch is None:
+            ahead = None if batch is None else (batch, _submitted(machine, batch))
+            if under_way is not None:
+                finished, features = under_way
+                here = rows[finished.start : finished.start + len(finished.status)]
+                work.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
+                writer.add(
+                    images.digests[here],
+                    finished.status,
+                    finished.reasons,
+                    {} if features is None else features.result(),
+                    {node: mask[here] for node, mask in missing.items()},
+                )
+                done += len(here)
+                work.seconds = time.perf_counter() - began
+                report("extract", done, len(rows), f"waiting for data {work.waited / work.seconds:.0%}")
+            if ahead is None:
                 break
-            here = rows[batch.start : batch.start + len(batch.status)]
-            good = batch.status == 0
-            outputs = machine.run(batch.images if good.all() else batch.images[good]) if good.any() else {}
-            work.changed.update(images.digests[row].tobytes() for row in here[batch.status == 3])
-            writer.add(
-                images.digests[here],
-                batch.status,
-                batch.reasons,
-                outputs,
-                {node: mask[here] for node, mask in missing.items()},
-            )
-            done += len(here)
-            work.seconds = time.perf_counter() - began
-            report("extract", done, len(rows), f"waiting for data {work.waited / work.seconds:.0%}")
+            under_way = ahead
     work.seconds = time.perf_counter() - began
+
+
+def _submitted(machine: Engine, batch: Batch) -> Features | None:
+    """Start the network on the images of a batch that were decoded; None where there are none."""
+    good = batch.status == 0
+    if not good.any():
+        return None
+    return machine.submit(batch.images if good.all() else batch.images[good])
 
 
 def _refuse_other_provenance(

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -87,8 +88,9 @@ class Shortcut:
     def prepare(self):
         return 0.0
 
-    def run(self, images):
-        return {"avgpool": images.reshape(len(images), -1)[:, :512].astype(np.float32) / 255}
+    def submit(self, images):
+        features = {"avgpool": images.reshape(len(images), -1)[:, :512].astype(np.float32) / 255}
+        return SimpleNamespace(result=lambda: features)
 
 
 def take_shortcuts():
