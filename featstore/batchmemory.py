@@ -38,14 +38,27 @@ class BatchMemory:
 
     def __init__(self, size: int) -> None:
         self.fd = anonymous_file()
-        self._size = size
-        self._stride = -(-size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         self._maps: list[mmap.mmap] = []
+        self._size = self._stride = 0
+        self.resize(size)
         self._free: deque[int] = deque()
         self._close = weakref.finalize(self, os.close, self.fd)
 
     def __len__(self) -> int:
         return len(self._maps)
+
+    def resize(self, size: int) -> None:
+        """Give all slots another size.
+
+        Raises
+        ------
+        ValueError
+            Where a slot was taken already.
+        """
+        if self._maps:
+            raise ValueError(f"{len(self)} slots of {self._size} bytes were taken before their size was changed")
+        self._size = size
+        self._stride = -(-size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
 
     def take(self) -> int:
         """Number of a slot that nobody uses."""

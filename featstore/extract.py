@@ -23,13 +23,14 @@ from featstore.fingerprint import Fingerprint
 from featstore.imageset import ImageSet, hold_out, scan
 from featstore.recall import Recalled, recall, remember
 from featstore.store import FeatureStore
+from featstore.transform import TransformSpec
 from featstore.writer import RowWriter
 
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
     from featstore.computation import Features
     from featstore.engine import Engine
-    from featstore.pool import Batch
+    from featstore.pool import Batch, DecodePool
 
 Progress = Callable[[str, int, int, str], None]
 """`(stage, done, total, note)`; stages are "scan", "prepare" and "extract"."""
@@ -130,9 +131,13 @@ def extract(
 
     work = _Work()
     if wanted.any():
-        backbone = _build(backbone, request)
+        from featstore.pool import DecodePool
+
+        transform = TransformSpec.from_json(next(iter(fingerprints.values())).transform)
         options = {"precision": precision, "engine": engine, "device": device, "batch_size": batch_size}
-        _compute(backbone, cache, images, fingerprints, missing, wanted, options, workers, strict, report, work)
+        with DecodePool(transform, workers=workers) as decoders:  # their imports take as long as the engine's
+            backbone = _build(backbone, request)
+            _compute(backbone, cache, images, fingerprints, missing, wanted, options, decoders, strict, report, work)
 
     failed = _failures(cache, images, fingerprints.values(), work.changed)
     if len(failed) == len(images):
@@ -233,14 +238,13 @@ def _compute(
     missing: Mapping[str, NDArray[np.bool_]],
     wanted: NDArray[np.bool_],
     options: Mapping[str, Any],
-    workers: int | None,
+    decoders: DecodePool,
     strict: bool,
     report: Progress,
     work: _Work,
 ) -> None:
     """Decode, run and commit the wanted rows; one row for images with the same bytes."""
     from featstore.engine import make_engine
-    from featstore.pool import DecodePool
 
     _, first = np.unique(images.digests.view("S32").ravel(), return_index=True)
     distinct = np.zeros(len(images), dtype=bool)
@@ -260,11 +264,8 @@ def _compute(
     items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
     began = time.perf_counter()
     done = 0
-    with (
-        RowWriter(store, fingerprints, backbone.widths, work.provenance) as writer,
-        DecodePool(backbone.transform, workers=workers, batch_size=machine.batch_size) as pool,
-    ):
-        batches = iter(pool.run(items))
+    with RowWriter(store, fingerprints, backbone.widths, work.provenance) as writer:
+        batches = iter(decoders.run(items, machine.batch_size))
         under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
             asked = time.perf_counter()

@@ -125,7 +125,7 @@ class DecodePool:
             "seconds_per_image": self._seconds,
             "bytes_per_image": self._bytes,
         }
-        self._memory = BatchMemory(self._batch_size * math.prod(self._shape))
+        self._memory = BatchMemory(self._slot)
         self._crew = Crew(settings, self._memory.fd, self.workers)
         weakref.finalize(self, Crew.end, self._crew)
 
@@ -137,24 +137,30 @@ class DecodePool:
             self._memory.close()
         self._crew = self._memory = self._running = None
 
-    def run(self, items: Items) -> Iterator[Batch]:
+    def run(self, items: Items, batch_size: int | None = None) -> Iterator[Batch]:
         """Decode items, batch by batch in their order.
 
         Parameters
         ----------
         items : sequence of (path, digest)
             Absolute path and SHA-256 (32 bytes) of each image file.
+        batch_size : int, optional
+            From now on; for a caller that did not know it when the processes were to be started.
 
         Raises
         ------
         FeatstoreError
             Where processes cannot be started.
         """
+        resized = batch_size is not None and batch_size != self._batch_size
+        self._batch_size = batch_size or self._batch_size
         if not self.workers:
             yield from self._run_here(items)
             return
-        if self._running is not None:
+        if self._running is not None or (resized and self._memory is not None and len(self._memory)):
             self.close()  # replies to a run that was abandoned must not meet this one
+        elif resized and self._memory is not None:
+            self._memory.resize(self._slot)
         self.start()
         if self._crew is None or self._memory is None:
             raise RuntimeError("start() left no processes")
@@ -165,6 +171,11 @@ class DecodePool:
         finally:
             if self._running is run:
                 self.close()
+
+    @property
+    def _slot(self) -> int:
+        """Bytes of a batch."""
+        return self._batch_size * math.prod(self._shape)
 
     def _limits(self) -> dict[str, str]:
         """How a process ended, or MEMORY -> what to say of the image."""

@@ -39,6 +39,16 @@ def test_slot_is_taken_again_only_when_no_view_of_it_is_left():
     memory.close()
 
 
+def test_the_size_of_a_slot_can_change_until_one_is_taken():
+    memory = BatchMemory(10)
+    memory.resize(20_000)
+    array = memory.array(memory.take())
+    assert array.shape == (20_000,) and memory.offset(1) >= 20_000
+    with pytest.raises(ValueError, match=r"1 slots of 20000 bytes were taken"):
+        memory.resize(5)
+    memory.close()
+
+
 def test_what_is_written_to_the_file_is_seen_in_the_array():
     memory = BatchMemory(10)
     for value in (1, 2):

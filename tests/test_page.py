@@ -219,6 +219,14 @@ def test_the_verdict_stands_first(page):
     assert places == sorted(places)
 
 
+def test_a_long_class_name_leaves_the_numbers_in_view(browser, tmp_path):
+    Report(planted(3, 60, classes=("a", "b", "long_name_" * 20))).write(tmp_path)
+    browser.open(tmp_path / "report.html")
+    wide = "[...document.querySelectorAll('#classes .scroll')].map(e => e.scrollWidth > e.clientWidth)"
+    assert browser.run(wide) == [False]
+    assert browser.run("document.documentElement.scrollWidth") == 1280
+
+
 def test_a_matrix_of_many_classes_can_be_enlarged(browser, tmp_path):
     Report(planted(200, 1000)).write(tmp_path)
     browser.console.clear()

@@ -108,6 +108,19 @@ def test_abandoned_run_does_not_disturb_the_next(tmp_path):
         np.testing.assert_array_equal(gather(pool, items)[0], reference(items))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_batch_size_may_be_told_when_the_processes_run_already(tmp_path, workers):
+    items = write(tmp_path, 20)
+    with DecodePool(SPEC, workers=workers) as pool:
+        members = [member.pid for member in pool._crew.members] if workers else []
+        for size in (3, 3, 7, 40):
+            batches = list(pool.run(items, size))
+            assert [len(batch.images) for batch in batches] == [min(size, 20 - i) for i in range(0, 20, size)]
+            np.testing.assert_array_equal(np.concatenate([batch.images for batch in batches]), reference(items))
+            if workers and size == 3:
+                assert [member.pid for member in pool._crew.members] == members
+
+
 def test_descriptors_and_processes_are_given_back(tmp_path):
     items = write(tmp_path, 8)
     before = descriptors()
