@@ -33,6 +33,21 @@ def find_device(device: str) -> str:
     return device
 
 
+def find_devices(device: str) -> tuple[str, ...]:
+    """The devices that a name means here: all GPUs for "auto" and "cuda", each one of a list with commas.
+
+    Raises
+    ------
+    DeviceError
+        One is not there.
+    UnknownNameError
+        One is no device's name.
+    """
+    if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
+        return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+    return tuple(find_device(name.strip()) for name in device.split(","))
+
+
 def describe(device: str) -> str:
     """The processor behind a device, for the provenance."""
     if device.startswith("cuda"):

@@ -1,39 +1,28 @@
-"""The pipeline: missing rows -> decode pool -> engine -> shards.
-
-Only rows that the store lacks are computed; decoding (worker processes), the network (this thread) and the store
-(a writer thread) overlap. An interrupted run commits what is done.
-"""
+"""Extract: build or complete the features of an image set. Only rows that the store lacks are computed."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from featstore import identity
-from featstore.errors import ImageSetError, StoreConflictError
+from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
-from featstore.fingerprint import Fingerprint
 from featstore.imageset import ImageSet, hold_out, scan
+from featstore.pipeline import Plan, Progress, Work, compute, compute_on
+from featstore.pool import DecodePool
 from featstore.recall import Recalled, recall, remember
 from featstore.store import FeatureStore
 from featstore.transform import TransformSpec
-from featstore.writer import RowWriter
 
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
-    from featstore.computation import Features
-    from featstore.engine import Engine
-    from featstore.pool import Batch, DecodePool
-
-Progress = Callable[[str, int, int, str], None]
-"""`(stage, done, total, note)`; stages are "scan", "prepare" and "extract"."""
 
 
 def extract(
@@ -58,6 +47,7 @@ def extract(
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
+    share: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
 ) -> Extraction:
     """Build or complete the features of an image set in a store.
@@ -82,8 +72,13 @@ def extract(
         Try images again that failed before for a passing reason (time-out, crash, memory).
     strict : bool
         Refuse to add rows to features made by another engine or other library versions.
+    device : str
+        As `make_engine` takes it. Several with commas, or "auto" and "cuda" where there are several GPUs and images
+        enough: a process a device, where `backbone` is a name.
     workers : int, optional
         Decoding processes; 0 decodes in this one. Default: one a core.
+    share : tuple of two int
+        (i, n): compute only the i-th of n parts of the images, disjoint by their bytes.
 
     Returns
     -------
@@ -108,13 +103,12 @@ def extract(
         "seed": weights_seed,
         "jpeg_scaling": jpeg_scaling,
     }
-    recalled = recall(backbone, precision, request) if isinstance(backbone, str) else None
+    recalled, network = recall(backbone, precision, request) if isinstance(backbone, str) else None, None
     if recalled is None:
         network = _build(backbone, request)
         recalled = Recalled(network.fingerprints(precision), dict(network.widths))
         if isinstance(backbone, str):
             remember(backbone, precision, request, recalled, network.weights.path)
-        backbone = network
     fingerprints = recalled.fingerprints
 
     # Made only now that the images and the network are known to be usable.
@@ -129,15 +123,25 @@ def extract(
     for mask in missing.values():
         wanted |= mask
 
-    work = _Work()
-    if wanted.any():
-        from featstore.pool import DecodePool
+    if share != (0, 1):
+        wanted &= images.digests[:, :4].copy().view("<u4").ravel() % share[1] == share[0]
 
-        transform = TransformSpec.from_json(next(iter(fingerprints.values())).transform)
-        options = {"precision": precision, "engine": engine, "device": device, "batch_size": batch_size}
-        with DecodePool(transform, workers=workers) as decoders:  # their imports take as long as the engine's
-            backbone = _build(backbone, request)
-            _compute(backbone, cache, images, fingerprints, missing, wanted, options, decoders, strict, report, work)
+    work = Work()
+    if wanted.any():
+        options = {"precision": precision, "engine": engine, "batch_size": batch_size}
+        plan = Plan(cache, images, fingerprints, missing, wanted, strict)
+        devices = _devices(device, backbone, share, int(np.count_nonzero(wanted)))
+        if len(devices) > 1:
+            place = {"data": os.fsdecode(data), "store": str(cache.path), "dataset": images.name, "backbone": backbone}
+            how = {"strict": strict, "retry_failed": retry_failed, "workers": workers}
+            seed = {"weights_seed": request["seed"]}
+            built = {key: value for key, value in request.items() if key != "seed"}
+            work = compute_on(devices, plan, {**place, **built, **seed, **options, **how}, report)
+        else:
+            transform = TransformSpec.from_json(next(iter(fingerprints.values())).transform)
+            with DecodePool(transform, workers=workers) as decoders:  # their imports take as long as the engine's
+                network = network or _build(backbone, request)
+                work = compute(network, plan, {**options, "device": devices[0]}, decoders, report)
 
     failed = _failures(cache, images, fingerprints.values(), work.changed)
     if len(failed) == len(images):
@@ -163,18 +167,6 @@ def extract(
     )
 
 
-@dataclasses.dataclass
-class _Work:
-    """What the computing part of a run measured."""
-
-    seconds: float = 0.0
-    waited: float = 0.0
-    preparation: float = 0.0
-    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
-    changed: set[bytes] = dataclasses.field(default_factory=set)
-    notes: list[str] = dataclasses.field(default_factory=list)
-
-
 def _silent(stage: str, done: int, total: int, note: str) -> None:
     """Report to nobody."""
 
@@ -192,6 +184,20 @@ def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
     if isinstance(backbone, Backbone):
         return backbone
     return Backbone(backbone, **request)
+
+
+def _devices(device: str, backbone: Backbone | str, share: tuple[int, int], images: int) -> tuple[str, ...]:
+    """The devices to compute on: several where they were named, or where there are several GPUs and images enough."""
+    from featstore.device import find_devices
+    from featstore.fleet import WORTH
+
+    devices = find_devices(device)
+    named = isinstance(backbone, str)  # only then other processes can build it
+    if "," in device and not named:
+        raise DeviceError(f"{device}: several devices take the name of a network, not one that is built already")
+    if not named or share != (0, 1) or ("," not in device and images < WORTH * len(devices)):
+        return devices[:1]
+    return devices
 
 
 def _image_set(
@@ -228,91 +234,6 @@ def _keep_splits(images: ImageSet, previous: ImageSet) -> ImageSet:
     known = dict(zip((d.tobytes() for d in previous.digests), previous.splits.tolist(), strict=True))
     splits = np.array([known.get(d.tobytes(), "train") for d in images.digests], dtype=images.splits.dtype)
     return dataclasses.replace(images, splits=splits)
-
-
-def _compute(
-    backbone: Backbone,
-    store: FeatureStore,
-    images: ImageSet,
-    fingerprints: Mapping[str, Fingerprint],
-    missing: Mapping[str, NDArray[np.bool_]],
-    wanted: NDArray[np.bool_],
-    options: Mapping[str, Any],
-    decoders: DecodePool,
-    strict: bool,
-    report: Progress,
-    work: _Work,
-) -> None:
-    """Decode, run and commit the wanted rows; one row for images with the same bytes."""
-    from featstore.engine import make_engine
-
-    _, first = np.unique(images.digests.view("S32").ravel(), return_index=True)
-    distinct = np.zeros(len(images), dtype=bool)
-    distinct[first] = True
-    rows = np.flatnonzero(wanted & distinct)
-
-    report("prepare", 0, 1, "building the engine")
-    machine = make_engine(backbone, expected_rows=len(rows), **options)
-    work.preparation = machine.prepare()
-    work.provenance = dict(machine.provenance)
-    if machine.provenance.get("engine_note"):
-        work.notes.append(str(machine.provenance["engine_note"]))
-    report("prepare", 1, 1, f"{machine.provenance.get('engine', '')} ready in {work.preparation:.1f} s")
-    if strict:
-        _refuse_other_provenance(store, fingerprints.values(), work.provenance)
-
-    items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
-    began = time.perf_counter()
-    done = 0
-    with RowWriter(store, fingerprints, backbone.widths, work.provenance) as writer:
-        batches = iter(decoders.run(items, machine.batch_size))
-        under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            work.waited += time.perf_counter() - asked
-            ahead = None if batch is None else (batch, _submitted(machine, batch))
-            if under_way is not None:
-                finished, features = under_way
-                here = rows[finished.start : finished.start + len(finished.status)]
-                work.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
-                writer.add(
-                    images.digests[here],
-                    finished.status,
-                    finished.reasons,
-                    {} if features is None else features.result(),
-                    {node: mask[here] for node, mask in missing.items()},
-                )
-                done += len(here)
-                work.seconds = time.perf_counter() - began
-                report("extract", done, len(rows), f"waiting for data {work.waited / work.seconds:.0%}")
-            if ahead is None:
-                break
-            under_way = ahead
-    work.seconds = time.perf_counter() - began
-
-
-def _submitted(machine: Engine, batch: Batch) -> Features | None:
-    """Start the network on the images of a batch that were decoded; None where there are none."""
-    good = batch.status == 0
-    if not good.any():
-        return None
-    return machine.submit(batch.images if good.all() else batch.images[good])
-
-
-def _refuse_other_provenance(
-    store: FeatureStore, fingerprints: Sequence[Fingerprint] | Any, provenance: Mapping[str, Any]
-) -> None:
-    """The promise of `--strict`: one provenance a feature set."""
-    keys = {fingerprint.key for fingerprint in fingerprints}
-    for info in store.features():
-        for other in info.provenance if info.fingerprint.key in keys else ():
-            different = sorted(k for k in other.keys() | provenance.keys() if other.get(k) != provenance.get(k))
-            if different:
-                raise StoreConflictError(
-                    f"feature set {info.fingerprint.key} was made with another {', '.join(different)}; "
-                    f"--strict refuses to mix them: extract into a new store, or leave --strict out"
-                )
 
 
 def _failures(

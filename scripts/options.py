@@ -7,6 +7,7 @@ Results go to standard output, progress to standard error. Exit status: 0 done, 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import warnings
@@ -115,8 +116,22 @@ def one_classifier(bundle: str | None, backbone: str | None, input_size: int | N
             raise click.UsageError(f"--bundle brings its own network, so it goes without {option}")
 
 
+class Devices(click.ParamType):
+    """A device, or several with commas; which are there is found out when they are used."""
+
+    name = "devices"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value as it is, where it is well formed."""
+        if not re.fullmatch(r"(auto|mps|cpu|cuda)|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*", value):
+            self.fail(f"{value!r} is not auto, cpu, cuda, mps, cuda:N, or several of these with commas", param, ctx)
+        return str(value)
+
+
 engine = _together(
-    device,
+    click.option("--device", type=Devices(), default="auto", show_default=True,
+                 metavar="auto|cpu|cuda|mps|cuda:N,...",
+                 help="Where the network runs; auto takes the GPUs if there are any, and several for many images."),
     click.option("--engine", type=click.Choice(["auto", "eager", "compile", "openvino"]), default="auto",
                  show_default=True, help="What runs the network."),
     click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True,

@@ -70,6 +70,7 @@ def test_a_split_is_held_out_and_given_up(photos, tmp_path, capsys):
         (["--split", "test=0.2", "--no-split"], "exclude each other"),
         (["--precision", "int8"], "is not one of"),
         (["--input-size", "8"], "8 is not in the range"),
+        (["--device", "gpu"], "is not auto, cpu, cuda, mps, cuda:N, or several"),
     ],
 )
 def test_wrong_usage_is_status_2_and_makes_no_store(photos, tmp_path, capsys, arguments, sentence):

@@ -1,0 +1,177 @@
+"""The pipeline: missing rows -> decoding processes -> engine -> shards, on one device or on several.
+
+Decoding, the network (this thread) and the store (a writer thread) overlap. An interrupted run commits what is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore.errors import StoreConflictError
+from featstore.fingerprint import Fingerprint
+from featstore.imageset import ImageSet
+from featstore.store import FeatureStore
+from featstore.writer import RowWriter
+
+if TYPE_CHECKING:
+    from featstore.backbone import Backbone
+    from featstore.computation import Features
+    from featstore.engine import Engine
+    from featstore.pool import Batch, DecodePool
+
+Progress = Callable[[str, int, int, str], None]
+"""`(stage, done, total, note)`; stages are "scan", "prepare" and "extract"."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be computed.
+
+    Attributes
+    ----------
+    fingerprints : mapping of node to Fingerprint
+    missing : mapping of node to ndarray of shape (n,), bool
+        Images that the node's feature set lacks.
+    wanted : ndarray of shape (n,), bool
+        Images to compute now.
+    strict : bool
+        Refuse to add to features of another provenance.
+    """
+
+    store: FeatureStore
+    images: ImageSet
+    fingerprints: Mapping[str, Fingerprint]
+    missing: Mapping[str, NDArray[np.bool_]]
+    wanted: NDArray[np.bool_]
+    strict: bool
+
+    def rows(self) -> NDArray[np.intp]:
+        """Image rows to compute: one for images with the same bytes."""
+        _, first = np.unique(self.images.digests.view("S32").ravel(), return_index=True)
+        distinct = np.zeros(len(self.images), dtype=bool)
+        distinct[first] = True
+        return np.flatnonzero(self.wanted & distinct)
+
+
+@dataclasses.dataclass
+class Work:
+    """What a run measured. `changed` are digests of files that were found to be others."""
+
+    seconds: float = 0.0
+    waited: float = 0.0
+    preparation: float = 0.0
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    changed: set[bytes] = dataclasses.field(default_factory=set)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def compute(backbone: Backbone, plan: Plan, options: Mapping[str, Any], decoders: DecodePool, report: Progress) -> Work:
+    """Decode, run and commit a plan's rows on one device.
+
+    Parameters
+    ----------
+    options : mapping
+        Of `make_engine`.
+    """
+    from featstore.engine import make_engine
+
+    work, images, rows = Work(), plan.images, plan.rows()
+    report("prepare", 0, 1, "building the engine")
+    machine = make_engine(backbone, expected_rows=len(rows), **options)
+    work.preparation = machine.prepare()
+    work.provenance = dict(machine.provenance)
+    if machine.provenance.get("engine_note"):
+        work.notes.append(str(machine.provenance["engine_note"]))
+    report("prepare", 1, 1, f"{machine.provenance.get('engine', '')} ready in {work.preparation:.1f} s")
+    if plan.strict:
+        _refuse_other_provenance(plan.store, plan.fingerprints.values(), work.provenance)
+
+    items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
+    began = time.perf_counter()
+    done = 0
+    with RowWriter(plan.store, plan.fingerprints, backbone.widths, work.provenance) as writer:
+        batches = iter(decoders.run(items, machine.batch_size))
+        under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            work.waited += time.perf_counter() - asked
+            ahead = None if batch is None else (batch, _submitted(machine, batch))
+            if under_way is not None:
+                finished, features = under_way
+                here = rows[finished.start : finished.start + len(finished.status)]
+                work.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
+                writer.add(
+                    images.digests[here],
+                    finished.status,
+                    finished.reasons,
+                    {} if features is None else features.result(),
+                    {node: mask[here] for node, mask in plan.missing.items()},
+                )
+                done += len(here)
+                work.seconds = time.perf_counter() - began
+                report("extract", done, len(rows), f"waiting for data {work.waited / work.seconds:.0%}")
+            if ahead is None:
+                break
+            under_way = ahead
+    work.seconds = time.perf_counter() - began
+    return work
+
+
+def compute_on(devices: Sequence[str], plan: Plan, call: Mapping[str, Any], report: Progress) -> Work:
+    """Compute a plan's rows on several devices at once, a process each; the cores are shared out among their decoders.
+
+    Parameters
+    ----------
+    call : mapping
+        Arguments of `featstore.extract.extract`, JSON-able.
+    """
+    from featstore.fleet import run_fleet
+    from featstore.pool import usable_cores
+
+    workers = usable_cores() if call["workers"] is None else call["workers"]
+    report("prepare", 0, 1, f"building the engines of {len(devices)} devices")
+    began = time.perf_counter()
+    each = workers and max(1, workers // len(devices))
+    results = run_fleet(devices, {**call, "workers": each}, report)
+    work = Work(preparation=max(result["preparation_seconds"] for result in results))
+    work.seconds = max(1e-9, time.perf_counter() - began - work.preparation)
+    work.waited = work.seconds * float(np.mean([result["waiting_for_data"] for result in results]))
+    first: dict[str, Any] = next((result["provenance"] for result in results if result["provenance"]), {})
+    work.provenance = {**first, "devices": list(devices)} if first else {}
+    if note := work.provenance.get("engine_note"):
+        work.notes.append(str(note))
+    left = np.zeros_like(plan.wanted)
+    for fingerprint in plan.fingerprints.values():
+        left |= plan.store.missing(fingerprint, plan.images.digests)
+    work.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
+    return work
+
+
+def _submitted(machine: Engine, batch: Batch) -> Features | None:
+    """Start the network on the images of a batch that were decoded; None where there are none."""
+    good = batch.status == 0
+    if not good.any():
+        return None
+    return machine.submit(batch.images if good.all() else batch.images[good])
+
+
+def _refuse_other_provenance(
+    store: FeatureStore, fingerprints: Sequence[Fingerprint] | Any, provenance: Mapping[str, Any]
+) -> None:
+    """The promise of `--strict`: one provenance a feature set."""
+    keys = {fingerprint.key for fingerprint in fingerprints}
+    for info in store.features():
+        for other in info.provenance if info.fingerprint.key in keys else ():
+            different = sorted(k for k in other.keys() | provenance.keys() if other.get(k) != provenance.get(k))
+            if different:
+                raise StoreConflictError(
+                    f"feature set {info.fingerprint.key} was made with another {', '.join(different)}; "
+                    f"--strict refuses to mix them: extract into a new store, or leave --strict out"
+                )
