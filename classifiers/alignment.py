@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.memory import require
 from classifiers.plan import Plan
 from classifiers.wording import count, listing, printable
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
+from featstore.memory import require
 
 _COPIES = 4  # of the largest feature set, held at once: standardised rows, a fold's rows, products
 _TABLES = 6  # of probabilities, float64
@@ -49,15 +49,32 @@ def align(features: FeatureSet | Sequence[FeatureSet]) -> tuple[list[FeatureSet]
     sets = _common(sets, notes)
     for one in sets:
         _fit(one)
-    largest = max(one.X.nbytes for one in sets)
-    k = len(sets[0].classes)
+    require_memory(sets, "comparing")
+    return sets, list(dict.fromkeys(notes))
+
+
+def require_memory(sets: Sequence[FeatureSet], doing: str) -> None:
+    """Refuse what memory does not hold.
+
+    Parameters
+    ----------
+    sets : sequence of FeatureSet
+        At least one; learnt from one after the other.
+    doing : str
+        For the message, as in "comparing 100 images of 512 features".
+
+    Raises
+    ------
+    FeaturesError
+        Naming what it takes and what there is.
+    """
+    n, k = len(sets[0]), len(sets[0].classes)
+    widest = max(sets, key=lambda one: one.X.nbytes)
     require(
-        _COPIES * largest + _TABLES * 8 * len(sets[0]) * k,
-        f"comparing {count(len(sets[0]), 'image')} of {max(one.X.shape[1] for one in sets):,} features in "
-        f"{count(k, 'class', 'classes')}",
+        _COPIES * widest.X.nbytes + _TABLES * 8 * n * k,
+        f"{doing} {count(n, 'image')} of {widest.X.shape[1]:,} features in {count(k, 'class', 'classes')}",
         "use a node or --pool with fewer features, or fewer images",
     )
-    return sets, list(dict.fromkeys(notes))
 
 
 def _common(sets: list[FeatureSet], notes: list[str]) -> list[FeatureSet]:

@@ -150,11 +150,14 @@ def _cached(
         and (tuned or not info.fingerprint.tuned)
     ]
     sets = []
+    lacking: StoreNotFoundError | None = None
     for info in fitting:
         try:
             sets.append(store.read(name, key=info.key))
-        except StoreNotFoundError:
-            continue  # of another data set
+        except StoreNotFoundError as error:  # of another data set, or not complete
+            lacking = error
+    if not sets and lacking is not None:
+        raise lacking
     if not sets:
         raise StoreNotFoundError(
             f"no feature set of {name!r} in {store.path} fits; `featstore info {store.path}` lists what is there"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.alignment import require_memory
 from classifiers.curves import learning_curve
 from classifiers.extrapolate import extrapolate
 from classifiers.heads import make_head
@@ -130,7 +131,7 @@ def gather(
     Raises
     ------
     FeaturesError
-        Rows that differ between nodes, or too few to judge.
+        Rows that differ between nodes, too few to judge, or more than memory holds.
     """
     features = sorted(features, key=lambda f: network_order(f.fingerprint.node))
     first = features[0]
@@ -140,6 +141,7 @@ def gather(
                 f"node {other.fingerprint.node} has other rows than {first.fingerprint.node}; extract both for all "
                 f"images"
             )
+    require_memory(features, "advising on")
     train = first.training()
     y = first.y[train]
     counts = np.bincount(y, minlength=len(first.classes))

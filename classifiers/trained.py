@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.alignment import check_few
+from classifiers.alignment import check_few, require_memory
 from classifiers.bundle import Bundle, save_bundle
 from classifiers.foldsearch import Budget
 from classifiers.heads import check_name, make_head
@@ -149,6 +149,7 @@ def train(
     """
     check_name(name)
     rows, test = features.training(), features.testing()
+    require_memory([features], "training on")
     part = features.subset(rows)
     if not len(part):
         raise FeaturesError(f"data set {features.dataset!r} has no row to train on; `featstore info` says why")

@@ -10,6 +10,7 @@ from featstore.featureinfo import FeatureInfo
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint, canonical_json
 from featstore.imageset import ImageSet
+from featstore.memory import require
 from featstore.rows import OK
 from featstore.snapshot import Snapshot
 from featstore.table import FeatureTable
@@ -30,10 +31,45 @@ def read_joined(
 
     Raises
     ------
-    StoreNotFoundError, StoreDamagedError, FingerprintMismatchError
+    StoreNotFoundError, StoreDamagedError, FingerprintMismatchError, FeaturesError
         As `FeatureStore.read`.
     """
-    snapshot, at, X = table.read(images.digests)
+
+    def check(snapshot: Snapshot, at: NDArray[np.int64]) -> None:
+        _require_rows(table, info, images, snapshot, at, partial=partial)
+        rows = int(np.count_nonzero(at >= 0))
+        shard = max((entry.size for entry in snapshot.manifest.shards), default=0)
+        require(
+            4 * info.dim * rows + shard,
+            f"reading {rows:,} images of {info.dim:,} features",
+            "use a node or --pool with fewer features, or fewer images",
+        )
+
+    snapshot, at, X = table.read(images.digests, check)
+    failed = failed_rows(images, snapshot, at)
+    absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
+    good = at >= 0
+    good[good] = snapshot.status[at[good]] == OK
+    shards = snapshot.manifest.shards
+    if strict and len({canonical_json(shards[s].provenance) for s in set(snapshot.shard_of(at[good]).tolist())}) > 1:
+        raise FingerprintMismatchError(
+            f"the features of data set {images.name!r} were computed in several ways (engine, device or library "
+            f"versions; see `featstore info`); extract into a new store, or read without strict"
+        )
+    failed.update(dict.fromkeys(absent, "its features are not computed yet"))
+    return join(images, info.fingerprint, good, X, failed)
+
+
+def _require_rows(
+    table: FeatureTable,
+    info: FeatureInfo,
+    images: ImageSet,
+    snapshot: Snapshot,
+    at: NDArray[np.int64],
+    *,
+    partial: bool,
+) -> None:
+    """Refuse to read where images have no row."""
     failed = failed_rows(images, snapshot, at)
     absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
     lacking = len(absent) + sum(not images.problems[row] for row in failed)
@@ -48,16 +84,6 @@ def read_joined(
             f"{info.describe(('backbone', 'node', 'pool', 'weights'))} yet, first {images.display(absent[0])}; run "
             f"`featstore extract` on the images again to complete them"
         )
-    good = at >= 0
-    good[good] = snapshot.status[at[good]] == OK
-    shards = snapshot.manifest.shards
-    if strict and len({canonical_json(shards[s].provenance) for s in set(snapshot.shard_of(at[good]).tolist())}) > 1:
-        raise FingerprintMismatchError(
-            f"the features of data set {images.name!r} were computed in several ways (engine, device or library "
-            f"versions; see `featstore info`); extract into a new store, or read without strict"
-        )
-    failed.update(dict.fromkeys(absent, "its features are not computed yet"))
-    return join(images, info.fingerprint, good, X, failed)
 
 
 def failed_rows(images: ImageSet, snapshot: Snapshot, at: NDArray[np.int64]) -> dict[int, str]:

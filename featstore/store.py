@@ -263,6 +263,8 @@ class FeatureStore:
             Where a byte that was read is not as it was committed.
         FingerprintMismatchError
             With `strict`, where rows were computed in different ways.
+        FeaturesError
+            Where memory does not hold the features.
         """
         images = self.imageset(dataset)
         info = self.select(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +152,16 @@ class FeatureTable:
                 self._drop_manifests(manifest.number - KEPT_MANIFESTS)
         raise StoreWriteError(f"{self.folder}: what was written does not read back; check the disk, then run again")
 
-    def read(self, digests: NDArray[np.uint8]) -> tuple[Snapshot, NDArray[np.int64], NDArray[np.float32]]:
+    def read(
+        self, digests: NDArray[np.uint8], check: Callable[[Snapshot, NDArray[np.int64]], None] | None = None
+    ) -> tuple[Snapshot, NDArray[np.int64], NDArray[np.float32]]:
         """Find rows and read the features of those that have some.
 
         Parameters
         ----------
         digests : ndarray of shape (m, 32), uint8
+        check : callable, optional
+            Gets the snapshot and the positions before any features are read, and may raise.
 
         Returns
         -------
@@ -170,11 +174,15 @@ class FeatureTable:
         ------
         StoreDamagedError
             Where a byte that was read is not as it was committed.
+        FeaturesError
+            Where memory does not hold the features.
         """
         while True:
             snapshot = self.snapshot()
             at = snapshot.find(digests)
             found = at[at >= 0]
+            if check is not None:
+                check(snapshot, at)
             try:
                 return snapshot, at, snapshot.gather(found[snapshot.status[found] == OK])
             except FileNotFoundError as error:

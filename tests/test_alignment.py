@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from classifiers import memory
 from classifiers.alignment import align, check_classes, named_runs
 from classifiers.plan import lay_out
+from featstore import memory
 from featstore.errors import FeaturesError
 from tests.featurekit import digits, feature_set
 

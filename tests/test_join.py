@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from featstore import FeatureStore, memory
+from featstore.errors import FeaturesError, StoreNotFoundError
 from featstore.join import failed_rows, join
+from featstore.snapshot import Snapshot
 from featstore.table import FeatureTable
 from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows
 
@@ -48,3 +51,22 @@ def test_ids_are_the_paths_as_the_image_set_displays_them(paths):
 def test_an_empty_image_set(snapshot):
     given = images("")
     assert join(given, fingerprint(), np.ones(0, bool), features(""), {}).ids == ()
+
+
+def test_more_than_memory_holds_is_refused_before_a_feature_is_read(tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images("abc"))
+    store.commit(fingerprint(), rows("abc"), PROVENANCE)
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    monkeypatch.setattr(Snapshot, "gather", lambda *_: pytest.fail("it read"))
+    with pytest.raises(FeaturesError, match=r"reading 3 images of \d+ features needs about .* of memory, .* are free"):
+        store.read()
+
+
+def test_missing_rows_are_found_before_a_feature_is_read(tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images("abc"))
+    store.commit(fingerprint(), rows("ab"), PROVENANCE)
+    monkeypatch.setattr(Snapshot, "gather", lambda *_: pytest.fail("it read"))
+    with pytest.raises(StoreNotFoundError, match="1 of 3 images"):
+        store.read()

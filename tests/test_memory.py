@@ -1,6 +1,6 @@
 import pytest
 
-from classifiers import memory
+from featstore import memory
 from featstore.errors import FeaturesError
 
 

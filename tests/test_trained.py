@@ -5,6 +5,7 @@ import pytest
 
 from classifiers.bundle import load_bundle
 from classifiers.trained import full_proba, train
+from featstore import memory
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
@@ -112,3 +113,9 @@ def test_a_class_that_only_the_test_part_has_has_probability_nought():
     keep = (data.y != 1) | (data.splits == "test")
     scores = train(data.subset(keep), "logistic", budget="quick", folds=3).scores
     assert scores.accuracy <= 2 / 3
+
+
+def test_more_than_there_is_memory_for_is_refused_with_both_sizes(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 50_000)
+    with pytest.raises(FeaturesError, match=r"training on \d+ images of \d+ features in .* needs about .* are free"):
+        train(features(rows=600))

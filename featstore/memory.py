@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from classifiers.wording import size
 from featstore.errors import FeaturesError
 
 
@@ -43,7 +42,13 @@ def require(needed: int, what: str, instead: str) -> None:
     """
     there = available()
     if there is not None and needed > there:
-        raise FeaturesError(f"{what} needs about {size(needed)} of memory, {size(there)} are free; {instead}")
+        raise FeaturesError(
+            f"{what} needs about {_gigabytes(needed)} of memory, {_gigabytes(there)} are free; {instead}"
+        )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 5e7 else f"{count / 1e6:.2g} MB"
 
 
 def _meminfo() -> int | None:
