@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.advise import Advice, judge, revise
+from classifiers.alignment import require_memory
 from classifiers.device import training_device
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
@@ -156,7 +157,9 @@ def _cached(
             sets.append(store.read(name, key=info.key))
         except StoreNotFoundError as error:  # of another data set, or not complete
             lacking = error
-    if not sets and lacking is not None:
+    if sets:
+        require_memory(sets, "advising on")
+    elif lacking is not None:
         raise lacking
     if not sets:
         raise StoreNotFoundError(

@@ -10,6 +10,7 @@ from PIL import Image
 from classifiers.advise import VERDICTS
 from classifiers.counsel import counsel, saved_report
 from classifiers.report import Report
+from featstore import memory
 from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.store import FeatureStore
@@ -83,6 +84,12 @@ def test_advice_becomes_a_section_of_a_report(place, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert 'id="advice"' in page and "Is the cache enough?" in (tmp_path / "report.md").read_text()
     assert Report.load(tmp_path).data["advice"]["verdict"] == advice.verdict
+
+
+def test_more_than_there_is_memory_for_is_refused_before_anything_is_computed(place, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 300_000)
+    with pytest.raises(FeaturesError, match=r"advising on 48 images of 512 features in 3 classes needs about .* free"):
+        counsel(FeatureStore(place / "store"), device="cpu", workers=0, nodes=("avgpool",))
 
 
 def test_what_is_not_there_is_said(place):
