@@ -21,6 +21,7 @@ from classifiers.images import grid, png
 from classifiers.network import ImageClassifier
 from classifiers.original import Original, probabilities
 from classifiers.ssim import ssim
+from classifiers.wording import count
 from featstore import fsio
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.listing import printable
@@ -145,40 +146,40 @@ def attack_files(
     """
     ending = "attacked" if target is None else f"as-{plain(classifier.classes[target])}"
     names = [f"{stem}-{ending}" for stem in stems(paths)]
-    make_room(out, [f"{name}{end}.png" for name in names for end in ("", "-change")], overwrite)
-    results: list[Adversarial] = []
-    failed: list[tuple[str, str]] = []
-    for start in range(0, len(paths), BATCH):
-        originals: dict[int, Original] = {}
-        for row in range(start, min(start + BATCH, len(paths))):
-            try:
-                originals[row] = Original.open(classifier, paths[row], target, truth, device)
-            except (DecodeError, ImagesNotFoundError) as error:
-                failed.append((printable(paths[row]), str(error)))
-        going = [row for row, original in originals.items() if original.attempted or original.worth_trying]
-        done: Attacked | None = None
-        if going:
-            done = run_attack(
-                classifier,
-                np.stack([originals[row].frame.crop for row in going]),
-                [originals[row].label for row in going],
-                attack,
-                targets=None if target is None else [target] * len(going),
-                device=device,
-                numbers=going,
-                progress=_inner(progress, start, len(paths)),
+    with make_room(out, [f"{name}{end}.png" for name in names for end in ("", "-change")], overwrite):
+        results: list[Adversarial] = []
+        failed: list[tuple[str, str]] = []
+        for start in range(0, len(paths), BATCH):
+            originals: dict[int, Original] = {}
+            for row in range(start, min(start + BATCH, len(paths))):
+                try:
+                    originals[row] = Original.open(classifier, paths[row], target, truth, device)
+                except (DecodeError, ImagesNotFoundError) as error:
+                    failed.append((printable(paths[row]), str(error)))
+            going = [row for row, original in originals.items() if original.attempted or original.worth_trying]
+            done: Attacked | None = None
+            if going:
+                done = run_attack(
+                    classifier,
+                    np.stack([originals[row].frame.crop for row in going]),
+                    [originals[row].label for row in going],
+                    attack,
+                    targets=None if target is None else [target] * len(going),
+                    device=device,
+                    numbers=going,
+                    progress=_inner(progress, start, len(paths)),
+                )
+            for row, original in originals.items():
+                found = (done, going.index(row)) if done is not None and row in going else None
+                places = (out / f"{names[row]}.png", out / f"{names[row]}-change.png")
+                results.append(_write(classifier, original, found, attack, places, device))
+            if progress is not None:
+                progress("images", min(start + BATCH, len(paths)), len(paths), "")
+        if not results and failed:
+            raise DecodeError(
+                failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
             )
-        for row, original in originals.items():
-            found = (done, going.index(row)) if done is not None and row in going else None
-            places = (out / f"{names[row]}.png", out / f"{names[row]}-change.png")
-            results.append(_write(classifier, original, found, attack, places, device))
-        if progress is not None:
-            progress("images", min(start + BATCH, len(paths)), len(paths), "")
-    if not results and failed:
-        raise DecodeError(
-            failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
-        )
-    return results, failed
+        return results, failed
 
 
 def _write(
@@ -213,7 +214,12 @@ def _write(
     if not within:
         notes.append(f"the change is larger than epsilon {attack.epsilon:g} in {attack.norm}")
     if original.attempted and not fooled:
-        notes.append(f"the classifier was not fooled within {steps} steps; it takes the result for {classes[after]}")
+        kept = steps and not change.any()
+        why = "; no change that was tried brought it nearer, so the result is the original" if kept else ""
+        notes.append(
+            f"the classifier was not fooled within {count(steps, 'step')}{why}; it takes the result for "
+            f"{classes[after]}"
+        )
     fsio.replace(places[1], png(_side_by_side(classes, original, reloaded, said)))
     return Adversarial(
         image=printable(original.path),

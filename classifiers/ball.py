@@ -129,3 +129,8 @@ def parse_epsilon(text: str) -> float:
 def _each(values: Tensor, like: Tensor) -> Tensor:
     """(b,) -> (b, 1, ...), to multiply images with."""
     return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def epsilon_text(epsilon: float, norm: str) -> str:
+    """How an epsilon is said: in grey levels where it bounds each number (linf), else as the length it is (l2)."""
+    return f"{epsilon * LEVELS:.3g}/255" if norm == "linf" else f"{epsilon:.3g}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from featstore import fsio
@@ -31,8 +32,9 @@ def stems(paths: Sequence[bytes]) -> list[str]:
     return names
 
 
-def make_room(folder: Path, names: Iterable[str], overwrite: bool) -> None:
-    """Make the folder for new files, before anything is computed.
+@contextmanager
+def make_room(folder: Path, names: Iterable[str], overwrite: bool) -> Iterator[None]:
+    """Make the folder for new files, before anything is computed; where that fails, no empty folder is left.
 
     Raises
     ------
@@ -46,5 +48,13 @@ def make_room(folder: Path, names: Iterable[str], overwrite: bool) -> None:
     for name in names:
         if not overwrite and (folder / name).exists():
             raise OutputExistsError(f"{folder / name} exists already; name another folder or add --overwrite")
-    if not folder.is_dir():
+    made = not folder.is_dir()
+    if made:
         fsio.make_directory(folder)
+    try:
+        yield
+    except BaseException:
+        if made:
+            with suppress(OSError):  # what was written before stays
+                folder.rmdir()
+        raise

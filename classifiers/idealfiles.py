@@ -155,42 +155,41 @@ def ideal_image(
     places = [_index_in(other, name) for other in others]
     spec = classifier.transform
     begin = None if start is None else Frame.open(start, spec).pixels
-    make_room(out, [path.name for path in files.values()], overwrite)
+    with make_room(out, [path.name for path in files.values()], overwrite):
+        began = time.perf_counter()
+        swift = FoldedClassifier(classifier)
 
-    began = time.perf_counter()
-    swift = FoldedClassifier(classifier)
+        def search(stage: str, chosen: Settings, report: Progress | None) -> Ideal:
+            return search_ideal(
+                swift, target, side=frame_side(spec), size=spec.crop, settings=chosen, start=begin, seed=seed,
+                device=device, stage=stage, progress=report,
+            )  # fmt: skip
 
-    def search(stage: str, chosen: Settings, report: Progress | None) -> Ideal:
-        return search_ideal(
-            swift, target, side=frame_side(spec), size=spec.crop, settings=chosen, start=begin, seed=seed,
-            device=device, stage=stage, progress=report,
-        )  # fmt: skip
-
-    calm, wild = side_by_side(
-        [
-            partial(search, "with variation", settings),
-            partial(search, "without", replace(settings, variation_weight=0.0)),
-        ],
-        progress,
-    )
-    _draw(files, name, calm, wild, settings)
-    calm, wild = (
-        replace(result, probability=_said(classifier, files[what], target, device))
-        for result, what in ((calm, "saved"), (wild, "without_variation"))
-    )
-    seconds = time.perf_counter() - began
-    remarks = list(notes)
-    if calm.probability < ENOUGH:
-        remarks.append(
-            f"the class reached only {calm.probability:.3f}; try more --steps, a smaller --variation-weight or another "
-            f"--seed"
+        calm, wild = side_by_side(
+            [
+                partial(search, "with variation", settings),
+                partial(search, "without", replace(settings, variation_weight=0.0)),
+            ],
+            progress,
         )
-    opinions = tuple(_opinion(other, place, files, device) for other, place in zip(others, places, strict=True))
-    report = IdealReport(
-        name, describe(classifier), calm, wild, settings, seed, opinions, files, tuple(remarks), seconds
-    )
-    fsio.replace(files["json"], json.dumps(report.to_json(), indent=2, allow_nan=False).encode() + b"\n")
-    return report
+        _draw(files, name, calm, wild, settings)
+        calm, wild = (
+            replace(result, probability=_said(classifier, files[what], target, device))
+            for result, what in ((calm, "saved"), (wild, "without_variation"))
+        )
+        seconds = time.perf_counter() - began
+        remarks = list(notes)
+        if calm.probability < ENOUGH:
+            remarks.append(
+                f"the class reached only {calm.probability:.3f}; try more --steps, a smaller --variation-weight or "
+                f"another --seed"
+            )
+        opinions = tuple(_opinion(other, place, files, device) for other, place in zip(others, places, strict=True))
+        report = IdealReport(
+            name, describe(classifier), calm, wild, settings, seed, opinions, files, tuple(remarks), seconds
+        )
+        fsio.replace(files["json"], json.dumps(report.to_json(), indent=2, allow_nan=False).encode() + b"\n")
+        return report
 
 
 def _index_in(other: ImageClassifier, name: str) -> int:

@@ -138,33 +138,32 @@ def look_into(
     endings = {f"node {node}": f"{plain(node)}.png" for node in probe.nodes}
     endings |= {"gradcam": "gradcam.png"} if cam is not None else {}
     endings |= {"npz": "activations.npz"} if save_npz else {}
-    make_room(out, ["activations.html", *(f"{n}-{e}" for n in names for e in endings.values())], overwrite)
-
-    looks: list[Look] = []
-    failed: list[tuple[str, str]] = []
-    page = PicturePage(
-        f"What {backbone.name} sees",
-        f"Weights {backbone.weights.label}, input {backbone.transform.crop} pixels square. Every map "
-        "is drawn from its own lowest (dark) to its own highest value (bright), the strongest first.",
-    )
-    for row, path in enumerate(paths):
-        try:
-            image = reader.open([path])
-        except (DecodeError, ImagesNotFoundError) as error:
-            failed.append((printable(path), str(error)))
-            continue
-        look = _look(printable(path), image.to(device), probe, cam, classifier, target)
-        look.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
-        page.sections.extend(_write(look, to_bytes(image)[0], maps))
-        looks.append(look)
-        if progress is not None:
-            progress("images", row + 1, len(paths), "")
-    if not looks and failed:
-        raise DecodeError(
-            failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
+    with make_room(out, ["activations.html", *(f"{n}-{e}" for n in names for e in endings.values())], overwrite):
+        looks: list[Look] = []
+        failed: list[tuple[str, str]] = []
+        page = PicturePage(
+            f"What {backbone.name} sees",
+            f"Weights {backbone.weights.label}, input {backbone.transform.crop} pixels square. Every map "
+            "is drawn from its own lowest (dark) to its own highest value (bright), the strongest first.",
         )
-    fsio.replace(out / "activations.html", page.html().encode())
-    return looks, failed, out / "activations.html"
+        for row, path in enumerate(paths):
+            try:
+                image = reader.open([path])
+            except (DecodeError, ImagesNotFoundError) as error:
+                failed.append((printable(path), str(error)))
+                continue
+            look = _look(printable(path), image.to(device), probe, cam, classifier, target)
+            look.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
+            page.sections.extend(_write(look, to_bytes(image)[0], maps))
+            looks.append(look)
+            if progress is not None:
+                progress("images", row + 1, len(paths), "")
+        if not looks and failed:
+            raise DecodeError(
+                failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
+            )
+        fsio.replace(out / "activations.html", page.html().encode())
+        return looks, failed, out / "activations.html"
 
 
 def _look(
@@ -191,8 +190,10 @@ def _write(look: Look, image: NDArray[np.uint8], maps: int) -> list[Section]:
         said = f"{look.heat_class} {look.heat.probability:.3f}"
         pair = grid([image, overlay(image, look.heat.heat)], columns=2, labels=["image", f"Grad-CAM\n{said}"])
         fsio.replace(look.files["gradcam"], png(pair))
-        text = "" if look.heat.heat.any() else "Nothing in the image speaks for this class."
-        figure = Figure(pair, f"Where the evidence for {said} lies", wide=True)
+        shown = bool(look.heat.heat.any())
+        text = "" if shown else f"Nothing in the image speaks for {look.heat_class}, so there is nothing to colour."
+        caption = f"Where the evidence for {said} lies" if shown else f"No evidence for {said}"
+        figure = Figure(pair, caption, wide=True)
         sections.append(Section(f"{title}: Grad-CAM", text, [figure]))
     for activation in look.activations:
         picture = activation.picture(image, maps=maps, title=activation.node)

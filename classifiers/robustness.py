@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from classifiers.attack import Attack
 from classifiers.attacked import Progress, run_attack
+from classifiers.ball import epsilon_text
 from classifiers.frame import to_bytes
 from classifiers.images import png
 from classifiers.linechart import Line, line_chart
@@ -71,7 +72,7 @@ class Robustness:
             "curve": [
                 {
                     "epsilon": epsilon,
-                    "grey_levels": epsilon * 255,
+                    "grey_levels": epsilon * 255 if self.attack.norm == "linf" else None,
                     "right": int(row.sum()),
                     "accuracy": float(row.mean()),
                     "accuracy_ci": list(wilson(int(row.sum()), n)),
@@ -94,14 +95,15 @@ class Robustness:
         """The curve as a picture of shape (h, w, 3), uint8."""
         n = self.right.shape[1]
         bands = [wilson(int(row.sum()), n) for row in self.right]
-        grey = [epsilon * 255 for epsilon in self.epsilons]
+        bounded = self.attack.norm == "linf"
+        places = [epsilon * 255 if bounded else epsilon for epsilon in self.epsilons]
         return line_chart(
-            {"robust accuracy": Line(grey, self.accuracy, bands)},
+            {"robust accuracy": Line(places, self.accuracy, bands)},
             title=f"Accuracy under attack ({self.attack.method}, {_NORMS[self.attack.norm]})",
-            x_label="epsilon, grey levels (of 255); band: 95 % interval",
+            x_label=f"epsilon, {_UNITS[self.attack.norm]}; band: 95 % interval",
             y_label="share of images still right",
             share=True,
-            ticks=[(value, f"{value:.3g}") for value in grey],
+            ticks=[(value, f"{value:.3g}") for value in places],
         )
 
     def write(self, out: Path, title: str) -> dict[str, Path]:
@@ -116,7 +118,7 @@ class Robustness:
         n = self.right.shape[1]
         rows = [
             [
-                f"{e * 255:.3g}/255",
+                epsilon_text(e, self.attack.norm),
                 f"{int(r.sum())} of {n}",
                 percent(float(r.mean())),
                 interval(wilson(int(r.sum()), n)),
@@ -144,6 +146,7 @@ class Robustness:
 
 
 _NORMS = {"linf": "L-infinity", "l2": "L2"}
+_UNITS = {"linf": "grey levels (of 255)", "l2": "length of the change (pixels from 0 to 1)"}
 
 
 def robust_accuracy(

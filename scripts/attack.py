@@ -194,6 +194,7 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
+    from classifiers.ball import epsilon_text
     from classifiers.filenames import make_room
     from classifiers.robustness import EPSILONS, robust_accuracy
     from classifiers.testpart import judged_rows
@@ -203,24 +204,24 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
 
     images = scan(data)
     rows, labels, part = judged_rows(images, classifier, limit, how.seed)
-    make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite)
-    with options.reporter(quiet) as report:
-        result = robust_accuracy(
-            classifier, [images.absolute(row) for row in rows], labels, how, epsilons or EPSILONS[how.norm],
-            device=device, progress=report,
-        )  # fmt: skip
-    places = result.write(out, f"Robust accuracy on {images.name}")
-    document = {"format": 1, "dataset": images.name, "part": part, **result.to_json()}
-    document["saved"] = {name: str(path) for name, path in places.items()}
-    fsio.replace(out / "robustness.json", json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
+    with make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite):
+        with options.reporter(quiet) as report:
+            result = robust_accuracy(
+                classifier, [images.absolute(row) for row in rows], labels, how, epsilons or EPSILONS[how.norm],
+                device=device, progress=report,
+            )  # fmt: skip
+        places = result.write(out, f"Robust accuracy on {images.name}")
+        document = {"format": 1, "dataset": images.name, "part": part, **result.to_json()}
+        document["saved"] = {name: str(path) for name, path in places.items()}
+        fsio.replace(out / "robustness.json", json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
     if as_json:
         options.emit(document)
         return
     click.echo(f"{images.name}, {part}: {document['images']} images, {how.method} in {how.norm}")
     click.echo(f"{'epsilon':>10}{'accuracy %':>12}  95 % interval")
     for point in document["curve"]:
-        size = f"{point['grey_levels']:.3g}/255" if how.norm == "linf" else f"{point['epsilon']:.3g}"
-        click.echo(f"{size:>10}{percent(point['accuracy']):>12}  {interval(point['accuracy_ci'])}")
+        size, share = epsilon_text(point["epsilon"], how.norm), percent(point["accuracy"])
+        click.echo(f"{size:>10}{share:>12}  {interval(point['accuracy_ci'])}")
     for failure in document["failed"]:
         options.say(f"failed: {failure['image']}: {failure['reason']}")
     click.echo(f"Curve: {places['html'].resolve()}")

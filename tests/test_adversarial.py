@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -111,6 +112,19 @@ def test_a_gradient_of_zero_is_said(classifier, paths, tmp_path):
     (result,), _ = attack_files(dead, paths[:1], Attack(epsilon=1 / 255, steps=2), tmp_path / "out")
     assert any("gradient at the original is exactly zero" in note for note in result.notes)
     assert any("was not fooled within 2 steps" in note for note in result.notes)
+
+
+def test_a_step_that_only_made_it_worse_is_said(classifier, paths, tmp_path, monkeypatch):
+    honest = adversarial.run_attack
+
+    def worse(*arguments, **options):
+        done = honest(*arguments, **options)
+        return dataclasses.replace(done, pictures=arguments[1], fooled=np.zeros_like(done.fooled))
+
+    monkeypatch.setattr(adversarial, "run_attack", worse)
+    (result,), _ = attack_files(classifier, paths[:1], Attack(method="fgsm", epsilon=1 / 255), tmp_path / "out")
+    assert result.linf == 0
+    assert "was not fooled within 1 step; no change that was tried brought it nearer" in result.notes[-1]
 
 
 def test_an_unreadable_image_does_not_touch_the_others(classifier, paths, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.ball import Ball, parse_epsilon
+from classifiers.ball import Ball, epsilon_text, parse_epsilon
 from featstore.errors import AttackError
 
 shape = (2, 3, 6, 6)
@@ -95,3 +95,7 @@ def test_grey_levels_given_as_a_radius_are_noticed():
 def test_a_radius_that_is_none_is_refused(epsilon):
     with pytest.raises(AttackError, match="expected 0 or more"):
         Ball("l2", epsilon)
+
+
+def test_an_epsilon_is_said_in_the_units_of_its_norm():
+    assert epsilon_text(4 / 255, "linf") == "4/255" and epsilon_text(0.25, "l2") == "0.25"

@@ -25,13 +25,27 @@ def test_names_are_different_also_where_capitals_do_not_count():
 
 def test_room_is_made_and_what_is_there_is_kept(tmp_path):
     folder = tmp_path / "a" / "b"
-    make_room(folder, ["x.png"], overwrite=False)
-    assert folder.is_dir()
+    with make_room(folder, ["x.png"], overwrite=False):
+        assert folder.is_dir()
     (folder / "x.png").write_text("old")
-    make_room(folder, ["y.png"], overwrite=False)
-    with pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add --overwrite"):
-        make_room(folder, ["y.png", "x.png"], overwrite=False)
-    make_room(folder, ["x.png"], overwrite=True)
-    assert (folder / "x.png").read_text() == "old"
-    with pytest.raises(OutputExistsError, match=r"x\.png is a file"):
-        make_room(folder / "x.png", [], overwrite=True)
+    with make_room(folder, ["y.png"], overwrite=False):
+        pass
+    with (
+        pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add --overwrite"),
+        make_room(folder, ["y.png", "x.png"], overwrite=False),
+    ):
+        pass
+    with make_room(folder, ["x.png"], overwrite=True):
+        assert (folder / "x.png").read_text() == "old"
+    with pytest.raises(OutputExistsError, match=r"x\.png is a file"), make_room(folder / "x.png", [], overwrite=True):
+        pass
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_failure_leaves_no_empty_folder_but_what_was_written(tmp_path, written):
+    folder = tmp_path / "new"
+    with pytest.raises(KeyboardInterrupt), make_room(folder, ["x.png"], overwrite=False):
+        if written:
+            (folder / "x.png").write_text("done")
+        raise KeyboardInterrupt
+    assert folder.exists() == written
