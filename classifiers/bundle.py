@@ -26,7 +26,9 @@ from featstore.fingerprint import Fingerprint
 
 KIND = tensorfile.Kind("bundle", 1, BundleError, BundleNotFoundError, "save it again with `featstore train`")
 
-_MALFORMED = (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, ZeroDivisionError)
+_MALFORMED = (
+    KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, ZeroDivisionError, RuntimeError
+)  # fmt: skip
 _LARGEST_WIDTH = 1 << 24
 _MOST_CLASSES = 1 << 20
 
@@ -214,7 +216,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     except FeatstoreError as error:
         raise BundleError(f"{path} holds a classifier that cannot be used: {error}; {KIND.remedy}") from error
     except _MALFORMED as error:
-        what = f"{type(error).__name__}: {error}"
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise BundleError(f"{path} holds a classifier whose parts do not fit ({what}); {KIND.remedy}") from error
 
 

@@ -56,7 +56,7 @@ def checked_lightgbm(text: bytes, features: int, classes: int) -> bytes:
         lines = iter(text.decode("ascii").split("\n"))
         header, width, count = _header(lines, features, classes)
         trees = list(_trees(lines, width))
-    except (ValueError, StopIteration, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise BundleError(f"the LightGBM model is malformed ({error}); train the head again") from error
     per_round = 1 if classes == 2 else classes
     if len(trees) != count or len(trees) % per_round:
@@ -67,10 +67,10 @@ def checked_lightgbm(text: bytes, features: int, classes: int) -> bytes:
 
 def _header(lines: Iterator[str], features: int, classes: int) -> tuple[str, int, int]:
     """The head of the text anew, the number of features and of trees."""
-    if next(lines) != "tree":
+    if _line(lines) != "tree":
         raise ValueError("it does not begin with 'tree'")
     fields: dict[str, str] = {}
-    while line := next(lines):
+    while line := _line(lines):
         name, _, value = line.partition("=")
         if name in fields:
             raise ValueError(f"{name!r} stands there twice")
@@ -95,19 +95,26 @@ def _header(lines: Iterator[str], features: int, classes: int) -> tuple[str, int
     return "\n".join(lines_out), features, len(fields["tree_sizes"].split())
 
 
+def _line(lines: Iterator[str]) -> str:
+    """The next line; a StopIteration would end a generator instead of the check."""
+    for line in lines:
+        return line
+    raise ValueError("it ends too early")
+
+
 def _trees(lines: Iterator[str], features: int) -> Iterator[str]:
     """Every tree anew."""
     for number in range(MOST_TREES):
-        line = next(lines)
+        line = _line(lines)
         if line == "end of trees":
             return
         if line != f"Tree={number}":
             raise ValueError(f"{line[:40]!r} stands where tree {number} should begin")
         fields: dict[str, str] = {}
-        while line := next(lines):
+        while line := _line(lines):
             name, _, value = line.partition("=")
             fields[name] = value
-        if next(lines):
+        if _line(lines):
             raise ValueError(f"tree {number} does not end with two empty lines")
         yield f"Tree={number}\n" + _tree(fields, features) + "\n\n"
     raise ValueError(f"more than {MOST_TREES} trees")

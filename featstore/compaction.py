@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore import identity
+from featstore.errors import StoreDamagedError
 from featstore.manifest import Manifest
 from featstore.shard import ShardEntry, encode
 from featstore.snapshot import SHARDS, Snapshot
@@ -50,7 +51,7 @@ def compact(store: Path) -> Compaction:
     StoreWriteError
         Where the disk refuses.
     """
-    identity.identify(store)
+    identity.identify_own(store)
     done = Compaction()
     for key in feature_keys(store):
         table = FeatureTable(store, key)
@@ -64,6 +65,11 @@ def compact(store: Path) -> Compaction:
 def _compacted(table: FeatureTable) -> bool:
     """Compact once; False where something came in between."""
     old = table.snapshot()
+    if old.damaged:
+        raise StoreDamagedError(
+            f"manifest {old.damaged[0]} of feature set {table.key} is damaged; run `featstore repair {table.store}` "
+            f"first"
+        )
     plan = _plan(old)
     if len(plan) >= len(old.manifest.shards):
         return True

@@ -183,12 +183,18 @@ def _attribute(file: Any) -> dict[str, Any]:
     if raw.shape != () or raw.dtype.kind != "S" or raw.dtype.itemsize > ATTRIBUTE_LIMIT:
         raise StoreDamagedError(f"the attribute {ATTRIBUTE!r} is {raw.dtype} {raw.shape}, expected fixed-length bytes")
     try:
-        document = json.loads(bytes(file.attrs[ATTRIBUTE]))
+        document = json.loads(bytes(file.attrs[ATTRIBUTE]), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise StoreDamagedError(f"the attribute {ATTRIBUTE!r} is no JSON: {error}") from error
     if not isinstance(document, dict):
         raise StoreDamagedError(f"the attribute {ATTRIBUTE!r} is no JSON object")
     return document
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is no JSON")
+    return value
 
 
 def _guarded(file: Any, name: str, data: bytes) -> tuple[NDArray[Any], Block]:

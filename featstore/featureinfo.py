@@ -28,6 +28,8 @@ class FeatureInfo:
         Size of its shards on disk.
     provenance : tuple of dict
         How rows were computed, each different way once.
+    damaged : tuple of int
+        Newer manifests that are damaged: all else is of the state before them.
     """
 
     fingerprint: Fingerprint
@@ -36,6 +38,7 @@ class FeatureInfo:
     failed: int
     bytes: int
     provenance: tuple[dict[str, Any], ...]
+    damaged: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:

@@ -117,7 +117,7 @@ def make_directory(path: Path, *, below: Path | None = None) -> None:
             try:
                 os.mkdir(level)
             except FileExistsError:
-                if not level.is_dir():
+                if not level.is_dir() or (below is not None and level.is_symlink()):
                     raise
             _sync_folder(level.parent)
 

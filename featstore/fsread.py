@@ -119,6 +119,11 @@ def list_folders(folder: Path) -> list[str]:
     return [name for name, status in _entries(folder).items() if stat.S_ISDIR(status.st_mode)]
 
 
+def list_names(folder: Path) -> list[str]:
+    """Names of all that is in a folder, whatever it is, sorted, as `list_files`."""
+    return list(_entries(folder))
+
+
 def _entries(folder: Path) -> dict[str, os.stat_result]:
     try:
         if not stat.S_ISDIR(os.lstat(folder).st_mode):

@@ -59,7 +59,7 @@ def collect(store: Path, dry_run: bool = False, grace_seconds: float = 3600.0) -
     StoreWriteError
         Where the disk refuses.
     """
-    identity.identify(store)
+    identity.identify_own(store)
     work = _Collection(store, dry_run, time.time() - grace_seconds, Garbage())
     for key in feature_keys(store):
         table = FeatureTable(store, key)

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from featstore import fsio, fsread
-from featstore.errors import StoreDamagedError, StoreFormatError, StoreNotFoundError
+from featstore.errors import StoreDamagedError, StoreError, StoreFormatError, StoreNotFoundError
 from featstore.sealed import seal, unseal
 
 STORE = "store.json"
@@ -48,6 +48,45 @@ def identify(path: Path) -> str:
     if document.get("kind") != _KIND or not isinstance(document.get("uuid"), str):
         raise StoreFormatError(f"{path / STORE} is not the one of a feature store; name another folder")
     return str(document["uuid"])
+
+
+def identify_own(path: Path) -> str:
+    """As `identify`, and no folder of the store leads out of it.
+
+    Raises
+    ------
+    StoreError
+        Where a folder is a symbolic link.
+    StoreNotFoundError, StoreFormatError, StoreDamagedError
+        As `identify`.
+    """
+    found = identify(path)
+    refuse_links(path)
+    return found
+
+
+def refuse_links(path: Path) -> None:
+    """Refuse a store in which a folder is a symbolic link.
+
+    Raises
+    ------
+    StoreError
+        Naming the first one.
+    """
+    for link in links(path):
+        raise StoreError(f"{link} is a symbolic link; a store holds no links: put the folder itself there")
+
+
+def links(path: Path) -> list[Path]:
+    """Folders of a store that are symbolic links, sorted."""
+    places = [path / name for name in FOLDERS]
+    for parent in (path / "features", path / "images"):
+        if parent.is_dir() and not parent.is_symlink():
+            children = [Path(entry.path) for entry in os.scandir(parent) if entry.is_symlink() or entry.is_dir()]
+            places += children
+            if parent.name == "features":
+                places += [child / name for child in children for name in ("shards", "manifests")]
+    return sorted(place for place in places if place.is_symlink())
 
 
 def create(path: Path) -> None:

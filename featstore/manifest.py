@@ -136,6 +136,8 @@ def numbered_name(number: int, ending: str) -> str:
 def numbered(folder: Path, ending: str) -> Numbered:
     """Find the numbered files of a folder; other names are passed over.
 
+    Something else under such a name, a folder say, counts too: nobody can take its number, and who reads it says so.
+
     Parameters
     ----------
     ending : str
@@ -143,7 +145,7 @@ def numbered(folder: Path, ending: str) -> Numbered:
     """
     pattern = re.compile(rf"([0-9]{{8,15}}){re.escape(ending)}({re.escape(fsio.CLAIM)})?")
     present, highest = [], 0
-    for name in fsread.list_files(folder):
+    for name in fsread.list_names(folder):
         match = pattern.fullmatch(name)
         if match and numbered_name(int(match[1]), ending) == match[1] + ending:
             highest = max(highest, int(match[1]))

@@ -53,9 +53,12 @@ def repair(store: Path) -> Repair:
     ------
     StoreNotFoundError, StoreFormatError
         Where there is no store that this version can read.
+    StoreError
+        Where a folder in it is a symbolic link.
     StoreWriteError
         Where the disk refuses.
     """
+    identity.refuse_links(store)
     work = _Repairs(store, Repair())
     work.identity()
     work.images()

@@ -49,12 +49,12 @@ def unseal(data: bytes, what: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise StoreDamagedError(f"{what} is damaged (no JSON object); run `featstore repair`")
     version = document.get("format")
-    if type(version) is int and version > FORMAT:
+    body = {name: value for name, value in document.items() if name not in ("sha256", "format")}
+    if type(version) is int and version > FORMAT and not _sealed_as(body, FORMAT, document.get("sha256")):
         raise StoreFormatError(
             f"{what} has format {version}; this featstore reads up to format {FORMAT}: upgrade with "
             f"`pip install --upgrade featstore`"
         )
-    body = {name: value for name, value in document.items() if name not in ("sha256", "format")}
     try:
         intact = seal(body) == data
     except (ValueError, RecursionError):
@@ -64,6 +64,14 @@ def unseal(data: bytes, what: object) -> dict[str, Any]:
             f"{what} is damaged (its bytes do not have the hash written in it); run `featstore repair`"
         )
     return body
+
+
+def _sealed_as(body: Mapping[str, Any], version: int, sha256: object) -> bool:
+    """Whether the hash is that of another format's document: then the format number itself is what changed."""
+    try:
+        return hashlib.sha256(canonical_json({**body, "format": version})).hexdigest() == sha256
+    except (ValueError, RecursionError):
+        return False
 
 
 def _refuse(constant: str) -> NoReturn:

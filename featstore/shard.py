@@ -206,7 +206,7 @@ def decode(data: bytes) -> tuple[Rows, Fingerprint, ShardEntry]:
         index = Index(arrays["digest"], arrays["status"], arrays["reason"])
         X = arrays["features"].astype(np.float32)
         rows = Rows(index.digests, X, index.status, texts(index.reasons))
-    except (KeyError, FeaturesError, FingerprintMismatchError) as error:
+    except (KeyError, ValueError, TypeError, FeaturesError, FingerprintMismatchError) as error:
         raise StoreDamagedError(f"no shard: {error}") from error
     claims = {
         "key": fingerprint.key,

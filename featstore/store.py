@@ -60,6 +60,8 @@ class FeatureStore:
         Where there is something else, or a store of a newer format.
     StoreDamagedError
         Where `store.json` is damaged.
+    StoreError
+        Where a folder in it is a symbolic link.
     StoreWriteError
         Where it cannot be made.
     """
@@ -68,7 +70,7 @@ class FeatureStore:
         self.path = Path(os.fsdecode(path))
         if create:
             identity.create(self.path)
-        self.uuid = identity.identify(self.path)
+        self.uuid = identity.identify_own(self.path)
         self._tables: dict[str, FeatureTable] = {}
         self._images = ImageShelf(self.path)
 
@@ -138,11 +140,12 @@ class FeatureStore:
         """
         infos = []
         for key in feature_keys(self.path):
-            manifest = self.table(key).snapshot().manifest
+            snapshot = self.table(key).snapshot()
+            manifest = snapshot.manifest
             if manifest.rows or manifest.failed:
                 fingerprint, dim = self._fingerprint(key)
                 counts = (manifest.rows, manifest.failed, manifest.size)
-                infos.append(FeatureInfo(fingerprint, dim, *counts, manifest.provenance))
+                infos.append(FeatureInfo(fingerprint, dim, *counts, manifest.provenance, snapshot.damaged))
         return infos
 
     def missing(

@@ -101,6 +101,10 @@ class _Check:
         except FeatstoreError as error:
             self._report(self.store / identity.STORE, error)
         self._count(self.store / identity.STORE)
+        if links := identity.links(self.store):
+            for link in links:
+                self._report(link, "is a symbolic link; a store holds no links")
+            return self.found  # nothing behind it belongs to the store
         self._images()
         shards = [shard for key in feature_keys(self.store) for shard in self._features(key)]
         self._shards(shards)

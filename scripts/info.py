@@ -78,6 +78,7 @@ def describe(store: FeatureStore) -> dict[str, Any]:
                 "rows": f.rows,
                 "failed": f.failed,
                 "bytes": f.bytes,
+                "damaged_manifests": list(f.damaged),
                 "provenance": list(f.provenance),
             }
             for f in features
@@ -112,6 +113,12 @@ def _print(document: dict[str, Any]) -> None:
             column.no_wrap = column.header == "key"
         console.print(table if rows else f"no {what} yet")
     for f in document["features"]:
+        if f["damaged_manifests"]:
+            numbers = ", ".join(map(str, f["damaged_manifests"]))
+            console.print(
+                f"{f['key']}: manifest {numbers} is damaged, so this is the state before; run `featstore repair "
+                f"{document['store']}`"
+            )
         for way in f["provenance"]:
             said = ", ".join(f"{name} {value}" for name, value in _flat(way))
             console.print(f"{f['key']} computed with {said}")

@@ -120,3 +120,12 @@ def test_damage_is_never_copied(store):
     with pytest.raises(StoreDamagedError):
         store.compact()
     assert store.table(KEY).snapshot().manifest.number == 6 and len(list(path.parent.iterdir())) == before
+
+
+def test_an_old_state_is_not_compacted_where_the_newest_manifest_is_damaged(store):
+    newest = sorted((store.path / "features" / fingerprint().key / "manifests").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-9] + b"123456789")
+    before = {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
+    with pytest.raises(StoreDamagedError, match="manifest [0-9]+ of feature set .* is damaged; run `featstore repair"):
+        FeatureStore(store.path).compact()
+    assert {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()} == before

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -79,8 +80,10 @@ def test_numbered_finds_numbers_and_claims_and_nothing_else(tmp_path):
     for name in ("00000001.json", "00000012.json", "00000013.json.claim", "7.json", "00000004.h5", "000000005.json",
                  "x.json", "00000099.json.part"):  # fmt: skip
         (tmp_path / name).write_bytes(b"")
-    (tmp_path / "00000020.json").mkdir()
     assert numbered(tmp_path, ".json").present == (1, 12) and numbered(tmp_path, ".json").highest == 13
+    (tmp_path / "00000020.json").mkdir()
+    os.mkfifo(tmp_path / "00000021.json")
+    assert numbered(tmp_path, ".json").present == (1, 12, 20, 21), "a name that is taken counts, whatever it is"
     assert numbered(tmp_path, ".h5").present == (4,)
     assert numbered(tmp_path / "none", ".h5").highest == 0
 

@@ -22,10 +22,13 @@ from classifiers import tensorfile
 from classifiers.bundle import KIND, load_bundle
 from classifiers.checkpoint import CheckpointFolder
 from featstore import FeatureStore
+from featstore.compaction import compact
 from featstore.errors import BundleError, FeatstoreError, StoreDamagedError, StoreError, TrainingError, WeightsError
+from featstore.garbage import collect
+from featstore.repair import repair
 from featstore.sealed import seal
 from featstore.shard import encode
-from featstore.verification import check_shard
+from featstore.verification import check_shard, verify
 from featstore.weights_file import read_state
 from tests.storekit import PROVENANCE, fingerprint, images, rows
 
@@ -166,6 +169,62 @@ def test_links_pipes_and_devices_in_a_store_are_not_followed(tmp_path, name, kin
         victim.symlink_to(moved if kind == "link" else "/dev/zero")
     error = watched(lambda: FeatureStore(store.path).read(), store.path, "/sys", "/proc")
     assert isinstance(error, StoreError), error
+
+
+@pytest.mark.parametrize("folder", ["tmp", "quarantine", "images", "features", "images/pets", f"features/{KEY}",
+                                    f"features/{KEY}/shards", f"features/{KEY}/manifests"])  # fmt: skip
+def test_a_folder_that_leads_elsewhere_is_refused_by_all_that_read_and_write(tmp_path, folder):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images("abcd"))
+    store.commit(fingerprint(), rows("abcd"), PROVENANCE)
+    (store.path / folder).rename(tmp_path / "outside")
+    (store.path / folder).symlink_to(tmp_path / "outside")
+    before = sorted(path.name for path in (tmp_path / "outside").rglob("*"))
+    assert [problem.path for problem in verify(store.path).problems] == [folder]
+    for deed in (FeatureStore, repair, compact, collect):
+        with pytest.raises(StoreError, match=rf"{folder} is a symbolic link; a store holds no links"):
+            deed(store.path)
+    assert sorted(path.name for path in (tmp_path / "outside").rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_something_else_under_the_next_number_stops_nobody_and_is_reported(tmp_path, kind):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images("abcd"))
+    store.commit(fingerprint(), rows("ab"), PROVENANCE)
+    taken = [store.path / "features" / KEY / "manifests" / "00000002.json", store.path / "images/pets/00000002.h5"]
+    for path in taken:
+        path.mkdir() if kind == "folder" else os.mkfifo(path)
+    store.commit(fingerprint(), rows("cd"), PROVENANCE)
+    with pytest.raises(StoreDamagedError, match=r"00000002\.h5 is no regular file"):
+        store.put_imageset(images("abc"))
+    names = [str(path.relative_to(store.path)) for path in taken]
+    assert [problem.path for problem in store.verify().problems] == sorted(names)
+    store.repair()
+    assert store.verify().ok and len(FeatureStore(store.path).read().X) == 4
+    assert FeatureStore(store.path).put_imageset(images("abc"))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+@pytest.mark.parametrize("where", ["transform", "provenance"])
+def test_a_shard_whose_description_holds_no_number_is_damage_that_repair_takes_away(tmp_path, where, number):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images("ab"))
+    store.commit(fingerprint(), rows("ab"), PROVENANCE)
+    (shard,) = (store.path / "features" / KEY / "shards").iterdir()
+    file = io.BytesIO(shard.read_bytes())
+    with h5py.File(file, "r+") as opened:
+        text = bytes(opened.attrs["featstore"]).decode()
+        document = json.loads(text)
+        (document["fingerprint"]["transform"] if where == "transform" else document["provenance"])["odd"] = 12345
+        text = json.dumps(document, sort_keys=True, separators=(",", ":")).replace("12345", number)
+        del opened.attrs["featstore"]
+        opened.attrs.create("featstore", np.bytes_(text.encode()))
+    forged = shard.with_name(f"{hashlib.sha256(file.getvalue()).hexdigest()}.h5")
+    forged.write_bytes(file.getvalue())
+    assert [problem.path for problem in store.verify().problems] == [str(forged.relative_to(store.path))]
+    store.repair()
+    assert store.verify().ok and not forged.exists()
 
 
 def test_documents_from_strangers_are_refused_in_a_sentence(tmp_path):

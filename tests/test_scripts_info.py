@@ -71,3 +71,14 @@ def test_no_store_is_one_error(tmp_path):
 def test_skipped_files_are_listed_with_their_reasons(store):
     out = CliRunner().invoke(info, [str(store.path)]).stdout
     assert "Skipped in pets, for they are no images that can be used:\n  notes.txt: no image" in out
+
+
+def test_a_damaged_newest_manifest_is_said(store):
+    key = fingerprint().key
+    store.commit(fingerprint(), rows("d"), PROVENANCE)
+    newest = sorted((store.path / "features" / key / "manifests").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-9] + b"123456789")
+    result = CliRunner().invoke(info, [str(store.path)])
+    assert f"{key}: manifest 2 is damaged, so this is the state before; run `featstore repair" in result.stdout
+    document = json.loads(CliRunner().invoke(info, [str(store.path), "--json"]).stdout)
+    assert {f["key"]: f["damaged_manifests"] for f in document["features"]}[key] == [2]

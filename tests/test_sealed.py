@@ -40,3 +40,9 @@ def test_another_spelling_of_the_same_json_is_damage():
 def test_a_newer_format_is_said_to_be_one_whatever_else_it_holds():
     with pytest.raises(StoreFormatError, match=f"has format {FORMAT + 1}; this featstore reads up to format {FORMAT}"):
         unseal(json.dumps({"format": FORMAT + 1, "new": True}).encode(), "x")
+
+
+def test_a_changed_format_number_is_damage_not_a_newer_format():
+    data = seal({"a": 1}).replace(b'"format":1', b'"format":3')
+    with pytest.raises(StoreDamagedError, match="do not have the hash"):
+        unseal(data, "x")

@@ -81,6 +81,12 @@ def test_a_mutated_model_is_refused_or_harmless(position, character, cut):
     assert np.isfinite(lgb.Booster(model_str=anew).predict(ROWS)).all()
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_a_text_that_ends_too_early_is_refused(share):
+    with pytest.raises(BundleError, match="LightGBM model"):
+        checked_lightgbm(TEXT[: int(share * TEXT.index("end of trees"))].encode(), 4, 3)
+
+
 def test_no_text_at_all_is_refused():
     for data in (b"", b"tree", b"tree\n", b"\xff\xfe" * 9, b"tree\n" + b"a=b\n" * 10):
         with pytest.raises(BundleError, match="LightGBM model"):
