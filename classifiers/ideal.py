@@ -7,9 +7,11 @@ L2); A. Mahendran, A. Vedaldi, "Understanding Deep Image Representations by Inve
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import torch
@@ -75,6 +77,16 @@ class Settings:
     falloff: float = 1.2
     parameters: str = "fourier"
     decorrelated: bool = True
+
+    @classmethod
+    def usual(cls, classes: int) -> Self:
+        """The settings that suit a head of so many classes; the defaults are those for ImageNet's thousand.
+
+        Among few classes one is certain early, and the variation term would then wipe the picture away: its weight
+        falls, and the softness grows, with the 2/3rd power of the logarithm of the number of classes.
+        """
+        ease = (math.log(1000) / math.log(max(2, min(classes, 1000)))) ** (2 / 3)
+        return cls(variation_weight=cls.variation_weight / ease, softness=cls.softness * ease)
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,7 +147,7 @@ def ideal_image(
         Before anything is computed.
     TrainingError
     """
-    settings = settings or Settings()
+    settings = settings or Settings.usual(len(classifier.classes))
     name = classifier.classes[target]
     stem = f"ideal-{plain(name)}"
     endings = {"saved": "", "without_variation": "-without-variation", "strip": "-strip", "loss": "-loss"}

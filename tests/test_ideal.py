@@ -113,3 +113,12 @@ def test_progress_counts_steps():
     calls = []
     find(replace(QUICK, steps=3), stage="cats", progress=lambda *call: calls.append(call))
     assert [call[:3] for call in calls] == [("cats", 1, 3), ("cats", 2, 3), ("cats", 3, 3)]
+
+
+def test_fewer_classes_weigh_variation_less_and_ask_on_for_longer():
+    assert Settings.usual(1000) == Settings()
+    two, ten = Settings.usual(2), Settings.usual(10)
+    assert two.variation_weight == pytest.approx(0.02 / 4.63, rel=1e-2) and two.softness == pytest.approx(
+        18.5, rel=1e-2
+    )
+    assert two.variation_weight < ten.variation_weight < 0.02 and two.softness > ten.softness > 4
