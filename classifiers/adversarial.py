@@ -213,7 +213,7 @@ def _write(
         notes.append("the classifier was fooled during the attack, but is not by the saved file")
     if not within:
         notes.append(f"the change is larger than epsilon {attack.epsilon:g} in {attack.norm}")
-    if original.attempted and not fooled:
+    if original.attempted and not fooled and attack.epsilon > 0:
         kept = steps and not change.any()
         why = "; no change that was tried brought it nearer, so the result is the original" if kept else ""
         notes.append(

@@ -120,6 +120,8 @@ def parse_epsilon(text: str) -> float:
     AttackError
         Anything else.
     """
+    if text.strip().startswith("-"):
+        raise AttackError(f"epsilon {text!r} is negative; it is the largest size of the change, so 0 or more")
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*(\d+(?:\.\d*)?))?\s*", text)
     if match is None or (match[2] is not None and float(match[2]) == 0):
         raise AttackError(f"epsilon {text!r} is no number; write a fraction like 4/255 or a decimal like 0.0157")

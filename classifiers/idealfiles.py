@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -227,5 +228,7 @@ def _draw(files: dict[str, Path], name: str, calm: Ideal, wild: Ideal, settings:
     steps = range(1, settings.steps + 1)
     lines = {part: Line(steps, values) for part, values in calm.losses.items() if max(values) > 0}
     lines["cross-entropy, no variation loss"] = Line(steps, wild.losses["cross-entropy"])
-    chart = line_chart(lines, title=f"Loss for {name}", x_label="step", y_label="loss, weights included", log=True)
+    coarse = math.ceil(settings.steps * settings.coarse)
+    x_label = f"step; up to {coarse} the network looks at small views" if coarse else "step"
+    chart = line_chart(lines, title=f"Loss for {name}", x_label=x_label, y_label="loss, weights included", log=True)
     fsio.replace(files["loss"], png(chart))

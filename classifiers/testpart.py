@@ -36,9 +36,10 @@ def judged_rows(
     """
     parts = [split for split in ("test", "val") if (images.splits == split).any()]
     rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
-    part = f"the {parts[0]} part" if parts else "all images, as there is no test part"
+    where = f"the {parts[0]} part" if parts else "the whole set, as it has no test part"
+    part = f"the {len(rows)} images of {where}"
     if limit is not None and limit < len(rows):
-        part = f"{limit} of {len(rows)} images: of {part}"
+        part = f"{limit} of {part}"
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     index = {label: classifier.index(images.classes[label]) for label in np.unique(images.labels[rows]).tolist()}
     return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part

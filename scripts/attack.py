@@ -217,7 +217,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     if as_json:
         options.emit(document)
         return
-    click.echo(f"{images.name}, {part}: {document['images']} images, {how.method} in {how.norm}")
+    click.echo(f"{images.name}, {part}: {how.method} in {how.norm}")
     click.echo(f"{'epsilon':>10}{'accuracy %':>12}  95 % interval")
     for point in document["curve"]:
         size, share = epsilon_text(point["epsilon"], how.norm), percent(point["accuracy"])

@@ -74,7 +74,12 @@ def test_epsilon_is_read_as_people_write_it(text, value):
     assert math.isclose(parse_epsilon(text), value)
 
 
-@pytest.mark.parametrize("text", ["four", "4/0", "-1", "1/2/3", "", "nan", "inf", "1e3"])
+def test_a_negative_epsilon_is_refused():
+    with pytest.raises(AttackError, match="'-1' is negative"):
+        parse_epsilon("-1")
+
+
+@pytest.mark.parametrize("text", ["four", "4/0", "1/2/3", "", "nan", "inf", "1e3"])
 def test_what_is_no_epsilon_is_refused(text):
     with pytest.raises(AttackError, match="write a fraction like 4/255"):
         parse_epsilon(text)

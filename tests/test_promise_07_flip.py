@@ -31,6 +31,7 @@ def said(path):
     store = FeatureStore(path)
     data, pictures = store.read(), store.imageset()
     lists = [pictures.paths, pictures.classes, pictures.labels.tolist(), pictures.skipped, pictures.root, data.failed]
+    infos = [(f.fingerprint.to_json(), f.dim, f.rows, f.failed, f.bytes, f.provenance) for f in store.features()]
     return [
         data.X.tobytes(),
         data.ids,
@@ -38,17 +39,27 @@ def said(path):
         data.classes,
         data.digests.tobytes(),
         *lists,
+        infos,
+        store.uuid,
         store.failures(fingerprint()),
     ]
 
 
+def shards(path):
+    return FeatureStore(path).table(fingerprint().key).snapshot().manifest.shards
+
+
 def flipped(path, place, step):
-    """Flip every `step`th byte, one at a time; the numbers of flips, and of those that were answered with an error."""
+    """Flip every `step`th byte, and all of the features, one at a time; how many flips, and how many errors."""
     copy = place / "copy"
     shutil.copytree(path, copy)
     expected, flips, errors, slowest = said(copy), 0, 0, 0.0
+    stored = {entry.file_name: entry.layout["features"] for entry in shards(copy)}
     for name, (data, _) in tree(copy).items():
-        for offset in range(flips % step, len(data), step):
+        offsets = set(range(flips % step, len(data), step))
+        if block := stored.get(name.rpartition("/")[2]):
+            offsets |= set(range(block.offset, block.offset + 4 * int(np.prod(block.shape))))
+        for offset in sorted(offsets):
             (copy / name).write_bytes(data[:offset] + bytes([data[offset] ^ (1 << offset % 8)]) + data[offset + 1 :])
             began = time.monotonic()
             try:

@@ -110,7 +110,7 @@ def test_a_data_set_gives_a_falling_curve(place, tmp_path):
     )  # fmt: skip
     document = json.loads(result.stdout)
     accuracy = [point["accuracy"] for point in document["curve"]]
-    assert document["part"] == "the test part" and document["images"] == 8 and len(accuracy) == 4
+    assert document["part"] == "the 8 images of the test part" and document["images"] == 8 and len(accuracy) == 4
     assert accuracy == sorted(accuracy, reverse=True) and accuracy[0] == 1 and accuracy[-1] == 0
     assert {p.name for p in tmp_path.iterdir()} == {"robustness.json", "robustness.html", "robustness.png"}
     assert json.loads((tmp_path / "robustness.json").read_text()) == document
@@ -118,7 +118,7 @@ def test_a_data_set_gives_a_falling_curve(place, tmp_path):
         "--dataset", place / "data", "--bundle", place / "tints.bundle", "--epsilons", "2/255", "--limit", 3,
         "--steps", 2, "-o", tmp_path / "few", "-q",
     ).stdout  # fmt: skip
-    assert "3 of 8 images: of the test part: 3 images" in text and "2/255" in text
+    assert "3 of the 8 images of the test part: pgd in linf" in text and "2/255" in text
 
 
 def test_the_clean_accuracy_is_that_of_predict(place, tmp_path):

@@ -14,11 +14,11 @@ def classifier(tmp_path_factory):
 
 
 def test_the_test_part_comes_before_val_and_val_before_everything(classifier, tmp_path):
-    for split, part in (("train", "all images"), ("val", "the val part"), ("test", "the test part")):
+    for split, part in (("train", "the whole set"), ("val", "the val part"), ("test", "the test part")):
         write_tinted(tmp_path, each=2, split=split)
         images = scan(tmp_path)
         rows, labels, words = choose(images, classifier)
-        assert words.startswith(part) and len(rows) == 4
+        assert words.startswith(f"the 4 images of {part}") and len(rows) == 4
         names = [classifier.classes[label] for label in labels]
         assert names == [images.classes[images.labels[row]] for row in rows]
 
@@ -27,7 +27,7 @@ def test_a_sample_is_drawn_by_the_seed(classifier, tmp_path):
     images = scan(write_tinted(tmp_path, each=10))
     first, again, other = (choose(images, classifier, 6, seed)[0] for seed in (0, 0, 1))
     assert first == again != other and len(set(first)) == 6 and first == sorted(first)
-    assert choose(images, classifier, 6)[2] == "6 of 20 images: of all images, as there is no test part"
+    assert choose(images, classifier, 6)[2] == "6 of the 20 images of the whole set, as it has no test part"
     assert len(choose(images, classifier, 600)[0]) == 20
 
 
