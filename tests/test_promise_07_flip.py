@@ -50,15 +50,16 @@ def shards(path):
 
 
 def flipped(path, place, step):
-    """Flip every `step`th byte, and all of the features, one at a time; how many flips, and how many errors."""
+    """Flip every `step`th byte, and all of the rows', one at a time; how many flips, and how many errors."""
     copy = place / "copy"
     shutil.copytree(path, copy)
     expected, flips, errors, slowest = said(copy), 0, 0, 0.0
-    stored = {entry.file_name: entry.layout["features"] for entry in shards(copy)}
+    blocks = {entry.file_name: entry.layout.values() for entry in shards(copy)}
     for name, (data, _) in tree(copy).items():
         offsets = set(range(flips % step, len(data), step))
-        if block := stored.get(name.rpartition("/")[2]):
-            offsets |= set(range(block.offset, block.offset + 4 * int(np.prod(block.shape))))
+        for block in blocks.get(name.rpartition("/")[2], ()):
+            size = np.dtype(block.dtype).itemsize * int(np.prod(block.shape))
+            offsets |= set(range(block.offset, block.offset + size))
         for offset in sorted(offsets):
             (copy / name).write_bytes(data[:offset] + bytes([data[offset] ^ (1 << offset % 8)]) + data[offset + 1 :])
             began = time.monotonic()

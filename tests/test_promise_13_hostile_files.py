@@ -3,6 +3,8 @@
 The attack files are made here. `sys.addaudithook` sees every file that Python opens, every process, import and pickle.
 """
 
+import contextlib
+import ctypes
 import hashlib
 import io
 import json
@@ -47,6 +49,23 @@ def _hook(event, args):
 
 
 sys.addaudithook(_hook)
+
+
+@contextlib.contextmanager
+def untouched(path):
+    """The file is not opened meanwhile, by nobody: libraries in C, which no hook sees, least of all."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "inotify_init1"):
+        yield  # only Linux tells
+        return
+    descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        assert libc.inotify_add_watch(descriptor, os.fsencode(path), 0x20) >= 0  # IN_OPEN
+        yield
+        with pytest.raises(BlockingIOError):
+            os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
 
 
 def watched(act, *allowed):
@@ -143,9 +162,10 @@ def test_a_shard_that_leads_elsewhere_is_refused_and_nothing_outside_is_opened(t
     folder = store.path / "features" / KEY / "shards"
     path = folder / f"{hashlib.sha256(data).hexdigest()}.h5"
     path.write_bytes(data)
-    error = watched(lambda: check_shard(path, None, KEY), store.path)
-    assert isinstance(error, StoreDamagedError), error
-    watched(lambda: store.verify(), store.path, "/sys", "/proc")
+    with untouched(tmp_path / "secret"):
+        error = watched(lambda: check_shard(path, None, KEY), store.path)
+        assert isinstance(error, StoreDamagedError), error
+        watched(lambda: store.verify(), store.path, "/sys", "/proc")
     assert [p.path for p in store.verify().problems] == [str(path.relative_to(store.path))]
     assert SECRET not in str(store.verify().problems)
     store.repair()
@@ -318,6 +338,11 @@ def test_a_bundle_opens_no_file_that_its_recipe_names(tmp_path):
     document, arrays = tensorfile.read(tmp_path / "b", KIND)
     tensorfile.write(tmp_path / "b", KIND, {**document, "head": {"name": "../../os", "meta": {}}}, arrays)
     assert isinstance(watched(lambda: load_bundle(tmp_path / "b"), tmp_path / "b"), BundleError)
+
+
+def test_the_watch_on_a_file_notices_that_it_is_opened(tmp_path):
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"), untouched(tmp_path / "secret"):
+        (tmp_path / "secret").read_text()
 
 
 def test_the_hook_notices_what_it_is_there_for(tmp_path):
