@@ -191,7 +191,8 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     """Correct a verdict by what a short fine-tune showed.
 
     A pilot that beats the best cached head reopens the network, whatever was expected. One that does not closes it, if
-    it ran long enough to tell; a short one that leaves room for a gain changes nothing, and that is said.
+    it ran for at least half of the epochs and on nearly all images that it could have; a shorter one, however bad,
+    says nothing of a whole fine-tune, changes nothing, and that is said.
 
     Parameters
     ----------
@@ -199,13 +200,14 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         `classifiers.pilot.Pilot.to_json()`.
     """
     evidence, lead = advice.evidence, float(pilot["lead"])
-    enough = pilot["complete"] or pilot["epochs"] >= pilot["planned_epochs"] / 2
+    most = pilot["trained"] >= 0.9 * (evidence.train - pilot["judged"])
+    enough = pilot["complete"] or (pilot["epochs"] >= pilot["planned_epochs"] / 2 and most)
     shown = pilot["p"] < 0.05 and lead >= WORTH
     reopened = advice.verdict.startswith("reopen")
     verdict = advice.verdict
     if shown and not reopened:
         verdict = "reopen-all"
-    elif not shown and reopened and (enough or pilot["lead_ci"][1] < WORTH):
+    elif not shown and reopened and enough:
         verdict = _closed(evidence, advice.difference, advice.gains["earlier-node"], advice.gains["more-data"])
     best, last = evidence.nodes[evidence.best].node, evidence.nodes[evidence.last].node
     cached = f"{pilot['accuracy_last']:.1%} on {last}"

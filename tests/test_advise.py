@@ -143,3 +143,11 @@ def test_a_pilot_too_short_to_tell_changes_nothing_and_says_so():
     advice = revise(before, seen(0.69, 0.69, p=1.0, epochs=1.0))
     assert (advice.verdict, advice.expected_gain) == (before.verdict, before.expected_gain)
     assert "too short to tell" in advice.reasons[0]
+
+
+@pytest.mark.parametrize("change", [{"epochs": 2.4, "complete": False}, {"trained": 268, "complete": False}])
+def test_a_pilot_that_was_broken_off_closes_nothing_however_bad_it_looks(change):
+    before = known("blood cells")
+    advice = revise(before, seen(0.26, 0.65, p=1e-17) | change)
+    assert (advice.verdict, advice.expected_gain) == (before.verdict, before.expected_gain)
+    assert "too short to tell" in advice.reasons[0]
