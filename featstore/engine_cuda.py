@@ -13,8 +13,8 @@ from torch import Tensor
 
 from featstore.backbone import Backbone
 from featstore.computation import is_out_of_memory
-from featstore.engine_torch import DTYPES, compile_failure, compiled
-from featstore.pixels import FromPixels
+from featstore.engine_torch import compile_failure, compiled
+from featstore.lowprecision import facts, tuned
 from featstore.runner import Outputs
 
 BATCH = 256
@@ -45,7 +45,7 @@ class CudaRunner:
         self.batch_size = batch_size or BATCH
         self._backbone = backbone
         self._device = torch.device(device)
-        self._dtype = DTYPES[precision]
+        self._precision = precision
         self._cuda = self._device.type == "cuda"
         # torch.cpu has the stream interface of torch.cuda; there it does nothing
         self._api: Any = torch.cuda if self._cuda else torch.cpu
@@ -55,7 +55,8 @@ class CudaRunner:
     @property
     def facts(self) -> dict[str, Any]:
         """What may change the bits."""
-        return {"batch_size": self.batch_size} | ({"cuda": str(torch.version.cuda)} if self._cuda else {})
+        cuda = {"cuda": str(torch.version.cuda)} if self._cuda else {}
+        return {"batch_size": self.batch_size} | cuda | facts(self._backbone, self._precision)
 
     def prepare(self) -> None:
         """Copy the network to the device, compile it, and run one batch.
@@ -65,7 +66,7 @@ class CudaRunner:
         DeviceError
             The compiler fails.
         """
-        module = FromPixels.tuned(self._backbone, self._dtype, self._device)
+        module = tuned(self._backbone, self._precision, self._device)
         self._module = compiled(module, self._device.type) if self.name == "compile" else module
         side = self._backbone.transform.crop
         self._shape = (side, side, 3)

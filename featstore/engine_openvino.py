@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from featstore.backbone import Backbone
 from featstore.computation import is_out_of_memory
 from featstore.errors import DeviceError, MissingExtraError
+from featstore.lowprecision import facts
 from featstore.openvino_model import openvino_model
 from featstore.pool import usable_cores
 from featstore.requestpool import RequestedBatch, RequestPool, Worker
@@ -82,7 +83,7 @@ class OpenVINORunner:
         self._backbone = backbone
         self._request = request
         self._core = openvino.Core()
-        self._hint = HINTS[precision]
+        self._precision = precision
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise DeviceError(
                 "this CPU has no bf16 arithmetic, so OpenVINO would compute in fp32; use --precision fp32 or --engine "
@@ -93,7 +94,7 @@ class OpenVINORunner:
     @property
     def facts(self) -> dict[str, Any]:
         """What may change the bits."""
-        return {"openvino": version("openvino")}
+        return {"openvino": version("openvino")} | facts(self._backbone, self._precision)
 
     def prepare(self) -> None:
         """Convert, compile, start the threads.
@@ -131,12 +132,13 @@ class OpenVINORunner:
     def _start(self) -> None:
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": self._hint,
+            "INFERENCE_PRECISION_HINT": HINTS[self._precision],
             "ENABLE_CPU_PINNING": False,  # decoders need the same cores, and the kernel knows best who waits
         }
         if self._cores != os.cpu_count():  # OpenVINO does not see a container's quota
             settings["INFERENCE_NUM_THREADS"] = self._cores
-        compiled = self._core.compile_model(openvino_model(self._backbone, self._request), "CPU", settings)
+        model = openvino_model(self._backbone, self._request, self._precision)
+        compiled = self._core.compile_model(model, "CPU", settings)
         streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         workers = [_worker(compiled.create_infer_request()) for _ in range(streams)]
         self._pool = RequestPool(workers, self._request, [self._backbone.widths[node] for node in self._backbone.nodes])

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from featstore.backbone import Backbone
 from featstore.computation import is_out_of_memory
 from featstore.errors import DeviceError
+from featstore.lowprecision import facts, tuned
 from featstore.pixels import FromPixels
 from featstore.pool import usable_cores
 from featstore.requestpool import RequestedBatch, RequestPool
 from featstore.runner import Outputs
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 REQUEST = 4
 """Images a thread computes at once: more gains nothing on a core and takes memory in every thread."""
 MPS_BATCH = 64
@@ -84,7 +84,7 @@ class TorchRunner:
         self.name = "compile" if compile else "eager"
         self._backbone = backbone
         self._device = torch.device(device)
-        self._dtype = DTYPES[precision]
+        self._precision = precision
         self._threads = (threads or min(torch.get_num_threads(), usable_cores())) if device == "cpu" else 1
         self.batch_size = batch_size or (max(32, 4 * REQUEST * self._threads) if device == "cpu" else MPS_BATCH)
         self._pool: RequestPool | None = None
@@ -92,7 +92,7 @@ class TorchRunner:
     @property
     def facts(self) -> dict[str, Any]:
         """What may change the bits."""
-        return {"request": self._request}
+        return {"request": self._request} | facts(self._backbone, self._precision)
 
     @property
     def _request(self) -> int:
@@ -106,7 +106,7 @@ class TorchRunner:
         DeviceError
             No compiler, or one that fails.
         """
-        module: Any = FromPixels.tuned(self._backbone, self._dtype, self._device)
+        module: Any = tuned(self._backbone, self._precision, self._device)
         self._module = compiled(module, self._device.type) if self.name == "compile" else module
         self._start()
         side = self._backbone.transform.crop

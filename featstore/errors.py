@@ -26,6 +26,8 @@ class DecodeError(FeatstoreError, ValueError):
 class UnknownNameError(FeatstoreError, LookupError):
     """A backbone, node, head, class or data set that does not exist; the message offers close matches."""
 
+    kind, name, close_matches = "", "", list[str]()
+
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = list(known)
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -121,3 +123,21 @@ class TrainingError(FeatstoreError, RuntimeError):
 
 class AttackError(FeatstoreError, ValueError):
     """An adversarial attack without sense: a radius below one grey level, a target that is the image's own class."""
+
+
+def recreated(kind: str, message: str) -> FeatstoreError:
+    """An error that another process raised.
+
+    Parameters
+    ----------
+    kind : str
+        Name of its class; one that is not of this module becomes FeatstoreError.
+    message : str
+    """
+    known = globals().get(kind)
+    known = known if isinstance(known, type) and issubclass(known, FeatstoreError) else FeatstoreError
+    if "__init__" not in vars(known):
+        return known(message)
+    error = known.__new__(known)
+    error.args = (message,)
+    return error

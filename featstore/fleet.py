@@ -10,18 +10,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from featstore import errors
+from featstore.batchmemory import anonymous_file
+from featstore.interpreter import complaints, start
 
 Progress = Callable[[str, int, int, str], None]
 
 WORTH = 2000
 """Images a device below which starting a process costs more than it brings."""
-
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from featstore.fleet import serve; serve()"
 
 
 def run_fleet(devices: Sequence[str], request: Mapping[str, Any], progress: Progress) -> list[dict[str, Any]]:
@@ -61,7 +60,7 @@ def run_fleet(devices: Sequence[str], request: Mapping[str, Any], progress: Prog
         raise
     finally:
         for member in members:
-            member.wait()
+            member.close()
 
 
 class _Member:
@@ -69,17 +68,15 @@ class _Member:
 
     def __init__(self, device: str, request: Mapping[str, Any]) -> None:
         self.device = device
-        path = [str(entry) or str(Path.cwd()) for entry in sys.path] + [str(Path(__file__).parents[1])]
-        self._process = subprocess.Popen(
-            [sys.executable or "python3", "-c", _BOOT, json.dumps(path)],
-            stdin=subprocess.PIPE,
+        self._complaints = anonymous_file()
+        self._process = start(
+            "featstore.fleet:serve",
+            request,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             start_new_session=True,  # Ctrl-C reaches it once, from here
         )
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # its end says why
-            pipe.write(json.dumps(request).encode())
 
     def listen(self, said: SimpleQueue[tuple[_Member, dict[str, Any] | None]]) -> None:
         """Put every message into the queue, and None when it has ended."""
@@ -98,9 +95,16 @@ class _Member:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
 
-    def wait(self) -> int:
-        """Its exit status."""
-        return self._process.wait()
+    def wait(self) -> str:
+        """Wait for its end and tell it."""
+        status = self._process.wait()
+        said = complaints(self._complaints)
+        return f"its process ended with status {status}" + (f" ({said})" if said else "")
+
+    def close(self) -> None:
+        """Wait for its end."""
+        self._process.wait()
+        os.close(self._complaints)
 
 
 def _gather(members: Sequence[_Member], progress: Progress) -> list[dict[str, Any]]:
@@ -116,7 +120,7 @@ def _gather(members: Sequence[_Member], progress: Progress) -> list[dict[str, An
         if message is None:
             running -= 1
             if member not in results and failure is None:
-                failure = errors.DeviceError(f"{member.device}: its process ended with status {member.wait()}")
+                failure = errors.DeviceError(f"{member.device}: {member.wait()}")
         elif "progress" in message:
             stage, count, total, note = message["progress"]
             if stage == "extract":
@@ -124,8 +128,7 @@ def _gather(members: Sequence[_Member], progress: Progress) -> list[dict[str, An
                 counts, totals = zip(*done.values(), strict=True)
                 progress(stage, sum(counts), sum(totals), f"{len(members)} devices, {note}")
         elif "failed" in message:
-            kind = getattr(errors, message["kind"], errors.FeatstoreError)
-            failure = failure or kind(f"{member.device}: {message['failed']}")
+            failure = failure or errors.recreated(message["kind"], f"{member.device}: {message['failed']}")
             results[member] = {}
         else:
             results[member] = message["done"]
@@ -134,11 +137,10 @@ def _gather(members: Sequence[_Member], progress: Progress) -> list[dict[str, An
     return [results[member] for member in members]
 
 
-def serve() -> None:
-    """Called in a member's process: read a request, extract, say what happened."""
+def serve(request: dict[str, Any]) -> None:
+    """Called in a member's process: extract, say what happened."""
     from featstore.extract import extract
 
-    request = json.loads(sys.stdin.buffer.read())
     share = tuple(request.pop("share"))
 
     def say(message: Mapping[str, Any]) -> None:

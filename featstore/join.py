@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,8 +37,14 @@ def read_joined(
         As `FeatureStore.read`.
     """
 
+    failed: dict[int, str] = {}
+    absent: list[int] = []
+
     def check(snapshot: Snapshot, at: NDArray[np.int64]) -> None:
-        _require_rows(table, info, images, snapshot, at, partial=partial)
+        nonlocal failed, absent  # the last call counts: a read starts anew where `gc` was faster
+        failed = failed_rows(images, snapshot, at)
+        absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
+        _require_rows(table, info, images, snapshot, failed, absent, partial=partial)
         rows = int(np.count_nonzero(at >= 0))
         shard = max((entry.size for entry in snapshot.manifest.shards), default=0)
         require(
@@ -46,8 +54,6 @@ def read_joined(
         )
 
     snapshot, at, X = table.read(images.digests, check)
-    failed = failed_rows(images, snapshot, at)
-    absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
     good = at >= 0
     good[good] = snapshot.status[at[good]] == OK
     shards = snapshot.manifest.shards
@@ -65,13 +71,12 @@ def _require_rows(
     info: FeatureInfo,
     images: ImageSet,
     snapshot: Snapshot,
-    at: NDArray[np.int64],
+    failed: Mapping[int, str],
+    absent: Sequence[int],
     *,
     partial: bool,
 ) -> None:
     """Refuse to read where images have no row."""
-    failed = failed_rows(images, snapshot, at)
-    absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
     lacking = len(absent) + sum(not images.problems[row] for row in failed)
     if snapshot.damaged and lacking:
         raise StoreDamagedError(

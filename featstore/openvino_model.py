@@ -6,6 +6,7 @@ and converting the trace takes seconds, at every start. Batch norms are folded b
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from torch.nn import functional
 
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError
-from featstore.pixels import FromPixels, fold_batch_norms
+from featstore.lowprecision import arithmetic
+from featstore.openvino_marks import mark_float32
+from featstore.pixels import FromPixels
 
 if TYPE_CHECKING:
     import openvino
@@ -26,13 +29,15 @@ Value = Any
 """An output of an OpenVINO operation."""
 
 
-def openvino_model(backbone: Backbone, request: int) -> openvino.Model:
+def openvino_model(backbone: Backbone, request: int, precision: str = "fp32") -> openvino.Model:
     """Write a backbone down for OpenVINO.
 
     Parameters
     ----------
     request : int
         Images a request.
+    precision : {"fp32", "bf16"}
+        Decides roundings and which layers have to stay in float32; the compiler's hint decides the rest.
 
     Returns
     -------
@@ -47,7 +52,8 @@ def openvino_model(backbone: Backbone, request: int) -> openvino.Model:
     import openvino
     from openvino import opset13 as ops
 
-    body = fold_batch_norms(backbone.trunk.body)
+    how = arithmetic(backbone, precision)
+    body = how.body
     side = backbone.transform.crop
     images = ops.parameter([request, side, side, 3], np.uint8, name="images")
     entry = FromPixels.of(backbone)
@@ -57,18 +63,24 @@ def openvino_model(backbone: Backbone, request: int) -> openvino.Model:
     modules = dict(body.named_modules())
     values: dict[fx.Node, Value] = {}
     found: list[Value] = []
+    kept: list[str] = []
     for step in body.graph.nodes:
         if step.op == "placeholder":
             values[step] = x
         elif step.op == "output":
             found = [values[value] for value in step.args[0]]
         elif step.op == "call_module":
-            module = modules[str(step.target)]
-            values[step] = _known(MODULES, type(module))(module, values[step.args[0]])
+            module, x = modules[str(step.target)], values[step.args[0]]
+            if str(step.target) in how.low:
+                values[step] = _low(module, x)
+            else:
+                values[step] = _known(MODULES, type(module))(module, x)
+                if precision != "fp32" and isinstance(module, nn.Conv2d):
+                    kept.append(_convolution_name(values[step]))
         else:
             values[step] = _known(FUNCTIONS, step.target)(*(values.get(arg, arg) for arg in step.args))
     outputs = [_pooled(value, backbone.pools[node]) for node, value in zip(backbone.nodes, found, strict=True)]
-    return openvino.Model(outputs, [images], backbone.name)
+    return mark_float32(openvino.Model(outputs, [images], backbone.name), kept)
 
 
 def _known(table: dict[Any, Callable[..., Value]], what: Any) -> Callable[..., Value]:
@@ -100,6 +112,26 @@ def _convolution(module: nn.Conv2d, x: Value) -> Value:
         grouped = module.weight.reshape(module.groups, -1, *module.weight.shape[1:])
         y = ops.group_convolution(x, _constant(grouped), *sizes)
     return y if module.bias is None else ops.add(y, _constant(module.bias.reshape(1, -1, 1, 1)))
+
+
+def _low(module: nn.Conv2d | nn.Linear, x: Value) -> Value:
+    """A layer in low precision. Its bias would be rounded, too, if there were no bound (without effect) before it."""
+    from openvino import opset13 as ops
+
+    bare = copy.copy(module)
+    bare._parameters = {"weight": nn.Parameter(module.weight), "bias": None}
+    y = MODULES[type(module)](bare, x)
+    if module.bias is None:
+        return y
+    largest = float(np.finfo(np.float32).max)
+    shape = (1, -1, 1, 1) if isinstance(module, nn.Conv2d) else (1, -1)
+    return ops.add(ops.clamp(y, -largest, largest), _constant(module.bias.reshape(shape)))
+
+
+def _convolution_name(value: Value) -> str:
+    """Name of the convolution, behind which there may be a bias."""
+    name: str = (value.input_value(0).get_node() if value.get_type_name() == "Add" else value).get_friendly_name()
+    return name
 
 
 def _batch_norm(module: nn.BatchNorm2d, x: Value) -> Value:

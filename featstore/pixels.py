@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Self
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from featstore.backbone import Backbone
-from featstore.nodes import Trunk
 
 
 class FromPixels(nn.Module):
@@ -30,7 +28,6 @@ class FromPixels(nn.Module):
     def __init__(self, trunk: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.dtype = torch.float32
         # in float64, so that the two constants round only once
         scale = 1 / (torch.tensor(std, dtype=torch.float64) * 255)
         shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
@@ -42,17 +39,9 @@ class FromPixels(nn.Module):
         """The backbone's trunk itself: shares its parameters."""
         return cls(backbone.trunk, backbone.transform.mean, backbone.transform.std).eval()
 
-    @classmethod
-    def tuned(cls, backbone: Backbone, dtype: torch.dtype, device: torch.device) -> Self:
-        """A copy made for speed: batch norms folded into their convolutions, channels-last, in `dtype` on `device`."""
-        trunk = Trunk(fold_batch_norms(backbone.trunk.body), list(backbone.pools.values()))
-        module = cls(copy.deepcopy(trunk).to(dtype=dtype), backbone.transform.mean, backbone.transform.std)
-        module.dtype = dtype
-        return module.to(device).to(memory_format=torch.channels_last).eval()
-
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(b, s, s, 3) uint8 -> tuple of (b, d_i) float32."""
-        x = (images.float() * self.scale + self.shift).to(self.dtype)
+        x = images.float() * self.scale + self.shift
         outputs: tuple[Tensor, ...] = self.trunk(x.permute(0, 3, 1, 2))
         return outputs
 

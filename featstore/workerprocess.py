@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from featstore.batchmemory import anonymous_file
 from featstore.errors import FeatstoreError
+from featstore.interpreter import complaints, start
 from featstore.worker import READY, REPLY, TASK
-
-# Neither fork (torch's threads hold locks) nor multiprocessing's spawn (it runs the user's script again, which then
-# needs a `__main__` guard): a plain new interpreter with this one's module path.
-_BOOT = (
-    "import json, sys; s = json.loads(sys.argv[1]); sys.path[:] = s['path']; from featstore.worker import main; main(s)"
-)
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -81,12 +73,10 @@ class WorkerProcess:
         tasks_out, self._tasks = os.pipe()
         self._replies, replies_in = os.pipe()
         handed = {"tasks": tasks_out, "replies": replies_in, "memory": memory}
-        package = str(Path(__file__).resolve().parents[1])  # last: only where featstore was found by other means
-        path = [str(entry) or str(Path.cwd()) for entry in sys.path] + [package]
-        arguments = json.dumps({**settings, **handed, "path": path})
         try:
-            self._process = subprocess.Popen(
-                [sys.executable or "python3", "-c", _BOOT, arguments],
+            self._process = start(
+                "featstore.worker:main",
+                {**settings, **handed},
                 pass_fds=tuple(handed.values()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -174,13 +164,13 @@ class WorkerProcess:
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it dies before it can write again
             self._process.wait(5)
-        complaints = os.pread(self._complaints, 65536, 0).decode("utf-8", "replace").strip().splitlines()
+        said = complaints(self._complaints)
         for descriptor in (self._tasks, self._replies, self._complaints):
             os.close(descriptor)
         if code is None:
             return "did not answer"
         if code >= 0:
-            return f"ended with status {code}" + (f" ({complaints[-1]})" if complaints else "")
+            return f"ended with status {code}" + (f" ({said})" if said else "")
         if code == -signal.SIGALRM:
             return "took too long"
         if code == -signal.SIGKILL:

@@ -21,6 +21,25 @@ def example(folder, name="mobilenet_v3_small", nodes=("avgpool", "features.3"), 
     return Backbone(name, folder / "w.safetensors", nodes=nodes, input_size=SIDE, **options)
 
 
+def coarse_images(count):
+    """Large smooth patches, in which the errors of neighbouring pixels add up."""
+    patches = images(count)[:, ::16, ::16] // 8 + 100
+    return patches.repeat(16, axis=1).repeat(16, axis=2)
+
+
+def delicate():
+    """A network whose first depthwise filters nearly cancel, so that errors of weights and pixels grow in them."""
+    backbone = Backbone("mobilenet_v2", "none", nodes=("features.2",), input_size=SIDE)
+    convolution, norm, *_ = backbone.network.features[1].conv[0]
+    generator = torch.Generator().manual_seed(0)
+    pattern = torch.randn(convolution.weight.shape, generator=generator)
+    pattern -= pattern.mean((2, 3), keepdim=True)
+    with torch.no_grad():
+        convolution.weight.copy_(8 * pattern + 0.02 * torch.randn(pattern.shape, generator=generator))
+        norm.bias.fill_(0.37)
+    return backbone
+
+
 def torchvision_features(backbone, pixels):
     """Normalised as torchvision does it, through torchvision's network, averaged; no code of the engines."""
     reference = seeded(backbone.name)

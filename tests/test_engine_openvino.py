@@ -86,7 +86,7 @@ def test_order_of_nodes_is_kept(tmp_path):
 
 
 def test_failure_of_the_converter_is_one_sentence(tmp_path, monkeypatch):
-    def fails(backbone, request):
+    def fails(backbone, request, precision):
         raise RuntimeError("Check failed\nmany lines")
 
     monkeypatch.setattr(engine_openvino, "openvino_model", fails)

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from featstore import errors
-from featstore.errors import FeatstoreError, UnknownNameError
+from featstore.errors import FeatstoreError, UnknownNameError, recreated
 
 LEAVES = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass)
@@ -42,3 +42,10 @@ def test_an_unknown_name_offers_what_there_is(name, known, sentence):
         str(UnknownNameError("backbone", name, known, "see `featstore backbones`"))
         == sentence + "; see `featstore backbones`"
     )
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_an_error_of_another_process_is_made_again(kind):
+    error = recreated(kind.__name__, "cuda:1: what happened")
+    assert type(error) is kind and str(error) == "cuda:1: what happened"
+    assert type(recreated("SystemExit", "x")) is FeatstoreError

@@ -9,8 +9,9 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.errors import DeviceError, ImageSetError
+from featstore.errors import DeviceError, ImageSetError, UnknownNameError
 from featstore.extract import extract
+from featstore.fleet import run_fleet
 from featstore.samples import write_textures
 from tests.crashkit import store_digest
 
@@ -76,6 +77,16 @@ def test_a_file_that_changes_meanwhile_is_named_and_not_stored(tmp_path):
 def test_what_a_device_refuses_is_said_with_its_name(folder, tmp_path):
     with pytest.raises(DeviceError, match=r"^cpu: fp16 on a CPU"):
         extract(folder, tmp_path / "s", **TWO, precision="fp16")
+
+
+def test_an_unknown_name_is_the_same_error_from_another_process(folder, tmp_path):
+    with pytest.raises(UnknownNameError, match=r"^cpu: unknown engine 'fast'; close matches: auto"):
+        extract(folder, tmp_path / "s", **{**TWO, "engine": "fast"})
+
+
+def test_a_crash_is_told_with_its_last_line(folder, tmp_path):
+    with pytest.raises(DeviceError, match=r"^cpu: its process ended with status 1 \(TypeError: .*threads"):
+        run_fleet(["cpu"], {**SMALL, "data": str(folder), "store": str(tmp_path / "s"), "threads": 3}, print)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its children in /proc")

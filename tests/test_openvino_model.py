@@ -8,15 +8,15 @@ from featstore.catalogue import BACKBONES
 from featstore.errors import DeviceError
 from featstore.nodes import Anatomy
 from featstore.openvino_model import FUNCTIONS, MODULES, openvino_model
-from tests.engine_example import assert_same_features, example, images
+from tests.engine_example import assert_same_features, coarse_images, delicate, example, images
 from tests.test_nodes import one_thread  # noqa: F401
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
 
 
-def run(backbone, pixels, precision="f32"):
-    model = openvino_model(backbone, len(pixels))
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+def run(backbone, pixels, hint="f32", precision="fp32"):
+    model = openvino_model(backbone, len(pixels), precision)
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
     found = compiled([pixels])
     return [np.array(found[i]) for i in range(len(backbone.nodes))]
 
@@ -94,3 +94,17 @@ def test_the_backbone_stays_as_it_was(tmp_path):
     openvino_model(backbone, 1)
     assert backbone.state_sha256() == before
     assert any(isinstance(module, nn.BatchNorm2d) for module in backbone.trunk.modules())
+
+
+def test_errors_in_bf16_are_a_fraction_of_those_of_plain_rounding():
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("needs a CPU with bf16 arithmetic")
+    backbone, pixels = delicate(), coarse_images(6)
+    expected = eager(backbone, pixels)[0]
+
+    def distance(precision):
+        found = run(backbone, pixels, "bf16", precision)[0]
+        cosines = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+        return 1 - cosines.min()
+
+    assert 0 < distance("bf16") < 0.2 * distance("fp32")  # roundings of ours; the compiler's own, of fp32 weights

@@ -20,27 +20,6 @@ def test_pixels_in_features_out_as_torchvision(backbone):
     assert_same_features(found, torchvision_features(backbone, pixels))
 
 
-def test_tuned_copy_gives_the_same_features_and_leaves_the_backbone_alone(backbone):
-    before = backbone.state_sha256()
-    tuned = FromPixels.tuned(backbone, torch.float32, torch.device("cpu"))
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in tuned.modules())
-    pixels = images(3)
-    with torch.inference_mode():
-        found = [output.numpy() for output in tuned(torch.from_numpy(pixels))]
-    assert_same_features(found, torchvision_features(backbone, pixels))
-    FromPixels.tuned(backbone, torch.bfloat16, torch.device("cpu"))
-    assert backbone.state_sha256() == before == backbone.weights.sha256
-    assert {parameter.dtype for parameter in backbone.trunk.parameters()} == {torch.float32}
-
-
-def test_half_precision_computes_in_it_and_returns_float32(backbone):
-    tuned = FromPixels.tuned(backbone, torch.bfloat16, torch.device("cpu"))
-    assert {parameter.dtype for parameter in tuned.trunk.parameters()} == {torch.bfloat16}
-    with torch.inference_mode():
-        found = [output.numpy() for output in tuned(torch.from_numpy(images(3)))]
-    assert_same_features(found, torchvision_features(backbone, images(3)), largest=0.1, cosine=0.999)
-
-
 def test_batch_norm_stays_where_its_convolution_is_asked_for():
     network = seeded("resnet18")
     for module in network.modules():

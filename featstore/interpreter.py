@@ -1,0 +1,50 @@
+"""A second interpreter with this one's module path.
+
+Neither fork (torch's threads hold locks) nor multiprocessing's spawn (it runs the user's script again, which then needs
+a `__main__` guard).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_BOOT = (
+    "import importlib, json, sys; order = json.loads(sys.argv[1]); sys.path[:] = order['path']; "
+    "getattr(importlib.import_module(order['module']), order['function'])(order['settings'])"
+)
+
+
+def start(target: str, settings: Mapping[str, Any], **options: Any) -> subprocess.Popen[bytes]:
+    """Call a function in a fresh process.
+
+    Parameters
+    ----------
+    target : str
+        "module:function".
+    settings : mapping
+        Its one argument, JSON-able.
+    options
+        Of `subprocess.Popen`.
+
+    Raises
+    ------
+    OSError
+        No process can be started.
+    """
+    module, _, function = target.partition(":")
+    package = str(Path(__file__).resolve().parents[1])  # last: only where featstore was found by other means
+    path = [str(entry) or str(Path.cwd()) for entry in sys.path] + [package]
+    order = {"path": path, "module": module, "function": function, "settings": dict(settings)}
+    return subprocess.Popen([sys.executable or "python3", "-c", _BOOT, json.dumps(order)], **options)
+
+
+def complaints(descriptor: int) -> str:
+    """The last line that a process wrote to its standard error, kept in a file; "" where there is none."""
+    lines = os.pread(descriptor, 1 << 20, 0).decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""
