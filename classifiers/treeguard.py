@@ -20,7 +20,7 @@ MOST_TREES, MOST_LEAVES, MOST_FEATURES = 1_000_000, 1 << 20, 1 << 20
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,4})?")
 _WHOLE = re.compile(r"-?\d{1,9}")
-_OBJECTIVE = re.compile(r"(?:binary sigmoid:\d{1,6}(?:\.\d{1,12})?|multiclass num_class:\d{1,7})")
+_BINARY = re.compile(r"binary sigmoid:(\d{1,6}(?:\.\d{1,12})?)")
 _RANGE = re.compile(rf"none|\[{_NUMBER.pattern}:{_NUMBER.pattern}\]")
 
 _SPLIT_FIELDS = (
@@ -80,7 +80,7 @@ def _header(lines: Iterator[str], features: int, classes: int) -> tuple[str, int
     for name, number in expected.items():
         if fields[name] != str(number):
             raise ValueError(f"{name} is {fields[name][:20]!r}, not {number}")
-    if not re.fullmatch(r"v[234]", fields["version"]) or not _OBJECTIVE.fullmatch(fields["objective"]):
+    if not re.fullmatch(r"v[234]", fields["version"]) or not _fits(fields["objective"], classes):
         raise ValueError(f"version {fields['version'][:20]!r}, objective {fields['objective'][:40]!r}")
     if features > MOST_FEATURES:
         raise ValueError(f"{features} features")
@@ -93,6 +93,14 @@ def _header(lines: Iterator[str], features: int, classes: int) -> tuple[str, int
         "feature_names=" + " ".join(f"Column_{i}" for i in range(features)), f"feature_infos={' '.join(ranges)}",
     ]  # fmt: skip
     return "\n".join(lines_out), features, len(fields["tree_sizes"].split())
+
+
+def _fits(objective: str, classes: int) -> bool:
+    """Whether it is that of so many classes: LightGBM writes as many numbers a row as it says, room or not."""
+    if classes > 2:
+        return objective == f"multiclass num_class:{classes}"
+    binary = _BINARY.fullmatch(objective)
+    return binary is not None and float(binary[1]) > 0
 
 
 def _line(lines: Iterator[str]) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from featstore import identity
 from featstore.errors import StoreDamagedError
-from featstore.manifest import Manifest
+from featstore.manifest import Manifest, following
 from featstore.shard import ShardEntry, encode
-from featstore.snapshot import SHARDS, Snapshot
+from featstore.snapshot import MANIFESTS, SHARDS, Snapshot
 from featstore.table import FeatureTable, feature_keys
 
 TARGET_BYTES = 32 << 20
@@ -86,7 +86,8 @@ def _compacted(table: FeatureTable) -> bool:
         later = [entry for entry in now.manifest.shards if entry.sha256 not in replaced]
         made = [entry for entry in entries if entry not in later]
         before = now.manifest
-        new = Manifest(now.highest + 1, table.key, before.number, before.rows, before.failed, (*made, *later))
+        number = following(now.highest, table.folder / MANIFESTS)
+        new = Manifest(number, table.key, before.number, before.rows, before.failed, (*made, *later))
         if table.put_manifest(new):
             return all((table.folder / SHARDS / entry.file_name).exists() for entry in made)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from featstore.imageset import scan
+from featstore.listing import UNREADABLE
 from featstore.store import FeatureStore
 
 
@@ -27,7 +28,9 @@ class ContentCheck:
     silent : tuple of str
         Those of `changed` whose size and modification time are as recorded: no extraction without `--content` notices.
     gone : tuple of str
-        Recorded, and not there or not readable any more.
+        Recorded, and not there any more.
+    unreadable : tuple of str
+        Recorded, and there, perhaps, but not to be read, mostly for lack of permission.
     new : tuple of str
         There, and not recorded.
     """
@@ -37,12 +40,13 @@ class ContentCheck:
     changed: tuple[str, ...]
     silent: tuple[str, ...]
     gone: tuple[str, ...]
+    unreadable: tuple[str, ...]
     new: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
         """Whether every recorded image is there with the bytes that it had."""
-        return not self.changed and not self.gone
+        return not (self.changed or self.gone or self.unreadable)
 
 
 def check_content(
@@ -77,12 +81,15 @@ def check_content(
     recorded = store.imageset(dataset)
     now = scan(data, name=recorded.name, content=True, progress=progress)
     row_of = {path: row for row, path in enumerate(now.paths)}
-    changed, silent, gone = [], [], []
+    shut = tuple(entry.path + b"/" for entry in now.skipped if entry.reason.startswith(UNREADABLE))
+    changed, silent, gone, unreadable = [], [], [], []
     for row, path in enumerate(recorded.paths):
         if recorded.problems[row]:
             continue  # had no bytes then
         there = row_of.get(path)
-        if there is None or now.problems[there]:
+        if path.startswith(shut) or (there is not None and now.problems[there]):
+            unreadable.append(recorded.display(row))
+        elif there is None:
             gone.append(recorded.display(row))
         elif not np.array_equal(recorded.digests[row], now.digests[there]):
             changed.append(recorded.display(row))
@@ -90,4 +97,5 @@ def check_content(
                 silent.append(recorded.display(row))
     known = set(recorded.paths)
     new = [now.display(row) for row, path in enumerate(now.paths) if path not in known]
-    return ContentCheck(recorded.name, len(now), tuple(changed), tuple(silent), tuple(gone), tuple(new))
+    lists = (tuple(paths) for paths in (changed, silent, gone, unreadable, new))
+    return ContentCheck(recorded.name, len(now), *lists)

@@ -15,6 +15,7 @@ from featstore import identity
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
 from featstore.imageset import ImageSet, hold_out, scan
+from featstore.listing import UNREADABLE, printable
 from featstore.pipeline import Plan, Progress, Work, compute, compute_on
 from featstore.pool import DecodePool
 from featstore.recall import Recalled, recall, remember
@@ -214,7 +215,9 @@ def _image_set(
     previous = store.imageset(name) if store is not None and name in store.datasets() else None
     images = scan(data, name=name, previous=previous, content=content, progress=lambda d, t: report("scan", d, t, ""))
     notes: list[str] = []
-    if skipped := sum(entry.reason != "hidden" for entry in images.skipped):
+    shut = [entry for entry in images.skipped if entry.reason.startswith(UNREADABLE)]
+    notes += [f"{printable(entry.path)}: {entry.reason}; its images are left out" for entry in shut]
+    if skipped := sum(entry.reason != "hidden" for entry in images.skipped) - len(shut):
         what = "1 other file was" if skipped == 1 else f"{skipped} other files were"
         notes.append(f"{what} skipped; `featstore info` lists the reasons")
     if split:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
 from featstore.fingerprint import TUNED, Fingerprint
+from featstore.unnamed import has_shards
 
 OPTIONS = ("backbone", "node", "pool", "weights", "precision", "key")
 
@@ -92,9 +93,10 @@ def choose(infos: Sequence[FeatureInfo], selectors: Mapping[str, str | None], pl
     if fitting:
         return fitting
     if not infos:
-        raise StoreNotFoundError(
-            f"{place} holds no features yet; run `featstore extract DATA --store {_quoted(str(place))}`"
-        )
+        store = _quoted(str(place))
+        orphaned = f", or `featstore repair {store}`, for there are shards that no manifest names"
+        hint = orphaned if has_shards(Path(str(place))) else ""
+        raise StoreNotFoundError(f"{place} holds no features yet; run `featstore extract DATA --store {store}`{hint}")
     asked = " ".join(f"--{option} {_quoted(value)}" for option, value in given.items())
     held = "; ".join(info.describe(("backbone", "node", "pool", "weights", "precision")) for info in infos[:6])
     more = f"; and {len(infos) - 6} more" if len(infos) > 6 else ""

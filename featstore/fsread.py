@@ -103,6 +103,24 @@ def check_size(path: Path, size: int) -> None:
     _check_size(path, status.st_size, size)
 
 
+def kind(path: Path) -> str:
+    """What there is: "file", "folder", "link", "other" (a pipe, say), or "" for nothing; links are not followed.
+
+    Raises
+    ------
+    StoreError
+        Where that cannot be told, for lack of permission say.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    names = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"), (stat.S_ISLNK, "link"))
+    return next((name for is_one, name in names if is_one(mode)), "other")
+
+
 def list_files(folder: Path) -> dict[str, os.stat_result]:
     """Regular files of a folder by name, sorted, with their status; empty where there is no folder.
 
@@ -135,8 +153,12 @@ def _entries(folder: Path) -> dict[str, os.stat_result]:
         raise _unreadable(folder, error) from error
     found = {}
     for name in names:
-        with contextlib.suppress(FileNotFoundError):  # gone since the listing
+        try:
             found[name] = os.lstat(folder / name)
+        except FileNotFoundError:
+            continue  # gone since the listing
+        except OSError as error:
+            raise _unreadable(folder, error) from error
     return found
 
 

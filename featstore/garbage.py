@@ -14,6 +14,7 @@ from featstore.manifest import Manifest, numbered
 from featstore.shard import ShardEntry
 from featstore.snapshot import MANIFESTS, SHARDS
 from featstore.table import FeatureTable, feature_keys
+from featstore.unnamed import only_there
 
 KEPT = 2
 """The newest so many manifests and image sets are kept, with all that they name."""
@@ -32,17 +33,21 @@ class Garbage:
         Paths inside of the store.
     bytes : int
         Size of all of them.
+    kept : list of str
+        Shards that no manifest names and that stay, for they hold rows that nothing else holds; `repair` names them.
     """
 
     files: list[str] = dataclasses.field(default_factory=list)
     bytes: int = 0
+    kept: list[str] = dataclasses.field(default_factory=list)
 
 
 def collect(store: Path, dry_run: bool = False, grace_seconds: float = 3600.0) -> Garbage:
     """Remove what no kept snapshot needs.
 
-    Kept are the last two manifests of every feature set with all shards that they name, the last two image sets of
-    every data set, the quarantine, and what is younger than the grace period: a writer may be about to name it.
+    Kept are the last two manifests of every feature set with all shards that they name, other shards whose rows nothing
+    else holds, the last two image sets of every data set, the quarantine, and what is younger than the grace period: a
+    writer may be about to name it.
 
     Parameters
     ----------
@@ -83,7 +88,7 @@ def put_back(table: FeatureTable, named: Sequence[ShardEntry]) -> list[str]:
     for entry in named:
         taken = table.store / "tmp" / _taken_name(table, entry.file_name)
         place = table.folder / SHARDS / entry.file_name
-        if taken.exists() and not place.exists():
+        if fsread.kind(taken) and not fsread.kind(place):
             fsio.move(taken, place)
             back.append(str(place.relative_to(table.store)))
     return back
@@ -116,8 +121,15 @@ class _Collection:
             return  # a writer is about to make its first commit, or `repair` is needed
         self._numbered(table.folder / MANIFESTS, kept[0].number)
         named = {entry.file_name for manifest in kept for entry in manifest.shards}
-        for path, size in self._old(table.folder / SHARDS):
-            if path.name not in named:
+        old = [(path, size) for path, size in self._old(table.folder / SHARDS) if path.name not in named]
+        try:
+            alone, _ = only_there(table.folder, table.key, kept[-1].shards, [path.name for path, _ in old])
+        except FileNotFoundError:
+            return  # a writer has moved on; the next `gc` will see what is left
+        for path, size in old:
+            if path.name in alone:
+                self.done.kept.append(str(path.relative_to(self.store)))
+            else:
                 self._take(table, path, size)
 
     def images(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -16,6 +17,7 @@ SIZE_LIMIT = 1 << 16
 
 _HARMLESS = {".DS_Store", "lost+found"}
 _KIND = "featstore"
+_KEY, _NOT_HIDDEN = re.compile("[0-9a-f]{16}"), re.compile(r"[^.].*", re.DOTALL)
 
 
 def identify(path: Path) -> str:
@@ -73,20 +75,29 @@ def refuse_links(path: Path) -> None:
     StoreError
         Naming the first one.
     """
-    for link in links(path):
-        raise StoreError(f"{link} is a symbolic link; a store holds no links: put the folder itself there")
+    for place, found in misplaced(path).items():
+        if found == "link":
+            raise StoreError(f"{place} is a symbolic link; a store holds no links: put the folder itself there")
 
 
-def links(path: Path) -> list[Path]:
-    """Folders of a store that are symbolic links, sorted."""
+def misplaced(path: Path) -> dict[Path, str]:
+    """What lies where a store has folders and is none, sorted by path, with its kind as `fsread.kind` tells it.
+
+    Raises
+    ------
+    StoreError
+        Where a folder cannot be read.
+    """
     places = [path / name for name in FOLDERS]
-    for parent in (path / "features", path / "images"):
-        if parent.is_dir() and not parent.is_symlink():
-            children = [Path(entry.path) for entry in os.scandir(parent) if entry.is_symlink() or entry.is_dir()]
+    for parent, name_of_folder in ((path / "features", _KEY), (path / "images", _NOT_HIDDEN)):
+        if fsread.kind(parent) == "folder":
+            children = [parent / name for name in fsread.list_names(parent) if name_of_folder.fullmatch(name)]
             places += children
             if parent.name == "features":
-                places += [child / name for child in children for name in ("shards", "manifests")]
-    return sorted(place for place in places if place.is_symlink())
+                folders = [child for child in children if fsread.kind(child) == "folder"]
+                places += [child / name for child in folders for name in ("shards", "manifests")]
+    kinds = {place: fsread.kind(place) for place in sorted(places)}
+    return {place: found for place, found in kinds.items() if found not in ("", "folder")}
 
 
 def create(path: Path) -> None:

@@ -9,7 +9,7 @@ from featstore import fsio, fsread
 from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.imagefile import decode_images, encode_images
 from featstore.imageset import ImageSet
-from featstore.manifest import numbered, numbered_name
+from featstore.manifest import following, numbered, numbered_name
 
 IMAGES = "images"
 SIZE_LIMIT = 1 << 34
@@ -107,8 +107,9 @@ class ImageShelf:
                 data = encode_images(images)
                 for folder in (self.store / "tmp", self.folder(images.name)):
                     fsio.make_directory(folder, below=self.store)
-            number = numbered(self.folder(images.name), ".h5").highest + 1
-            path = self.folder(images.name) / numbered_name(number, ".h5")
+            folder = self.folder(images.name)
+            number = following(numbered(folder, ".h5").highest, folder)
+            path = folder / numbered_name(number, ".h5")
             if fsio.publish(path, data, tmp=self.store / "tmp"):
                 return True
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
 
+UNREADABLE = "unreadable folder"
+"""How the reason begins where a whole folder is missing."""
+
 
 class Skipped(NamedTuple):
     """Something in the tree that is no row, and why; `size` and `mtime` (ns) of files, -1 of anything else."""

@@ -13,6 +13,9 @@ from featstore.errors import StoreDamagedError
 from featstore.sealed import seal, unseal
 from featstore.shard import ShardEntry
 
+MOST = 10**15 - 1
+"""The highest number that a file's name can hold. No run reaches it; something else may lie there."""
+
 SIZE_LIMIT = 1 << 30
 """Bytes of a manifest; about three million shards."""
 
@@ -131,6 +134,22 @@ class Numbered:
 def numbered_name(number: int, ending: str) -> str:
     """`00000007<ending>`."""
     return f"{number:08d}{ending}"
+
+
+def following(highest: int, folder: Path) -> int:
+    """The number after the highest one in use.
+
+    Raises
+    ------
+    StoreDamagedError
+        Where there is none.
+    """
+    if highest >= MOST:
+        raise StoreDamagedError(
+            f"something in {folder} bears the highest possible number, {MOST}, so that nothing can be written after "
+            f"it; run `featstore repair`"
+        )
+    return highest + 1
 
 
 def numbered(folder: Path, ending: str) -> Numbered:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import StoreConflictError
-from featstore.manifest import Manifest
+from featstore.manifest import Manifest, following
 from featstore.rows import OK, Rows
 from featstore.shard import ShardEntry
-from featstore.snapshot import Snapshot
+from featstore.snapshot import MANIFESTS, Snapshot
 
 
 def fresh_rows(snapshot: Snapshot, rows: Rows, provenance: dict[str, Any], own: set[str]) -> NDArray[np.bool_]:
@@ -73,7 +73,7 @@ def extended(snapshot: Snapshot, fresh: Rows, entries: Sequence[ShardEntry]) -> 
     replaced = int((snapshot.find(fresh.digests) >= 0).sum())
     good = int((fresh.status == OK).sum())
     return Manifest(
-        number=snapshot.highest + 1,
+        number=following(snapshot.highest, snapshot.folder / MANIFESTS),
         key=before.key,
         parent=before.number,
         rows=before.rows + good,

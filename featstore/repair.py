@@ -9,14 +9,15 @@ from featstore import fsio, fsread, identity
 from featstore.errors import FeatstoreError, StoreDamagedError
 from featstore.garbage import put_back
 from featstore.imageshelf import ImageShelf
-from featstore.latest import load_index, load_manifest
-from featstore.manifest import Manifest, numbered, numbered_name
-from featstore.quarantine import quarantine
-from featstore.rows import OK, Index
+from featstore.latest import load_manifest
+from featstore.manifest import MOST, Manifest, following, numbered, numbered_name
+from featstore.quarantine import QUARANTINE, quarantine
 from featstore.shard import ShardEntry, decode
-from featstore.snapshot import MANIFESTS, SHARDS, Snapshot
+from featstore.shardcheck import SHARD_LIMIT, check_shard
+from featstore.snapshot import MANIFESTS, SHARDS
 from featstore.table import FINGERPRINT, FeatureTable, feature_keys
-from featstore.verification import SHARD_LIMIT, Problem, check_shard
+from featstore.unnamed import state_of, worth_naming
+from featstore.verification import Problem
 
 
 @dataclasses.dataclass
@@ -60,6 +61,7 @@ def repair(store: Path) -> Repair:
     """
     identity.refuse_links(store)
     work = _Repairs(store, Repair())
+    work.folders()
     work.identity()
     work.images()
     for key in feature_keys(store):
@@ -71,6 +73,15 @@ def repair(store: Path) -> Repair:
 class _Repairs:
     store: Path
     done: Repair
+
+    def folders(self) -> None:
+        for place in identity.misplaced(self.store):
+            stray = place
+            if place.name == QUARANTINE:  # it goes into the folder that takes its place
+                stray = place.with_name(f"{QUARANTINE}.stray")
+                fsio.move(place, stray)
+            self._move(stray, "is no folder")
+            fsio.make_directory(place, below=self.store)
 
     def identity(self) -> None:
         try:
@@ -87,6 +98,7 @@ class _Repairs:
     def images(self) -> None:
         shelf = ImageShelf(self.store)
         for name in shelf.names():
+            self._free_numbers(shelf.folder(name), ".h5")
             numbers = numbered(shelf.folder(name), ".h5").present
             intact = []
             for number in numbers:
@@ -102,17 +114,19 @@ class _Repairs:
                 )
 
     def features(self, table: FeatureTable) -> None:
+        self._free_numbers(table.folder / MANIFESTS, ".json")
         while True:
             numbers = numbered(table.folder / MANIFESTS, ".json")
             head, damaged = self._manifests(table, numbers.present)
             good, bad = self._shards(table, head)
             self._fingerprint(table, good)
             named = () if head is None else head.shards
-            found = self._worth_naming(table, named, good).manifest
-            before = _state(table, [], {}).manifest if head is None else head
+            found = worth_naming(table.folder, table.key, named, good).manifest
+            before = state_of(table.folder, table.key, [], {}).manifest if head is None else head
             counts = (found.rows, found.failed)
             if damaged or (found.shards, *counts) != (before.shards, before.rows, before.failed):
-                new = dataclasses.replace(found, number=numbers.highest + 1, parent=before.number)
+                number = following(numbers.highest, table.folder / MANIFESTS)
+                new = dataclasses.replace(found, number=number, parent=before.number)
                 table.make_folders()
                 if not table.put_manifest(new):
                     continue  # a writer was faster: look at what is there now
@@ -175,30 +189,15 @@ class _Repairs:
             self.done.rebuilt.append(str(path.relative_to(self.store)))
             return
 
-    def _worth_naming(
-        self, table: FeatureTable, named: tuple[ShardEntry, ...], good: dict[str, ShardEntry]
-    ) -> Snapshot:
-        """Named shards that are intact, then others that have rows which these lack, as the state that they make."""
-        known: dict[str, Index] = {}
-        state = _state(table, [good[entry.sha256] for entry in named if entry.sha256 in good], known)
-        for sha256 in sorted(good.keys() - {entry.sha256 for entry in named}):
-            index = load_index(table.folder, good[sha256], known)
-            at = state.find(index.digests)
-            if (at < 0).any() or (index.status < state.status[at]).any():
-                state = _state(table, [*state.manifest.shards, good[sha256]], known)
-        return state
+    def _free_numbers(self, folder: Path, ending: str) -> None:
+        """Move away what bears the highest possible number: nothing could be written after it."""
+        if numbered(folder, ending).highest >= MOST:
+            for name in fsread.list_names(folder):
+                if name.startswith(numbered_name(MOST, ending)):
+                    self._move(folder / name, "has the highest possible number; none can follow it")
 
     def _move(self, path: Path, error: object) -> None:
         if quarantine(self.store, path) is None:
             return
         what = str(error).removeprefix(f"{path} ").removesuffix("; run `featstore repair`")
         self.done.moved.append(Problem(str(path.relative_to(self.store)), what))
-
-
-def _state(table: FeatureTable, shards: list[ShardEntry], known: dict[str, Index]) -> Snapshot:
-    """What the rows of some shards are together."""
-    indexes = tuple(load_index(table.folder, entry, known) for entry in shards)
-    state = Snapshot(table.folder, Manifest(0, table.key, 0, 0, 0, tuple(shards)), indexes, (), 0)
-    live = state.live()
-    good = int((state.status[live] == OK).sum())
-    return dataclasses.replace(state, manifest=dataclasses.replace(state.manifest, rows=good, failed=len(live) - good))

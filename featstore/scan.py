@@ -18,7 +18,7 @@ from typing import NamedTuple
 from featstore import formats
 from featstore.errors import ImageSetError
 from featstore.layout import EXPECTED, named_like_image, split_folders
-from featstore.listing import Found, Listing, Skipped, printable
+from featstore.listing import UNREADABLE, Found, Listing, Skipped, printable
 from featstore.regularfile import open_regular
 
 _NO_CLASS = "lies in no class folder"
@@ -93,6 +93,8 @@ class _Walk:
                 continue
             before = len(self.found.paths)
             inner = self._list(folder)
+            if inner is None:
+                continue
             pending.extend(inner)
             count = len(self.found.paths) - before
             if count and folder.class_name is not None:
@@ -105,7 +107,7 @@ class _Walk:
         try:
             identity = _identity(os.path.join(self.root, folder.path))
         except OSError as error:
-            self.skipped.append(Skipped(folder.path, f"unreadable folder: {error.strerror}"))
+            self.skipped.append(Skipped(folder.path, f"{UNREADABLE}: {error.strerror}"))
             return False
         same = self.seen.setdefault(identity, folder.path)
         if same is folder.path:
@@ -115,8 +117,8 @@ class _Walk:
         self.skipped.append(Skipped(folder.path, reason))
         return False
 
-    def _list(self, folder: _Folder) -> list[_Folder]:
-        """Take the files of one folder; return its real sub-folders and put links to folders aside."""
+    def _list(self, folder: _Folder) -> list[_Folder] | None:
+        """Take the files of one folder; return its real sub-folders, None where it cannot be read; put links aside."""
         prefix = folder.path + b"/" if folder.path else b""
         inner: list[_Folder] = []
         # Bound once: this loop runs for every file and decides how long a repeated extraction takes.
@@ -149,7 +151,8 @@ class _Walk:
         except OSError as error:
             if not folder.path:
                 raise ImageSetError(f"{printable(self.root)} cannot be read: {error.strerror}") from error
-            self.skipped.append(Skipped(folder.path, f"unreadable folder: {error.strerror}"))
+            self.skipped.append(Skipped(folder.path, f"{UNREADABLE}: {error.strerror}"))
+            return None
         return inner
 
     def _below(self, folder: _Folder, path: bytes, name: bytes) -> _Folder | None:

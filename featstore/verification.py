@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,23 +13,34 @@ from featstore.container import unpack
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreFormatError, StoreNotFoundError
 from featstore.imageshelf import IMAGES, SIZE_LIMIT, ImageShelf
 from featstore.latest import load_manifest
-from featstore.manifest import Manifest, numbered, numbered_name
-from featstore.shard import ShardEntry, decode
+from featstore.manifest import MOST, Manifest, numbered, numbered_name
+from featstore.shard import ShardEntry
+from featstore.shardcheck import check_shard
 from featstore.snapshot import MANIFESTS, SHARDS, cores
 from featstore.table import FeatureTable, feature_keys
+from featstore.unnamed import only_there
 
 Progress = Callable[[int, int], None]
 THREADS = 4
-SHARD_LIMIT = 1 << 33
-"""Bytes of a shard."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Something that is not as it was committed: path inside of the store, and what is wrong."""
+    """Something that is not as it was committed.
+
+    Attributes
+    ----------
+    path : str
+        Inside of the store.
+    what : str
+        What is wrong, and what to do where `repair` cannot do it.
+    mendable : bool
+        Whether `repair` can.
+    """
 
     path: str
     what: str
+    mendable: bool = True
 
 
 @dataclasses.dataclass
@@ -44,7 +55,9 @@ class Verification:
     rows, failed : int
         Over all feature sets: images with features; images that failed.
     unnamed : int
-        Shards that no manifest names: left by killed writers or replaced by compaction. Harmless; `gc` removes them.
+        Shards that no manifest names: left by killed writers or replaced by compaction.
+    unnamed_rows : int
+        Rows that nothing but unnamed shards holds; `repair` brings them back. `gc` removes the other unnamed shards.
     leftovers : int
         Files in `tmp`. Harmless; `gc` removes them.
     problems : list of Problem
@@ -57,6 +70,7 @@ class Verification:
     rows: int = 0
     failed: int = 0
     unnamed: int = 0
+    unnamed_rows: int = 0
     leftovers: int = 0
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
@@ -101,9 +115,13 @@ class _Check:
         except FeatstoreError as error:
             self._report(self.store / identity.STORE, error)
         self._count(self.store / identity.STORE)
-        if links := identity.links(self.store):
-            for link in links:
-                self._report(link, "is a symbolic link; a store holds no links")
+        misplaced = identity.misplaced(self.store)
+        for place, kind in misplaced.items():
+            if kind == "link":
+                self._report(place, "is a symbolic link; a store holds no links: put the folder itself there", False)
+            else:
+                self._report(place, "is no folder")
+        if misplaced:
             return self.found  # nothing behind it belongs to the store
         self._images()
         shards = [shard for key in feature_keys(self.store) for shard in self._features(key)]
@@ -112,9 +130,18 @@ class _Check:
         self.found.problems.sort(key=lambda problem: problem.path)
         return self.found
 
-    def _report(self, path: Path, error: object) -> None:
+    def _report(self, path: Path, error: object, mendable: bool = True) -> None:
         what = str(error).removeprefix(f"{path} ").removesuffix("; run `featstore repair`")
-        self.found.problems.append(Problem(str(path.relative_to(self.store)), what))
+        if isinstance(error, FeatstoreError) and not isinstance(error, StoreDamagedError):
+            mendable = False  # a newer format, or no permission
+        self.found.problems.append(Problem(str(path.relative_to(self.store)), what, mendable))
+
+    def _numbered(self, folder: Path, ending: str) -> tuple[int, ...]:
+        """Numbers of a folder's files; what lies under the last possible number is reported."""
+        numbers = numbered(folder, ending)
+        if numbers.highest >= MOST:
+            self._report(folder / numbered_name(MOST, ending), "has the highest possible number; none can follow it")
+        return numbers.present
 
     def _count(self, path: Path) -> None:
         status = fsread.list_files(path.parent).get(path.name)
@@ -126,7 +153,7 @@ class _Check:
         shelf = ImageShelf(self.store)
         for name in shelf.names():
             self.found.datasets += 1
-            for number in numbered(shelf.folder(name), ".h5").present:
+            for number in self._numbered(shelf.folder(name), ".h5"):
                 path = shelf.folder(name) / numbered_name(number, ".h5")
                 self._count(path)
                 try:
@@ -145,7 +172,7 @@ class _Check:
     def _features(self, key: str) -> Iterator[tuple[Path, ShardEntry | None, str]]:
         """Check fingerprint and manifests; yield the shards that are to be checked."""
         table = FeatureTable(self.store, key)
-        numbers = numbered(table.folder / MANIFESTS, ".json").present
+        numbers = self._numbered(table.folder / MANIFESTS, ".json")
         files = fsread.list_files(table.folder / SHARDS)
         if not numbers and not files:
             return  # a writer was killed before its first commit
@@ -170,7 +197,10 @@ class _Check:
         entries = {} if head is None else {entry.file_name: entry for entry in head.shards}
         if head is not None:
             self._rows(table, head)
-        self.found.unnamed += len(files.keys() - entries.keys())
+        unnamed = files.keys() - entries.keys()
+        self.found.unnamed += len(unnamed)
+        with contextlib.suppress(FeatstoreError, FileNotFoundError):  # a named shard is damaged, as will be reported
+            self.found.unnamed_rows += only_there(table.folder, key, list(entries.values()), unnamed)[1]
         for name in sorted(files.keys() | entries.keys()):
             path = table.folder / SHARDS / name
             if name in files:
@@ -219,38 +249,3 @@ class _Check:
         except FeatstoreError as error:
             return error
         return None
-
-
-def check_shard(path: Path, entry: ShardEntry | None, key: str) -> ShardEntry:
-    """Read a shard, hash it, parse it under guards, and compare it with what a manifest says.
-
-    Parameters
-    ----------
-    path : Path
-        Its name must be its hash.
-    entry : ShardEntry or None
-        None where no manifest names it.
-    key : str
-        Of the feature set that it lies in.
-
-    Returns
-    -------
-    ShardEntry
-        As read off the shard.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where there is none.
-    StoreDamagedError
-        Where it is not what was committed.
-    """
-    data = fsread.read_bytes(path, SHARD_LIMIT)
-    if f"{hashlib.sha256(data).hexdigest()}.h5" != path.name:
-        raise StoreDamagedError("its bytes do not have the hash that it is named by")
-    _, fingerprint, found = decode(data)
-    if fingerprint.key != key:
-        raise StoreDamagedError(f"it belongs to feature set {fingerprint.key}")
-    if entry is not None and found != entry:
-        raise StoreDamagedError("it is not as its manifest says")
-    return found

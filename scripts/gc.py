@@ -34,6 +34,8 @@ def gc(store: str, dry_run: bool, grace_minutes: float, as_json: bool) -> None:
     out = options.console()
     for path in done.files:
         out.print(f"{'would remove' if dry_run else 'removed'} {path}")
+    for path in done.kept:
+        out.print(f"kept {path}: it holds rows that nothing else holds; `featstore repair {store}` brings them back")
     out.print(f"{len(done.files)} files, {decimal(done.bytes)}{' would be freed' if dry_run else ' freed'}")
 
 

@@ -303,6 +303,11 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
             raise
         say(f"Error: there is not enough memory for this ({error or 'none is left'}); close programs or ask for less")
         status = 1
+    except PermissionError as error:
+        if debug:
+            raise
+        say(f"Error: {error.filename or error}: there is no permission for this; change the permissions")
+        status = 1
     except Exception as error:
         if debug:
             raise

@@ -22,6 +22,7 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
 
     Nothing is altered. Exit status 1 where something is damaged, or an image is gone or has changed.
     """
+    from classifiers.wording import count
     from featstore.contentcheck import check_content
     from featstore.errors import ImageSetError, StoreDamagedError
     from featstore.store import FeatureStore
@@ -42,14 +43,19 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
     document["content"] = None if images is None else vars(images)
     options.emit(document) if as_json else _print(document)
     if not found.ok:
-        raise StoreDamagedError(
-            f"{len(found.problems)} damaged or missing files in {store}, listed above; run `featstore repair {store}`"
-        )
+        by_hand = sum(not problem.mendable for problem in found.problems)
+        remedy = f"run `featstore repair {store}`"
+        if by_hand:
+            after = "" if by_hand == len(found.problems) else f", and {remedy} after that"
+            remedy = f"{by_hand} of them cannot be repaired: do what they say{after}"
+        raise StoreDamagedError(f"{count(len(found.problems), 'problem')} in {store}, listed above; {remedy}")
     if images is not None and not images.ok:
-        raise ImageSetError(
-            f"{len(images.changed)} images of {images.dataset!r} have changed and {len(images.gone)} are gone, listed "
-            f"above; run `featstore extract {content} --store {store} --content` to bring the store up to date"
-        )
+        counts = ((images.changed, "changed"), (images.gone, "gone"), (images.unreadable, "not to be read"))
+        what = ", ".join(f"{len(paths)} {word}" for paths, word in counts if paths)
+        advice = f"run `featstore extract {content} --store {store} --content` to bring the store up to date"
+        if images.unreadable:
+            advice = "change the permissions and verify again before you extract"
+        raise ImageSetError(f"of the images of {images.dataset!r}, listed above: {what}; {advice}")
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -65,7 +71,12 @@ def _print(document: dict[str, Any]) -> None:
     counted = ", ".join(count(document[name], noun) for name, noun in nouns) + f", {document['failed']} failed"
     out.print(f"checked {count(document['files'], 'file')}, {decimal(document['bytes'])} ({how}): {counted}")
     out.print(count(len(document["problems"]), "problem") if document["problems"] else "no problems")
-    if document["unnamed"] or document["leftovers"]:
+    if document["unnamed_rows"]:
+        out.print(
+            f"{count(document['unnamed_rows'], 'row')} are only in shards that no manifest names (of a killed run, or "
+            f"the manifest is lost): `featstore repair` brings them back"
+        )
+    elif document["unnamed"] or document["leftovers"]:
         out.print(
             f"{count(document['unnamed'], 'shard')} that no manifest names and "
             f"{count(document['leftovers'], 'temporary file')} are "
@@ -73,13 +84,13 @@ def _print(document: dict[str, Any]) -> None:
         )
     if document["content"] is not None:
         images = document["content"]
-        for what in ("changed", "gone", "new"):
+        for what in ("changed", "gone", "unreadable", "new"):
             for path in images[what]:
                 hidden = " (size and time are as before)" if what == "changed" and path in images["silent"] else ""
                 out.print(f"{what}: {path}{hidden}")
         out.print(
             f"read {images['images']} images of {images['dataset']}: {len(images['changed'])} changed, "
-            f"{len(images['gone'])} gone, {len(images['new'])} new"
+            f"{len(images['gone'])} gone, {len(images['unreadable'])} unreadable, {len(images['new'])} new"
         )
 
 

@@ -79,3 +79,16 @@ def test_which_data_set_is_meant(store, folder, tmp_path):
 def test_no_folder(store, tmp_path):
     with pytest.raises(ImagesNotFoundError):
         check_content(store, tmp_path / "none")
+
+
+def test_what_cannot_be_read_is_not_called_gone(store, folder, monkeypatch):
+    scandir = os.scandir
+
+    def locked(path):
+        if os.fsencode(path).endswith(b"/a"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    found = check_content(store, folder)
+    assert found.unreadable == ("a/0.png", "a/1.png") and found.gone == () and not found.ok

@@ -30,7 +30,8 @@ from featstore.garbage import collect
 from featstore.repair import repair
 from featstore.sealed import seal
 from featstore.shard import encode
-from featstore.verification import check_shard, verify
+from featstore.shardcheck import check_shard
+from featstore.verification import verify
 from featstore.weights_file import read_state
 from tests.storekit import PROVENANCE, fingerprint, images, rows
 

@@ -1,10 +1,12 @@
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from featstore import FeatureStore
-from featstore.errors import StoreFormatError, StoreNotFoundError
+from featstore.errors import StoreDamagedError, StoreError, StoreFormatError, StoreNotFoundError
 from featstore.repair import repair
 from featstore.table import FeatureTable
 from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows, tree
@@ -173,3 +175,57 @@ def test_what_is_no_store_is_not_touched(tmp_path):
     with pytest.raises(StoreFormatError):
         repair(tmp_path)
     assert list(tree(tmp_path)) == ["holiday.jpg"]
+
+
+@pytest.mark.parametrize("ending", ["", ".claim"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_bears_the_highest_possible_number_stops_writers_in_a_sentence_and_goes(store, ending, kind):
+    """No number could follow it: without a limit, writers would look for one for ever and drop what counts."""
+    for place in (manifest(store, 999999999999999), store.path / "images" / "pets" / "999999999999999.h5"):
+        stray = place.with_name(place.name + ending)
+        stray.touch() if kind == "file" else stray.mkdir()
+    before = tree(store.path)
+    writer = FeatureStore(store.path)
+    with pytest.raises(StoreDamagedError, match="highest possible number.*run `featstore repair`"):
+        writer.commit(fingerprint(), rows("e"), PROVENANCE)
+    with pytest.raises(StoreDamagedError):
+        writer.put_imageset(images("abcde"))
+    assert before.items() <= tree(store.path).items()
+    assert [problem.mendable for problem in writer.verify().problems].count(True) >= 2
+    done = repair(store.path)
+    assert sum("999999999999999" in moved.path for moved in done.moved) == 2 and not done.lost_rows
+    store = FeatureStore(store.path)
+    store.commit(fingerprint(), rows("f"), PROVENANCE)
+    store.put_imageset(images("abcdef"))
+    np.testing.assert_array_equal(store.read().X, features("abcdef"))
+    assert store.verify().ok
+
+
+PLACES = ["tmp", "quarantine", "features", "images", "images/pets"]
+PLACES += [f"features/{KEY}{below}" for below in ("", "/shards", "/manifests")]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_file_where_a_folder_belongs_is_reported_and_gives_way(store, place):
+    folder = store.path / place
+    folder.rename(store.path.parent / "aside")
+    folder.write_bytes(b"in the way")
+    (problem,) = store.verify().problems
+    assert (problem.path, problem.what, problem.mendable) == (place, "is no folder", True)
+    assert repair(store.path).moved[0].path.removesuffix(".stray") == place
+    assert folder.is_dir() and FeatureStore(store.path).verify().ok
+    assert any(kept.is_file() and kept.read_bytes() == b"in the way" for kept in (store.path / "quarantine").iterdir())
+
+
+def test_a_folder_without_permission_is_said_in_a_sentence(store, monkeypatch):
+    lstat = os.lstat
+
+    def refuse(path, **options):
+        if Path(os.fsdecode(path)).parent == store.path / "features":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return lstat(path, **options)
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    for work in (store.verify, lambda: repair(store.path), store.compact, store.gc):
+        with pytest.raises(StoreError, match="features.* cannot be read: there is no permission to"):
+            work()

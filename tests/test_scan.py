@@ -150,8 +150,11 @@ def test_unreadable_folder_is_noted_and_the_rest_is_listed(tmp_path, monkeypatch
         return original(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
+    put(tmp_path, "locked/3.jpg")  # a class, which is not a class without images
     assert list(rows(tmp_path)) == ["cats/1.jpg"]
-    assert reasons(tmp_path) == {"cats/locked": "unreadable folder: Permission denied"}
+    shut = "unreadable folder: Permission denied"
+    assert reasons(tmp_path) == {"cats/locked": shut, "locked": shut}
+    assert len(listed(tmp_path).skipped) == 2
 
 
 def test_root_that_cannot_be_read(tmp_path, monkeypatch):

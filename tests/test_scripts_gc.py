@@ -23,7 +23,7 @@ def test_an_hour_of_grace_is_the_default(tmp_path):
     store = make(tmp_path / "s")
     (store.path / "tmp" / "x.part").write_bytes(b"12345")
     document = json.loads(CliRunner().invoke(gc, [str(store.path), "--json"]).stdout)
-    assert document == {"format": 1, "dry_run": False, "files": [], "bytes": 0}
+    assert document == {"format": 1, "dry_run": False, "files": [], "bytes": 0, "kept": []}
 
 
 def test_no_store(tmp_path):

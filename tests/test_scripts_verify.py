@@ -43,11 +43,10 @@ def test_damage_is_listed_and_the_work_has_failed(store):
     result = CliRunner().invoke(verify, [str(store.path), "--json"])
     document = json.loads(result.stdout)
     assert not document["ok"]
-    assert document["problems"] == [
-        {"path": str(path.relative_to(store.path)), "what": "its bytes do not have the hash that it is named by"}
-    ]
+    what = "its bytes do not have the hash that it is named by"
+    assert document["problems"] == [{"path": str(path.relative_to(store.path)), "what": what, "mendable": True}]
     assert isinstance(result.exception, StoreDamagedError)
-    assert "1 damaged or missing files" in str(result.exception) and "featstore repair" in str(result.exception)
+    assert str(result.exception) == f"1 problem in {store.path}, listed above; run `featstore repair {store.path}`"
 
 
 def test_fast_does_not_read_shards(store):
@@ -65,7 +64,7 @@ def test_left_overs_are_explained(store):
 def test_as_a_process_damage_is_exit_status_1_and_one_sentence(store):
     flip_shard(store)
     done = subprocess.run([sys.executable, SCRIPT, store.path], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("Error: 1 damaged") and done.stderr.count("\n") == 1
+    assert done.returncode == 1 and done.stderr.startswith("Error: 1 problem in ") and done.stderr.count("\n") == 1
 
 
 def test_no_store(tmp_path):
@@ -81,10 +80,10 @@ def test_content_compares_the_images_themselves(tmp_path, monkeypatch):
     store.put_imageset(scan(folder))
     before = tree(store.path)
     sound = CliRunner().invoke(verify, [str(store.path), "--content", str(folder)])
-    assert sound.exit_code == 0 and "read 4 images of pets: 0 changed, 0 gone, 0 new" in sound.stdout
+    assert sound.exit_code == 0 and "read 4 images of pets: 0 changed, 0 gone, 0 unreadable, 0 new" in sound.stdout
     (folder / "a" / "0.png").write_bytes((folder / "b" / "1.png").read_bytes())
     result = CliRunner().invoke(verify, [str(store.path), "--content", str(folder)])
     assert "changed: a/0.png" in result.stdout and isinstance(result.exception, ImageSetError)
-    assert "1 images of 'pets' have changed and 0 are gone" in str(result.exception)
+    assert "of the images of 'pets', listed above: 1 changed; run `featstore extract" in str(result.exception)
     document = json.loads(CliRunner().invoke(verify, [str(store.path), "--content", str(folder), "--json"]).stdout)
     assert not document["ok"] and document["content"]["changed"] == ["a/0.png"] and tree(store.path) == before

@@ -63,6 +63,27 @@ def test_changed_models_are_refused(old, new):
         checked_lightgbm(TEXT.replace(old, new, 1).encode(), 4, 3)
 
 
+@pytest.mark.parametrize(
+    ("classes", "old", "new"),
+    [
+        (
+            2,
+            "objective=binary sigmoid:1",
+            "objective=multiclass num_class:7",
+        ),  # LightGBM would write seven numbers a row
+        (2, "objective=binary sigmoid:1", "objective=multiclass num_class:0"),
+        (2, "objective=binary sigmoid:1", "objective=binary sigmoid:0"),
+        (3, "objective=multiclass num_class:3", "objective=multiclass num_class:9999999"),
+        (3, "objective=multiclass num_class:3", "objective=binary sigmoid:1"),
+    ],
+)
+def test_an_objective_of_other_classes_is_refused(classes, old, new):
+    text, _ = model(classes)
+    assert old in text
+    with pytest.raises(BundleError, match="objective"):
+        checked_lightgbm(text.replace(old, new).encode(), 4, classes)
+
+
 def test_a_model_for_other_rows_or_classes_is_refused():
     with pytest.raises(BundleError, match="max_feature_idx is '3', not 6"):
         checked_lightgbm(TEXT.encode(), 7, 3)
