@@ -2,12 +2,13 @@
 
     python benchmarks/bench_extract.py [--data FOLDER] [--backbones mobilenet_v2,resnet18,resnet50]
                                        [--precisions fp32,bf16] [--device auto] [--engine auto] [--runs 5]
-                                       [--images 396]
+                                       [--images 396] [--weights FILE]
 
 The tutorial's loop is `ImageFolder`, `DataLoader(batch_size=32, num_workers=2)` and the eager network, penultimate
 features kept in a list. Both sides run the whole job from JPEG files to features, in turn; the project's side writes a
 store with every sync. The engine's preparation (once a machine and network) is shown apart. Without `--data` JPEG files
-of photographic size are made. Networks have seeded random weights, which take the same time as others.
+of photographic size are made. Networks have seeded random weights unless `--weights`
+names a file of the one backbone; in bf16 others may keep more layers in float32, and take longer.
 
 The limit is that of the parts measured alone: `1 / (decode seconds / cores + forward seconds)` an image on a CPU, the
 slower of the two on a GPU. There all cores decode at once, the network alone runs on images that are already on the
@@ -174,7 +175,7 @@ def count_decoded(tasks: list[tuple[bytes, bytes, TransformSpec]]) -> int:
 def measure(name: str, precisions: list[str], data: Path, work: Path, arguments) -> list[dict]:
     """One network: the tutorial's loop and each precision in turn, then the parts alone."""
     device = find_device(arguments.device)
-    backbone = Backbone(name, "none")
+    backbone = Backbone(name, arguments.weights)
     network = headless(backbone).to(device)
     folders = class_folder(data)[: None if device == "cpu" else 1]
     images = scan(data, name="bench")
@@ -275,6 +276,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--weights", default="none", help="a weights file of the one backbone")
     parser.add_argument("--images", type=int, default=396, help="how many to make where no --data is given")
     arguments = parser.parse_args()
     device = find_device(arguments.device)

@@ -60,8 +60,9 @@ class Checksum:
         keys = _keys()[: words.shape[1]]
         upper = self._upper[: words.size].reshape(words.shape)
         np.right_shift(words, np.uint64(32), out=upper)
-        self._first.update(np.dot(words, keys).data)
-        self._second.update(np.dot(upper, keys).data)
+        # einsum multiplies and adds with the processor's vectors, where dot of integers goes word by word
+        self._first.update(np.einsum("ij,j->i", words, keys).data)
+        self._second.update(np.einsum("ij,j->i", upper, keys).data)
 
 
 def checksum(data: bytes | memoryview) -> str:
