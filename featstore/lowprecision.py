@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
+from featstore import calibration
 from featstore.backbone import Backbone
 from featstore.checkimages import check_images
 from featstore.nodes import Trunk
@@ -69,7 +72,7 @@ def arithmetic(backbone: Backbone, precision: str) -> Arithmetic:
         if precision == "fp32":
             known[precision] = Arithmetic(body, frozenset(), 0)
         else:
-            known[precision] = _chosen(backbone, body, DTYPES[precision])
+            known[precision] = _chosen(backbone, body, precision)
     return known[precision]
 
 
@@ -121,32 +124,47 @@ def _module(backbone: Backbone, how: Arithmetic, dtype: torch.dtype) -> FromPixe
     return FromPixels(trunk, backbone.transform.mean, backbone.transform.std).eval()
 
 
-def _chosen(backbone: Backbone, body: fx.GraphModule, dtype: torch.dtype) -> Arithmetic:
+def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> Arithmetic:
     """The fewest first convolutions in float32 that keep the features of the check images, or the most."""
     images = torch.from_numpy(check_images(backbone.transform.crop))
-    with torch.inference_mode():
-        expected = FromPixels.of(backbone)(images)
-    rounded = _rounded(backbone, body, dtype, images)
+    rounded, expected = _rounded(backbone, body, DTYPES[precision], images)
     called = [str(step.target) for step in body.graph.nodes if step.op == "call_module"]
     names = [name for name in dict.fromkeys(called) if isinstance(body.get_submodule(name), nn.Conv2d | nn.Linear)]
     convolutions = [name for name in names if isinstance(body.get_submodule(name), nn.Conv2d)]
-    for kept in KEPT:
+    identity = _identity(backbone, precision)
+    known = calibration.remembered(identity, [str(kept) for kept in KEPT])
+    for kept in KEPT if known is None else [int(known)]:
         how = Arithmetic(rounded, frozenset(names) - set(convolutions[:kept]), kept)
         for name in convolutions[:kept]:
             rounded.set_submodule(name, body.get_submodule(name))
+        if known is not None:
+            return how
         with torch.inference_mode():
-            found = _module(backbone, how, dtype)(images)
-        if all(_cosine(f, g) >= COSINE for f, g in zip(expected, found, strict=True)):
+            found = _module(backbone, how, DTYPES[precision])(images)
+        cosine = min(_cosine(f, g) for f, g in zip(expected, found, strict=True))
+        if cosine >= COSINE:
             break
+    calibration.remember(identity, str(how.kept), {"cosine": cosine})
     return how
+
+
+def _identity(backbone: Backbone, precision: str) -> dict[str, Any]:
+    """What the choice depends on."""
+    return {
+        "kept": list(KEPT), "cosine": COSINE, "backbone": backbone.name, "weights": backbone.state_sha256(),
+        "pools": dict(backbone.pools), "input_size": backbone.transform.crop, "precision": precision,
+        "versions": {name: version(name) for name in ("featstore", "torch")},
+    }  # fmt: skip
 
 
 def _cosine(f: Tensor, g: Tensor) -> float:
     return float(functional.cosine_similarity(f.double(), g.double(), dim=1).min())
 
 
-def _rounded(backbone: Backbone, body: fx.GraphModule, dtype: torch.dtype, images: Tensor) -> fx.GraphModule:
-    """A copy of the body whose weights are representable in `dtype`."""
+def _rounded(
+    backbone: Backbone, body: fx.GraphModule, dtype: torch.dtype, images: Tensor
+) -> tuple[fx.GraphModule, tuple[Tensor, ...]]:
+    """A copy of the body whose weights are representable in `dtype`, and what the body itself makes of the images."""
     rounded = copy.deepcopy(body)
     inputs: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -158,7 +176,7 @@ def _rounded(backbone: Backbone, body: fx.GraphModule, dtype: torch.dtype, image
 
     watched = [watch(name, layer) for name, layer in rounded.named_modules() if isinstance(layer, nn.Conv2d)]
     with torch.inference_mode():
-        _module(backbone, Arithmetic(rounded, frozenset(), 0), torch.float32)(images)
+        expected: tuple[Tensor, ...] = _module(backbone, Arithmetic(rounded, frozenset(), 0), dtype)(images)
     for handle in watched:
         handle.remove()
     for name, layer in rounded.named_modules():
@@ -171,7 +189,7 @@ def _rounded(backbone: Backbone, body: fx.GraphModule, dtype: torch.dtype, image
         else:
             new = weight.to(dtype).float()
         layer.weight = nn.Parameter(new, requires_grad=False)
-    return rounded
+    return rounded, expected
 
 
 def _usual_input(layer: nn.Conv2d, mean: Tensor, variance: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -6,7 +6,15 @@ from torch.nn import functional
 from featstore import lowprecision
 from featstore.lowprecision import KEPT, arithmetic, facts, tuned
 from featstore.pixels import FromPixels
-from tests.engine_example import assert_same_features, coarse_images, delicate, example, images, torchvision_features
+from tests.engine_example import (
+    assert_same_features,
+    coarse_images,
+    delicate,
+    example,
+    images,
+    own_cache,  # noqa: F401
+    torchvision_features,
+)
 from tests.test_nodes import one_thread  # noqa: F401
 
 CPU = torch.device("cpu")
@@ -75,7 +83,12 @@ def test_no_more_layers_stay_in_float32_than_needed(backbone, monkeypatch, neede
         assert before[name].weight.shape == weight.shape
 
 
-def test_the_choice_is_made_once_for_a_backbone(backbone, monkeypatch):
+def test_the_choice_is_made_once_for_a_backbone_and_once_for_a_machine(tmp_path, backbone, monkeypatch):
+    monkeypatch.setattr(lowprecision, "COSINE", 1.1)
     first = arithmetic(backbone, "bf16")
-    monkeypatch.setattr(lowprecision, "round_filters", None)
     assert arithmetic(backbone, "bf16") is first
+    monkeypatch.setattr(lowprecision, "_cosine", None)  # nothing is compared any more
+    again = arithmetic(example(tmp_path), "bf16")
+    assert again.kept == first.kept == KEPT[-1] and again.low == first.low
+    for name in again.low:
+        assert torch.equal(again.body.get_submodule(name).weight, first.body.get_submodule(name).weight)
