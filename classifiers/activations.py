@@ -36,9 +36,10 @@ class Activation:
         return int((~self.values.reshape(len(self.values), -1).any(1)).sum())
 
     def strongest(self, count: int) -> NDArray[np.int64]:
-        """Channels in the order of their mean absolute value, the strongest first."""
+        """Channels in the order of their mean absolute value, the strongest first; silent ones only where all are."""
         strength = np.abs(self.values.reshape(len(self.values), -1)).mean(1)
-        return np.argsort(-strength, kind="stable")[:count]
+        speaking = len(strength) - self.silent
+        return np.argsort(-strength, kind="stable")[: min(count, speaking or len(strength))]
 
     def picture(self, image: NDArray[np.uint8], *, maps: int = 63, title: str = "") -> NDArray[np.uint8]:
         """A labelled grid: the image, then the strongest channels, each from its own lowest to its own highest value.
@@ -69,7 +70,7 @@ class Activation:
         for channel in chosen:
             low, high = float(self.values[channel].min()), float(self.values[channel].max())
             labels.append(f"#{channel}\n{low:.3g} to {high:.3g}")
-        columns = min(8, max(2, round(len(tiles) ** 0.5)))
+        columns = min(6, max(2, round(len(tiles) ** 0.5)))
         return grid(tiles, columns=columns, labels=labels, title=title, cell=max(112, self.values.shape[-1]))
 
 

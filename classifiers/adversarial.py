@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.listing import printable
 
 BATCH = 8
+REPORT = ("attack.json", "attack.html")
+"""Files that tell of all images together, see `classifiers.attackreport`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +110,7 @@ def attack_files(
     truth: int | None = None,
     overwrite: bool = False,
     device: torch.device | str = "cpu",
+    keep: Callable[[list[Adversarial], list[tuple[str, str]], int], None] | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Adversarial], list[tuple[str, str]]]:
     """Attack image files and write the results.
@@ -130,6 +133,9 @@ def attack_files(
         classifier says of them.
     overwrite : bool
         Replace files of earlier runs.
+    keep : callable, optional
+        Called after every few images with results, failed ones and the number of those not reached yet; what it writes
+        is there when the run is cut short.
 
     Returns
     -------
@@ -146,7 +152,8 @@ def attack_files(
     """
     ending = "attacked" if target is None else f"as-{plain(classifier.classes[target])}"
     names = [f"{stem}-{ending}" for stem in stems(paths)]
-    with make_room(out, [f"{name}{end}.png" for name in names for end in ("", "-change")], overwrite):
+    files = [f"{name}{end}.png" for name in names for end in ("", "-change")]
+    with make_room(out, [*files, *REPORT], overwrite):
         results: list[Adversarial] = []
         failed: list[tuple[str, str]] = []
         for start in range(0, len(paths), BATCH):
@@ -173,8 +180,11 @@ def attack_files(
                 found = (done, going.index(row)) if done is not None and row in going else None
                 places = (out / f"{names[row]}.png", out / f"{names[row]}-change.png")
                 results.append(_write(classifier, original, found, attack, places, device))
+            reached = min(start + BATCH, len(paths))
+            if keep is not None and results:
+                keep(results, failed, len(paths) - reached)
             if progress is not None:
-                progress("images", min(start + BATCH, len(paths)), len(paths), "")
+                progress("images", reached, len(paths), "")
         if not results and failed:
             raise DecodeError(
                 failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
@@ -264,9 +274,9 @@ def _side_by_side(
         [original.frame.crop, np.clip(128 + factor * change, 0, 255).astype(np.uint8), result],
         columns=3,
         labels=[
-            f"original\n{classes[before]} {original.probabilities[before]:.3f}",
+            f"original\n{classes[before]}\n{original.probabilities[before]:.3f}",
             f"change x{factor}\ngrey is no change",
-            f"result\n{classes[after]} {said[after]:.3f}",
+            f"result\n{classes[after]}\n{said[after]:.3f}",
         ],
     )
 

@@ -122,7 +122,7 @@ def parse_epsilon(text: str) -> float:
     """
     if text.strip().startswith("-"):
         raise AttackError(f"epsilon {text!r} is negative; it is the largest size of the change, so 0 or more")
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*(\d+(?:\.\d*)?))?\s*", text)
+    match = re.fullmatch(r"\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(?:/\s*(\d+(?:\.\d*)?))?\s*", text)
     if match is None or (match[2] is not None and float(match[2]) == 0):
         raise AttackError(f"epsilon {text!r} is no number; write a fraction like 4/255 or a decimal like 0.0157")
     return float(match[1]) / float(match[2] or 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +13,14 @@ from featstore.errors import OutputExistsError
 
 
 def plain(text: str) -> str:
-    """A text as part of a file name anywhere: lower-case letters, digits and single hyphens, at most 60."""
-    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower())
-    return "-".join(part for part in kept.split("-") if part)[:60] or "unnamed"
+    """A text as part of a file name anywhere: letters of any script, in lower case, digits and single hyphens.
+
+    At most 60 characters and 120 bytes.
+    """
+    known = unicodedata.normalize("NFC", text.lower())
+    kept = "".join(c if unicodedata.category(c)[0] in "LNM" else "-" for c in known)
+    short = "-".join(part for part in kept.split("-") if part)[:60]
+    return short.encode()[:120].decode("utf-8", "ignore").strip("-") or "unnamed"
 
 
 def stems(paths: Sequence[bytes]) -> list[str]:

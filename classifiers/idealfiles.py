@@ -22,7 +22,7 @@ from classifiers.images import grid, png
 from classifiers.labels import find_class
 from classifiers.linechart import Line, line_chart
 from classifiers.network import ImageClassifier
-from classifiers.selection import describe
+from classifiers.selection import caveats, describe
 from classifiers.sidebyside import side_by_side
 from featstore import fsio
 from featstore.errors import UnknownNameError
@@ -185,6 +185,13 @@ def ideal_image(
                 f"the class reached only {calm.probability:.3f}; try more --steps, a smaller --variation-weight or "
                 f"another --seed"
             )
+        begun = calm.strip[0][2]
+        if start is None and begun >= 0.5:
+            remarks.append(
+                f"the noise that the search starts from is taken for {name} already (p {begun:.3f}): among "
+                f"{len(classifier.classes)} classes a high probability says little about the picture"
+            )
+        remarks += [caveat for other in others for caveat in caveats(other)]
         opinions = tuple(_opinion(other, place, files, device) for other, place in zip(others, places, strict=True))
         report = IdealReport(
             name, describe(classifier), calm, wild, settings, seed, opinions, files, tuple(remarks), seconds
@@ -212,7 +219,7 @@ def _said(classifier: ImageClassifier, file: Path, target: int, device: torch.de
 def _opinion(other: ImageClassifier, index: int, files: dict[str, Path], device: torch.device | str) -> Opinion:
     pictures = other.open([files["saved"], files["without_variation"]]).to(device)
     calm, wild = other(pictures).softmax(1).cpu().numpy()
-    rank = 1 + int((calm > calm[index]).sum())
+    rank = int((calm >= calm[index]).sum())  # one that is as sure of every class does not rank this one first
     return Opinion(describe(other), float(calm[index]), float(wild[index]), rank, other.classes[int(np.argmax(calm))])
 
 

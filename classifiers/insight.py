@@ -20,6 +20,7 @@ from classifiers.gradcam import GradCam, HeatMap
 from classifiers.images import grid, overlay, png
 from classifiers.network import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
+from classifiers.selection import describe
 from classifiers.wording import count
 from featstore import fsio
 from featstore.backbone import Backbone
@@ -42,6 +43,8 @@ class Look:
         Grad-CAM, where there is a classifier.
     heat_class : str
         The class that it is for.
+    says : str
+        What the classifier says, with its probability, where it is another class.
     files : dict of str to Path
         "gradcam", "npz", and the node's name for each grid.
     """
@@ -50,6 +53,7 @@ class Look:
     activations: list[Activation]
     heat: HeatMap | None
     heat_class: str
+    says: str = ""
     files: dict[str, Path] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -141,23 +145,29 @@ def look_into(
     with make_room(out, ["activations.html", *(f"{n}-{e}" for n in names for e in endings.values())], overwrite):
         looks: list[Look] = []
         failed: list[tuple[str, str]] = []
+        whose = f"Weights {backbone.weights.label}" if classifier is None else describe(classifier)
         page = PicturePage(
             f"What {backbone.name} sees",
-            f"Weights {backbone.weights.label}, input {backbone.transform.crop} pixels square. Every map "
+            f"{whose}, input {backbone.transform.crop} pixels square. Every map "
             "is drawn from its own lowest (dark) to its own highest value (bright), the strongest first.",
         )
-        for row, path in enumerate(paths):
-            try:
-                image = reader.open([path])
-            except (DecodeError, ImagesNotFoundError) as error:
-                failed.append((printable(path), str(error)))
-                continue
-            look = _look(printable(path), image.to(device), probe, cam, classifier, target)
-            look.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
-            page.sections.extend(_write(look, to_bytes(image)[0], maps))
-            looks.append(look)
-            if progress is not None:
-                progress("images", row + 1, len(paths), "")
+        try:
+            for row, path in enumerate(paths):
+                try:
+                    image = reader.open([path])
+                except (DecodeError, ImagesNotFoundError) as error:
+                    failed.append((printable(path), str(error)))
+                    continue
+                look = _look(printable(path), image.to(device), probe, cam, classifier, target)
+                look.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
+                page.sections.extend(_write(look, to_bytes(image)[0], maps))
+                looks.append(look)
+                if progress is not None:
+                    progress("images", row + 1, len(paths), "")
+        except KeyboardInterrupt:
+            if looks:
+                fsio.replace(out / "activations.html", page.html().encode())
+            raise
         if not looks and failed:
             raise DecodeError(
                 failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
@@ -176,10 +186,12 @@ def _look(
 ) -> Look:
     if cam is None or classifier is None:
         return Look(name, probe(image), None, "")
-    if target is None:
-        with torch.no_grad():
-            target = int(classifier(image)[0].argmax())
-    return Look(name, probe(image), cam(image, target), classifier.classes[target])
+    with torch.no_grad():
+        said = classifier(image)[0].softmax(0)
+    best = int(said.argmax())
+    target = best if target is None else target
+    says = "" if target == best else f"{classifier.classes[best]}, {float(said[best]):.3f}"
+    return Look(name, probe(image), cam(image, target), classifier.classes[target], says)
 
 
 def _write(look: Look, image: NDArray[np.uint8], maps: int) -> list[Section]:
@@ -191,7 +203,12 @@ def _write(look: Look, image: NDArray[np.uint8], maps: int) -> list[Section]:
         pair = grid([image, overlay(image, look.heat.heat)], columns=2, labels=["image", f"Grad-CAM\n{said}"])
         fsio.replace(look.files["gradcam"], png(pair))
         shown = bool(look.heat.heat.any())
-        text = "" if shown else f"Nothing in the image speaks for {look.heat_class}, so there is nothing to colour."
+        text = f"The classifier says {look.says}. " if look.says else ""
+        text += (
+            "The colours run from none to the strongest place of this map, however strong that is."
+            if shown
+            else f"Nothing in the image speaks for {look.heat_class}, so there is nothing to colour."
+        )
         caption = f"Where the evidence for {said} lies" if shown else f"No evidence for {said}"
         figure = Figure(pair, caption, wide=True)
         sections.append(Section(f"{title}: Grad-CAM", text, [figure]))
@@ -201,7 +218,8 @@ def _write(look: Look, image: NDArray[np.uint8], maps: int) -> list[Section]:
         shape = activation.values.shape
         kind = f"{count(shape[0], 'map')} of {shape[1]}x{shape[2]}" if len(shape) == 3 else f"{shape[0]} numbers"
         text = f"{kind}; {count(activation.silent, 'channel')} silent."
-        caption = f"{activation.node} of {title}"
+        drawn = len(activation.strongest(maps)) if len(shape) == 3 else 0
+        caption = f"The strongest {drawn} of {count(shape[0], 'map')}" if drawn else f"All {shape[0]} numbers"
         sections.append(Section(f"{title}: {activation.node}", text, [Figure(picture, caption, wide=True)]))
     if "npz" in look.files:
         arrays: dict[str, Any] = {activation.node: activation.values for activation in look.activations}

@@ -71,6 +71,9 @@ def line_chart(
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     if log:
         axes.set_yscale("log")
+        values = np.concatenate([np.asarray(line.y, dtype=float) for line in lines.values()])
+        usual = np.percentile(values[values > 0], 2) if (values > 0).any() else 1.0
+        axes.set_ylim(bottom=usual / 2)  # a few tiny values at the start would take half of the picture
     if share:
         axes.set_ylim(-0.02, 1.02)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))

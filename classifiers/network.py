@@ -47,6 +47,8 @@ class ImageClassifier(nn.Module):
     transform : TransformSpec
         How an image file becomes the input; `open` applies it.
     backbone : Backbone
+    bundle : Bundle or None
+        Where it comes from, if from one.
     """
 
     mean: Tensor
@@ -55,6 +57,7 @@ class ImageClassifier(nn.Module):
     def __init__(self, backbone: Backbone, head: nn.Module, classes: Sequence[str]) -> None:
         super().__init__()
         self.backbone = backbone
+        self.bundle: Bundle | None = None
         self.trunk: nn.Module = backbone.trunk
         self.head = head
         self.classes = tuple(classes)
@@ -86,7 +89,9 @@ class ImageClassifier(nn.Module):
         """
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(bundle)
-        return cls(open_backbone(bundle, weights), differentiable_head(bundle), bundle.classes)
+        classifier = cls(open_backbone(bundle, weights), differentiable_head(bundle), bundle.classes)
+        classifier.bundle = bundle
+        return classifier
 
     @classmethod
     def imagenet(cls, backbone: Backbone) -> Self:

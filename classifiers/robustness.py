@@ -96,18 +96,26 @@ class Robustness:
         n = self.right.shape[1]
         bands = [wilson(int(row.sum()), n) for row in self.right]
         bounded = self.attack.norm == "linf"
-        places = [epsilon * 255 if bounded else epsilon for epsilon in self.epsilons]
+        sizes = [epsilon * 255 if bounded else epsilon for epsilon in self.epsilons]
+        # evenly spaced, as sizes mostly double from one to the next and most is lost at the first ones
         return line_chart(
-            {"robust accuracy": Line(places, self.accuracy, bands)},
+            {"robust accuracy": Line(range(len(sizes)), self.accuracy, bands)},
             title=f"Accuracy under attack ({self.attack.method}, {_NORMS[self.attack.norm]})",
-            x_label=f"epsilon, {_UNITS[self.attack.norm]}; band: 95 % interval",
+            x_label=f"epsilon, {_UNITS[self.attack.norm]}, not to scale; band: 95 % interval",
             y_label="share of images still right",
             share=True,
-            ticks=[(value, f"{value:.3g}") for value in places],
+            ticks=[(place, f"{size:.3g}") for place, size in enumerate(sizes)],
         )
 
-    def write(self, out: Path, title: str) -> dict[str, Path]:
+    def write(self, out: Path, title: str, whose: str) -> dict[str, Path]:
         """Write the curve as `robustness.png` and a page around it as `robustness.html`.
+
+        Parameters
+        ----------
+        out : Path
+        title : str
+        whose : str
+            The classifier and the images, in words.
 
         Returns
         -------
@@ -138,7 +146,7 @@ class Robustness:
             figures=[Figure(picture, "Accuracy against epsilon", wide=True)],
             table=(["epsilon", "right", "accuracy %", "95 % interval"], rows),
         )
-        page = PicturePage(title, "How easily this classifier is fooled", [section])
+        page = PicturePage(title, f"How easily this classifier is fooled: {whose}", [section])
         places = {"png": out / "robustness.png", "html": out / "robustness.html"}
         fsio.replace(places["png"], png(picture))
         fsio.replace(places["html"], page.html().encode())

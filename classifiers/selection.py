@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from classifiers.bundle import load_bundle
 from classifiers.network import ImageClassifier, open_backbone
 from featstore.backbone import Backbone
 from featstore.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError
+from featstore.listing import printable
 
 FIRST_CHOICES = ("mobilenet_v3_large", "resnet18", "resnet50", "mobilenet_v2", "vgg16")
 
@@ -103,9 +105,33 @@ def open_for_looking(
 
 
 def describe(classifier: ImageClassifier) -> str:
-    """Network, weights and number of classes, for people."""
-    backbone = classifier.backbone
-    return f"{backbone.name} ({backbone.weights.label}), {len(classifier.classes)} classes"
+    """Network, weights, number of classes, and the bundle's file and head where there is one; for people."""
+    backbone, bundle = classifier.backbone, classifier.bundle
+    own = ""
+    if bundle is not None:
+        file = "" if bundle.path is None else f"{printable(os.fsencode(bundle.path.name))}: "
+        own = f"{file}{bundle.name} on "
+    return f"{own}{backbone.name} ({backbone.weights.label}), {len(classifier.classes)} classes"
+
+
+def identity(classifier: ImageClassifier) -> dict[str, Any]:
+    """Whose results they are, as JSON reports state it."""
+    bundle, backbone = classifier.bundle, classifier.backbone
+    return {
+        "description": describe(classifier),
+        "bundle": None if bundle is None or bundle.path is None else str(bundle.path),
+        "head": "imagenet" if bundle is None else bundle.name,
+        "backbone": backbone.name,
+        "weights": backbone.weights.label,
+        "weights_sha256": backbone.weights.sha256,
+    }
+
+
+def caveats(classifier: ImageClassifier) -> list[str]:
+    """What has to be said of its results: that its weights are random."""
+    if classifier.backbone.weights.kind != "random":
+        return []
+    return [f"the weights of {describe(classifier)} are random: what it says shows nothing that was learnt"]
 
 
 def parse_other(text: str) -> ImageClassifier:

@@ -61,7 +61,7 @@ def activations(
     from classifiers.insight import look_into
     from classifiers.labels import find_class
     from classifiers.placement import place
-    from classifiers.selection import open_for_looking
+    from classifiers.selection import identity, open_for_looking
     from classifiers.unlabelled import find_images
     from featstore.device import find_device
 
@@ -77,7 +77,10 @@ def activations(
         place(classifier, there)
     target = None if name is None or classifier is None else find_class(classifier.classes, name)
     found = find_images(images)
-    with options.reporter(quiet) as report:
+    with (
+        options.told(lambda: f"cut short: what is done lies in {out}" if Path(out).exists() else "nothing was written"),
+        options.reporter(quiet) as report,
+    ):
         looks, failed, page = look_into(
             network, None if no_cam else classifier, found.paths, nodes or usual_nodes(network.name), Path(out),
             target=target, cam_node=cam_node, maps=maps, save_npz=save_npz, overwrite=overwrite, device=there,
@@ -90,6 +93,7 @@ def activations(
             "format": 1,
             "backbone": network.name,
             "weights": network.weights.label,
+            "classifier": None if classifier is None else identity(classifier),
             "results": [look.to_json() for look in looks],
             "failed": [{"image": path, "reason": reason} for path, reason in failed],
             "notes": notes,
@@ -103,7 +107,7 @@ def activations(
             shape = "x".join(map(str, activation.values.shape))
             click.echo(f"{look.image}: {activation.node} {shape}: {look.files[f'node {activation.node}']}")
     for path, reason in failed:
-        options.say(f"failed: {path}: {reason}")
+        options.say_failed(path, reason)
     for text in notes:
         click.echo(f"note: {text}")
     click.echo(f"Page: {page.resolve()}")

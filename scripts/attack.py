@@ -132,7 +132,8 @@ def attack(
     from classifiers.selection import open_classifier
     from featstore.device import find_device
 
-    _check_usage(images, dataset, target, truth, epsilons, limit)
+    _check_usage(images, dataset, target, truth, epsilon, epsilons, limit)
+    _check_method(epsilon, settings)
     options.one_classifier(bundle, backbone, input_size)
     usual = 1.0 if settings["norm"] == "l2" else 4 / 255
     how = Attack(epsilon=usual if epsilon is None else epsilon, **settings)
@@ -146,50 +147,73 @@ def attack(
 
 
 def _check_usage(images: tuple[str, ...], dataset: str | None, target: str | None, truth: str | None,
-                 epsilons: list[float] | None, limit: int | None) -> None:  # fmt: skip
+                 epsilon: float | None, epsilons: list[float] | None, limit: int | None) -> None:  # fmt: skip
     if bool(images) == (dataset is not None):
         raise click.UsageError("name the images to attack, or a data set with --dataset (one of the two)")
     if dataset is not None and (target is not None or truth is not None):
         raise click.UsageError("--dataset knows its classes and counts any wrong one; leave out --target and --true")
     if dataset is None and (epsilons is not None or limit is not None):
         raise click.UsageError("--epsilons and --limit go with --dataset; use --epsilon for single images")
+    if dataset is not None and epsilon is not None:
+        raise click.UsageError("--epsilon goes with single images; use --epsilons with --dataset")
+
+
+def _check_method(epsilon: float | None, settings: dict[str, Any]) -> None:
+    """Refuse what the method would pay no heed to."""
+    method = settings["method"]
+    if method == "descent" and epsilon is not None:
+        raise click.UsageError("descent knows no bound; leave out --epsilon, or use --method pgd")
+    if method != "pgd" and settings["restarts"] > 1:
+        raise click.UsageError(f"{method} has no random starts; leave out --restarts, or use --method pgd")
+    if method == "fgsm" and (settings["steps"] is not None or settings["rate"] is not None):
+        raise click.UsageError("fgsm is one step of length epsilon; leave out --steps and --rate, or use --method pgd")
 
 
 def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, target: str | None, truth: str | None,
             out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
-    from classifiers.adversarial import attack_files, success_rate
+    from classifiers.adversarial import attack_files
+    from classifiers.attackreport import AttackReport, summary
     from classifiers.labels import find_class
+    from classifiers.selection import caveats, identity
     from classifiers.unlabelled import find_images
-    from classifiers.wording import count, percent
+    from classifiers.wording import count
 
     aim = None if target is None else find_class(classifier.classes, target)
     shown = None if truth is None else find_class(classifier.classes, truth)
     found = find_images(images)
-    with options.reporter(quiet) as report:
+    about = AttackReport(out, how, identity(classifier), caveats(classifier))
+    done: tuple[list[Adversarial], list[tuple[str, str]], int] = ([], [], len(found.paths))
+
+    def keep(results: list[Adversarial], failed: list[tuple[str, str]], left: int) -> None:
+        nonlocal done
+        done = (results, [*failed, *found.skipped], left)
+        about.write(*done)
+
+    def leave() -> str:
+        results, failed, left = done
+        if not results:
+            return "nothing was finished and nothing was written"
+        page = about.write_page(results, failed, left)
+        return f"{count(len(results), 'image')} done, {left} not reached: what there is lies in {page}"
+
+    with options.told(leave), options.reporter(quiet) as report:
         results, failed = attack_files(
-            classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device,
+            classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device, keep=keep,
             progress=report,
         )  # fmt: skip
-    failed += found.skipped
-    rate = success_rate(results)
+    failed = [*failed, *found.skipped]
+    page = about.write_page(results, failed)
     if as_json:
-        options.emit({
-            "format": 1,
-            "attack": _described(how),
-            "results": [result.to_json() for result in results],
-            "success_rate": rate,
-            "attempted": sum(result.attempted for result in results),
-            "failed": [{"image": path, "reason": reason} for path, reason in failed],
-        })  # fmt: skip
+        options.emit(about.document(results, failed) | {"page": str(page)})
         return
     for result in results:
         click.echo(_sentence(result))
     for path, reason in failed:
-        options.say(f"failed: {path}: {reason}")
-    attempted = sum(result.attempted for result in results)
-    if rate is not None:
-        click.echo(f"success on {percent(rate)} % of {count(attempted, 'image')} that the classifier got right")
-    click.echo(f"Pictures: {out.resolve()}")
+        options.say_failed(path, reason)
+    for note in about.notes:
+        click.echo(f"note: {note}")
+    click.echo(summary(results))
+    click.echo(f"Page: {page.resolve()}")
 
 
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
@@ -197,33 +221,38 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.ball import epsilon_text
     from classifiers.filenames import make_room
     from classifiers.robustness import EPSILONS, robust_accuracy
+    from classifiers.selection import caveats, identity
     from classifiers.testpart import judged_rows
     from classifiers.wording import interval, percent
     from featstore import fsio
     from featstore.imageset import scan
 
     images = scan(data)
+    about = identity(classifier)
     rows, labels, part = judged_rows(images, classifier, limit, how.seed)
     with make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite):
-        with options.reporter(quiet) as report:
+        with options.told("not finished: nothing was written"), options.reporter(quiet) as report:
             result = robust_accuracy(
                 classifier, [images.absolute(row) for row in rows], labels, how, epsilons or EPSILONS[how.norm],
                 device=device, progress=report,
             )  # fmt: skip
-        places = result.write(out, f"Robust accuracy on {images.name}")
-        document = {"format": 1, "dataset": images.name, "part": part, **result.to_json()}
+        places = result.write(out, f"Robust accuracy on {images.name}", f"{about['description']}; {part}.")
+        document = {"format": 1, "dataset": images.name, "part": part, "classifier": about, **result.to_json()}
+        document["notes"] = caveats(classifier)
         document["saved"] = {name: str(path) for name, path in places.items()}
         fsio.replace(out / "robustness.json", json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
     if as_json:
         options.emit(document)
         return
-    click.echo(f"{images.name}, {part}: {how.method} in {how.norm}")
+    click.echo(f"{about['description']} on {images.name}, {part}: {how.method} in {how.norm}")
     click.echo(f"{'epsilon':>10}{'accuracy %':>12}  95 % interval")
     for point in document["curve"]:
         size, share = epsilon_text(point["epsilon"], how.norm), percent(point["accuracy"])
         click.echo(f"{size:>10}{share:>12}  {interval(point['accuracy_ci'])}")
     for failure in document["failed"]:
-        options.say(f"failed: {failure['image']}: {failure['reason']}")
+        options.say_failed(failure["image"], failure["reason"])
+    for note in document["notes"]:
+        click.echo(f"note: {note}")
     click.echo(f"Curve: {places['html'].resolve()}")
 
 
@@ -236,19 +265,6 @@ def _sentence(result: Adversarial) -> str:
         f"(confidence {result.confidence:.3f}; change linf {result.linf * 255:.0f}/255, l2 {result.l2:.3f}, "
         f"ssim {result.ssim:.4f}) {result.saved}{notes}"
     )
-
-
-def _described(how: Attack) -> dict[str, Any]:
-    bounded = how.method != "descent"
-    return {
-        "method": how.method,
-        "norm": how.norm if bounded else None,
-        "epsilon": how.epsilon if bounded else None,
-        "steps": how.rounds,
-        "restarts": how.restarts,
-        "goal": how.goal,
-        "seed": how.seed,
-    }
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def ideal(
     from classifiers.idealfiles import ideal_image
     from classifiers.labels import find_class
     from classifiers.placement import place
-    from classifiers.selection import at_hand, open_classifier, parse_other
+    from classifiers.selection import at_hand, caveats, open_classifier, parse_other
     from featstore.device import find_device
 
     options.one_classifier(bundle, backbone, input_size)
@@ -120,9 +120,8 @@ def ideal(
     place(classifier, there)
     for other in others:
         place(other, there)
-    if classifier.backbone.weights.kind == "random":
-        notes.append("the network's weights are random: the picture shows nothing that was learnt")
-    with options.reporter(quiet) as report:
+    notes += caveats(classifier)
+    with options.told("the search was not finished: nothing was written"), options.reporter(quiet) as report:
         result = ideal_image(
             classifier, target, Path(out), settings=replace(Settings.usual(len(classifier.classes)), **given),
             start=None if start is None else os.fsencode(start), others=others, seed=seed, overwrite=overwrite,

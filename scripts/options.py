@@ -263,6 +263,22 @@ def output_folder(path: str) -> Iterator[Path]:
         raise
 
 
+def say_failed(path: str, reason: str) -> None:
+    """Name an image that cannot be used, once: many reasons begin with its path."""
+    say(f"failed: {path}: {reason.removeprefix(path).lstrip(' :')}")
+
+
+@contextmanager
+def told(what: str | Callable[[], str]) -> Iterator[None]:
+    """Where Ctrl-C ends the work, say what is lost and what stays."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = what if isinstance(what, str) else what()
+        say(f"{text[:1].upper()}{text[1:]}.")
+        raise
+
+
 def _warn(message: Warning | str, *_where: object) -> None:
     """A warning as a sentence; the line of source that it came from is of no use to who runs a command."""
     say(f"Warning: {message}")

@@ -99,6 +99,6 @@ def test_nothing_is_computed_or_overwritten_where_files_are_there(classifier, fo
 
 def test_a_second_network_must_know_the_class(classifier, tmp_path):
     other = ImageClassifier.from_bundle(save_tint_bundle(tmp_path / "b"))
-    with pytest.raises(UnknownNameError, match="unknown class of mobilenet_v3_small .* 'dogs'; .* by the same name"):
+    with pytest.raises(UnknownNameError, match="class of .* on mobilenet_v3_small .* 'dogs'; .* by the same name"):
         ideal_image(classifier, 1, tmp_path / "out", settings=QUICK, others=[other])
     assert not (tmp_path / "out").exists()

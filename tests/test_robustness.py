@@ -67,17 +67,17 @@ def test_the_json_holds_counts_and_wilson_intervals(curve):
 
 
 def test_the_curve_is_written_as_picture_and_page(curve, tmp_path):
-    places = curve.write(tmp_path, "Robust accuracy on <tints>")
+    places = curve.write(tmp_path, "Robust accuracy on <tints>", "a <classifier>")
     assert min(Image.open(places["png"]).size) > 300
     html = places["html"].read_text()
-    assert "&lt;tints&gt;" in html and "<tints>" not in html
+    assert "&lt;tints&gt;" in html and "<tints>" not in html and "a &lt;classifier&gt;" in html
     assert "9 of 10" in html and "90.0" in html and "0 of 10" in html and "data:image/png" in html
 
 
 def test_an_l2_curve_is_told_in_lengths_not_in_grey_levels(judged, tmp_path):
     classifier, paths, labels = judged
     curve = robust_accuracy(classifier, paths[1:3], labels[1:3], Attack(norm="l2", epsilon=1.0, steps=2), [0.5, 2.0])
-    html = curve.write(tmp_path, "L2")["html"].read_text()
+    html = curve.write(tmp_path, "L2", "somebody")["html"].read_text()
     assert "/255" not in html and "<td>0.5</td>" in html.replace(' class="text"', "")
     assert [point["grey_levels"] for point in curve.to_json()["curve"]] == [None] * 3
 

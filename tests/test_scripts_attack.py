@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,14 +68,80 @@ def test_epsilon_zero_returns_the_image(place, tmp_path):
     assert document["success_rate"] == 0
 
 
-@pytest.mark.parametrize("method", ["fgsm", "descent"])
-def test_the_other_methods_run_in_the_other_norm(place, tmp_path, method):
-    document = attacked(place, tmp_path, "--method", method, "--norm", "l2", "--epsilon", "2")
+@pytest.mark.parametrize("method, more", [("fgsm", ["--epsilon", "2"]), ("descent", ["--steps", "20"])])
+def test_the_other_methods_run_in_the_other_norm(place, tmp_path, method, more):
+    red = place / "data" / "test" / "red"
+    options = ["--bundle", place / "tints.bundle", "-o", tmp_path, "-q", "--json", "--method", method, "--norm", "l2"]
+    document = json.loads(run(red, *options, *more).stdout)
     assert document["attack"]["method"] == method
     if method == "fgsm":
         assert all(r["l2"] <= 2 for r in document["results"])
     else:
         assert document["attack"]["epsilon"] is None and document["success_rate"] == 1
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        (["--method", "descent", "--epsilon", "1/255"], "knows no bound; leave out --epsilon"),
+        (["--method", "fgsm", "--steps", "7"], "leave out --steps and --rate"),
+        (["--method", "fgsm", "--restarts", "3"], "no random starts; leave out --restarts"),
+        (["--method", "descent", "--restarts", "3"], "no random starts"),
+    ],
+)
+def test_what_a_method_pays_no_heed_to_is_refused(place, tmp_path, given, sentence):
+    result = run(place / "data", "--bundle", place / "tints.bundle", "-o", tmp_path, *given, ok=False)
+    assert result.exit_code == 2 and sentence in result.output
+
+
+def test_one_epsilon_for_a_data_set_is_refused(place, tmp_path):
+    result = run("--dataset", place / "data", "--epsilon", "2/255", "-o", tmp_path, ok=False)
+    assert result.exit_code == 2 and "use --epsilons with --dataset" in result.output
+
+
+def test_the_report_says_whose_it_is_and_is_also_a_file_and_a_page(place, tmp_path):
+    document = attacked(place, tmp_path, "--epsilon", "64/255")
+    whose = document["classifier"]
+    assert whose["bundle"] == str(place / "tints.bundle") and whose["head"] == "logistic"
+    assert whose["description"].startswith("tints.bundle: logistic on ")
+    kept = json.loads((tmp_path / "attack.json").read_text())
+    assert kept == {name: value for name, value in document.items() if name != "page"} and kept["left"] == 0
+    html = Path(document["page"]).read_text()
+    assert html.count("data:image/png") == 4 and "tints.bundle: logistic" in html and "64/255" in html
+
+
+def test_what_is_done_stays_when_it_is_cut_short(place, tmp_path, monkeypatch):
+    from classifiers import adversarial
+
+    calls, attack_batch = [], adversarial.run_attack
+
+    def tired(*arguments, **options):
+        calls.append(1)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return attack_batch(*arguments, **options)
+
+    monkeypatch.setattr(adversarial, "run_attack", tired)
+    monkeypatch.setattr(adversarial, "BATCH", 1)
+    red = place / "data" / "test" / "red"
+    result = run(red, "--bundle", place / "tints.bundle", "-o", tmp_path / "o", "--steps", 2, "-q", ok=False)
+    assert result.exit_code == 1 and "2 images done, 2 not reached: what there is lies in" in result.stderr
+    document = json.loads((tmp_path / "o" / "attack.json").read_text())
+    assert len(document["results"]) == 2 and document["left"] == 2
+    assert all(Path(r["saved"]).exists() for r in document["results"])
+    assert "cut short: 2 images not reached" in (tmp_path / "o" / "attack.html").read_text()
+    calls.extend([1, 1])
+    result = run(red, "--bundle", place / "tints.bundle", "-o", tmp_path / "p", "-q", ok=False)
+    assert "Nothing was finished and nothing was written" in result.stderr and not (tmp_path / "p").exists()
+
+
+def test_an_image_without_a_label_is_not_said_to_have_been_right(place, tmp_path):
+    (tmp_path / "loose").mkdir()
+    (tmp_path / "loose" / "x.png").write_bytes((place / "data" / "test" / "red" / "red0.png").read_bytes())
+    options = ["--bundle", place / "tints.bundle", "--epsilon", "64/255", "--steps", 5, "-q"]
+    result = run(tmp_path / "loose" / "x.png", *options, "-o", tmp_path / "o")
+    assert "of 1 image, without a label: taken away from what the classifier said at first" in result.stdout
+    assert "got right" not in result.stdout
 
 
 def test_the_same_seed_gives_the_same_files(place, tmp_path):
@@ -94,7 +161,7 @@ def test_without_json_each_image_has_a_line(place, tmp_path):
     red = place / "data" / "test" / "red"
     result = run(red, "--bundle", place / "tints.bundle", "-o", tmp_path, "--epsilon", "64/255", "--steps", 5, "-q")
     assert result.stdout.count("fooled: red") == 4
-    assert "success on 100.0 % of 4 images that the classifier got right" in result.stdout
+    assert "Success on 100.0 % of 4 images that the classifier got right" in result.stdout
 
 
 def test_an_image_that_is_wrong_already_is_said(place, tmp_path):
