@@ -1,5 +1,4 @@
-"""What became of attacked images, as a JSON document and a page; written after every few images, so that a run that is
-cut short leaves what it has."""
+"""What became of attacked images, as a JSON document and a page. A run that is cut short leaves what it has."""
 
 from __future__ import annotations
 
