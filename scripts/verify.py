@@ -73,8 +73,8 @@ def _print(document: dict[str, Any]) -> None:
     out.print(count(len(document["problems"]), "problem") if document["problems"] else "no problems")
     if document["unnamed_rows"]:
         out.print(
-            f"{count(document['unnamed_rows'], 'row')} are only in shards that no manifest names (of a killed run, or "
-            f"the manifest is lost): `featstore repair` brings them back"
+            f"shards that no manifest names (of a killed run, or the manifest is lost) hold "
+            f"{count(document['unnamed_rows'], 'row')} that nothing else holds; `featstore repair` brings them back"
         )
     elif document["unnamed"] or document["leftovers"]:
         out.print(

@@ -87,3 +87,18 @@ def test_content_compares_the_images_themselves(tmp_path, monkeypatch):
     assert "of the images of 'pets', listed above: 1 changed; run `featstore extract" in str(result.exception)
     document = json.loads(CliRunner().invoke(verify, [str(store.path), "--content", str(folder), "--json"]).stdout)
     assert not document["ok"] and document["content"]["changed"] == ["a/0.png"] and tree(store.path) == before
+
+
+def test_rows_that_only_unnamed_shards_hold_are_no_harmless_left_overs(store):
+    for path in (store.path / "features" / fingerprint().key / "manifests").iterdir():
+        path.unlink()
+    result = CliRunner().invoke(verify, [str(store.path)])
+    assert result.exit_code == 0 and "harmless" not in result.stdout
+    assert "hold 4 rows that nothing else holds; `featstore repair` brings them back" in result.stdout
+
+
+def test_what_repair_cannot_mend_is_told_apart(store, tmp_path):
+    (store.path / "features" / "0123456789abcdef").symlink_to(tmp_path)
+    result = CliRunner().invoke(verify, [str(store.path)])
+    assert "is a symbolic link; a store holds no links: put the folder itself there" in result.stdout
+    assert str(result.exception).endswith("1 of them cannot be repaired: do what they say")
