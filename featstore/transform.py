@@ -136,7 +136,12 @@ class TransformSpec:
         box = (left, top, left + self.crop, top + self.crop)
         resample = _FILTERS[self.interpolation]
         if new_width * new_height <= MAX_RESIZED_PIXELS:
-            return image.resize((new_width, new_height), resample).crop(box)
+            if left <= 0 or width < height or new_width * height > MAX_RESIZED_PIXELS:
+                return image.resize((new_width, new_height), resample).crop(box)
+            # Pillow resizes the rows of a wide image, rounds, then its columns (of some tall ones the other way round):
+            # done in these two steps, columns outside of the crop are spared
+            rows = image.resize((new_width, height), resample).crop((left, 0, left + self.crop, height))
+            return rows.resize((self.crop, new_height), resample).crop((0, top, self.crop, top + self.crop))
 
         inside = (max(box[0], 0), max(box[1], 0), min(box[2], new_width), min(box[3], new_height))
         scale_x, scale_y = width / new_width, height / new_height
