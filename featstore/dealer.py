@@ -109,6 +109,10 @@ class Dealer:
         self._depth = max(2 * _HANDFUL, math.ceil(2 * batch_size / len(crew.members)))
         self._window = math.ceil(len(crew.members) * self._depth / batch_size) + 1
 
+    def start(self) -> None:
+        """Hand out the first tasks, without waiting."""
+        self._deal()
+
     def batches(self) -> Iterator[Batch]:
         """The batches in order, each as soon as it is complete.
 

@@ -15,9 +15,9 @@ from featstore import calibration
 from featstore.backbone import Backbone
 from featstore.computation import Computation, Features
 from featstore.device import describe, find_device
-from featstore.engine_cuda import CudaRunner
-from featstore.engine_openvino import OpenVINORunner, has_openvino, usual_request
-from featstore.engine_torch import TorchRunner, missing_compiler
+from featstore.engine_cuda import CudaRunner, cuda_batch
+from featstore.engine_openvino import OpenVINORunner, has_openvino, openvino_batch, usual_request
+from featstore.engine_torch import TorchRunner, missing_compiler, torch_batch
 from featstore.errors import DeviceError, FeaturesError, MissingExtraError, UnknownNameError
 from featstore.parity import check
 from featstore.pool import usable_cores
@@ -33,10 +33,11 @@ WORTH_COMPILING = 4000
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way of running a network: its name in the calibration, and what builds it."""
+    """One way of running a network: its name in the calibration, what builds it, and images to hand over at a time."""
 
     name: str
     build: Callable[[], Runner]
+    batch_size: int
 
 
 class Engine:
@@ -71,6 +72,11 @@ class Engine:
     def batch_size(self) -> int:
         """Images to hand over at a time."""
         return self._ready().batch_size
+
+    @property
+    def usual_batch_size(self) -> int:
+        """What `batch_size` will mostly be, before anything is built."""
+        return self._candidates[0].batch_size
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -279,7 +285,8 @@ def make_engine(
                 backbone, device=place, precision=precision, compile=compile, batch_size=batch_size, threads=threads
             )
 
-        return Candidate("compile" if compile else "eager", build)
+        usual = cuda_batch(batch_size) if place.startswith("cuda") else torch_batch(place, batch_size, threads)
+        return Candidate("compile" if compile else "eager", build, usual)
 
     def with_openvino(request: int) -> Candidate:
         return Candidate(
@@ -287,6 +294,7 @@ def make_engine(
             lambda: OpenVINORunner(
                 backbone, precision=precision, request=request, threads=threads, batch_size=batch_size
             ),
+            openvino_batch(request, batch_size, threads),
         )
 
     candidates = []

@@ -22,6 +22,11 @@ _DEPTH = 2
 """Batches under way at once: one is copied while the other is computed."""
 
 
+def cuda_batch(batch_size: int | None) -> int:
+    """Images to hand over at a time: as asked for, or `BATCH`."""
+    return batch_size or BATCH
+
+
 class CudaRunner:
     """PyTorch on a CUDA device, channels-last, with batch norms folded. Batches are padded with zeros to one shape.
 
@@ -42,7 +47,7 @@ class CudaRunner:
         self, backbone: Backbone, *, device: str, precision: str, compile: bool = False, batch_size: int | None = None
     ) -> None:
         self.name = "compile" if compile else "eager"
-        self.batch_size = batch_size or BATCH
+        self.batch_size = cuda_batch(batch_size)
         self._backbone = backbone
         self._device = torch.device(device)
         self._precision = precision

@@ -34,6 +34,11 @@ def usual_request(backbone: Backbone) -> int:
     return 8 if sum(parameter.numel() for parameter in backbone.trunk.parameters()) > LARGE else 1
 
 
+def openvino_batch(request: int, batch_size: int | None, threads: int | None) -> int:
+    """Images to hand over at a time: as asked for, or enough that all requests stay busy."""
+    return batch_size or max(32, 4 * request * (threads or usable_cores()))
+
+
 class OpenVINORunner:
     """OpenVINO on the CPU: several small requests at once, each on its own cores.
 
@@ -79,7 +84,7 @@ class OpenVINORunner:
 
         self.name = "openvino"
         self._cores = threads or usable_cores()
-        self.batch_size = batch_size or max(32, 4 * request * self._cores)
+        self.batch_size = openvino_batch(request, batch_size, threads)
         self._backbone = backbone
         self._request = request
         self._core = openvino.Core()

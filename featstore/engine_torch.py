@@ -53,6 +53,15 @@ def compile_failure(error: Exception) -> DeviceError:
     return DeviceError(f"torch.compile failed on this machine ({reason}); use --engine eager")
 
 
+def torch_batch(device: str, batch_size: int | None, threads: int | None) -> int:
+    """Images to hand over at a time: as asked for, or enough to keep every thread busy."""
+    return batch_size or (max(32, 4 * REQUEST * _threads(threads)) if device == "cpu" else MPS_BATCH)
+
+
+def _threads(asked: int | None) -> int:
+    return asked or min(torch.get_num_threads(), usable_cores())
+
+
 class TorchRunner:
     """PyTorch, channels-last, with batch norms folded; on the CPU one thread a core, each with images of its own.
 
@@ -85,8 +94,8 @@ class TorchRunner:
         self._backbone = backbone
         self._device = torch.device(device)
         self._precision = precision
-        self._threads = (threads or min(torch.get_num_threads(), usable_cores())) if device == "cpu" else 1
-        self.batch_size = batch_size or (max(32, 4 * REQUEST * self._threads) if device == "cpu" else MPS_BATCH)
+        self._threads = _threads(threads) if device == "cpu" else 1
+        self.batch_size = torch_batch(device, batch_size, threads)
         self._pool: RequestPool | None = None
 
     @property

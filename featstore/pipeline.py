@@ -84,6 +84,8 @@ def compute(backbone: Backbone, plan: Plan, options: Mapping[str, Any], decoders
     work, images, rows = Work(), plan.images, plan.rows()
     report("prepare", 0, 1, "building the engine")
     machine = make_engine(backbone, expected_rows=len(rows), **options)
+    items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
+    batches = iter(decoders.run(items, machine.usual_batch_size))  # decoding begins while the engine is built
     work.preparation = machine.prepare()
     work.provenance = dict(machine.provenance)
     if machine.provenance.get("engine_note"):
@@ -92,11 +94,9 @@ def compute(backbone: Backbone, plan: Plan, options: Mapping[str, Any], decoders
     if plan.strict:
         _refuse_other_provenance(plan.store, plan.fingerprints.values(), work.provenance)
 
-    items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
     began = time.perf_counter()
     done = 0
     with RowWriter(plan.store, plan.fingerprints, backbone.widths, work.provenance) as writer:
-        batches = iter(decoders.run(items, machine.batch_size))
         under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
             asked = time.perf_counter()

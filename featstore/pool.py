@@ -138,7 +138,7 @@ class DecodePool:
         self._crew = self._memory = self._running = None
 
     def run(self, items: Items, batch_size: int | None = None) -> Iterator[Batch]:
-        """Decode items, batch by batch in their order.
+        """Decode items, batch by batch in their order. The processes begin before the first batch is asked for.
 
         Parameters
         ----------
@@ -155,8 +155,7 @@ class DecodePool:
         resized = batch_size is not None and batch_size != self._batch_size
         self._batch_size = batch_size or self._batch_size
         if not self.workers:
-            yield from self._run_here(items)
-            return
+            return self._run_here(items)
         if self._running is not None or (resized and self._memory is not None and len(self._memory)):
             self.close()  # replies to a run that was abandoned must not meet this one
         elif resized and self._memory is not None:
@@ -165,6 +164,10 @@ class DecodePool:
         if self._crew is None or self._memory is None:
             raise RuntimeError("start() left no processes")
         run = self._running = Dealer(self._crew, self._memory, items, self._batch_size, self._shape, self._limits())
+        run.start()
+        return self._collected(run)
+
+    def _collected(self, run: Dealer) -> Iterator[Batch]:
         try:
             yield from run.batches()
             self._running = None

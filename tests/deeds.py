@@ -82,7 +82,7 @@ def stopped(deed, *args):
 class Shortcut:
     """An engine that takes no time: each image's first pixels are its features."""
 
-    batch_size = 4
+    batch_size = usual_batch_size = 4
     provenance = {"engine": "shortcut"}  # noqa: RUF012
 
     def prepare(self):

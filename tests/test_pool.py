@@ -3,6 +3,8 @@
 import gc
 import hashlib
 import os
+import select
+import time
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +162,19 @@ def test_numbers_out_of_range_are_refused(options):
 
 def test_default_is_a_worker_a_core():
     assert DecodePool(SPEC).workers == usable_cores() >= 1
+
+
+def test_decoding_begins_before_the_first_batch_is_asked_for(tmp_path):
+    items = write(tmp_path, 12)
+    with DecodePool(SPEC, workers=1, batch_size=4) as pool:
+        batches = pool.run(items)
+        members = pool._crew.members
+        deadline = time.monotonic() + 60
+        while not select.select(members, [], [], 0.1)[0] and time.monotonic() < deadline:
+            pass
+        time.sleep(0.5)
+        assert sum(len(replies) for member in members for replies in [member.receive()]) > 0
+        del batches
+        images, status, _ = gather(pool, items)  # the run that was given up disturbs no later one
+    np.testing.assert_array_equal(images, reference(items))
+    assert not status.any()
