@@ -42,6 +42,8 @@ MUTATIONS = [
     ("the hash of an image set", "imagefile.py", "!= document.get(\"body_sha256\"):", "== 0:", FLIP),
     ("links are not followed", "fsread.py", " | os.O_NOFOLLOW", "", HOSTILE),
     ("only regular files", "fsread.py", "        if not stat.S_ISREG(status.st_mode):\n            raise", "        if False:\n            raise", HOSTILE),
+    ("the highest number ends writers", "manifest.py", "    if highest >= MOST:\n", "    if False:\n", "test_repair.py"),
+    ("gc keeps what nothing else holds", "garbage.py", "            if path.name in alone:\n", "            if False:\n", "test_garbage.py"),
     ("weights_only", "weights_file.py", "weights_only=True", "weights_only=False", HOSTILE),
 ]  # fmt: skip
 
