@@ -60,19 +60,19 @@ _known: WeakKeyDictionary[Backbone, dict[str, Arithmetic]] = WeakKeyDictionary()
 
 
 def arithmetic(backbone: Backbone, precision: str) -> Arithmetic:
-    """Choose roundings and the layers that stay in float32; once for each backbone and precision.
+    """Choose roundings and the layers that stay in float32; once for each backbone, which is frozen, and precision.
 
     Parameters
     ----------
     precision : {"fp32", "bf16", "fp16"}
     """
     known = _known.setdefault(backbone, {})
-    if precision not in known:
-        body = fold_batch_norms(backbone.trunk.body)
-        if precision == "fp32":
-            known[precision] = Arithmetic(body, frozenset(), 0)
-        else:
-            known[precision] = _chosen(backbone, body, precision)
+    if precision in known:
+        return known[precision]
+    body = fold_batch_norms(backbone.trunk.body)
+    if precision == "fp32":
+        return Arithmetic(body, frozenset(), 0)
+    known[precision] = _chosen(backbone, body, precision)
     return known[precision]
 
 
