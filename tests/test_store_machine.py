@@ -205,7 +205,7 @@ class _Unopened:
 
 QUICK = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck),
                  derandomize=True)  # fmt: skip
-LONG = settings(max_examples=300, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(max_examples=800, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def test_any_order_of_deeds_keeps_the_promises():
