@@ -70,11 +70,11 @@ def openvino_model(backbone: Backbone, request: int, precision: str = "fp32") ->
         elif step.op == "output":
             found = [values[value] for value in step.args[0]]
         elif step.op == "call_module":
-            module, x = modules[str(step.target)], values[step.args[0]]
+            module, given = modules[str(step.target)], values[step.args[0]]
             if str(step.target) in how.low:
-                values[step] = _low(module, x)
+                values[step] = _low(module, given)
             else:
-                values[step] = _known(MODULES, type(module))(module, x)
+                values[step] = _known(MODULES, type(module))(module, given)
                 if precision != "fp32" and isinstance(module, nn.Conv2d):
                     kept.append(_convolution_name(values[step]))
         else:
