@@ -1,4 +1,4 @@
-"""What the commands share: options declared once, one way to print, one way to fail.
+"""What the commands share: options declared once, and one way to print. How they run and fail is in `process`.
 
 Results go to standard output, progress to standard error. Exit status: 0 done, 1 the work failed, 2 wrong usage,
 130 interrupted.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featstore.errors import FeatstoreError, UnknownNameError
+from featstore_scripts.process import run as run
+from featstore_scripts.process import say as say
+from featstore_scripts.process import say_failed as say_failed
+from featstore_scripts.process import told as told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -175,11 +176,6 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
-def say(message: str) -> None:
-    """One line for the person, on standard error."""
-    click.echo(message, err=True)
-
-
 @contextmanager
 def progress(quiet: bool = False) -> Iterator[Progress]:
     """A rich progress display on standard error, silent with `quiet` or where that is no terminal.
@@ -261,76 +257,3 @@ def output_folder(path: str) -> Iterator[Path]:
             for place in made:
                 place.rmdir()
         raise
-
-
-def say_failed(path: str, reason: str) -> None:
-    """Name an image that cannot be used, once: many reasons begin with its path."""
-    say(f"failed: {path}: {reason.removeprefix(path).lstrip(' :')}")
-
-
-@contextmanager
-def told(what: str | Callable[[], str]) -> Iterator[None]:
-    """Where Ctrl-C ends the work, say what is lost and what stays."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        text = what if isinstance(what, str) else what()
-        say(f"{text[:1].upper()}{text[1:]}.")
-        raise
-
-
-def _warn(message: Warning | str, *_where: object) -> None:
-    """A warning as a sentence; the line of source that it came from is of no use to who runs a command."""
-    say(f"Warning: {message}")
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def run(command: click.Command, arguments: list[str] | None = None) -> None:
-    """Run a command as a process: one sentence and an exit status instead of a traceback (`--debug` shows it)."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    debug = "--debug" in arguments[:end]
-    if debug:
-        arguments.remove("--debug")
-    if not debug:
-        warnings.showwarning = _warn
-    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's polite end keeps what is done, as Ctrl-C does
-    try:
-        status = command.main(arguments, standalone_mode=False)
-    except click.exceptions.Abort:
-        say("Interrupted.")
-        status = 130
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # nobody reads any more; do not fail again at exit
-        status = 141
-    except FeatstoreError as error:
-        if debug:
-            raise
-        say(f"Error: {error}")
-        status = 2 if isinstance(error, UnknownNameError) else 1
-    except MemoryError as error:
-        if debug:
-            raise
-        say(f"Error: there is not enough memory for this ({error or 'none is left'}); close programs or ask for less")
-        status = 1
-    except PermissionError as error:
-        if debug:
-            raise
-        say(f"Error: {error.filename or error}: there is no permission for this; change the permissions")
-        status = 1
-    except Exception as error:
-        if debug:
-            raise
-        say(f"Error: {type(error).__name__}: {error} (this is a defect in featstore; --debug shows where)")
-        status = 1
-    # The work is over. From here on Ctrl-C ends the process at once, and not with a traceback out of the interpreter's
-    # own shutdown, which waits for threads.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    sys.exit(status if isinstance(status, int) else 0)

@@ -111,3 +111,18 @@ def test_ctrl_c_at_the_very_end_prints_no_traceback():
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=10)
     assert said == "" and child.returncode == -signal.SIGINT
+
+
+def test_advice_names_the_store_that_was_given(tmp_path, capsys):
+    from featstore.errors import StoreDamagedError
+
+    @click.command()
+    @click.argument("store")
+    def broken(store):
+        raise StoreDamagedError(f"{store}/x is damaged; run `featstore repair`")
+
+    place = tmp_path / "my store"
+    (place / "features").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        options.run(broken, [str(place)])
+    assert f"run `featstore repair '{place}'`" in capsys.readouterr().err
