@@ -9,11 +9,14 @@ IEEE S&P 2017, arXiv:1608.04644 (the margin of the logits as the goal).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from classifiers.ball import LEVELS, Ball, Norm
 from featstore.errors import AttackError
 
 METHODS = ("pgd", "fgsm", "descent")
+NORMS = {"linf": "L-infinity", "l2": "L2"}
+"""How norms are called in reports."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Attack:
     def __post_init__(self) -> None:
         for what, value, known in (
             ("method", self.method, METHODS),
-            ("norm", self.norm, ("linf", "l2")),
+            ("norm", self.norm, tuple(NORMS)),
             ("goal", self.goal, ("cross-entropy", "margin")),
         ):
             if value not in known:
@@ -73,6 +76,19 @@ class Attack:
                 f"steps {self.steps} and restarts {self.restarts} must be at least 1, the rate {self.rate} above 0"
             )
         _ = self.ball
+
+    def to_json(self) -> dict[str, Any]:
+        """How images were attacked, as reports state it; norm and epsilon are None where there is no bound."""
+        bounded = self.method != "descent"
+        return {
+            "method": self.method,
+            "norm": self.norm if bounded else None,
+            "epsilon": self.epsilon if bounded else None,
+            "steps": self.rounds,
+            "restarts": self.restarts,
+            "goal": self.goal,
+            "seed": self.seed,
+        }
 
     @property
     def ball(self) -> Ball:

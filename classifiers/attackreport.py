@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from classifiers.adversarial import REPORT, Adversarial, success_rate
-from classifiers.attack import Attack
+from classifiers.attack import NORMS, Attack
+from classifiers.ball import epsilon_text
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.wording import count, percent
 from featstore import fsio
@@ -45,7 +46,7 @@ class AttackReport:
         return {
             "format": 1,
             "classifier": dict(self.classifier),
-            "attack": self._described(),
+            "attack": self.attack.to_json(),
             "results": [result.to_json() for result in results],
             "success_rate": success_rate(results),
             "attempted": sum(result.attempted for result in results),
@@ -83,25 +84,12 @@ class AttackReport:
         fsio.replace(place, page.html().encode())
         return place
 
-    def _described(self) -> dict[str, Any]:
-        bounded = self.attack.method != "descent"
-        return {
-            "method": self.attack.method,
-            "norm": self.attack.norm if bounded else None,
-            "epsilon": self.attack.epsilon if bounded else None,
-            "steps": self.attack.rounds,
-            "restarts": self.attack.restarts,
-            "goal": self.attack.goal,
-            "seed": self.attack.seed,
-        }
-
     def _in_words(self) -> str:
         attack = self.attack
         if attack.method == "descent":
             return f"Gradient descent without a bound, at most {count(attack.rounds, 'step')}, seed {attack.seed}."
-        size = f"{attack.epsilon * 255:g}/255" if attack.norm == "linf" else f"{attack.epsilon:g}"
-        norm = {"linf": "L-infinity", "l2": "L2"}[attack.norm]
-        return f"{attack.method} in {norm} within {size}, {count(attack.rounds, 'step')}, seed {attack.seed}."
+        bound = f"{NORMS[attack.norm]} within {epsilon_text(attack.epsilon, attack.norm)}"
+        return f"{attack.method} in {bound}, {count(attack.rounds, 'step')}, seed {attack.seed}."
 
 
 def summary(results: Sequence[Adversarial]) -> str:

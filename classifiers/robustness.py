@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.attack import Attack
+from classifiers.attack import NORMS, Attack
 from classifiers.attacked import Progress, run_attack
 from classifiers.ball import epsilon_text
 from classifiers.frame import to_bytes
@@ -79,14 +79,7 @@ class Robustness:
                 }
                 for epsilon, row in zip(self.epsilons, self.right, strict=True)
             ],
-            "attack": {
-                "method": self.attack.method,
-                "norm": self.attack.norm,
-                "steps": self.attack.rounds,
-                "restarts": self.attack.restarts,
-                "goal": self.attack.goal,
-                "seed": self.attack.seed,
-            },
+            "attack": {name: value for name, value in self.attack.to_json().items() if name != "epsilon"},
             "failed": [{"image": path, "reason": reason} for path, reason in self.failed],
             "seconds": self.seconds,
         }
@@ -100,7 +93,7 @@ class Robustness:
         # evenly spaced, as sizes mostly double from one to the next and most is lost at the first ones
         return line_chart(
             {"robust accuracy": Line(range(len(sizes)), self.accuracy, bands)},
-            title=f"Accuracy under attack ({self.attack.method}, {_NORMS[self.attack.norm]})",
+            title=f"Accuracy under attack ({self.attack.method}, {NORMS[self.attack.norm]})",
             x_label=f"epsilon, {_UNITS[self.attack.norm]}, not to scale; band: 95 % interval",
             y_label="share of images still right",
             share=True,
@@ -135,7 +128,7 @@ class Robustness:
         ]
         attack = self.attack
         how = (
-            f"{count(n, 'image')} attacked with {attack.method} in {_NORMS[attack.norm]}, "
+            f"{count(n, 'image')} attacked with {attack.method} in {NORMS[attack.norm]}, "
             f"{count(attack.rounds, 'step')}, {count(attack.restarts, 'random start')}, seed {attack.seed}. An image "
             "counts as robust while no picture in whole grey levels was found within epsilon that is classified "
             "wrongly; a stronger attack may find more."
@@ -153,7 +146,6 @@ class Robustness:
         return places
 
 
-_NORMS = {"linf": "L-infinity", "l2": "L2"}
 _UNITS = {"linf": "grey levels (of 255)", "l2": "length of the change (pixels from 0 to 1)"}
 
 

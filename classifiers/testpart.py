@@ -42,10 +42,11 @@ def judged_rows(
     if limit is not None and limit < len(rows):
         part = f"{limit} of {part}"
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    labels = [images.classes[label] for label in np.unique(images.labels[rows]).tolist()]
-    for name in labels:
+    index = {}
+    for label in np.unique(images.labels[rows]).tolist():
+        name = images.classes[label]
         if name not in classifier.classes:
             hint = f"it is one of {images.name}'s, all of which the classifier must know: use a bundle trained on them"
             raise UnknownNameError("class", name, classifier.classes, hint)
-    index = {images.classes.index(name): classifier.index(name) for name in labels}
+        index[label] = classifier.index(name)
     return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part

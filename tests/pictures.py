@@ -2,6 +2,7 @@
 
 import functools
 import io
+import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -138,3 +139,15 @@ def hostile() -> dict[str, bytes]:
         "words.ppm": b"P3\nwide high\n255\n",
         "no_maximum.pgm": b"P5\n4 4\n0\n" + bytes(16),
     }
+
+
+def lock_folders(monkeypatch, ending):
+    """Folders whose path has this ending (bytes) cannot be listed, whoever runs the tests."""
+    scandir = os.scandir
+
+    def locked(path):
+        if os.fsencode(path).endswith(ending):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)

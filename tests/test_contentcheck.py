@@ -8,6 +8,7 @@ from featstore import FeatureStore
 from featstore.contentcheck import check_content
 from featstore.errors import AmbiguousFeaturesError, ImagesNotFoundError, UnknownNameError
 from featstore.imageset import scan
+from tests.pictures import lock_folders
 
 
 def picture_folder(folder):
@@ -82,13 +83,6 @@ def test_no_folder(store, tmp_path):
 
 
 def test_what_cannot_be_read_is_not_called_gone(store, folder, monkeypatch):
-    scandir = os.scandir
-
-    def locked(path):
-        if os.fsencode(path).endswith(b"/a"):
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", locked)
+    lock_folders(monkeypatch, b"/a")
     found = check_content(store, folder)
     assert found.unreadable == ("a/0.png", "a/1.png") and found.gone == () and not found.ok

@@ -8,7 +8,7 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.scan import Remembered, list_folder
-from tests.pictures import encode, texture, write_tree
+from tests.pictures import encode, lock_folders, texture, write_tree
 
 JPEG = encode(texture(0, 8, 8))
 
@@ -142,14 +142,7 @@ def test_link_loops_end_and_no_folder_is_entered_twice(tmp_path):
 
 def test_unreadable_folder_is_noted_and_the_rest_is_listed(tmp_path, monkeypatch):
     put(tmp_path, "cats/1.jpg", "cats/locked/2.jpg")
-    original = os.scandir
-
-    def scandir(path):
-        if os.fsencode(path).endswith(b"locked"):
-            raise PermissionError(13, "Permission denied")
-        return original(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    lock_folders(monkeypatch, b"locked")
     put(tmp_path, "locked/3.jpg")  # a class, which is not a class without images
     assert list(rows(tmp_path)) == ["cats/1.jpg"]
     shut = "unreadable folder: Permission denied"
