@@ -127,8 +127,9 @@ def predict_images(
     DeviceError
     """
     from classifiers.network import open_backbone
+    from featstore.device import find_device
+    from featstore.devicepool import open_pool
     from featstore.engine import make_engine
-    from featstore.pool import DecodePool
 
     report = progress or _silent
     found = find_images(places)
@@ -153,7 +154,7 @@ def predict_images(
         report("prepare", 1, 1, "")
         here = os.getcwdb()
         items = [(os.path.join(here, found.paths[row]), hashed[row].digest) for row in readable]
-        with DecodePool(backbone.transform, workers=workers, batch_size=machine.batch_size) as pool:
+        with open_pool(backbone.transform, find_device(device), workers=workers, batch_size=machine.batch_size) as pool:
             for batch in pool.run(items):
                 at = readable[batch.start : batch.start + len(batch.status)]
                 good = batch.status == 0

@@ -50,6 +50,8 @@ class Backbone:
         In place of the one that the weights prescribe (a file prescribes none: resize 256, crop 224).
     jpeg_scaling : bool
         Decode large JPEG files at a fraction of their size, see `TransformSpec`: other numbers, under another key.
+    nvjpeg : bool
+        Decode JPEG files on the CUDA device, see `featstore.devicepool`: likewise. Not together with `jpeg_scaling`.
     timeout : float
         Seconds that a download server may stay silent.
     progress : callable, optional
@@ -95,6 +97,7 @@ class Backbone:
         seed: int = 0,
         transform: TransformSpec | None = None,
         jpeg_scaling: bool = False,
+        nvjpeg: bool = False,
         timeout: float = 10.0,
         progress: Progress | None = None,
     ) -> None:
@@ -114,7 +117,9 @@ class Backbone:
         spec = transform or _prescribed(name, found)
         self.name, self.nodes, self.pool = name, chosen, pool
         spec = spec if input_size is None else spec.resized(input_size)
-        self.transform = dataclasses.replace(spec, jpeg_scaling=spec.jpeg_scaling or jpeg_scaling)
+        self.transform = dataclasses.replace(
+            spec, jpeg_scaling=spec.jpeg_scaling or jpeg_scaling, nvjpeg=spec.nvjpeg or nvjpeg
+        )
 
         self.network = shell(name, found.head)
         anatomy = Anatomy(self.network)

@@ -97,9 +97,9 @@ class Crew:
         self.replaced += 1
         self._failed_starts = 0 if member.ready else self._failed_starts + 1
         if self._failed_starts >= (_STARTS if how.startswith("ended") else _KILLED_STARTS):
+            way_out = "extract without nvJPEG" if "device" in self._settings else "use workers=0 to decode in this one"
             raise FeatstoreError(
-                f"decoding processes cannot be started: {self._failed_starts} in a row, the last one {how}; "
-                f"use workers=0 to decode in this one"
+                f"decoding processes cannot be started: {self._failed_starts} in a row, the last one {how}; {way_out}"
             )
         fresh = WorkerProcess(self._settings, self._memory)
         self.members.append(fresh)

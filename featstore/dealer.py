@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featstore.batchmemory import BatchMemory
 from featstore.crew import Crew
-from featstore.worker import CHANGED, MEMORY, OK, TRANSIENT
+from featstore.worker import CHANGED, DEFERRED, MEMORY, OK, TRANSIENT
 from featstore.workerprocess import Reply, Task, WorkerProcess
 
 Items = Sequence[tuple[bytes, bytes]]
@@ -83,6 +83,9 @@ class Dealer:
         Of an image, (height, width, channels).
     wording : mapping of str
         How a process ended, or "memory" -> what to say of the image.
+    together : bool
+        The crew is one process that works on many images at once: where it ends, each image that it had is tried alone,
+        and the one that it ends with again is DEFERRED.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Dealer:
         batch_size: int,
         shape: tuple[int, int, int],
         wording: Mapping[str, str],
+        together: bool = False,
     ) -> None:
         self._crew = crew
         self._memory = memory
@@ -100,6 +104,8 @@ class Dealer:
         self._batch_size = batch_size
         self._shape = shape
         self._wording = wording
+        self._together = together
+        self._suspects: deque[Task] = deque()  # to be handed out one at a time, before all others
         self._filling: deque[_Filling] = deque()
         self._backlog: deque[Task] = deque()
         self._opened = 0  # items that are in batches opened so far
@@ -152,6 +158,12 @@ class Dealer:
         """Open batches while there is room for them, and hand out tasks, a few at a time to whoever has fewest."""
         while len(self._filling) < self._window and self._opened < len(self._items):
             self._open()
+        while self._suspects:
+            idle = next((member for member in self._crew.members if not member.pending), None)
+            if idle is None:
+                return
+            idle.alone = True
+            idle.send([self._suspects.popleft()])
         while self._backlog:
             free = [m for m in self._crew.members if not m.alone and len(m.pending) <= self._depth - _HANDFUL]
             member = min(free, key=lambda m: len(m.pending), default=None)
@@ -178,6 +190,10 @@ class Dealer:
 
     def _lost(self, member: WorkerProcess) -> None:
         """A process ended: the image that it was working on is suspect, the others go back."""
+        if self._together and member.ready and len(member.pending) > 1:
+            self._crew.replace(member)
+            self._suspects.extend(member.pending)
+            return
         if member.ready and member.pending:
             self._suspect(member, member.pending.popleft(), "")
             return
@@ -190,7 +206,9 @@ class Dealer:
     def _suspect(self, member: WorkerProcess, task: Task, reason: str) -> None:
         """Replace the process; the image is tried again alone in the new one, or given up where it was so already."""
         fresh, how = self._crew.replace(member)
-        if member.alone:
+        if member.alone and self._together:
+            self._settle(task, DEFERRED, "")
+        elif member.alone:
             self._settle(task, TRANSIENT, f"decoding {reason or self._wording.get(how, how)}, twice")
         else:
             fresh.alone = True

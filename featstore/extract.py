@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featstore import identity
+from featstore.devicepool import open_pool
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
 from featstore.imageset import ImageSet, hold_out, scan
 from featstore.listing import UNREADABLE, printable
 from featstore.pipeline import Plan, Progress, Work, compute, compute_on
-from featstore.pool import DecodePool
 from featstore.recall import Recalled, recall, remember
 from featstore.store import FeatureStore
 from featstore.transform import TransformSpec
@@ -37,6 +37,7 @@ def extract(
     input_size: int | None = None,
     weights_seed: int = 0,
     jpeg_scaling: bool = False,
+    nvjpeg: bool = False,
     dataset: str | None = None,
     split: Mapping[str, float] | None = None,
     split_seed: int = 0,
@@ -60,8 +61,8 @@ def extract(
     store : FeatureStore or path
         Created where there is none.
     backbone : Backbone or str
-        A ready network, or a name to build one from `weights`, `nodes`, `pool`, `input_size`, `weights_seed` and
-        `jpeg_scaling`.
+        A ready network, or a name to build one from `weights`, `nodes`, `pool`, `input_size`, `weights_seed`,
+        `jpeg_scaling` and `nvjpeg`.
     dataset : str, optional
         Name of the image set in the store; default: the folder's or file's name.
     split : mapping of {"val", "test"} to fraction in (0, 1), optional
@@ -103,6 +104,7 @@ def extract(
         "input_size": input_size,
         "seed": weights_seed,
         "jpeg_scaling": jpeg_scaling,
+        "nvjpeg": nvjpeg,
     }
     recalled, network = recall(backbone, precision, request) if isinstance(backbone, str) else None, None
     if recalled is None:
@@ -140,7 +142,9 @@ def extract(
             work = compute_on(devices, plan, {**place, **built, **seed, **options, **how}, report)
         else:
             transform = TransformSpec.from_json(next(iter(fingerprints.values())).transform)
-            with DecodePool(transform, workers=workers) as decoders:  # their imports take as long as the engine's
+            with open_pool(
+                transform, devices[0], workers=workers
+            ) as decoders:  # their imports take as long as the engine's
                 network = network or _build(backbone, request)
                 work = compute(network, plan, {**options, "device": devices[0]}, decoders, report)
 

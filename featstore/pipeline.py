@@ -22,6 +22,7 @@ from featstore.writer import RowWriter
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
     from featstore.computation import Features
+    from featstore.devicepool import DevicePool
     from featstore.engine import Engine
     from featstore.pool import Batch, DecodePool
 
@@ -71,7 +72,9 @@ class Work:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def compute(backbone: Backbone, plan: Plan, options: Mapping[str, Any], decoders: DecodePool, report: Progress) -> Work:
+def compute(
+    backbone: Backbone, plan: Plan, options: Mapping[str, Any], decoders: DecodePool | DevicePool, report: Progress
+) -> Work:
     """Decode, run and commit a plan's rows on one device.
 
     Parameters

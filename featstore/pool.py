@@ -54,6 +54,8 @@ class DecodePool:
         Address space that one image may take in its process, and the largest file that is read.
     decoder : str
         "module:function" of what turns bytes, and the least side of a scaled JPEG, into a Pillow image of mode RGB.
+    device : str, optional
+        The one process decodes JPEG files on this device and defers all other images, for `DevicePool`.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class DecodePool:
         seconds_per_image: float = 30.0,
         bytes_per_image: int = 2 << 30,
         decoder: str = "featstore.decode:decode_image",
+        device: str | None = None,
     ) -> None:
         wanted = usable_cores() if workers is None else workers
         if wanted < 0 or batch_size < 1 or not 0 < seconds_per_image < math.inf or bytes_per_image < 1:
@@ -90,6 +93,7 @@ class DecodePool:
         self._seconds = seconds_per_image
         self._bytes = bytes_per_image
         self._decoder = decoder
+        self._device = device
         self._shape = (spec.crop, spec.crop, 3)
         self._memory: BatchMemory | None = None
         self._crew: Crew | None = None
@@ -124,6 +128,7 @@ class DecodePool:
             "decoder": self._decoder,
             "seconds_per_image": self._seconds,
             "bytes_per_image": self._bytes,
+            **({} if self._device is None else {"device": self._device}),
         }
         self._memory = BatchMemory(self._slot)
         self._crew = Crew(settings, self._memory.fd, self.workers)
@@ -163,7 +168,9 @@ class DecodePool:
         self.start()
         if self._crew is None or self._memory is None:
             raise RuntimeError("start() left no processes")
-        run = self._running = Dealer(self._crew, self._memory, items, self._batch_size, self._shape, self._limits())
+        run = self._running = Dealer(
+            self._crew, self._memory, items, self._batch_size, self._shape, self._limits(), self._device is not None
+        )
         run.start()
         return self._collected(run)
 

@@ -40,6 +40,9 @@ class TransformSpec:
         Normalisation of RGB in [0, 1]. Applied by the engine, not here.
     jpeg_scaling : bool
         Decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves at least twice `resize`.
+    nvjpeg : bool
+        JPEG files without peculiarities are decoded and resized on a CUDA device, see `featstore.devicepool`; what is
+        done here is for the others.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class TransformSpec:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     jpeg_scaling: bool = False
+    nvjpeg: bool = False
 
     def __post_init__(self) -> None:
         if self.resize < 1 or self.crop < 1:
@@ -64,8 +68,13 @@ class TransformSpec:
             raise ValueError("antialias=False is not supported: images are resized by Pillow, which always antialiases")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std above 0")
-        if not isinstance(self.jpeg_scaling, bool):
-            raise ValueError(f"jpeg_scaling is {self.jpeg_scaling!r}, neither true nor false")
+        for name, value in (("jpeg_scaling", self.jpeg_scaling), ("nvjpeg", self.nvjpeg)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} is {value!r}, neither true nor false")
+        if self.nvjpeg and self.jpeg_scaling:
+            raise ValueError("nvjpeg decodes JPEG files whole, so it does not go with jpeg_scaling")
+        if self.nvjpeg and self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"nvjpeg resizes bilinear or bicubic, not {self.interpolation}")
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
 
@@ -75,9 +84,10 @@ class TransformSpec:
         return 2 * self.resize if self.jpeg_scaling else None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON values; `jpeg_scaling` only where it is on, as keys were made before it existed."""
+        """The fields as plain JSON values; the decode rules only where they are on, as keys were made before there were
+        any."""
         fields = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
-        return fields if fields.pop("jpeg_scaling") is False else fields | {"jpeg_scaling": True}
+        return {name: value for name, value in fields.items() if value or name not in ("jpeg_scaling", "nvjpeg")}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -128,11 +138,7 @@ class TransformSpec:
         Image of mode RGB and size (crop, crop)
         """
         width, height = image.size
-        new_width, new_height = self._resized_size(width, height)
-        pad_x, pad_y = max(0, self.crop - new_width), max(0, self.crop - new_height)
-        left = round((new_width + pad_x - self.crop) / 2)  # Python's round, half to even, as torchvision
-        top = round((new_height + pad_y - self.crop) / 2)
-        left, top = left - pad_x // 2, top - pad_y // 2  # of the crop, in the resized image
+        (new_width, new_height), (left, top) = self.placed(width, height)
         box = (left, top, left + self.crop, top + self.crop)
         resample = _FILTERS[self.interpolation]
         if new_width * new_height <= MAX_RESIZED_PIXELS:
@@ -155,8 +161,19 @@ class TransformSpec:
         offset = (inside[0] - box[0], inside[1] - box[1])
         return part.crop((-offset[0], -offset[1], self.crop - offset[0], self.crop - offset[1]))
 
-    def _resized_size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) once the short side is `resize`; the long side is cut to whole pixels, as in torchvision."""
-        if width <= height:
-            return self.resize, int(self.resize * height / width)
-        return int(self.resize * width / height), self.resize
+    def placed(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Where the crop lies once the short side of an image is `resize`; the long side is cut to whole pixels.
+
+        Returns
+        -------
+        size : tuple of 2 int
+            Width and height of the resized image.
+        corner : tuple of 2 int
+            Left and top of the crop in it; negative where the resized image is smaller and black is put around it.
+        """
+        new_width = self.resize if width <= height else int(self.resize * width / height)
+        new_height = int(self.resize * height / width) if width <= height else self.resize
+        pad_x, pad_y = max(0, self.crop - new_width), max(0, self.crop - new_height)
+        left = round((new_width + pad_x - self.crop) / 2)  # Python's round, half to even, as torchvision
+        top = round((new_height + pad_y - self.crop) / 2)
+        return (new_width, new_height), (left - pad_x // 2, top - pad_y // 2)

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 Decoder = Callable[[bytes, int | None], Image.Image]
 """Bytes of a file, least side of a scaled JPEG -> image of mode RGB; raises DecodeError."""
 
-OK, FAILED, TRANSIENT, CHANGED, MEMORY = range(5)
-"""How an image went: decoded; cannot be decoded; failed for a reason that may pass; is not the file it was; MEMORY only
-between worker and pool: the memory limit was hit, which the pool tries once more before it calls it transient."""
+OK, FAILED, TRANSIENT, CHANGED, MEMORY, DEFERRED = range(6)
+"""How an image went: decoded; cannot be decoded; failed for a reason that may pass; is not the file it was. Between
+worker and pool only: MEMORY, the memory limit was hit, which the pool tries once more before it calls it transient;
+DEFERRED, the device's process leaves the image to the others."""
 
 TASK = struct.Struct("<QQ32sI")
 """Item number, offset of its pixels in the batch memory, digest, length of the path that follows."""
@@ -75,7 +76,7 @@ def process(
         `crop * crop * 3` bytes where OK, else none.
     """
     try:
-        data = _read(path, bytes_per_image)
+        data = read(path, bytes_per_image)
         if hashlib.sha256(data).digest() != digest:
             return CHANGED, "the file changed since it was listed", b""
         return OK, "", spec.apply_to_image(decoder(data, spec.least)).tobytes()
@@ -89,7 +90,8 @@ def process(
         return TRANSIENT, f"cannot be read: {error.strerror or error}", b""
 
 
-def _read(path: bytes, limit: int) -> bytes:
+def read(path: bytes, limit: int) -> bytes:
+    """The bytes of a file; OSError where there are more than `limit`, or it is no regular file."""
     descriptor, status = open_regular(path)
     with os.fdopen(descriptor, "rb") as file:
         if status.st_size > limit:
@@ -116,11 +118,11 @@ def main(settings: Mapping[str, Any]) -> None:
     os.write(replies, REPLY.pack(READY, OK, 0))
     with os.fdopen(int(settings["tasks"]), "rb") as tasks:
         try:
-            while (task := _next_task(tasks)) is not None:
+            while (task := next_task(tasks)) is not None:
                 number, offset, digest, path = task
                 signal.setitimer(signal.ITIMER_REAL, settings["seconds_per_image"])
                 status, reason, pixels = process(path, digest, spec, decoder, limit)
-                _write_at(int(settings["memory"]), pixels, offset)
+                write_at(int(settings["memory"]), pixels, offset)
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 text = reason.encode("utf-8", "backslashreplace")[:1000]
                 os.write(replies, REPLY.pack(number, status, len(text)) + text)
@@ -130,7 +132,7 @@ def main(settings: Mapping[str, Any]) -> None:
             return  # the parent is gone
 
 
-def _next_task(tasks: BinaryIO) -> tuple[int, int, bytes, bytes] | None:
+def next_task(tasks: BinaryIO) -> tuple[int, int, bytes, bytes] | None:
     """The next task; None where the pipe ended, even within a task."""
     head = tasks.read(TASK.size)
     if len(head) < TASK.size:
@@ -140,7 +142,8 @@ def _next_task(tasks: BinaryIO) -> tuple[int, int, bytes, bytes] | None:
     return (number, offset, digest, path) if len(path) == length else None
 
 
-def _write_at(fd: int, data: bytes, offset: int) -> None:
+def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of it."""
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view, offset)

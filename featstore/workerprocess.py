@@ -42,7 +42,7 @@ class WorkerProcess:
     Parameters
     ----------
     settings : mapping
-        `spec`, `decoder`, `seconds_per_image`, `bytes_per_image`, JSON-able.
+        `spec`, `decoder`, `seconds_per_image`, `bytes_per_image`, JSON-able; and `device` where it is one's process.
     memory : int
         File descriptor of the batch memory.
 
@@ -75,7 +75,7 @@ class WorkerProcess:
         handed = {"tasks": tasks_out, "replies": replies_in, "memory": memory}
         try:
             self._process = start(
-                "featstore.worker:main",
+                "featstore.deviceworker:main" if "device" in settings else "featstore.worker:main",
                 {**settings, **handed},
                 pass_fds=tuple(handed.values()),
                 stdin=subprocess.DEVNULL,

@@ -51,6 +51,8 @@ def extract(
 
     if split and no_split:
         raise click.UsageError("--split and --no-split exclude each other")
+    if settings["jpeg_scaling"] and settings["nvjpeg"]:
+        raise click.UsageError("--jpeg-scaling and --nvjpeg exclude each other")
     chosen = {} if no_split else (split or None)
     with options.reporter(quiet) as report:
         result = run(data, store, split=chosen, split_seed=seed, progress=report, **settings)

@@ -94,8 +94,12 @@ network = _together(
     click.option("--jpeg-scaling", is_flag=True,
                  help="Decode large JPEG files at 1/2, 1/4 or 1/8 of their size: faster, and slightly other numbers, "
                       "kept apart from those of whole decoding."),
+    click.option("--nvjpeg", is_flag=True,
+                 help="Decode JPEG files on the CUDA device: several times as fast, and slightly other numbers, "
+                      "kept apart likewise."),
 )  # fmt: skip
-"""A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed, jpeg_scaling."""
+"""A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed, jpeg_scaling,
+nvjpeg."""
 
 classifier = _together(
     click.option("--bundle", metavar="BUNDLE", help="A classifier of your own, from `featstore train`."),

@@ -1,0 +1,110 @@
+"""DevicePool: a DecodePool whose JPEG files are decoded on a CUDA device, all other images by Pillow.
+
+A decode rule of its own (`TransformSpec.nvjpeg`): what a plain JPEG file is, is decided from its bytes alone
+(`featstore.jpegheader`), and what nvJPEG refuses or crashes on is decoded by Pillow as without the rule. So the pixels
+of an image do not depend on its neighbours or on the memory that happens to be free.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from featstore.dealer import Batch, Items
+from featstore.pool import DecodePool
+from featstore.transform import TransformSpec
+from featstore.worker import DEFERRED
+
+
+def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | DevicePool:
+    """The pool that a transform asks for.
+
+    Parameters
+    ----------
+    spec : TransformSpec
+    device : str
+        Where the network runs, as `find_device` gives it.
+    options
+        Of `DecodePool`.
+
+    Raises
+    ------
+    DeviceError
+        The transform asks for nvJPEG, and the device has none that works.
+    """
+    if not spec.nvjpeg:
+        return DecodePool(spec, **options)
+    from featstore.devicedecoder import check_nvjpeg
+
+    check_nvjpeg(device)
+    return DevicePool(spec, device, **options)
+
+
+class DevicePool:
+    """As `DecodePool`, with the same interface and promises.
+
+    Parameters
+    ----------
+    spec : TransformSpec
+    device : str
+        "cuda:N"; "cpu" runs the same code with libjpeg, for tests.
+    workers : int, optional
+        Processes for images that are not for the device; 0 decodes them in this one. Default: one a core.
+    options
+        Of `DecodePool`.
+
+    Attributes
+    ----------
+    workers : int
+    """
+
+    def __init__(self, spec: TransformSpec, device: str, *, workers: int | None = None, **options: Any) -> None:
+        self._device = DecodePool(spec, workers=1, device=device, **options)
+        self._rest = DecodePool(dataclasses.replace(spec, nvjpeg=False), workers=workers, **options)
+        self.workers = self._rest.workers
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def replaced(self) -> int:
+        """How many processes had to be replaced since `start`."""
+        return self._device.replaced + self._rest.replaced
+
+    def start(self) -> None:
+        """Start the device's process; the others start when the first image is for them."""
+        self._device.start()
+
+    def close(self) -> None:
+        """End the processes. Batches that were handed out stay valid."""
+        self._device.close()
+        self._rest.close()
+
+    def run(self, items: Items, batch_size: int | None = None) -> Iterator[Batch]:
+        """Decode items, batch by batch in their order; see `DecodePool.run`."""
+        return self._completed(items, self._device.run(items, batch_size))
+
+    def _completed(self, items: Items, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            left = np.flatnonzero(batch.status == DEFERRED)
+            if not left.size:
+                yield batch
+                continue
+            reasons = list(batch.reasons)
+            for part in self._rest.run([items[batch.start + int(row)] for row in left]):
+                rows = left[part.start : part.start + len(part.status)]
+                batch.images[rows] = part.images
+                batch.status[rows] = part.status
+                for row, reason in zip(rows, part.reasons, strict=True):
+                    reasons[row] = reason
+            yield dataclasses.replace(batch, reasons=tuple(reasons))
