@@ -61,7 +61,8 @@ RATIOS = {
 }  # fmt: skip
 """Whole job against the tutorial's loop, on two cores of a CPU with bf16 arithmetic."""
 TOLERANCE = {"fp32": (1e-4, 0.99999), "bf16": (np.inf, 0.999), "fp16": (np.inf, 0.999), "nvjpeg": (np.inf, 0.99)}
-"""Largest difference as a share of the largest feature, and least cosine, against the eager network on Pillow's pixels."""
+"""Largest difference as a share of the largest feature, and least cosine, against the eager network on Pillow's
+pixels."""
 BATCH = 32
 PICTURES = 400
 BESIDE_A_GPU = 2000
@@ -240,7 +241,8 @@ def measure(name: str, precisions: list[str], data: Path, work: Path, arguments)
                 "ratio": statistics.median(
                     a / b for a, b in zip(taken["tutorial"], taken[precision], strict=True)
                 ),
-                "nvjpeg": arguments.nvjpeg, "target": RATIOS.get((name, precision)), "decode_per_core": 1 / decode, "forward": 1 / forward,
+                "nvjpeg": arguments.nvjpeg,
+                "target": RATIOS.get((name, precision)), "decode_per_core": 1 / decode, "forward": 1 / forward,
                 "limit": 1 / limit, "share_of_limit": limit / job, "waiting": runs[precision].waiting,
                 "images_per_second_with_preparation": 1 / (job + preparation / n),
                 "preparation_seconds": preparation,
