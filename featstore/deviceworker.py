@@ -80,6 +80,7 @@ def main(settings: Mapping[str, Any]) -> None:
     files: SimpleQueue[Future[_File] | None] = SimpleQueue()
     room = _Room(HELD_BYTES)
     threading.Thread(target=_feed, args=(settings, decoder, limit, room, files), daemon=True).start()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libraries complain there about every bad file
     os.write(replies, REPLY.pack(READY, OK, 0))
     try:
         while group := _gathered(files):
