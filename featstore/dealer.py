@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featstore.batchmemory import BatchMemory
 from featstore.crew import Crew
-from featstore.worker import CHANGED, DEFERRED, MEMORY, OK, TRANSIENT
+from featstore.worker import CHANGED, MEMORY, OK, TRANSIENT
 from featstore.workerprocess import Reply, Task, WorkerProcess
 
 Items = Sequence[tuple[bytes, bytes]]
@@ -25,6 +25,9 @@ _LONGEST_NAP = 0.02
 
 _HANDFUL = 4
 """Tasks handed to a process at a time."""
+
+_DEEP = 256
+"""Tasks that a process holds which works on many at once."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,7 @@ class Dealer:
     wording : mapping of str
         How a process ended, or "memory" -> what to say of the image.
     together : bool
-        The crew is one process that works on many images at once: where it ends, each image that it had is tried alone,
-        and the one that it ends with again is DEFERRED.
+        The processes work on many images at once: where one ends, each image that it had is tried alone.
     """
 
     def __init__(
@@ -112,12 +114,24 @@ class Dealer:
         self._settled = 0
         self._pace = 0.0  # seconds an image, lately
         # While the caller works on a batch nobody deals out tasks: all processes together hold two batches meanwhile.
-        self._depth = max(2 * _HANDFUL, math.ceil(2 * batch_size / len(crew.members)))
+        self._depth = max(2 * _HANDFUL, math.ceil(2 * batch_size / len(crew.members)), _DEEP if together else 0)
         self._window = math.ceil(len(crew.members) * self._depth / batch_size) + 1
 
     def start(self) -> None:
         """Hand out the first tasks, without waiting."""
         self._deal()
+
+    def wait(self) -> None:
+        """Wait until a process is ready.
+
+        Raises
+        ------
+        FeatstoreError
+            Where none can be started.
+        """
+        while not any(member.ready for member in self._crew.members):
+            self._collect(1)
+            self._deal()
 
     def batches(self) -> Iterator[Batch]:
         """The batches in order, each as soon as it is complete.
@@ -206,9 +220,7 @@ class Dealer:
     def _suspect(self, member: WorkerProcess, task: Task, reason: str) -> None:
         """Replace the process; the image is tried again alone in the new one, or given up where it was so already."""
         fresh, how = self._crew.replace(member)
-        if member.alone and self._together:
-            self._settle(task, DEFERRED, "")
-        elif member.alone:
+        if member.alone:
             self._settle(task, TRANSIENT, f"decoding {reason or self._wording.get(how, how)}, twice")
         else:
             fresh.alone = True

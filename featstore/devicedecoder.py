@@ -49,7 +49,7 @@ class DeviceDecoder:
         self._device = torch.device(device)
         self._cuda = self._device.type == "cuda"
         if self._cuda:
-            torch.cuda.set_device(self._device)
+            torch.cuda.set_device(self._device.index or 0)
 
     def takes(self, header: JpegHeader | None) -> bool:
         """Whether an image is for the device: its header is plain and its size bounded."""
@@ -84,8 +84,10 @@ class DeviceDecoder:
         with torch.inference_mode():
             for rows in _calls(headers):
                 self._attempt(rows, files, headers, out, good, short)
-            pixels = out.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        return pixels, good, short
+            rounded = out.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+            pixels = torch.empty(rounded.shape, dtype=torch.uint8, pin_memory=self._cuda)
+            pixels.copy_(rounded.contiguous())
+        return pixels.numpy(), good, short
 
     def _attempt(
         self,
@@ -128,9 +130,11 @@ class DeviceDecoder:
         if self._cuda:
             # torchvision decodes on a stream of its own into memory that kernels queued on this one may still read
             torch.cuda.current_stream().synchronize()
-        encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torchvision calls its decoders deprecated
+            warnings.simplefilter(
+                "ignore"
+            )  # of bytes that cannot be written, and of decoders that torchvision will drop
+            encoded = [torch.from_numpy(np.frombuffer(file, dtype=np.uint8)) for file in files]
             images: list[Tensor] = torchvision.io.decode_jpeg(encoded, mode=_RGB, device=self._device)
         return images
 
@@ -151,19 +155,23 @@ class DeviceDecoder:
         out[:, y : y + part.shape[1], x : x + part.shape[2]] = part
 
 
+def require_cuda(device: str) -> None:
+    """DeviceError where a device cannot have nvJPEG."""
+    if not device.startswith("cuda"):
+        raise DeviceError(
+            f"these features are of JPEG files decoded by nvJPEG, which needs a CUDA device, and the network runs on "
+            f"{device} here; use a machine with such a device, or features extracted without --nvjpeg"
+        )
+
+
 def check_nvjpeg(device: str) -> None:
     """Decode a few pictures, as many kinds of JPEG files as are taken, and compare them with Pillow's.
 
     Raises
     ------
     DeviceError
-        No CUDA device, torchvision without nvJPEG, or pixels that are not those of the pictures.
+        torchvision without nvJPEG, or pixels that are not those of the pictures.
     """
-    if not device.startswith("cuda"):
-        raise DeviceError(
-            f"these features are of JPEG files decoded by nvJPEG, which needs a CUDA device, and the network runs on "
-            f"{device} here; use a machine with such a device, or features extracted without --nvjpeg"
-        )
     y, x = np.mgrid[0:120, 0:200] / 30.0
     picture = np.stack([128 + 100 * np.sin(x + y), 128 + 100 * np.cos(x), 128 + 100 * np.sin(2 * y)], axis=-1)
     files, expected = [], []

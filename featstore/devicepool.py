@@ -1,8 +1,8 @@
 """DevicePool: a DecodePool whose JPEG files are decoded on a CUDA device, all other images by Pillow.
 
 A decode rule of its own (`TransformSpec.nvjpeg`): what a plain JPEG file is, is decided from its bytes alone
-(`featstore.jpegheader`), and what nvJPEG refuses or crashes on is decoded by Pillow as without the rule. So the pixels
-of an image do not depend on its neighbours or on the memory that happens to be free.
+(`featstore.jpegheader`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it crashes on,
+or has no memory for, fails. So the pixels of an image depend on neither its neighbours nor the state of the machine.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from typing import Any, Self
 import numpy as np
 
 from featstore.dealer import Batch, Items
-from featstore.pool import DecodePool
+from featstore.pool import DecodePool, usable_cores
 from featstore.transform import TransformSpec
 from featstore.worker import DEFERRED
+
+MOST_PROCESSES = 4
+CORES_A_PROCESS = 4
+"""Processes beside a device: one alone cannot feed it, for Python hands files on at some 5,000 a second."""
 
 
 def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | DevicePool:
@@ -38,10 +42,17 @@ def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | 
     """
     if not spec.nvjpeg:
         return DecodePool(spec, **options)
-    from featstore.devicedecoder import check_nvjpeg
+    from featstore.devicedecoder import check_nvjpeg, require_cuda
 
-    check_nvjpeg(device)
-    return DevicePool(spec, device, **options)
+    require_cuda(device)
+    pool = DevicePool(spec, device, **options)
+    try:
+        pool.start()  # its processes load meanwhile
+        check_nvjpeg(device)
+    except BaseException:
+        pool.close()
+        raise
+    return pool
 
 
 class DevicePool:
@@ -63,7 +74,8 @@ class DevicePool:
     """
 
     def __init__(self, spec: TransformSpec, device: str, *, workers: int | None = None, **options: Any) -> None:
-        self._device = DecodePool(spec, workers=1, device=device, **options)
+        processes = min(MOST_PROCESSES, -(-usable_cores() // CORES_A_PROCESS))
+        self._device = DecodePool(spec, workers=processes, device=device, **options)
         self._rest = DecodePool(dataclasses.replace(spec, nvjpeg=False), workers=workers, **options)
         self.workers = self._rest.workers
 
@@ -82,8 +94,12 @@ class DevicePool:
         return self._device.replaced + self._rest.replaced
 
     def start(self) -> None:
-        """Start the device's process; the others start when the first image is for them."""
+        """Start the device's processes; the others start when the first image is for them."""
         self._device.start()
+
+    def wait(self) -> None:
+        """Wait until the first process is ready to work on the run that was begun."""
+        self._device.wait()
 
     def close(self) -> None:
         """End the processes. Batches that were handed out stay valid."""

@@ -25,13 +25,13 @@ from featstore.jpegheader import JpegHeader, read_header
 from featstore.transform import TransformSpec
 from featstore.worker import CHANGED, DEFERRED, OK, READY, REPLY, TRANSIENT, next_task, read, write_at
 
-MOST = 256
+MOST = 128
 """Images that are decoded together, at most."""
 
-HELD_BYTES = 1 << 30
+HELD_BYTES = 512 << 20
 """Of files that are read ahead, about; a single larger one is read alone."""
 
-THREADS = 8
+THREADS = 4
 """That read and hash files."""
 
 

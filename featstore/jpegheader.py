@@ -35,6 +35,11 @@ class JpegHeader:
 def read_header(data: bytes) -> JpegHeader | None:
     """Read the header of a JPEG file.
 
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
     Returns
     -------
     JpegHeader or None

@@ -89,7 +89,10 @@ def compute(
     machine = make_engine(backbone, expected_rows=len(rows), **options)
     items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
     batches = iter(decoders.run(items, machine.usual_batch_size))  # decoding begins while the engine is built
-    work.preparation = machine.prepare()
+    began = time.perf_counter()
+    machine.prepare()
+    decoders.wait()
+    work.preparation = time.perf_counter() - began
     work.provenance = dict(machine.provenance)
     if machine.provenance.get("engine_note"):
         work.notes.append(str(machine.provenance["engine_note"]))

@@ -55,7 +55,7 @@ class DecodePool:
     decoder : str
         "module:function" of what turns bytes, and the least side of a scaled JPEG, into a Pillow image of mode RGB.
     device : str, optional
-        The one process decodes JPEG files on this device and defers all other images, for `DevicePool`.
+        The processes decode JPEG files on this device and defer all other images, for `DevicePool`.
 
     Attributes
     ----------
@@ -173,6 +173,17 @@ class DecodePool:
         )
         run.start()
         return self._collected(run)
+
+    def wait(self) -> None:
+        """Wait until the first process is ready to work on the run that was begun; it may be working already.
+
+        Raises
+        ------
+        FeatstoreError
+            Where processes cannot be started.
+        """
+        if self._running is not None:
+            self._running.wait()
 
     def _collected(self, run: Dealer) -> Iterator[Batch]:
         try:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from featstore import devicedecoder
 from featstore.decode import decode
-from featstore.devicedecoder import DeviceDecoder, check_nvjpeg, upright
+from featstore.devicedecoder import DeviceDecoder, check_nvjpeg, require_cuda, upright
 from featstore.errors import DeviceError
 from featstore.jpegheader import JpegHeader, read_header
 from featstore.transform import TransformSpec
@@ -126,7 +126,8 @@ def test_absurd_sizes_are_not_for_the_device():
 
 def test_check_says_what_is_missing(monkeypatch):
     with pytest.raises(DeviceError, match=r"nvJPEG, which needs a CUDA device, and the network runs on cpu here; use"):
-        check_nvjpeg("cpu")
+        require_cuda("cpu")
+    require_cuda("cuda:1")
     monkeypatch.setattr(devicedecoder, "DeviceDecoder", lambda spec, device: DeviceDecoder(spec, "cpu"))
     check_nvjpeg("cuda")  # libjpeg's pictures pass
 

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes nee
 
 SPEC = TransformSpec(resize=40, crop=32, nvjpeg=True)
 SMALL = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32, "engine": "eager", "workers": 1}
+SMALL |= {"device": "cpu"}
 
 
 def write(folder, contents):
@@ -54,6 +55,11 @@ def expected(contents):
         header = read_header(data)
         rows.append(device.decode([data], [header])[0][0] if header else SPEC.apply(decode(data)))
     return np.stack(rows)
+
+
+def stand_in(monkeypatch):
+    """The CPU counts as a device with nvJPEG."""
+    monkeypatch.setattr(devicedecoder, "require_cuda", lambda device: None)
 
 
 @pytest.fixture
@@ -97,27 +103,35 @@ def test_hostile_files_are_refused_with_pillows_words(tmp_path):
     np.testing.assert_array_equal(images[-5:], expected(contents[-5:]))
 
 
-@pytest.mark.parametrize("deed", [b"#segfault", b"#refuse"])
-def test_a_file_that_the_decoder_dies_of_is_pillows_and_its_neighbours_lose_nothing(tmp_path, misbehaving, deed):
-    contents = jpegs(24, {5: deed, 17: deed})
-    items = write(tmp_path, contents)
-    with DevicePool(SPEC, "cpu", workers=1, batch_size=8, seconds_per_image=20) as pool:
-        images, status, reasons = gather(pool, items)
-        assert (pool.replaced > 0) == (deed == b"#segfault")
-    assert not status.any() and not any(reasons)
-    by_device = expected(contents)
-    for row in (5, 17):
-        by_device[row] = SPEC.apply(decode(contents[row]))
-    np.testing.assert_array_equal(images, by_device)
-
-
-def test_a_file_that_the_decoder_hangs_on_is_pillows(tmp_path, misbehaving, monkeypatch):
+@pytest.mark.parametrize("deed", [b"#segfault", b"#hang"])
+def test_a_file_that_the_decoder_dies_of_fails_and_its_neighbours_lose_nothing(
+    tmp_path, misbehaving, monkeypatch, deed
+):
     monkeypatch.setattr("featstore.crew.GRACE_SECONDS", 1.0)
-    contents = jpegs(6, {2: b"#hang"})
-    with DevicePool(SPEC, "cpu", workers=1, batch_size=6, seconds_per_image=3) as pool:
-        images, status, _ = gather(pool, write(tmp_path, contents))
-    assert not status.any()
-    np.testing.assert_array_equal(images[2], SPEC.apply(decode(contents[2])))
+    contents = jpegs(24, {5: deed})
+    items = write(tmp_path, contents)
+    with DevicePool(SPEC, "cpu", workers=1, batch_size=8, seconds_per_image=4) as pool:
+        images, status, reasons = gather(pool, items)
+        assert pool.replaced == 2
+    assert np.flatnonzero(status).tolist() == [5] and status[5] == 2
+    assert (
+        reasons[5]
+        == {b"#segfault": "decoding crashed (SIGSEGV), twice", b"#hang": "decoding did not answer, twice"}[deed]
+    )
+    fine = status == 0
+    np.testing.assert_array_equal(images[fine], expected(contents)[fine])
+
+
+def test_a_file_that_the_decoder_refuses_is_pillows(tmp_path, misbehaving):
+    contents = jpegs(24, {5: b"#refuse", 17: b"#refuse"})
+    with DevicePool(SPEC, "cpu", workers=1, batch_size=8) as pool:
+        images, status, reasons = gather(pool, write(tmp_path, contents))
+        assert pool.replaced == 0
+    assert not status.any() and not any(reasons)
+    by_rule = expected(contents)
+    for row in (5, 17):
+        by_rule[row] = SPEC.apply(decode(contents[row]))
+    np.testing.assert_array_equal(images, by_rule)
 
 
 def test_an_image_too_large_for_the_device_fails_for_a_reason_that_may_pass(tmp_path, misbehaving):
@@ -142,14 +156,13 @@ def test_files_that_change_or_vanish_are_noticed(tmp_path):
 def test_process_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path):
     contents = jpegs(60)
     with DevicePool(SPEC, "cpu", workers=1, batch_size=4) as pool:
-        parts = []
-        for number, batch in enumerate(pool.run(write(tmp_path, contents))):
-            if number in (1, 6):
-                os.kill(pool._device._crew.members[0].pid, signal.SIGKILL)
-            assert not batch.status.any()
-            parts.append(batch.images.copy())
-        assert pool.replaced >= 1
-    np.testing.assert_array_equal(np.concatenate(parts), expected(contents))
+        run = pool.run(write(tmp_path, contents))
+        pool.wait()
+        os.kill(pool._device._crew.members[0].pid, signal.SIGKILL)
+        parts = list(run)
+        assert pool.replaced == 1
+    assert not any(part.status.any() for part in parts)
+    np.testing.assert_array_equal(np.concatenate([part.images for part in parts]), expected(contents))
 
 
 def test_a_device_that_is_not_there_ends_in_a_sentence(tmp_path):
@@ -167,8 +180,9 @@ def test_the_transform_decides_which_pool(monkeypatch):
     with pytest.raises(DeviceError, match="needs a CUDA device, and the network runs on cpu here"):
         open_pool(SPEC, "cpu", workers=0)
     assert isinstance(open_pool(TransformSpec(40, 32), "cpu", workers=0), DecodePool)
-    monkeypatch.setattr(devicedecoder, "check_nvjpeg", lambda device: None)
-    assert isinstance(open_pool(SPEC, "cpu", workers=0), DevicePool)
+    stand_in(monkeypatch)
+    with open_pool(SPEC, "cpu", workers=0) as pool:
+        assert isinstance(pool, DevicePool)
 
 
 def test_features_under_a_key_of_their_own_and_predictions_of_them(tmp_path, monkeypatch):
@@ -178,7 +192,7 @@ def test_features_under_a_key_of_their_own_and_predictions_of_them(tmp_path, mon
     place = tmp_path / "s"
     with pytest.raises(DeviceError, match="use a machine with such a device, or features extracted without --nvjpeg"):
         extract(folder, place, **SMALL, nvjpeg=True)
-    monkeypatch.setattr(devicedecoder, "check_nvjpeg", lambda device: None)
+    stand_in(monkeypatch)
     usual, device = (extract(folder, place, **SMALL, nvjpeg=on) for on in (False, True))
     assert usual.failed == device.failed and len(device.failed) == 1 and usual.computed == device.computed
     assert extract(folder, place, **SMALL, nvjpeg=True).computed == 0
@@ -190,14 +204,14 @@ def test_features_under_a_key_of_their_own_and_predictions_of_them(tmp_path, mon
 
     train(second, "logistic", budget="quick", folds=3).save(tmp_path / "b")
     bundle = load_bundle(tmp_path / "b")
-    found = predict_images(bundle, [folder / "test"], engine="eager", workers=0)
+    found = predict_images(bundle, [folder / "test"], engine="eager", device="cpu", workers=0)
     test = second.subset(second.testing())
     wanted = dict(zip([str(folder / name) for name in test.ids], bundle.predict_proba(test), strict=True))
     for image, proba in zip(found.images, found.proba, strict=True):
         np.testing.assert_allclose(proba, wanted[image], atol=1e-5)
     monkeypatch.undo()
     with pytest.raises(DeviceError, match="decoded by nvJPEG, which needs a CUDA device"):
-        predict_images(bundle, [folder / "test"], engine="eager", workers=0)
+        predict_images(bundle, [folder / "test"], engine="eager", device="cpu", workers=0)
 
 
 def test_rules_exclude_each_other():
