@@ -51,6 +51,11 @@ class DeviceDecoder:
         if self._cuda:
             torch.cuda.set_device(self._device.index or 0)
 
+    def warm_up(self) -> None:
+        """Have the device load and allocate what decoding needs."""
+        files = _samples()
+        self.decode(files, [JpegHeader(200, 120)] * len(files))
+
     def takes(self, header: JpegHeader | None) -> bool:
         """Whether an image is for the device: its header is plain and its size bounded."""
         if header is None or header.width * header.height > RULES["max_pixels"]:
@@ -172,16 +177,8 @@ def check_nvjpeg(device: str) -> None:
     DeviceError
         torchvision without nvJPEG, or pixels that are not those of the pictures.
     """
-    y, x = np.mgrid[0:120, 0:200] / 30.0
-    picture = np.stack([128 + 100 * np.sin(x + y), 128 + 100 * np.cos(x), 128 + 100 * np.sin(2 * y)], axis=-1)
-    files, expected = [], []
-    for subsampling, progressive in itertools.product((0, 1, 2), (False, True)):
-        file = io.BytesIO()
-        Image.fromarray(picture.astype(np.uint8)).save(
-            file, "JPEG", quality=90, subsampling=subsampling, progressive=progressive
-        )
-        files.append(file.getvalue())
-        expected.append(np.asarray(Image.open(file)).transpose(2, 0, 1))
+    files = _samples()
+    expected = [np.asarray(Image.open(io.BytesIO(file))).transpose(2, 0, 1) for file in files]
     spec = TransformSpec(resize=120, crop=120)
     try:
         found = DeviceDecoder(spec, device).decoded(files)
@@ -194,6 +191,19 @@ def check_nvjpeg(device: str) -> None:
             f"nvJPEG on {device} gives other pictures than Pillow, {max(errors):.0f} grey levels off on average; "
             f"extract without --nvjpeg"
         )
+
+
+def _samples() -> list[bytes]:
+    """A smooth picture as the kinds of JPEG files that are taken."""
+    y, x = np.mgrid[0:120, 0:200] / 30.0
+    picture = np.stack([128 + 100 * np.sin(x + y), 128 + 100 * np.cos(x), 128 + 100 * np.sin(2 * y)], axis=-1)
+    files = []
+    for subsampling, progressive in itertools.product((0, 1, 2), (False, True)):
+        file = io.BytesIO()
+        image = Image.fromarray(picture.astype(np.uint8))
+        image.save(file, "JPEG", quality=90, subsampling=subsampling, progressive=progressive)
+        files.append(file.getvalue())
+    return files
 
 
 def upright(image: Tensor, orientation: int) -> Tensor:

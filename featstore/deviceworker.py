@@ -76,6 +76,7 @@ def main(settings: Mapping[str, Any]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     decoder = DeviceDecoder(TransformSpec.from_json(settings["spec"]), settings["device"])
+    decoder.warm_up()
     limit, memory, replies = int(settings["bytes_per_image"]), int(settings["memory"]), int(settings["replies"])
     files: SimpleQueue[Future[_File] | None] = SimpleQueue()
     room = _Room(HELD_BYTES)
