@@ -112,7 +112,7 @@ def _rows_first(old: tuple[int, int], new: tuple[int, int]) -> bool:
     """Whether every version of Pillow resizes rows first, rounds, then columns.
 
     Pillow 13 begins with the columns where the height shrinks by more pixels than twice what the width does (3000 sizes
-    tried), 12.3 where a picture that shrinks is more than 100 times as tall as wide, earlier ones never.
+    tried), 12.2 and 12.3 where it shrinks and is more than 100 times the width, 10.3 and 11.3 never.
     """
     shrinks = old[1] - new[1]
     return shrinks <= 0 or (shrinks <= 2 * (old[0] - new[0]) and old[1] <= 100 * old[0])
