@@ -109,7 +109,7 @@ def _size_of(picture: Image.Image | NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def _rows_first(old: tuple[int, int], new: tuple[int, int]) -> bool:
-    """Whether every version of Pillow resizes rows first, rounds, then columns.
+    """Whether every version of Pillow that was tried resizes rows first, rounds, then columns.
 
     Pillow 13 begins with the columns where the height shrinks by more pixels than twice what the width does (3000 sizes
     tried), 12.2 and 12.3 where it shrinks and is more than 100 times the width, 10.3 and 11.3 never.
