@@ -10,14 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+from featstore.resample import FILTERS, as_image, resized
 
 MAX_RESIZED_PIXELS = 1 << 26
 """Above this the resized image is never made whole (256 MiB in Pillow): only its crop is, see `TransformSpec.apply`."""
@@ -62,8 +55,8 @@ class TransformSpec:
     def __post_init__(self) -> None:
         if self.resize < 1 or self.crop < 1:
             raise ValueError(f"resize {self.resize} and crop {self.crop} must be at least 1 pixel")
-        if self.interpolation not in _FILTERS:
-            raise ValueError(f"interpolation {self.interpolation!r} is not known; use one of {', '.join(_FILTERS)}")
+        if self.interpolation not in FILTERS:
+            raise ValueError(f"interpolation {self.interpolation!r} is not known; use one of {', '.join(FILTERS)}")
         if not self.antialias:
             raise ValueError("antialias=False is not supported: images are resized by Pillow, which always antialiases")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -123,9 +116,9 @@ class TransformSpec:
         """
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             raise ValueError(f"an image is a uint8 array of shape (h, w, 3), not {rgb.dtype} {rgb.shape}")
-        return np.asarray(self.apply_to_image(Image.fromarray(rgb)))
+        return self._applied(rgb, rgb.shape[1], rgb.shape[0])
 
-    def apply_to_image(self, image: Image.Image) -> Image.Image:
+    def apply_to_image(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop a Pillow image of mode RGB.
 
         Bit for bit torchvision's `Resize(resize, interpolation, antialias=True)` and `CenterCrop(crop)` on a Pillow
@@ -135,31 +128,31 @@ class TransformSpec:
 
         Returns
         -------
-        Image of mode RGB and size (crop, crop)
+        ndarray of shape (crop, crop, 3), uint8
         """
-        width, height = image.size
-        (new_width, new_height), (left, top) = self.placed(width, height)
-        box = (left, top, left + self.crop, top + self.crop)
-        resample = _FILTERS[self.interpolation]
-        if new_width * new_height <= MAX_RESIZED_PIXELS:
-            if left <= 0 or width < height or new_width * height > MAX_RESIZED_PIXELS:
-                return image.resize((new_width, new_height), resample).crop(box)
-            # Pillow resizes the rows of a wide image, rounds, then its columns (of some tall ones the other way round):
-            # done in these two steps, columns outside of the crop are spared
-            rows = image.resize((new_width, height), resample).crop((left, 0, left + self.crop, height))
-            return rows.resize((self.crop, new_height), resample).crop((0, top, self.crop, top + self.crop))
+        return self._applied(image, *image.size)
 
-        inside = (max(box[0], 0), max(box[1], 0), min(box[2], new_width), min(box[3], new_height))
-        scale_x, scale_y = width / new_width, height / new_height
-        source = (
-            inside[0] * scale_x,
-            inside[1] * scale_y,
-            min(inside[2] * scale_x, width),
-            min(inside[3] * scale_y, height),
-        )
-        part = image.resize((inside[2] - inside[0], inside[3] - inside[1]), resample, box=source)
-        offset = (inside[0] - box[0], inside[1] - box[1])
-        return part.crop((-offset[0], -offset[1], self.crop - offset[0], self.crop - offset[1]))
+    def _applied(self, picture: Image.Image | NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+        (new_width, new_height), (left, top) = self.placed(width, height)
+        inside = (max(left, 0), max(top, 0), min(left + self.crop, new_width), min(top + self.crop, new_height))
+        if new_width * new_height <= MAX_RESIZED_PIXELS:
+            part = resized(picture, (new_width, new_height), inside, self.interpolation)
+        else:
+            scale_x, scale_y = width / new_width, height / new_height
+            source = (
+                inside[0] * scale_x,
+                inside[1] * scale_y,
+                min(inside[2] * scale_x, width),
+                min(inside[3] * scale_y, height),
+            )
+            size = (inside[2] - inside[0], inside[3] - inside[1])
+            part = np.asarray(as_image(picture).resize(size, FILTERS[self.interpolation], box=source))
+        if part.shape[:2] == (self.crop, self.crop):
+            return part
+        padded = np.zeros((self.crop, self.crop, 3), np.uint8)
+        y, x = inside[1] - top, inside[0] - left
+        padded[y : y + part.shape[0], x : x + part.shape[1]] = part
+        return padded
 
     def placed(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Where the crop lies once the short side of an image is `resize`; the long side is cut to whole pixels.

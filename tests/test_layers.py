@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module may import, at its top level, from its own layer and the layers before it.
 FEATSTORE = [
     {"errors"},
-    {"fsio", "decode", "transform", "fingerprint"},
+    {"fsio", "decode", "resample", "transform", "fingerprint"},
     {"imageset", "scan", "shard", "features", "worker", "weights", "recall", "extraction"},
     {"store", "pool", "backbone"},
     {"engine", "writer"},
@@ -60,9 +60,10 @@ def test_a_command_imports_no_other_command_and_nothing_heavy_at_the_top(path):
     assert at_top.isdisjoint(heavy)
 
 
-@pytest.mark.parametrize(
-    "name", ["errors", "fsio", "imageset", "fingerprint", "shard", "features", "store", "decode", "transform", "pool"]
-)
+STAY_CLEAR = ["errors", "fsio", "imageset", "fingerprint", "shard", "features", "store", "decode", "resample"]
+
+
+@pytest.mark.parametrize("name", [*STAY_CLEAR, "transform", "pool"])
 def test_the_store_and_the_workers_stay_clear_of_torch(name):
     path = ROOT / "featstore" / f"{name}.py"
     assert packages(path).isdisjoint({"torch", "torchvision", "sklearn", "lightgbm"})
