@@ -30,7 +30,9 @@ class Crew:
     memory : int
         File descriptor of the batch memory.
     size : int
-        Processes.
+        Processes, at most.
+    at_first : int, optional
+        How many of them start now, the others with `grow`; default: all.
 
     Attributes
     ----------
@@ -44,19 +46,38 @@ class Crew:
         Where no process can be started.
     """
 
-    def __init__(self, settings: Mapping[str, Any], memory: int, size: int) -> None:
+    def __init__(self, settings: Mapping[str, Any], memory: int, size: int, at_first: int | None = None) -> None:
         self.members: list[WorkerProcess] = []
         self.replaced = 0
+        self._size = size
         self._settings = settings
         self._memory = memory
         self._failed_starts = 0
         self._next_check = 0.0
         try:
-            for _ in range(size):
-                self.members.append(WorkerProcess(settings, memory))
+            self._fill(size if at_first is None else at_first)
         except BaseException:
             self.end()
             raise
+
+    def _fill(self, size: int) -> None:
+        while len(self.members) < size:
+            self.members.append(WorkerProcess(self._settings, self._memory))
+
+    def grow(self) -> None:
+        """Start the processes that were not started at first.
+
+        Raises
+        ------
+        FeatstoreError
+            Where one cannot be started.
+        """
+        self._fill(self._size)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that were started have finished their imports."""
+        return all(member.ready for member in self.members)
 
     def wait(self, seconds: float = 0.5) -> Iterator[tuple[WorkerProcess, list[Reply] | None]]:
         """Wait for replies, at most so long: each member that has some with them, and with None each that has ended."""

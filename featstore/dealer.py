@@ -26,6 +26,9 @@ _LONGEST_NAP = 0.02
 _HANDFUL = 4
 """Tasks handed to a process at a time."""
 
+_PATIENCE, _IDLE = 0.1, 0.1
+"""Seconds, and share of the time, that the caller waits for batches before the other processes are started."""
+
 _DEEP = 256
 """Tasks that a process holds which works on many at once."""
 
@@ -113,9 +116,19 @@ class Dealer:
         self._opened = 0  # items that are in batches opened so far
         self._settled = 0
         self._pace = 0.0  # seconds an image, lately
-        # While the caller works on a batch nobody deals out tasks: all processes together hold two batches meanwhile.
-        self._depth = max(2 * _HANDFUL, math.ceil(2 * batch_size / len(crew.members)), _DEEP if together else 0)
-        self._window = math.ceil(len(crew.members) * self._depth / batch_size) + 1
+        self._began = time.monotonic()
+        self._waited = 0.0  # seconds that the caller has waited while all processes were at work
+
+    @property
+    def _depth(self) -> int:
+        """Tasks of a process: while the caller works on a batch nobody deals, so all together hold two batches."""
+        each = math.ceil(2 * self._batch_size / len(self._crew.members))
+        return max(2 * _HANDFUL, each, _DEEP if self._together else 0)
+
+    @property
+    def _window(self) -> int:
+        """Batches that may be open at a time."""
+        return math.ceil(len(self._crew.members) * self._depth / self._batch_size) + 1
 
     def start(self) -> None:
         """Hand out the first tasks, without waiting."""
@@ -156,7 +169,7 @@ class Dealer:
 
     def _collect(self, wanted: int) -> None:
         """Wait for replies and take them: about half of those wanted at a time, and the last ones singly."""
-        began, before = time.monotonic(), self._settled
+        began, before, settled = time.monotonic(), self._settled, self._crew.settled
         if wanted > len(self._crew.members):
             time.sleep(min(_LONGEST_NAP, self._pace * wanted / 2))
         for member, replies in self._crew.wait():
@@ -164,9 +177,13 @@ class Dealer:
                 self._lost(member)
             else:
                 self._take(member, replies)
+        spent = time.monotonic() - began
         if self._settled > before:
-            latest = (time.monotonic() - began) / (self._settled - before)
-            self._pace += 0.3 * (latest - self._pace)
+            self._pace += 0.3 * (spent / (self._settled - before) - self._pace)
+        if settled:
+            self._waited += spent
+            if self._waited > max(_PATIENCE, _IDLE * (time.monotonic() - self._began)):
+                self._crew.grow()
 
     def _deal(self) -> None:
         """Open batches while there is room for them, and hand out tasks, a few at a time to whoever has fewest."""

@@ -21,6 +21,11 @@ from featstore.worker import MEMORY, OK, TRANSIENT, decoder_from, process
 __all__ = ["Batch", "DecodePool", "usable_cores"]
 
 
+AT_FIRST = 0.5
+"""Share of the processes that start at once: to start takes as long as to decode a hundred photographs, and where the
+network is slower than half of them the others are not needed."""
+
+
 def usable_cores() -> int:
     """Cores that this process may use: its affinity and its container's quota, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -45,7 +50,8 @@ class DecodePool:
     ----------
     spec : TransformSpec
     workers : int, optional
-        Processes; 0 decodes in this one. Default: `usable_cores()`.
+        Processes, at most: half of them start, the others where the caller has to wait for batches. 0 decodes in this
+        one. Default: `usable_cores()`.
     batch_size : int
         Images a batch; the last one may be shorter.
     seconds_per_image : float
@@ -60,7 +66,7 @@ class DecodePool:
     Attributes
     ----------
     workers : int
-        Processes in use.
+        Processes in use, at most.
     replaced : int
         How many processes had to be replaced so far.
 
@@ -131,7 +137,8 @@ class DecodePool:
             **({} if self._device is None else {"device": self._device}),
         }
         self._memory = BatchMemory(self._slot)
-        self._crew = Crew(settings, self._memory.fd, self.workers)
+        at_first = self.workers if self._device is not None else math.ceil(self.workers * AT_FIRST)
+        self._crew = Crew(settings, self._memory.fd, self.workers, at_first)
         weakref.finalize(self, Crew.end, self._crew)
 
     def close(self) -> None:

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from featstore import pool as pools
 from featstore.decode import decode
 from featstore.pool import DecodePool
 from featstore.transform import TransformSpec
@@ -14,6 +16,12 @@ from tests.pictures import encode, texture
 
 SPEC = TransformSpec(resize=40, crop=32)
 FAULTY = "tests.faulty:decode"
+
+
+@pytest.fixture(autouse=True)
+def all_at_once(monkeypatch):
+    """Pools start all their processes at once, so that small runs are work for several."""
+    monkeypatch.setattr(pools, "AT_FIRST", 1.0)
 
 
 def write(folder: Path, count: int, endings: dict[int, bytes] | None = None) -> list[tuple[bytes, bytes]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from featstore.pool import DecodePool
-from tests.poolkit import FAULTY, SPEC, gather, reference, write
+from tests.poolkit import FAULTY, SPEC, all_at_once, gather, reference, write  # noqa: F401
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
@@ -75,6 +75,22 @@ def test_worker_killed_from_outside_is_replaced_and_nothing_is_lost(tmp_path):
             parts.append(batch.images)
         assert pool.replaced >= 2
     np.testing.assert_array_equal(np.concatenate(parts), reference(items))
+
+
+@pytest.mark.parametrize(("slow", "processes"), [(False, 4), (True, 2)])
+def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypatch, slow, processes):
+    monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
+    items = write(tmp_path, 100) * 8
+    with DecodePool(SPEC, workers=4, batch_size=16) as pool:
+        run = pool.run(items)
+        pool.wait()
+        assert len(pool._crew.members) == 2
+        parts = []
+        for batch in run:
+            parts.append(batch.images.copy())
+            time.sleep(0.1 if slow else 0)
+        assert len(pool._crew.members) == processes and pool.replaced == 0
+    np.testing.assert_array_equal(np.concatenate(parts), np.tile(reference(items[:100]), (8, 1, 1, 1)))
 
 
 def test_decoding_pauses_where_batches_are_not_taken(tmp_path):

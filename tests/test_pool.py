@@ -15,7 +15,7 @@ from featstore.errors import DecodeError
 from featstore.imageset import scan
 from featstore.pool import DecodePool, usable_cores
 from tests.pictures import encode, hostile, texture
-from tests.poolkit import SPEC, alive, descriptors, gather, reference, write
+from tests.poolkit import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

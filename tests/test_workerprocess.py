@@ -29,9 +29,11 @@ def test_interpreter_that_is_not_there_is_one_clear_error(monkeypatch):
 
 SCRIPT = textwrap.dedent("""
     import os, sys
+    from featstore import pool as pools
     from featstore.pool import DecodePool
     from featstore.transform import TransformSpec
     import hashlib
+    pools.AT_FIRST = 1.0
     items = [(os.fsencode(p), hashlib.sha256(open(p, "rb").read()).digest()) for p in sys.argv[1:]] * 50
     limits = {"workers": 2, "batch_size": 4, "seconds_per_image": 3}
     pool = DecodePool(TransformSpec(40, 32), decoder="tests.faulty:decode", **limits)
