@@ -1,4 +1,4 @@
-"""The one thing that pyproject.toml cannot say: a module in C, without which everything works as well, only slower."""
+"""The one thing that pyproject.toml cannot say: modules in C, without which everything works as well, only slower."""
 
 import os
 
@@ -10,11 +10,13 @@ LIBRARIES = [] if os.name == "nt" else ["m"]
 setup(
     ext_modules=[
         Extension(
-            "featstore._resample",
-            ["featstore/_resample.c"],
+            f"featstore.{name}",
+            [f"featstore/{name}.c"],
+            depends=["featstore/_clones.h"],
             extra_compile_args=FLAGS,
             libraries=LIBRARIES,
             optional=True,  # an install without a compiler goes on
         )
+        for name in ("_resample", "_sums")
     ]
 )

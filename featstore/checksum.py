@@ -18,7 +18,9 @@ universal string hashing is fast", The Computer Journal 57 (2014).
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -30,6 +32,8 @@ BLOCK = 1 << 17
 PIECE = 1 << 20
 """Bytes to take at a time: a processor's cache holds them, and few enough steps to let threads work side by side."""
 
+Summing = Callable[[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]], None]
+
 _thread = threading.local()  # one scratch buffer a thread: fresh memory for every shard would cost more than the sums
 
 
@@ -38,9 +42,6 @@ class Checksum:
 
     def __init__(self) -> None:
         self._first, self._second = hashlib.sha256(), hashlib.sha256()
-        if not hasattr(_thread, "upper"):
-            _thread.upper = np.empty(PIECE // 8, dtype="<u8")
-        self._upper: NDArray[np.uint64] = _thread.upper
 
     def update(self, piece: memoryview) -> None:
         """Add `PIECE` bytes; only the last piece may be shorter."""
@@ -57,12 +58,10 @@ class Checksum:
 
     def _add(self, words: NDArray[np.uint64]) -> None:
         """Add blocks, shape (n, words a block)."""
-        keys = _keys()[: words.shape[1]]
-        upper = self._upper[: words.size].reshape(words.shape)
-        np.right_shift(words, np.uint64(32), out=upper)
-        # einsum multiplies and adds with the processor's vectors, where dot of integers goes word by word
-        self._first.update(np.einsum("ij,j->i", words, keys).data)
-        self._second.update(np.einsum("ij,j->i", upper, keys).data)
+        sums = np.empty((2, len(words)), dtype="<u8")
+        _summing()(sums, words, _keys()[: words.shape[1]])
+        self._first.update(sums[0].data)
+        self._second.update(sums[1].data)
 
 
 def checksum(data: bytes | memoryview) -> str:
@@ -71,6 +70,39 @@ def checksum(data: bytes | memoryview) -> str:
     for start in range(0, len(view), PIECE):
         whole.update(view[start : start + PIECE])
     return whole.hexdigest()
+
+
+def compiled() -> bool:
+    """Whether the compiled module is there and gives the sums of NumPy."""
+    return _summing() is not _by_numpy
+
+
+@cache
+def _summing() -> Summing:
+    """The compiled module's function where it gives the sums of NumPy, else NumPy's."""
+    if sys.byteorder != "little":
+        return _by_numpy
+    try:
+        from featstore._sums import sums
+    except ImportError:
+        return _by_numpy
+    sample = np.frombuffer(hashlib.shake_128(b"sample").digest(8 * 3 * 101), dtype="<u8").reshape(3, 101)
+    found, expected = np.zeros((2, 3), dtype="<u8"), np.zeros((2, 3), dtype="<u8")
+    keys = _keys()[:101]
+    sums(found, sample, keys)
+    _by_numpy(expected, sample, keys)
+    return sums if np.array_equal(found, expected) else _by_numpy
+
+
+def _by_numpy(out: NDArray[np.uint64], words: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
+    """Two sums of each row of `words`: of its words times `keys`, and of their upper halves, into `out`, (2, n)."""
+    if not hasattr(_thread, "upper"):
+        _thread.upper = np.empty(PIECE // 8, dtype="<u8")
+    upper = _thread.upper[: words.size].reshape(words.shape)
+    np.right_shift(words, np.uint64(32), out=upper)
+    # einsum multiplies and adds with the processor's vectors, where dot of integers goes word by word
+    np.einsum("ij,j->i", words, keys, out=out[0])
+    np.einsum("ij,j->i", upper, keys, out=out[1])
 
 
 @cache

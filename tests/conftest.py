@@ -1,6 +1,8 @@
 """Where the real pictures and weights are, if they are here at all."""
 
 import os
+import shutil
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -35,3 +37,13 @@ def quick_path():
     """A folder in memory where there is one, for tests that make thousands of files or sync after each."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
         yield Path(name)
+
+
+@pytest.fixture
+def compiler() -> str:
+    """The C compiler that this Python was built with, where it and Python's headers are here."""
+    name = (sysconfig.get_config_var("CC") or "").split()[:1]
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not name or shutil.which(name[0]) is None or not header.exists():
+        pytest.skip("no C compiler, or no Python.h")
+    return str(name[0])

@@ -1,11 +1,14 @@
 import hashlib
+import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from featstore import checksum as module
 from featstore.checksum import BLOCK, PIECE, Checksum, checksum
 
 
@@ -30,9 +33,57 @@ def noise(size: int) -> bytes:
     return np.random.default_rng(size).bytes(size)
 
 
+@pytest.fixture
+def sums(monkeypatch):
+    """Puts something else in the place of the compiled module; None for nothing."""
+
+    def replaced(function):
+        other = None if function is None else SimpleNamespace(sums=function)
+        monkeypatch.setitem(sys.modules, "featstore._sums", other)
+        module._summing.cache_clear()
+
+    yield replaced
+    monkeypatch.undo()
+    module._summing.cache_clear()
+
+
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 4096, BLOCK - 3, BLOCK, BLOCK + 1, 3 * BLOCK + 12])
-def test_it_is_as_defined(size):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_it_is_as_defined(sums, size, compiled):
+    if not compiled:
+        sums(None)
+        assert not module.compiled()
     assert checksum(noise(size)) == by_the_book(noise(size))
+    odd = memoryview(b"abc" + noise(size))[3:]  # words at odd addresses
+    assert checksum(odd) == by_the_book(noise(size))
+
+
+def test_the_compiled_sums_are_in_use_where_there_is_a_compiler(compiler):
+    assert module.compiled()
+
+
+def test_a_module_with_other_sums_is_not_used(sums):
+    really = pytest.importorskip("featstore._sums").sums
+
+    def wrong(out, words, keys):
+        really(out, words, keys)
+        out[1, -1] ^= np.uint64(1)
+
+    sums(wrong)
+    assert not module.compiled() and checksum(noise(5000)) == by_the_book(noise(5000))
+    sums(really)
+    assert module.compiled()
+
+
+@pytest.mark.parametrize(("out", "words", "keys"), [(32, 64, 24), (15, 64, 64), (16, 63, 63), (0, 0, 64), (16, 64, 0)])
+def test_the_module_refuses_what_does_not_fit(out, words, keys):
+    really = pytest.importorskip("featstore._sums").sums
+    with pytest.raises(
+        ValueError, match=f"{words} bytes are not blocks of {keys}, with room for two sums each in {out}"
+    ):
+        really(bytearray(out), bytes(words), bytes(keys))
+    with pytest.raises(TypeError, match="read-write"):
+        really(bytes(16), bytes(64), bytes(64))
 
 
 @pytest.mark.parametrize("size", [PIECE, PIECE + BLOCK + 5, 2 * PIECE])
