@@ -243,7 +243,7 @@ def named_runs(sets: Sequence[FeatureSet]) -> list[str]:
     prints = [one.fingerprint for one in sets]
     told = [part for part in ("backbone", "node") if len({getattr(one, part) for one in prints}) > 1]
     names = ["/".join(getattr(one, part) for part in told) for one in prints]
-    for part in ("pool", "weights", "precision", "key"):
+    for part in ("pool", "weights", "precision", "input", "key"):
         twice = {name for name in names if names.count(name) > 1}
         if len({getattr(one, part) for one, name in zip(prints, names, strict=True) if name in twice}) > 1:
             names = [

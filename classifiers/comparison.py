@@ -264,6 +264,7 @@ def _feature(one: FeatureSet) -> dict[str, Any]:
         "pool": f.pool,
         "weights": f.weights,
         "precision": f.precision,
+        "input": f.input,
         "feature_key": f.key,
         "dim": one.X.shape[1],
         "rows": len(one),

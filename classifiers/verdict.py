@@ -65,14 +65,15 @@ def set_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
     Returns
     -------
     list of str
-        `mobilenet_v2 avgpool`; with pool, weights, precision or key where these two leave sets alike, and always with
-        random weights.
+        `mobilenet_v2 avgpool`; with pool, weights, precision, input or key where these two leave sets alike, and always
+        with random weights.
     """
     names = [f"{f['backbone']} {f['node']}" for f in features]
-    for key in ("pool", "weights", "precision", "feature_key"):
+    for key in ("pool", "weights", "precision", "input", "feature_key"):
         alike = {name for name in names if names.count(name) > 1}
         names = [
-            f"{n} {_shortened(str(f.get(key, '')))}" if n in alike else n for n, f in zip(names, features, strict=True)
+            f"{n} {_shortened(str(f[key]))}" if n in alike and f.get(key) else n
+            for n, f in zip(names, features, strict=True)
         ]
     loud = [f["weights"] if f["weights"].startswith("random") else "" for f in features]
     return [

@@ -23,6 +23,8 @@ from featstore.runner import Runner
 FORMAT = 1
 MARGIN = 1.1
 """The usual choice stays unless another is faster by this factor: noise must not change what runs."""
+MOST = 256
+"""Images that are measured together, at most: a rate shows on fewer than a user may hand over."""
 HOPELESS = 2.0
 """A runner slower than another by this factor on its first batch is not measured again."""
 
@@ -39,7 +41,7 @@ def remembered(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
         entry = json.loads(_place(identity).read_bytes())
         known = entry["format"] == FORMAT and entry["identity"] == json.loads(canonical_json(identity))
         return str(entry["choice"]) if known and entry["choice"] in names else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -69,7 +71,8 @@ def measure(runners: Mapping[str, Runner], side: int, *, seconds: float = 0.3) -
     seconds : float
         About how long a round lasts.
     """
-    batches = {name: np.zeros((runner.batch_size, side, side, 3), np.uint8) for name, runner in runners.items()}
+    sizes = {name: min(runner.batch_size, MOST) for name, runner in runners.items()}
+    batches = {name: np.zeros((sizes[name], side, side, 3), np.uint8) for name, runner in runners.items()}
     rates = {name: _rate(runner, batches[name], 1) for name, runner in runners.items()}
     close = [name for name in runners if rates[name] * HOPELESS > max(rates.values())]
     for _ in range(3 if len(close) > 1 else 0):

@@ -37,7 +37,7 @@ class Computation:
         Raises
         ------
         DeviceError
-            Not even one image fits in memory.
+            Not even one image fits in memory, or the engine fails.
         """
         return joined([self._finished(chunk, pending) for chunk, pending in self._parts])
 
@@ -47,7 +47,7 @@ class Computation:
             return self._runner.submit(chunk)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
-                raise
+                raise _failed(self._runner, error) from error
             return None
 
     def _finished(self, chunk: NDArray[np.uint8], pending: Pending | None) -> Outputs:
@@ -56,7 +56,7 @@ class Computation:
                 return pending.result()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
-                    raise
+                    raise _failed(self._runner, error) from error
         # outside of the handler: an exception's frames hold on to the tensors that are in the way
         return run_with_halving(self._runner, chunk)
 
@@ -100,7 +100,7 @@ def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:
             start += len(chunk)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
-                raise
+                raise _failed(runner, error) from error
             full = str(error).partition("\n")[0] or type(error).__name__
         if full and runner.batch_size == 1:
             raise DeviceError(
@@ -109,6 +109,12 @@ def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:
         if full:
             runner.resize(runner.batch_size // 2)
     return joined(done)
+
+
+def _failed(runner: Runner, error: Exception) -> DeviceError:
+    """What to raise where a network that was computed before is not any more."""
+    line = str(error).partition("\n")[0] or type(error).__name__
+    return DeviceError(f"the engine {runner.name} failed while it computed ({line}); use another one with --engine")
 
 
 def joined(parts: list[Outputs]) -> Outputs:

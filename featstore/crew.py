@@ -17,6 +17,7 @@ GRACE_SECONDS = 5.0
 """A process that its own alarm did not end this long after `seconds_per_image` is killed from here."""
 
 _STARTS = 3  # in a row that end by themselves before they are ready: an import fails, and will go on failing
+_PAUSES = (0.1, 0.5, 2.0)  # seconds between attempts to replace a process
 _KILLED_STARTS = 20  # in a row that are killed: the machine may recover
 
 
@@ -65,14 +66,11 @@ class Crew:
             self.members.append(WorkerProcess(self._settings, self._memory))
 
     def grow(self) -> None:
-        """Start the processes that were not started at first.
-
-        Raises
-        ------
-        FeatstoreError
-            Where one cannot be started.
-        """
-        self._fill(self._size)
+        """Start the processes that were not started at first; where one cannot be started those that run will do."""
+        try:
+            self._fill(self._size)
+        except FeatstoreError:
+            self._size = len(self.members)
 
     @property
     def settled(self) -> bool:
@@ -122,9 +120,18 @@ class Crew:
             raise FeatstoreError(
                 f"decoding processes cannot be started: {self._failed_starts} in a row, the last one {how}; {way_out}"
             )
-        fresh = WorkerProcess(self._settings, self._memory)
+        fresh = self._started()
         self.members.append(fresh)
         return fresh, how
+
+    def _started(self) -> WorkerProcess:
+        """A fresh process; the system may have none to give for a moment."""
+        for pause in _PAUSES:
+            try:
+                return WorkerProcess(self._settings, self._memory)
+            except FeatstoreError:
+                time.sleep(pause)
+        return WorkerProcess(self._settings, self._memory)
 
     def end(self) -> None:
         """End all processes."""

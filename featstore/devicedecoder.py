@@ -164,8 +164,8 @@ def require_cuda(device: str) -> None:
     """DeviceError where a device cannot have nvJPEG."""
     if not device.startswith("cuda"):
         raise DeviceError(
-            f"these features are of JPEG files decoded by nvJPEG, which needs a CUDA device, and the network runs on "
-            f"{device} here; use a machine with such a device, or features extracted without --nvjpeg"
+            f"JPEG files are to be decoded by nvJPEG for these features, which needs a CUDA device, and the network "
+            f"runs on {device} here; use a machine with such a device, or features extracted without --nvjpeg"
         )
 
 

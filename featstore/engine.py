@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from featstore import calibration
 from featstore.backbone import Backbone
-from featstore.computation import Computation, Features
+from featstore.computation import Computation, Features, is_out_of_memory
 from featstore.device import describe, find_device
 from featstore.engine_cuda import CudaRunner, cuda_batch
 from featstore.engine_openvino import OpenVINORunner, has_openvino, openvino_batch, usual_request
 from featstore.engine_torch import TorchRunner, missing_compiler, torch_batch
-from featstore.errors import DeviceError, FeaturesError, MissingExtraError, UnknownNameError
+from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError, UnknownNameError
 from featstore.parity import check
 from featstore.pool import usable_cores
 from featstore.runner import Runner
+from featstore.writer import ROWS_A_SHARD
 
 ENGINES = ("auto", "eager", "compile", "openvino")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -86,7 +87,7 @@ class Engine:
         """
         runner = self._ready()
         note = {"engine_note": "; ".join(self._notes)} if self._notes else {}
-        versions = {name: version(name) for name in ("featstore", "torch", "torchvision")}
+        versions = {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")}
         return {
             "engine": runner.name,
             "device": describe(self._device),
@@ -178,14 +179,15 @@ class Engine:
             candidate = self._candidates[0]
             try:
                 return self._built(candidate)
-            except (DeviceError, MissingExtraError) as error:
+            except (DeviceError, MissingExtraError, RuntimeError, MemoryError) as error:
+                reason = _reason(candidate.name, error)
                 if len(self._candidates) == 1:
-                    raise
-                self._notes.append(str(error))
+                    raise reason from error
+                self._notes.append(str(reason))
                 kind = candidate.name.partition("/")[0]
                 others = [c for c in self._candidates if c.name.partition("/")[0] != kind]
                 if not others:
-                    raise
+                    raise reason from error
                 self._candidates = others
 
     def _built(self, candidate: Candidate) -> Runner:
@@ -200,7 +202,7 @@ class Engine:
         for candidate in self._candidates[1:]:
             try:
                 runners[candidate.name] = self._built(candidate)
-            except (DeviceError, MissingExtraError):
+            except (DeviceError, MissingExtraError, RuntimeError, MemoryError):
                 continue  # a candidate that was not needed and does not work here is out of the race
         rates = calibration.measure(runners, self._backbone.transform.crop)
         choice = calibration.pick(rates, self._candidates[0].name)
@@ -225,6 +227,30 @@ class Engine:
         }
 
 
+def _reason(name: str, error: Exception) -> FeatstoreError:
+    """Why an engine cannot be built, as a sentence; what is no lack of memory nor foreseen is raised as it is."""
+    if isinstance(error, FeatstoreError):
+        return error
+    if not is_out_of_memory(error):
+        raise error
+    engine, line = name.partition("/")[0], str(error).partition("\n")[0] or type(error).__name__
+    return DeviceError(f"memory does not hold the engine {engine} ({line}); use --engine eager or a smaller network")
+
+
+def check_request(engine: str, place: str, precision: str) -> None:
+    """Refuse what `make_engine` refuses; `place` is as `find_device` gives it."""
+    if engine not in ENGINES:
+        raise UnknownNameError("engine", engine, ENGINES)
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
+    if place == "cpu" and precision == "fp16":
+        raise DeviceError("fp16 on a CPU would be emulated, slower than fp32; use --precision bf16 or fp32")
+    if engine == "openvino" and place != "cpu":
+        raise DeviceError(f"the engine openvino runs on the CPU, not on {place}; use --device cpu, or --engine compile")
+    if engine == "openvino" and not has_openvino():
+        raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
+
+
 def make_engine(
     backbone: Backbone,
     *,
@@ -247,7 +273,7 @@ def make_engine(
     precision : {"fp32", "bf16", "fp16"}
         fp16 is for GPUs only: on a CPU it would be emulated, slower than fp32.
     batch_size : int, optional
-        Images to hand over at a time; default by engine.
+        Images to hand over at a time, of which `ROWS_A_SHARD` count; default by engine.
     threads : int, optional
         Cores of the CPU to use; default: those that this process may use.
     expected_rows : int, optional
@@ -262,18 +288,9 @@ def make_engine(
     UnknownNameError
         No such engine, device or precision.
     """
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", engine, ENGINES)
-    if precision not in PRECISIONS:
-        raise UnknownNameError("precision", precision, PRECISIONS)
     place = find_device(device)
-    if place == "cpu" and precision == "fp16":
-        raise DeviceError("fp16 on a CPU would be emulated, slower than fp32; use --precision bf16 or fp32")
-    if engine == "openvino" and place != "cpu":
-        raise DeviceError(f"the engine openvino runs on the CPU, not on {place}; use --device cpu, or --engine compile")
-    if engine == "openvino" and not has_openvino():
-        raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
-
+    check_request(engine, place, precision)
+    batch_size = None if batch_size is None else min(batch_size, ROWS_A_SHARD)
     many = (expected_rows or 0) >= WORTH_COMPILING
     note = ""
 

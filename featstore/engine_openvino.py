@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from featstore.backbone import Backbone
 from featstore.computation import is_out_of_memory
 from featstore.errors import DeviceError, MissingExtraError
+from featstore.interruption import held_back
 from featstore.lowprecision import facts
 from featstore.openvino_model import openvino_model
 from featstore.pool import usable_cores
@@ -76,7 +77,8 @@ class OpenVINORunner:
         if not has_openvino():
             raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
         try:
-            import openvino
+            with held_back():
+                import openvino
         except (ImportError, OSError) as error:
             raise MissingExtraError(
                 f"OpenVINO is installed but cannot be loaded ({error}); run: pip install --force-reinstall openvino"
@@ -87,7 +89,10 @@ class OpenVINORunner:
         self.batch_size = openvino_batch(request, batch_size, threads)
         self._backbone = backbone
         self._request = request
-        self._core = openvino.Core()
+        try:
+            self._core = openvino.Core()
+        except Exception as error:  # it fails in many ways without a common base
+            raise DeviceError(f"OpenVINO cannot be started here ({error}); use --engine eager") from error
         self._precision = precision
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise DeviceError(
@@ -132,7 +137,7 @@ class OpenVINORunner:
     def close(self) -> None:
         """End the threads."""
         if self._pool is not None:
-            self._pool.close()
+            self._pool.close(finish=False)
 
     def _start(self) -> None:
         settings: dict[str, Any] = {

@@ -133,15 +133,16 @@ class TorchRunner:
         return self._pool.submit(images)
 
     def resize(self, batch_size: int) -> None:
-        """Go on with smaller batches."""
-        self.close()
+        """Go on with smaller batches, after what was handed over."""
+        if self._pool is not None:
+            self._pool.close()
         self.batch_size = batch_size
         self._start()
 
     def close(self) -> None:
         """End the threads."""
         if self._pool is not None:
-            self._pool.close()
+            self._pool.close(finish=False)
 
     def _start(self) -> None:
         """Start threads that use one core each, and leave torch's setting for all others as it was."""

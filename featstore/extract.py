@@ -21,6 +21,7 @@ from featstore.pipeline import Plan, Progress, Work, compute, compute_on
 from featstore.recall import Recalled, recall, remember
 from featstore.store import FeatureStore
 from featstore.transform import TransformSpec
+from featstore.writer import ROWS_A_SHARD
 
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
@@ -114,7 +115,9 @@ def extract(
             remember(backbone, precision, request, recalled, network.weights.path)
     fingerprints = recalled.fingerprints
 
-    # Made only now that the images and the network are known to be usable.
+    if opened is None:
+        _refuse_early(device, engine, precision, nvjpeg)
+    # Made only now that the images, the network and the device are known to be usable.
     cache = opened or FeatureStore(os.fspath(store), create=True)  # type: ignore[arg-type]
     cache.put_imageset(images)
     readable = np.array([not problem for problem in images.problems], dtype=bool)
@@ -131,6 +134,8 @@ def extract(
 
     work = Work()
     if wanted.any():
+        if batch_size is not None and batch_size > ROWS_A_SHARD:
+            notes.append(f"{ROWS_A_SHARD:,} images are computed at a time, not {batch_size:,}; a shard holds no more")
         options = {"precision": precision, "engine": engine, "batch_size": batch_size}
         plan = Plan(cache, images, fingerprints, missing, wanted, strict)
         devices = _devices(device, backbone, share, int(np.count_nonzero(wanted)))
@@ -189,6 +194,18 @@ def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
     if isinstance(backbone, Backbone):
         return backbone
     return Backbone(backbone, **request)
+
+
+def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> None:
+    """Raise what would be raised once there is a store."""
+    from featstore.device import find_devices
+    from featstore.devicedecoder import require_cuda
+    from featstore.engine import check_request
+
+    for place in find_devices(device):
+        check_request(engine, place, precision)
+        if nvjpeg:
+            require_cuda(place)
 
 
 def _devices(device: str, backbone: Backbone | str, share: tuple[int, int], images: int) -> tuple[str, ...]:

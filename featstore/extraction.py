@@ -44,7 +44,16 @@ class Extraction:
             "waiting_for_data": round(self.waiting, 3),
             "preparation_seconds": round(self.preparation_seconds, 3),
             "features": [
-                {"key": f.key, "node": f.node, "dim": dim, "backbone": f.backbone, "pool": f.pool, "weights": f.weights}
+                {
+                    "key": f.key,
+                    "node": f.node,
+                    "dim": dim,
+                    "backbone": f.backbone,
+                    "pool": f.pool,
+                    "weights": f.weights,
+                    "precision": f.precision,
+                    "input": f.input,
+                }
                 for f, dim in self.features
             ],
             "provenance": dict(self.provenance),

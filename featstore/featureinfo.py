@@ -117,7 +117,8 @@ def the_only(infos: Sequence[FeatureInfo], place: object) -> FeatureInfo:
     # Those that differ in nothing that has an option (transform, decode rules) are told apart by their keys.
     if len({info.describe(telling) for info in infos}) < len(infos):
         telling.append("key")
-    choices = "; ".join(info.describe(telling) for info in infos[:8])
+    seen = "key" in telling and len({info.fingerprint.input for info in infos}) > 1
+    choices = "; ".join(info.describe(telling) + f" ({info.fingerprint.input})" * seen for info in infos[:8])
     more = f"; and {len(infos) - 8} more" if len(infos) > 8 else ""
     raise AmbiguousFeaturesError(f"{len(infos)} feature sets of {place} fit, expected one; choose with {choices}{more}")
 

@@ -105,6 +105,12 @@ class Fingerprint:
         return self.weights.startswith(f"{TUNED} ")
 
     @property
+    def input(self) -> str:
+        """What the network sees, for people: side in pixels, and how JPEG files are decoded where not as usual."""
+        rules = [rule for rule in ("jpeg_scaling", "nvjpeg") if self.transform.get(rule)]
+        return " ".join([f"{self.transform.get('crop', '?')} px", *(rule.replace("_", "-") for rule in rules)])
+
+    @property
     def keyed(self) -> dict[str, Any]:
         """The fields that make the key."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}

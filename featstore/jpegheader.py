@@ -79,7 +79,7 @@ def read_header(data: bytes) -> JpegHeader | None:
                     orientation = _orientation(block[6:])
                 elif b"Orientation" in block:  # XMP, which has a say where Exif has none
                     return None
-            elif marker == _APP14 and data[start : start + 5] == b"Adobe" and data[end - 1] != 1:
+            elif marker == _APP14 and data[start : start + 5] == b"Adobe" and (length < 14 or data[start + 11] != 1):
                 return None  # not YCbCr
             at = end
     except (IndexError, struct.error):
@@ -104,10 +104,11 @@ def _orientation(tiff: bytes) -> int:
         raise IndexError("no TIFF header")
     (at,) = struct.unpack_from(order + "I", tiff, 4)
     (count,) = struct.unpack_from(order + "H", tiff, at)
+    found = 0
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, kind, number, value = struct.unpack_from(order + "HHIH", tiff, entry)
         if tag == _ORIENTATION:
-            if (kind, number) != (3, 1):
-                raise IndexError("an orientation that is no short integer")
-            return value if 1 <= value <= 8 else 1
-    return 1
+            if (kind, number) != (3, 1) or found:
+                raise IndexError("an orientation that is no short integer, or is said twice")
+            found = value if 1 <= value <= 8 else 1
+    return found or 1

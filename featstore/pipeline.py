@@ -84,9 +84,19 @@ def compute(
     """
     from featstore.engine import make_engine
 
-    work, images, rows = Work(), plan.images, plan.rows()
+    rows = plan.rows()
     report("prepare", 0, 1, "building the engine")
     machine = make_engine(backbone, expected_rows=len(rows), **options)
+    try:
+        return _computed(machine, backbone, plan, decoders, report)
+    finally:
+        machine.close()  # also what waits for its threads after Ctrl-C
+
+
+def _computed(
+    machine: Engine, backbone: Backbone, plan: Plan, decoders: DecodePool | DevicePool, report: Progress
+) -> Work:
+    work, images, rows = Work(), plan.images, plan.rows()
     items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
     batches = iter(decoders.run(items, machine.usual_batch_size))  # decoding begins while the engine is built
     began = time.perf_counter()
@@ -101,7 +111,7 @@ def compute(
         _refuse_other_provenance(plan.store, plan.fingerprints.values(), work.provenance)
 
     began = time.perf_counter()
-    done = 0
+    done, size = 0, machine.batch_size
     with RowWriter(plan.store, plan.fingerprints, backbone.widths, work.provenance) as writer:
         under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
@@ -112,12 +122,18 @@ def compute(
             if under_way is not None:
                 finished, features = under_way
                 here = rows[finished.start : finished.start + len(finished.status)]
+                outputs = {} if features is None else features.result()
+                if machine.batch_size != size:
+                    work.notes.append(f"memory holds {machine.batch_size} images at a time, not {size}")
+                    size, work.provenance = machine.batch_size, dict(machine.provenance)
+                    writer.flush()
+                    writer.provenance = work.provenance
                 work.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
                 writer.add(
                     images.digests[here],
                     finished.status,
                     finished.reasons,
-                    {} if features is None else features.result(),
+                    outputs,
                     {node: mask[here] for node, mask in plan.missing.items()},
                 )
                 done += len(here)
@@ -177,7 +193,8 @@ def _refuse_other_provenance(
         for other in info.provenance if info.fingerprint.key in keys else ():
             different = sorted(k for k in other.keys() | provenance.keys() if other.get(k) != provenance.get(k))
             if different:
+                ways = (f"{k} {other.get(k, 'none')} (now {provenance.get(k, 'none')})" for k in different)
                 raise StoreConflictError(
-                    f"feature set {info.fingerprint.key} was made with another {', '.join(different)}; "
+                    f"feature set {info.fingerprint.key} was made with another {', '.join(ways)}; "
                     f"--strict refuses to mix them: extract into a new store, or leave --strict out"
                 )

@@ -193,8 +193,15 @@ class DecodePool:
             self._running.wait()
 
     def _collected(self, run: Dealer) -> Iterator[Batch]:
+        batches = run.batches()
         try:
-            yield from run.batches()
+            while True:
+                if self._running is not run:
+                    raise RuntimeError("the pool was closed, or began another run, before this one was at its end")
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                yield batch
             self._running = None
         finally:
             if self._running is run:

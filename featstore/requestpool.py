@@ -55,9 +55,9 @@ class RequestPool:
         starts = range(0, len(images), self._request)
         return RequestedBatch(outputs, [self._threads.submit(self._compute, images, outputs, i) for i in starts])
 
-    def close(self) -> None:
-        """Finish what was handed over and end the threads."""
-        self._threads.shutdown()
+    def close(self, finish: bool = True) -> None:
+        """End the threads: after all that was handed over, or, not to `finish`, after what is being computed."""
+        self._threads.shutdown(cancel_futures=not finish)
 
     def _compute(self, images: NDArray[np.uint8], outputs: Outputs, start: int) -> None:
         worker = self._free.get()

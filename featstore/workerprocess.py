@@ -69,29 +69,35 @@ class WorkerProcess:
         self._since = time.monotonic()  # when it was last known to start on something
         self._outbox = b""
         self._inbox = b""
-        self._complaints = anonymous_file()
-        tasks_out, self._tasks = os.pipe()
-        self._replies, replies_in = os.pipe()
-        handed = {"tasks": tasks_out, "replies": replies_in, "memory": memory}
+        mine: list[int] = []
+        handed: list[int] = []
         try:
+            self._complaints = anonymous_file()
+            mine.append(self._complaints)
+            tasks_out, self._tasks = os.pipe()
+            handed.append(tasks_out)
+            mine.append(self._tasks)
+            self._replies, replies_in = os.pipe()
+            handed.append(replies_in)
+            mine.append(self._replies)
             self._process = start(
                 "featstore.deviceworker:main" if "device" in settings else "featstore.worker:main",
-                {**settings, **handed},
-                pass_fds=tuple(handed.values()),
+                {**settings, "tasks": tasks_out, "replies": replies_in, "memory": memory},
+                pass_fds=(tasks_out, replies_in, memory),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
                 env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
             )
         except OSError as error:
-            for descriptor in (self._tasks, self._replies, self._complaints):
+            for descriptor in mine:
                 os.close(descriptor)
             raise FeatstoreError(
                 f"a decoding process cannot be started: {error}; use fewer workers, or workers=0 to decode in this one"
             ) from error
         finally:
-            os.close(tasks_out)
-            os.close(replies_in)
+            for descriptor in handed:
+                os.close(descriptor)
         self.pid = self._process.pid
         os.set_blocking(self._tasks, False)
         os.set_blocking(self._replies, False)

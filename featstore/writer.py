@@ -34,6 +34,11 @@ class RowWriter:
         Numbers a row.
     provenance : mapping
         How the rows are computed; recorded with every shard.
+
+    Attributes
+    ----------
+    provenance : dict
+        Of the rows that are added from now on; `flush` before it is replaced.
     """
 
     def __init__(
@@ -46,7 +51,7 @@ class RowWriter:
         self._store = store
         self._fingerprints = fingerprints
         self._widths = widths
-        self._provenance = dict(provenance)
+        self.provenance = dict(provenance)
         self._gathered: dict[str, list[Rows]] = {node: [] for node in fingerprints}
         self._count = 0
         self._bytes = 0
@@ -107,19 +112,19 @@ class RowWriter:
         for node, parts in self._gathered.items():
             if parts:
                 self._settle(1)
-                self._pending.append(self._thread.submit(self._commit, node, parts))
+                self._pending.append(self._thread.submit(self._commit, node, parts, self.provenance))
         self._gathered = {node: [] for node in self._fingerprints}
         self._count = self._bytes = 0
         self._since = time.monotonic()
 
-    def _commit(self, node: str, parts: list[Rows]) -> None:
+    def _commit(self, node: str, parts: list[Rows], provenance: Mapping[str, Any]) -> None:
         rows = Rows(
             digests=np.concatenate([part.digests for part in parts]),
             X=np.concatenate([part.X for part in parts]),
             status=np.concatenate([part.status for part in parts]),
             reasons=tuple(reason for part in parts for reason in part.reasons),
         )
-        self._store.commit(self._fingerprints[node], rows, self._provenance)
+        self._store.commit(self._fingerprints[node], rows, provenance)
 
     def _settle(self, allowed: int) -> None:
         """Wait until at most `allowed` commits are under way: bounded memory, and errors surface."""

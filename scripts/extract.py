@@ -61,12 +61,15 @@ def extract(
         return
     out = options.console()
     for node in result.to_json()["features"]:
-        what = f"{node['backbone']} {node['node']} ({node['dim']} numbers, weights {node['weights']})"
+        network = f"{node['backbone']} {node['node']} {node['pool']} {node['precision']} {node['input']}"
+        what = f"{network} ({node['dim']} numbers, weights {node['weights']})"
         out.print(f"{node['key']}  {what}")
     speed = ""
     if result.computed:
         speed = f", {result.images_per_second:.1f} images/s, {result.waiting:.0%} waiting for data"
         speed += f", after {result.preparation_seconds:.1f} s of preparing the engine"
+        if how := result.provenance:
+            speed += f" ({how['engine']} on {how['device']})"
     out.print(
         f"{printable(os.fsencode(result.dataset))}: {result.images} images, computed {result.computed}, "
         f"cached {result.cached}, failed {len(result.failed)} in {result.seconds:.1f} s{speed}"

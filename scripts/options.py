@@ -129,14 +129,16 @@ class Devices(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The value as it is, where it is well formed."""
         if not re.fullmatch(r"(auto|mps|cpu|cuda)|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*", value):
-            self.fail(f"{value!r} is not auto, cpu, cuda, mps, cuda:N, or several of these with commas", param, ctx)
+            several = "or several of cpu and cuda:N with commas"
+            self.fail(f"{value!r} is not auto, cpu, cuda, mps, cuda:N, {several}", param, ctx)
         return str(value)
 
 
 engine = _together(
     click.option("--device", type=Devices(), default="auto", show_default=True,
                  metavar="auto|cpu|cuda|mps|cuda:N,...",
-                 help="Where the network runs; auto takes the GPUs if there are any, and several for many images."),
+                 help="Where the network runs; auto takes the GPUs if there are any, and several for many images. "
+                      "Of cpu and cuda:N there may be several, with commas."),
     click.option("--engine", type=click.Choice(["auto", "eager", "compile", "openvino"]), default="auto",
                  show_default=True, help="What runs the network."),
     click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True,

@@ -64,7 +64,7 @@ def test_no_room_for_one_image_is_said(late):
 
 
 def test_other_failures_are_not_swallowed():
-    with pytest.raises(RuntimeError, match="^CUDA out"):
+    with pytest.raises(DeviceError, match=r"the engine crowded failed while it computed \(CUDA out.*with --engine"):
         assert not is_out_of_memory(RuntimeError("illegal address"))
         Computation(
             Crowded(8, 0, True, error=lambda text: RuntimeError(text.replace("out of memory", "out"))), batch(3)

@@ -80,7 +80,7 @@ def test_worker_killed_from_outside_is_replaced_and_nothing_is_lost(tmp_path):
 @pytest.mark.parametrize(("slow", "processes"), [(False, 4), (True, 2)])
 def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypatch, slow, processes):
     monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
-    items = write(tmp_path, 100) * 8
+    items = write(tmp_path, 100) * 30
     with DecodePool(SPEC, workers=4, batch_size=16) as pool:
         run = pool.run(items)
         pool.wait()
@@ -88,9 +88,42 @@ def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypat
         parts = []
         for batch in run:
             parts.append(batch.images.copy())
-            time.sleep(0.1 if slow else 0)
+            time.sleep(0.05 if slow else 0)
         assert len(pool._crew.members) == processes and pool.replaced == 0
-    np.testing.assert_array_equal(np.concatenate(parts), np.tile(reference(items[:100]), (8, 1, 1, 1)))
+    np.testing.assert_array_equal(np.concatenate(parts), np.tile(reference(items[:100]), (30, 1, 1, 1)))
+
+
+def test_processes_that_cannot_be_added_are_done_without(tmp_path, monkeypatch):
+    monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
+    items = write(tmp_path, 100) * 30
+    with DecodePool(SPEC, workers=4, batch_size=16) as pool:
+        run = pool.run(items)
+        pool.wait()
+
+        def refuse(*how, **options):
+            raise OSError(11, "Resource temporarily unavailable")
+
+        monkeypatch.setattr("featstore.workerprocess.start", refuse)
+        images = np.concatenate([batch.images.copy() for batch in run])
+        assert len(pool._crew.members) == 2 and pool._crew._size == 2
+    np.testing.assert_array_equal(images, np.tile(reference(items[:100]), (30, 1, 1, 1)))
+
+
+def test_a_run_that_was_ended_says_so(tmp_path):
+    items = write(tmp_path, 40)
+    pool = DecodePool(SPEC, workers=2, batch_size=4)
+    first = pool.run(items)
+    next(first)
+    second = pool.run(items)
+    next(second)
+    with pytest.raises(RuntimeError, match="the pool was closed, or began another run, before this one was at its end"):
+        list(first)
+    assert len(list(second)) == 9
+    third = pool.run(items)
+    next(third)
+    pool.close()
+    with pytest.raises(RuntimeError, match="the pool was closed"):
+        list(third)
 
 
 def test_decoding_pauses_where_batches_are_not_taken(tmp_path):

@@ -125,7 +125,10 @@ def test_absurd_sizes_are_not_for_the_device():
 
 
 def test_check_says_what_is_missing(monkeypatch):
-    with pytest.raises(DeviceError, match=r"nvJPEG, which needs a CUDA device, and the network runs on cpu here; use"):
+    with pytest.raises(
+        DeviceError,
+        match=r"nvJPEG for these features, which needs a CUDA device, and the network runs on cpu here; use",
+    ):
         require_cuda("cpu")
     require_cuda("cuda:1")
     monkeypatch.setattr(devicedecoder, "DeviceDecoder", lambda spec, device: DeviceDecoder(spec, "cpu"))

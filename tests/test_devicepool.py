@@ -210,7 +210,7 @@ def test_features_under_a_key_of_their_own_and_predictions_of_them(tmp_path, mon
     for image, proba in zip(found.images, found.proba, strict=True):
         np.testing.assert_allclose(proba, wanted[image], atol=1e-5)
     monkeypatch.undo()
-    with pytest.raises(DeviceError, match="decoded by nvJPEG, which needs a CUDA device"):
+    with pytest.raises(DeviceError, match="decoded by nvJPEG for these features, which needs a CUDA device"):
         predict_images(bundle, [folder / "test"], engine="eager", device="cpu", workers=0)
 
 

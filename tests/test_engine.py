@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import PIL
 import pytest
 import torch
 
@@ -105,6 +106,22 @@ def test_auto_gives_way_to_the_next_engine_and_says_why(backbone, openvino, monk
         make_engine(backbone, engine="openvino", device="cpu").prepare()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("Can not allocate memory"), MemoryError()])
+def test_lack_of_memory_while_an_engine_is_built_is_a_reason_like_others(backbone, openvino, monkeypatch, error):
+    def fails(self):
+        raise error
+
+    monkeypatch.setattr(module.OpenVINORunner, "prepare", fails)
+    facts = make_engine(backbone, device="cpu").provenance
+    assert facts["engine"] == "eager" and "memory does not hold the engine openvino (" in facts["engine_note"]
+    with pytest.raises(DeviceError, match="memory does not hold the engine openvino .*; use --engine eager"):
+        make_engine(backbone, engine="openvino", device="cpu").prepare()
+
+
+def test_provenance_names_what_decodes(backbone):
+    assert make_engine(backbone, engine="eager", device="cpu").provenance["pillow"] == PIL.__version__
+
+
 def test_engine_with_wrong_numbers_is_not_used(backbone, openvino, monkeypatch):
     prepare = module.OpenVINORunner.prepare
 
@@ -135,11 +152,12 @@ def test_measurement_decides_once_and_is_remembered(backbone, openvino, monkeypa
     assert calls == [["eager", "openvino/1", "openvino/8"]]
 
 
-def test_damaged_calibration_is_measured_again(backbone, openvino, monkeypatch, own_cache):  # noqa: F811
+@pytest.mark.parametrize("damage", [b"{", b"[" * 100_000])
+def test_damaged_calibration_is_measured_again(backbone, openvino, monkeypatch, own_cache, damage):  # noqa: F811
     monkeypatch.setattr(module.calibration, "measure", lambda runners, side: {n: float(n == "eager") for n in runners})
     make_engine(backbone, device="cpu", expected_rows=10_000).prepare()
     (path,) = (own_cache / "calibration").iterdir()
-    path.write_bytes(b"{")
+    path.write_bytes(damage)
     monkeypatch.setattr(
         module.calibration, "measure", lambda runners, side: {n: float(n == "openvino/1") for n in runners}
     )

@@ -13,7 +13,8 @@ from PIL import Image
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.errors import ImagesNotFoundError, StoreConflictError
+from featstore.engine_torch import TorchRunner
+from featstore.errors import DeviceError, ImagesNotFoundError, StoreConflictError
 from featstore.extract import extract
 from featstore.samples import write_textures
 from tests.pictures import texture
@@ -206,6 +207,36 @@ def test_strict_refuses_rows_from_another_engine(folder, store, tmp_path):
     shutil.copytree(folder, copy)
     extract(copy, tmp_path / "s", **SMALL)
     Image.new("RGB", (80, 80), "red").save(copy / "dots" / "new.png")
-    with pytest.raises(StoreConflictError, match="--strict refuses to mix"):
+    with pytest.raises(StoreConflictError, match=r"another .*engine eager \(now openvino\).* --strict refuses to mix"):
         extract(copy, tmp_path / "s", strict=True, **(SMALL | {"engine": "openvino"}))
     assert extract(copy, tmp_path / "s", **(SMALL | {"engine": "openvino"})).computed == 1
+
+
+def test_memory_that_runs_out_is_said_and_later_rows_have_a_provenance_of_their_own(
+    folder, store, tmp_path, monkeypatch
+):
+    really = TorchRunner.submit
+
+    def crowded(self, images):
+        if len(images) > 2 and images.any():
+            raise MemoryError("no room")
+        return really(self, images)
+
+    monkeypatch.setattr(TorchRunner, "submit", crowded)
+    run = extract(folder, tmp_path / "s", **(SMALL | {"batch_size": 16, "engine": "eager"}))
+    assert any("memory holds 2 images at a time, not 16" in note for note in run.notes)
+    ways = FeatureStore(tmp_path / "s").features()[0].provenance
+    assert [way["request"] for way in ways] == [2] and run.provenance["request"] == 2
+    np.testing.assert_allclose(FeatureStore(tmp_path / "s").read().X, FeatureStore(store).read("textures").X, atol=1e-5)
+
+
+def test_a_huge_batch_size_is_bounded_and_said(folder, tmp_path):
+    run = extract(folder, tmp_path / "s", **(SMALL | {"batch_size": 100_000}))
+    assert "1,024 images are computed at a time, not 100,000; a shard holds no more" in run.notes
+
+
+@pytest.mark.parametrize("options", [{"precision": "fp16", "device": "cpu"}, {"nvjpeg": True, "device": "cpu"}])
+def test_what_cannot_run_here_makes_no_store(folder, tmp_path, options):
+    with pytest.raises(DeviceError):
+        extract(folder, tmp_path / "s", **(SMALL | options))
+    assert not os.path.lexists(tmp_path / "s")

@@ -68,9 +68,14 @@ def test_several_are_told_apart_by_the_options_in_which_they_differ():
 
 
 def test_several_that_differ_in_no_option_are_told_apart_by_key():
-    other = info(transform={"resize": 300})
-    with pytest.raises(AmbiguousFeaturesError, match=f"--key {INFOS[0].key}; --key {other.key}"):
-        the_only([INFOS[0], other], "store")
+    small = info(transform={"crop": 96})
+    scaled = info(transform={"crop": 96, "jpeg_scaling": True})
+    told = rf"--key {small.key} \(96 px\); --key {scaled.key} \(96 px jpeg-scaling\)"
+    with pytest.raises(AmbiguousFeaturesError, match=told):
+        the_only([small, scaled], "store")
+    other = info(transform={"crop": 96, "resize": 300})
+    with pytest.raises(AmbiguousFeaturesError, match=f"--key {small.key}; --key {other.key}"):
+        the_only([small, other], "store")
 
 
 def test_names_with_spaces_are_quoted():

@@ -75,11 +75,13 @@ def test_a_file_that_changes_meanwhile_is_named_and_not_stored(tmp_path):
 
 
 def test_what_a_device_refuses_is_said_with_its_name(folder, tmp_path):
+    FeatureStore(tmp_path / "s", create=True)  # where there is none, it is said before there is one
     with pytest.raises(DeviceError, match=r"^cpu: fp16 on a CPU"):
         extract(folder, tmp_path / "s", **TWO, precision="fp16")
 
 
 def test_an_unknown_name_is_the_same_error_from_another_process(folder, tmp_path):
+    FeatureStore(tmp_path / "s", create=True)
     with pytest.raises(UnknownNameError, match=r"^cpu: unknown engine 'fast'; close matches: auto"):
         extract(folder, tmp_path / "s", **{**TWO, "engine": "fast"})
 

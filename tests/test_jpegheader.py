@@ -46,10 +46,22 @@ def test_files_with_something_peculiar_are_left_to_a_careful_decoder():
         "odd sampling": plain[: dht + 11] + b"\x41" + plain[dht + 12 :],
         "broken Exif": encode(picture, exif=b"Exif\0\0II*\0\xff\xff\xff\xff"),
         "no Exif": encode(picture, exif=b"Exif\0\0what is this"),
+        "two orientations": encode(
+            picture,
+            exif=b"Exif\0\0II*\0"
+            + struct.pack("<IH", 8, 2)
+            + struct.pack("<HHII", 274, 3, 1, 6)
+            + struct.pack("<HHII", 274, 3, 1, 1)
+            + bytes(4),
+        ),
+        "long Adobe block, RGB": plain[:2] + b"\xff\xee\0\x12Adobe\0\x64" + bytes(8) + b"\1" + plain[2:],
+        "short Adobe block": plain[:2] + b"\xff\xee\0\x0dAdobe\0\x64\0\0\0\1" + plain[2:],
         "orientation in XMP": plain[:2] + xmp(b'<x tiff:Orientation="6"/>') + plain[2:],
     }
     assert {name for name, data in peculiar.items() if read_header(data) is not None} == set()
     assert read_header(plain[:2] + xmp(b"<x/>") + plain[2:]) == JpegHeader(64, 48)
+    long_block = plain[:2] + b"\xff\xee\0\x12Adobe\0\x64" + bytes(4) + b"\1" + bytes(4) + plain[2:]
+    assert read_header(long_block) == JpegHeader(64, 48)
     assert read_header(encode(picture, exif=exif(3))) == JpegHeader(64, 48, 3)
 
 

@@ -32,7 +32,7 @@ def test_it_says_what_it_did_and_that_weights_are_random(photos, tmp_path, capsy
     (photos / "ants" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     status, out, err = run([photos, "--store", tmp_path / "a store", *SMALL], capsys)
     assert status == 0 and err == ""
-    assert "mobilenet_v3_small avgpool (576 numbers, weights random (seed 0))" in out
+    assert "mobilenet_v3_small avgpool avg fp32 32 px (576 numbers, weights random (seed 0))" in out
     assert "my photos: 11 images, computed 11, cached 0, failed 1" in out and "waiting for data" in out
     assert "failed: ants/bad.jpg: " in out
     status, out, _ = run([photos, "-s", tmp_path / "a store", *SMALL], capsys)
