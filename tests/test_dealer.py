@@ -81,7 +81,7 @@ def test_worker_killed_from_outside_is_replaced_and_nothing_is_lost(tmp_path):
 def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypatch, slow, processes):
     monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
     items = write(tmp_path, 100) * 30
-    with DecodePool(SPEC, workers=4, batch_size=16) as pool:
+    with DecodePool(SPEC, workers=4, batch_size=64) as pool:
         run = pool.run(items)
         pool.wait()
         assert len(pool._crew.members) == 2
@@ -96,7 +96,7 @@ def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypat
 def test_processes_that_cannot_be_added_are_done_without(tmp_path, monkeypatch):
     monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
     items = write(tmp_path, 100) * 30
-    with DecodePool(SPEC, workers=4, batch_size=16) as pool:
+    with DecodePool(SPEC, workers=4, batch_size=64) as pool:
         run = pool.run(items)
         pool.wait()
 

@@ -212,9 +212,7 @@ def test_strict_refuses_rows_from_another_engine(folder, store, tmp_path):
     assert extract(copy, tmp_path / "s", **(SMALL | {"engine": "openvino"})).computed == 1
 
 
-def test_memory_that_runs_out_is_said_and_later_rows_have_a_provenance_of_their_own(
-    folder, store, tmp_path, monkeypatch
-):
+def test_memory_that_runs_out_is_said_and_recorded(folder, store, tmp_path, monkeypatch):
     really = TorchRunner.submit
 
     def crowded(self, images):

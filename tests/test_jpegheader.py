@@ -33,6 +33,8 @@ def test_files_with_something_peculiar_are_left_to_a_careful_decoder():
     picture = texture(2)
     plain = encode(picture)
     dht = plain.index(b"\xff\xc0")
+    tags = [struct.pack("<HHII", 274, 3, 1, orientation) for orientation in (6, 1)]
+    twice = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + b"".join(tags) + bytes(4)
     peculiar = {
         "grey": encode(Image.fromarray(picture).convert("L")),
         "CMYK": encode(Image.fromarray(picture).convert("CMYK")),
@@ -46,14 +48,7 @@ def test_files_with_something_peculiar_are_left_to_a_careful_decoder():
         "odd sampling": plain[: dht + 11] + b"\x41" + plain[dht + 12 :],
         "broken Exif": encode(picture, exif=b"Exif\0\0II*\0\xff\xff\xff\xff"),
         "no Exif": encode(picture, exif=b"Exif\0\0what is this"),
-        "two orientations": encode(
-            picture,
-            exif=b"Exif\0\0II*\0"
-            + struct.pack("<IH", 8, 2)
-            + struct.pack("<HHII", 274, 3, 1, 6)
-            + struct.pack("<HHII", 274, 3, 1, 1)
-            + bytes(4),
-        ),
+        "two orientations": encode(picture, exif=twice),
         "long Adobe block, RGB": plain[:2] + b"\xff\xee\0\x12Adobe\0\x64" + bytes(8) + b"\1" + plain[2:],
         "short Adobe block": plain[:2] + b"\xff\xee\0\x0dAdobe\0\x64\0\0\0\1" + plain[2:],
         "orientation in XMP": plain[:2] + xmp(b'<x tiff:Orientation="6"/>') + plain[2:],
