@@ -68,8 +68,8 @@ def extract(
     if result.computed:
         speed = f", {result.images_per_second:.1f} images/s, {result.waiting:.0%} waiting for data"
         speed += f", after {result.preparation_seconds:.1f} s of preparing the engine"
-        if how := result.provenance:
-            speed += f" ({how['engine']} on {how['device']})"
+        if how := [str(result.provenance[what]) for what in ("engine", "device") if what in result.provenance]:
+            speed += f" ({' on '.join(how)})"
     out.print(
         f"{printable(os.fsencode(result.dataset))}: {result.images} images, computed {result.computed}, "
         f"cached {result.cached}, failed {len(result.failed)} in {result.seconds:.1f} s{speed}"

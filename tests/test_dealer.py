@@ -80,7 +80,7 @@ def test_worker_killed_from_outside_is_replaced_and_nothing_is_lost(tmp_path):
 @pytest.mark.parametrize(("slow", "processes"), [(False, 4), (True, 2)])
 def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypatch, slow, processes):
     monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
-    items = write(tmp_path, 100) * 30
+    items = write(tmp_path, 100) * (6 if slow else 30)
     with DecodePool(SPEC, workers=4, batch_size=64) as pool:
         run = pool.run(items)
         pool.wait()
@@ -88,9 +88,9 @@ def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypat
         parts = []
         for batch in run:
             parts.append(batch.images.copy())
-            time.sleep(0.05 if slow else 0)
+            time.sleep(0.4 if slow else 0)
         assert len(pool._crew.members) == processes and pool.replaced == 0
-    np.testing.assert_array_equal(np.concatenate(parts), np.tile(reference(items[:100]), (30, 1, 1, 1)))
+    np.testing.assert_array_equal(np.concatenate(parts), np.tile(reference(items[:100]), (len(items) // 100, 1, 1, 1)))
 
 
 def test_processes_that_cannot_be_added_are_done_without(tmp_path, monkeypatch):

@@ -27,13 +27,21 @@ def test_a_signal_takes_effect_at_the_end_of_the_block(number):
         signal.signal(number, before)
 
 
-def test_it_is_raised_also_where_the_block_fails():
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises, also where an earlier test ran a command to its end, which leaves it deadly."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_it_is_raised_also_where_the_block_fails(ctrl_c):
     with pytest.raises(KeyboardInterrupt), held_back():
         os.kill(os.getpid(), signal.SIGINT)
         raise ImportError("initialization failed")
 
 
-def test_other_threads_are_left_alone():
+def test_other_threads_are_left_alone(ctrl_c):
     done = []
 
     def work():
