@@ -171,10 +171,11 @@ def _cached(
         if f.pool != "none"
     }
     if len(networks) > 1:
-        found = sorted({f"{f.backbone} (weights {f.weights}, {f.precision})" for f in (s.fingerprint for s in sets)})
+        prints = [one.fingerprint for one in sets]
+        found = sorted({f"{f.backbone} (weights {f.weights}, {f.precision}, {f.input})" for f in prints})
         raise AmbiguousFeaturesError(
             f"{store.path} holds features of several networks or poolings: {', '.join(found)}; advice is about one, "
-            f"choose with --backbone, --weights, --pool or --precision"
+            f"choose with --backbone, --weights, --pool, --precision or --key"
         )
     return sorted(sets, key=lambda s: network_order(s.fingerprint.node))
 

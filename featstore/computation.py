@@ -20,9 +20,15 @@ class Computation:
     runner : Runner
     images : ndarray of shape (n, s, s, 3), uint8
         Kept until the result is there.
+
+    Attributes
+    ----------
+    batch_size : int
+        Images that were computed at a time, at least; known once the result is there.
     """
 
     def __init__(self, runner: Runner, images: NDArray[np.uint8]) -> None:
+        self.batch_size = runner.batch_size
         self._runner = runner
         self._parts: list[tuple[NDArray[np.uint8], Pending | None]] = []
         start = 0
@@ -58,7 +64,9 @@ class Computation:
                 if not is_out_of_memory(error):
                     raise _failed(self._runner, error) from error
         # outside of the handler: an exception's frames hold on to the tensors that are in the way
-        return run_with_halving(self._runner, chunk)
+        outputs = run_with_halving(self._runner, chunk)
+        self.batch_size = min(self.batch_size, self._runner.batch_size)
+        return outputs
 
 
 class Features:
@@ -73,6 +81,11 @@ class Features:
     def __init__(self, widths: Mapping[str, int], computation: Computation) -> None:
         self._widths = widths
         self._computation = computation
+
+    @property
+    def batch_size(self) -> int:
+        """Images that were computed at a time, once the result is there."""
+        return self._computation.batch_size
 
     def result(self) -> dict[str, NDArray[np.float32]]:
         """Wait for them: (n, d) float32 by node."""

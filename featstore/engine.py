@@ -162,10 +162,10 @@ class Engine:
         """
         return self.submit(images).result()
 
-    def close(self) -> None:
-        """Give threads and memory back."""
+    def close(self, finish: bool = True) -> None:
+        """Give threads and memory back; not to `finish` what was submitted drops what waits for the network."""
         if self._runner is not None:
-            self._runner.close()
+            self._runner.close(finish)
 
     def _ready(self) -> Runner:
         if self._runner is None:

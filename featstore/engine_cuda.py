@@ -108,7 +108,7 @@ class CudaRunner:
         self.close()
         self.batch_size = batch_size
 
-    def close(self) -> None:
+    def close(self, finish: bool = True) -> None:
         """Finish what is under way and give cached memory back."""
         for slot in self._slots:
             slot.settle()

@@ -134,10 +134,10 @@ class OpenVINORunner:
         """Memory is taken by requests, whose size stays; only fewer images are under way."""
         self.batch_size = batch_size
 
-    def close(self) -> None:
-        """End the threads."""
+    def close(self, finish: bool = True) -> None:
+        """End the threads, after all that was handed over or, not to `finish`, what is being computed."""
         if self._pool is not None:
-            self._pool.close(finish=False)
+            self._pool.close(finish)
 
     def _start(self) -> None:
         settings: dict[str, Any] = {

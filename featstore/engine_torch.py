@@ -134,15 +134,14 @@ class TorchRunner:
 
     def resize(self, batch_size: int) -> None:
         """Go on with smaller batches, after what was handed over."""
-        if self._pool is not None:
-            self._pool.close()
+        self.close()
         self.batch_size = batch_size
         self._start()
 
-    def close(self) -> None:
-        """End the threads."""
+    def close(self, finish: bool = True) -> None:
+        """End the threads, after all that was handed over or, not to `finish`, what is being computed."""
         if self._pool is not None:
-            self._pool.close(finish=False)
+            self._pool.close(finish)
 
     def _start(self) -> None:
         """Start threads that use one core each, and leave torch's setting for all others as it was."""

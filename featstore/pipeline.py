@@ -5,6 +5,7 @@ Decoding, the network (this thread) and the store (a writer thread) overlap. An 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -88,9 +89,13 @@ def compute(
     report("prepare", 0, 1, "building the engine")
     machine = make_engine(backbone, expected_rows=len(rows), **options)
     try:
-        return _computed(machine, backbone, plan, decoders, report)
-    finally:
-        machine.close()  # also what waits for its threads after Ctrl-C
+        work = _computed(machine, backbone, plan, decoders, report)
+    except BaseException:
+        with contextlib.suppress(Exception):  # what went wrong first is what is told
+            machine.close(finish=False)
+        raise
+    machine.close()
+    return work
 
 
 def _computed(
@@ -111,7 +116,7 @@ def _computed(
         _refuse_other_provenance(plan.store, plan.fingerprints.values(), work.provenance)
 
     began = time.perf_counter()
-    done, size = 0, machine.batch_size
+    done, ways = 0, {machine.batch_size: work.provenance}  # how rows are computed, by batch size
     with RowWriter(plan.store, plan.fingerprints, backbone.widths, work.provenance) as writer:
         under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
@@ -123,11 +128,15 @@ def _computed(
                 finished, features = under_way
                 here = rows[finished.start : finished.start + len(finished.status)]
                 outputs = {} if features is None else features.result()
-                if machine.batch_size != size:
-                    work.notes.append(f"memory holds {machine.batch_size} images at a time, not {size}")
-                    size, work.provenance = machine.batch_size, dict(machine.provenance)
+                size = machine.batch_size if features is None else features.batch_size
+                if size not in ways:
+                    work.notes.append(f"memory holds {size} images at a time, not {min(ways)}")
+                    work.provenance = ways[size] = dict(machine.provenance)
+                    if plan.strict:
+                        _refuse_another_way(plan, work.provenance, done, size)
+                if writer.provenance is not ways[size]:
                     writer.flush()
-                    writer.provenance = work.provenance
+                    writer.provenance = ways[size]
                 work.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
                 writer.add(
                     images.digests[here],
@@ -184,6 +193,16 @@ def _submitted(machine: Engine, batch: Batch) -> Features | None:
     return machine.submit(batch.images if good.all() else batch.images[good])
 
 
+def _refuse_another_way(plan: Plan, provenance: Mapping[str, Any], done: int, size: int) -> None:
+    """The same, once memory ran out: rows of this run may be there already."""
+    if done:
+        raise StoreConflictError(
+            f"memory holds only {size} images at a time, and {done} were computed more at a time; --strict refuses to "
+            f"mix them: extract into a new store with --batch-size {size}, or leave --strict out"
+        )
+    _refuse_other_provenance(plan.store, plan.fingerprints.values(), provenance)
+
+
 def _refuse_other_provenance(
     store: FeatureStore, fingerprints: Sequence[Fingerprint] | Any, provenance: Mapping[str, Any]
 ) -> None:
@@ -192,6 +211,8 @@ def _refuse_other_provenance(
     for info in store.features():
         for other in info.provenance if info.fingerprint.key in keys else ():
             different = sorted(k for k in other.keys() | provenance.keys() if other.get(k) != provenance.get(k))
+            if "pillow" not in other:  # was not recorded before
+                different = [k for k in different if k != "pillow"]
             if different:
                 ways = (f"{k} {other.get(k, 'none')} (now {provenance.get(k, 'none')})" for k in different)
                 raise StoreConflictError(

@@ -50,6 +50,6 @@ class Runner(Protocol):
         """Go on with another batch size, giving memory back first."""
         ...
 
-    def close(self) -> None:
-        """Give threads and memory back."""
+    def close(self, finish: bool = True) -> None:
+        """Give threads and memory back, after all that was handed over or, not to `finish`, without what waits."""
         ...

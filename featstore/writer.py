@@ -37,7 +37,7 @@ class RowWriter:
 
     Attributes
     ----------
-    provenance : dict
+    provenance : mapping
         Of the rows that are added from now on; `flush` before it is replaced.
     """
 
@@ -51,7 +51,7 @@ class RowWriter:
         self._store = store
         self._fingerprints = fingerprints
         self._widths = widths
-        self.provenance = dict(provenance)
+        self.provenance = provenance
         self._gathered: dict[str, list[Rows]] = {node: [] for node in fingerprints}
         self._count = 0
         self._bytes = 0
@@ -112,7 +112,7 @@ class RowWriter:
         for node, parts in self._gathered.items():
             if parts:
                 self._settle(1)
-                self._pending.append(self._thread.submit(self._commit, node, parts, self.provenance))
+                self._pending.append(self._thread.submit(self._commit, node, parts, dict(self.provenance)))
         self._gathered = {node: [] for node in self._fingerprints}
         self._count = self._bytes = 0
         self._since = time.monotonic()

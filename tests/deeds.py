@@ -88,12 +88,12 @@ class Shortcut:
     def prepare(self):
         return 0.0
 
-    def close(self):
+    def close(self, finish=True):
         pass
 
     def submit(self, images):
         features = {"avgpool": images.reshape(len(images), -1)[:, :512].astype(np.float32) / 255}
-        return SimpleNamespace(result=lambda: features)
+        return SimpleNamespace(result=lambda: features, batch_size=self.batch_size)
 
 
 def take_shortcuts():

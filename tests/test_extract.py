@@ -1,8 +1,10 @@
 """The pipeline on real small pictures and a real (seeded) network."""
 
 import hashlib
+import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -12,7 +14,9 @@ import torchvision
 from PIL import Image
 
 from featstore import FeatureStore
+from featstore import engine as engines
 from featstore.backbone import Backbone
+from featstore.engine_cuda import CudaRunner
 from featstore.engine_torch import TorchRunner
 from featstore.errors import DeviceError, ImagesNotFoundError, StoreConflictError
 from featstore.extract import extract
@@ -226,6 +230,57 @@ def test_memory_that_runs_out_is_said_and_recorded(folder, store, tmp_path, monk
     ways = FeatureStore(tmp_path / "s").features()[0].provenance
     assert [way["request"] for way in ways] == [2] and run.provenance["request"] == 2
     np.testing.assert_allclose(FeatureStore(tmp_path / "s").read().X, FeatureStore(store).read("textures").X, atol=1e-5)
+
+
+@pytest.fixture
+def crowded_later(monkeypatch):
+    """CUDA's engine on the CPU, with room for eight images at first and for four from the second batch on."""
+    really, seen = CudaRunner.submit, []
+
+    def crowded(self, images):
+        if images.any():
+            seen.append(len(images))
+        pending = really(self, images)
+        if len(seen) >= 3 and len(images) > 4:
+            return SimpleNamespace(result=lambda: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+        return pending
+
+    def build(backbone, *, device, precision, compile=False, batch_size=None, threads=None):
+        return CudaRunner(backbone, device="cpu", precision=precision, batch_size=batch_size)
+
+    monkeypatch.setattr(CudaRunner, "submit", crowded)
+    monkeypatch.setattr(engines, "TorchRunner", build)
+
+
+def test_rows_record_the_batch_size_that_they_were_computed_with(folder, tmp_path, crowded_later):
+    run = extract(folder, tmp_path / "s", **(SMALL | {"batch_size": 8, "device": "cpu"}))
+    assert sum("memory holds 4 images at a time, not 8" in note for note in run.notes) == 1
+    store = FeatureStore(tmp_path / "s")
+    rows = {}
+    for path in sorted((store.path / "features").rglob("shards/*.h5")):
+        with h5py.File(path) as file:
+            attribute = json.loads(next(iter(file.attrs.values())))
+        size = attribute["provenance"]["batch_size"]
+        rows[size] = rows.get(size, 0) + attribute["rows"]
+    assert rows == {8: 8, 4: 24}
+    assert run.provenance["batch_size"] == 4 and not store.verify().problems
+
+
+def test_strict_refuses_the_second_way_of_one_run(folder, tmp_path, crowded_later):
+    with pytest.raises(StoreConflictError, match="holds only 4 images at a time, and 8 were computed more at a time"):
+        extract(folder, tmp_path / "s", strict=True, **(SMALL | {"batch_size": 8, "device": "cpu"}))
+    assert FeatureStore(tmp_path / "s").features()[0].rows == 8
+
+
+def test_what_went_wrong_first_is_what_is_told(folder, tmp_path, monkeypatch):
+    def fails(self, *how):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    really = TorchRunner.submit
+    monkeypatch.setattr(TorchRunner, "submit", lambda self, images: (fails if images.any() else really)(self, images))
+    monkeypatch.setattr(TorchRunner, "close", fails)
+    with pytest.raises(DeviceError, match="the engine eager failed while it computed"):
+        extract(folder, tmp_path / "s", **SMALL)
 
 
 def test_a_huge_batch_size_is_bounded_and_said(folder, tmp_path):

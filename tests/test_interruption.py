@@ -1,64 +1,81 @@
-"""Ctrl-C in the middle of an import is no import error."""
+"""Ctrl-C in the middle of an import is no import error. Signals are tried in processes of their own."""
 
 import os
-import signal
-import threading
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
-from featstore.interruption import held_back
-
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
+HEAD = """
+import os, signal, threading
+from featstore.interruption import held_back
+number = signal.Signals[{name!r}]
+seen = []
+"""
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_takes_effect_at_the_end_of_the_block(number):
-    seen = []
-    before = signal.signal(number, lambda *how: seen.append(how[0]))
-    try:
+
+def ended(body, name="SIGINT"):
+    """How a program ends, and what it printed."""
+    code = HEAD.format(name=name) + textwrap.dedent(body)
+    root = Path(__file__).resolve().parents[1]
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    return run.returncode, run.stdout.split(), run.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_takes_effect_at_the_end_of_the_block(name):
+    body = """
+        signal.signal(number, lambda *how: seen.append(how[0]))
         with held_back():
             os.kill(os.getpid(), number)
             os.kill(os.getpid(), number)
-            assert not seen
-        assert seen == [number]
-        os.kill(os.getpid(), number)
-        assert seen == [number, number]  # the handler is back
-    finally:
-        signal.signal(number, before)
+            print(len(seen))
+        print(len(seen))
+        os.kill(os.getpid(), number)  # the handler is back
+        print(len(seen))
+    """
+    assert ended(body, name)[:2] == (0, ["0", "1", "2"])
 
 
-@pytest.fixture
-def ctrl_c():
-    """Ctrl-C raises, also where an earlier test ran a command to its end, which leaves it deadly."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+def test_it_is_raised_also_where_the_block_fails():
+    body = """
+        try:
+            with held_back():
+                os.kill(os.getpid(), number)
+                raise ImportError("initialization failed")
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    assert ended(body)[:2] == (0, ["interrupted"])
 
 
-def test_it_is_raised_also_where_the_block_fails(ctrl_c):
-    with pytest.raises(KeyboardInterrupt), held_back():
-        os.kill(os.getpid(), signal.SIGINT)
-        raise ImportError("initialization failed")
-
-
-def test_other_threads_are_left_alone(ctrl_c):
-    done = []
-
-    def work():
+def test_ignored_and_deadly_signals_stay_so():
+    body = """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with held_back():
-            done.append(signal.getsignal(signal.SIGINT))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert done == [signal.getsignal(signal.SIGINT)] and callable(done[0])
-
-
-def test_ignored_signals_stay_ignored():
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with held_back():
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
             os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        print("ignored", flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+    """
+    assert ended(body)[:2] == (-15, ["ignored"])
+
+
+def test_other_threads_are_left_alone():
+    body = """
+        before = signal.getsignal(number)
+
+        def work():
+            with held_back():
+                print(signal.getsignal(number) is before)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    """
+    assert ended(body)[:2] == (0, ["True"])
