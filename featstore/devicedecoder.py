@@ -135,10 +135,8 @@ class DeviceDecoder:
         if self._cuda:
             # torchvision decodes on a stream of its own into memory that kernels queued on this one may still read
             torch.cuda.current_stream().synchronize()
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of bytes that cannot be written, and of decoders that torchvision will drop
+        with warnings.catch_warnings():  # of bytes that cannot be written, and of decoders that torchvision will drop
+            warnings.simplefilter("ignore")
             encoded = [torch.from_numpy(np.frombuffer(file, dtype=np.uint8)) for file in files]
             images: list[Tensor] = torchvision.io.decode_jpeg(encoded, mode=_RGB, device=self._device)
         return images

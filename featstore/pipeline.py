@@ -194,7 +194,7 @@ def _submitted(machine: Engine, batch: Batch) -> Features | None:
 
 
 def _refuse_another_way(plan: Plan, provenance: Mapping[str, Any], done: int, size: int) -> None:
-    """The same, once memory ran out: rows of this run may be there already."""
+    """The promise of `--strict` once memory ran out: rows of this run may be there already, computed otherwise."""
     if done:
         raise StoreConflictError(
             f"memory holds only {size} images at a time, and {done} were computed more at a time; --strict refuses to "
