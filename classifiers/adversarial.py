@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.attack import Attack
-from classifiers.attacked import Attacked, Progress, run_attack
+from classifiers.attacked import Attacked, run_attack
 from classifiers.ball import LEVELS
 from classifiers.filenames import make_room, plain, stems
 from classifiers.frame import Frame
@@ -24,7 +24,7 @@ from classifiers.ssim import ssim
 from classifiers.wording import count
 from featstore import fsio
 from featstore.errors import DecodeError, ImagesNotFoundError
-from featstore.listing import printable
+from featstore.reporting import Progress, printable
 
 BATCH = 8
 REPORT = ("attack.json", "attack.html")

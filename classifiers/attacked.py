@@ -6,7 +6,7 @@ saved file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from classifiers.attack import Attack
 from classifiers.ball import LEVELS
 from featstore.errors import AttackError
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress
 
 
 @dataclass(frozen=True, eq=False)

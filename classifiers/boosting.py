@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import Budget, SearchedHead
+from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.reduction import Reduction
-from classifiers.splits import Fold
+from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError
+from featstore.memory import usable_cores
 
 MOST_CLASSES = 1000
 """More classes than this are refused: every round grows a tree a class."""
@@ -67,7 +67,7 @@ class LightGBMHead(SearchedHead):
         self.n_jobs = n_jobs
 
     def _fold_threads(self) -> int:
-        return self.n_jobs or cpu_count()
+        return self.n_jobs or usable_cores()
 
     def _check_size(self, n: int, d: int, k: int) -> None:
         if k > MOST_CLASSES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
-from classifiers.foldsearch import BUDGETS, Budget
 from classifiers.heads import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
 from classifiers.landmarks import network_order
@@ -26,13 +25,12 @@ from classifiers.plan import Plan, lay_out
 from classifiers.references import pixels
 from classifiers.report import Report
 from classifiers.sources import find_sources, members_of
-from classifiers.splits import FOLDS
+from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.verdict import verdict
 from classifiers.wording import listing
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress
 
 REFERENCES = ("majority", "pixels")
 REPEATS = {"quick": 1, "normal": 1, "thorough": 3}

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,14 @@ from featstore.backbone import Backbone
 from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.features import FeatureSet
+from featstore.memory import usable_cores
 from featstore.nodes import PENULTIMATE
+from featstore.reporting import Progress
 from featstore.store import FeatureStore
 
 ENOUGH_NODES = 2
 """With more nodes than these nothing is said about further ones."""
 
-Progress = Callable[[str, int, int, str], None]
 Place = str | os.PathLike[str] | None
 
 
@@ -228,7 +229,7 @@ def _cost(advice: Advice, backbone: Backbone, images: int, device: str) -> dict[
     }.get(advice.verdict, f"about {_time(reopening['seconds'])} of training on {reopening['device']}")
     if not done:
         text += f" (reopening the network would take about {_time(reopening['seconds'])} on {reopening['device']})"
-    if reopening["device"] == "cpu" and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):
+    if reopening["device"] == "cpu" and os.getloadavg()[0] > 1.5 * usable_cores():
         text += ", measured while other programs kept this machine busy"
     return {"text": text, "seconds": reopening["seconds"] if done else 0.0, "reopening": reopening | {"reopen": reopen}}
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from classifiers.evaluate import Run
 from classifiers.landmarks import network_order
+from classifiers.linalg import standardised_kernel
 from classifiers.plan import Plan
-from classifiers.ridgeprobe import standardised_kernel
 from classifiers.significance import wilson
 from classifiers.wording import points as in_points
 from featstore.features import FeatureSet

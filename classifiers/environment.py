@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 from importlib.metadata import version
 from typing import Any
+
+from featstore.memory import usable_cores
 
 LIBRARIES = ("featstore", "numpy", "scikit-learn", "lightgbm", "torch")
 
 
 def environment() -> dict[str, Any]:
     """Python, platform, cores, library versions and the date (UTC); plain JSON."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,7 @@ from classifiers.splits import stratified_folds
 from classifiers.transferability import h_score, log_me
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress
 
 SCORED_ROWS = 1000
 """Rows that LogME and the H-score look at, so that they cost a second and not ten."""

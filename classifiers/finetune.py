@@ -32,9 +32,9 @@ from classifiers.trainer import State, Trainer
 from classifiers.tunednetwork import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone import Backbone
 from featstore.errors import OutputExistsError, TrainingError
+from featstore.reporting import Progress, silent
 from featstore.store import FeatureStore
 
-Progress = Callable[[str, int, int, str], None]
 Log = Callable[[dict[str, Any]], None]
 
 
@@ -107,7 +107,7 @@ def finetune(
     began = time.monotonic()
     out, place = Path(out), training_device(device)
     _check_output(out, overwrite)
-    report = progress or _silent
+    report = progress or silent
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     extraction = {"engine": engine, "device": device, "workers": workers, "progress": report}
     network = CachedNetwork.find(store, data, dataset=dataset, select=select or {}, weights=weights, **extraction)
@@ -322,7 +322,3 @@ def _check_output(out: Path, overwrite: bool) -> None:
     for path in (out,) if unfinished else (out, weights_path(out)):
         if not overwrite and (path.exists() or path.is_symlink()):
             raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
-
-
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report to nobody."""

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
 from classifiers.headinput import check_class_weight
-from classifiers.splits import FOLDS, Fold, stratified_folds
+from classifiers.splits import stratified_folds
+from classifiers.types import BUDGETS, FOLDS, Budget, Fold
 from featstore.errors import FeaturesError, NoGradientError
-
-Budget = Literal["quick", "normal", "thorough"]
-BUDGETS: tuple[Budget, ...] = ("quick", "normal", "thorough")
 
 
 class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.splits import Fold
+from classifiers.types import Fold
 
 Params = dict[str, Any]
 Learnt = dict[str, float]

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import Budget, SearchedHead
+from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.reduction import Reduction
-from classifiers.splits import Fold
+from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError
+from featstore.memory import usable_cores
 
 MOST_CLASSES = 1000
 """More classes than this are refused: every leaf of every tree holds a share a class."""
@@ -179,7 +179,7 @@ class ForestHead(SearchedHead):
             max_features=params["max_features"],
             # In leaves of one image no weight can change the answer; rare classes need leaves they can win.
             min_weight_fraction_leaf=min(0.5, 2 / len(rows)) if self.class_weight is not None else 0.0,
-            n_jobs=self.n_jobs or cpu_count(),
+            n_jobs=self.n_jobs or usable_cores(),
             random_state=self.seed,
         )
         # A constant weight is no weight: scikit-learn's bootstrap then draws rows, not weights.

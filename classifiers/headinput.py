@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from classifiers.splits import FOLDS, Fold, stratified_folds
+from classifiers.splits import stratified_folds
+from classifiers.types import FOLDS, Fold
 from featstore.errors import FeaturesError
 
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from classifiers.foldsearch import BUDGETS, Budget
-from classifiers.splits import Fold
+from classifiers.types import BUDGETS, Budget, Fold
 from featstore.errors import FeaturesError, UnknownNameError
 
 

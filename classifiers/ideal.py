@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -23,8 +22,7 @@ from classifiers.fourier import FourierPicture, PixelPicture
 from classifiers.frame import to_bytes, to_tensor
 from classifiers.views import Views
 from featstore.errors import TrainingError
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ def search_ideal(
         The loss became NaN or infinite.
     """
     settings = settings or Settings()
-    report = progress or _silent
+    report = progress or silent
     generator = torch.Generator().manual_seed(seed)
     model = _picture(settings, side, generator, start).to(device)
     views = Views(size, settings.jitter, settings.zoom, settings.degrees)
@@ -240,7 +238,3 @@ def _now(
     picture = to_bytes(model())
     logits = classifier(views.plain(to_tensor(picture).to(device)))
     return picture[0], float(logits.softmax(dim=1)[0, target])
-
-
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report to nobody."""

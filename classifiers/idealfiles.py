@@ -17,7 +17,7 @@ import torch
 from classifiers.filenames import make_room, plain
 from classifiers.foldedclassifier import FoldedClassifier
 from classifiers.frame import Frame, frame_side
-from classifiers.ideal import Ideal, Progress, Settings, search_ideal
+from classifiers.ideal import Ideal, Settings, search_ideal
 from classifiers.images import grid, png
 from classifiers.labels import find_class
 from classifiers.linechart import Line, line_chart
@@ -26,6 +26,7 @@ from classifiers.selection import caveats, describe
 from classifiers.sidebyside import side_by_side
 from featstore import fsio
 from featstore.errors import UnknownNameError
+from featstore.reporting import Progress
 
 ENOUGH = 0.9
 """Probability below which the result is called a failure."""

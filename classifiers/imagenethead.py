@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.splits import Fold
+from classifiers.types import Fold
 from featstore.backbone import Backbone
 from featstore.features import FeatureSet
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,7 @@ from classifiers.wording import count
 from featstore import fsio
 from featstore.backbone import Backbone
 from featstore.errors import DecodeError, ImagesNotFoundError
-from featstore.listing import printable
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress, printable
 
 
 @dataclass(frozen=True, eq=False)

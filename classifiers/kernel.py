@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
-from classifiers.reduction import standardiser
+from classifiers.linalg import standardiser
 from classifiers.temperature import best_temperature, softmax
 from featstore.errors import FeaturesError
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from classifiers.lookalikes import FALSE_SHARE
 from classifiers.plan import Plan
 from classifiers.sources import Sources
-from classifiers.splits import Fold
+from classifiers.types import Fold
 from classifiers.wording import count, percent, printable
 from featstore.features import FeatureSet
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from classifiers.headinput import ClassWeight, folds_of, read_training
 from classifiers.linearhead import LinearHead
-from classifiers.splits import Fold
+from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError, UnknownNameError
 
-Budget = Literal["quick", "normal", "thorough"]
 VALUES = {"quick": 5, "normal": 10, "thorough": 19}
 """Values of C that each budget walks over."""
 SEARCH_TOL = {"quick": 3e-3, "normal": 1e-3, "thorough": 1e-4}

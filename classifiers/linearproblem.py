@@ -16,7 +16,7 @@ from classifiers.foldmatrix import FoldMatrix
 from classifiers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from classifiers.newton import Solution, minimise, objective_of
 from classifiers.rowspace import RowSpace
-from classifiers.splits import Fold
+from classifiers.types import Fold
 
 Kind = Literal["softmax", "svm"]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from classifiers.reduction import truncated_svd
+from classifiers.linalg import truncated_svd
 
 MOST_IMAGES = 40_000
 """Above this many images the search looks at a seeded sample of so many."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
+from classifiers.linalg import standardiser, truncated_svd
 from classifiers.perceptrons import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
-from classifiers.reduction import standardiser, truncated_svd
 from classifiers.threads import at_most
 from classifiers.workload import check_logits
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
-from classifiers.reduction import standardiser
+from classifiers.linalg import standardiser
 
 _BLOCK = 16_000_000  # numbers held at a time: 64 MB
 _PRIORS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)

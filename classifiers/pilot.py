@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,7 @@ from classifiers.startingpoint import Probe, StartingPoint
 from classifiers.supply import Supply
 from featstore.backbone import Backbone
 from featstore.features import FeatureSet
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress, silent
 
 JUDGED = 0.25
 FEWEST_EPOCHS = 3
@@ -109,7 +108,7 @@ def run_pilot(
     FeaturesError, ImageSetError, TrainingError, DeviceError
     """
     began = time.monotonic()
-    report = progress or _silent
+    report = progress or silent
     training, place = last.training(), training_device(device)
     kept, held = holdout(last.y[training], JUDGED, seed, groups=None if groups is None else groups[training])
     case = REGIMES[regime if regime > 2 else regime + 2]
@@ -196,7 +195,3 @@ def _difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, tupl
     discordant = sum(abs(x) for x in paired) + 1
     half = 1.96 * math.sqrt(max(discordant / n - mean**2, 0.0) / n)
     return mean, (max(-1.0, mean - half), min(1.0, mean + half))
-
-
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report to nobody."""

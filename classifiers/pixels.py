@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
-from featstore.listing import printable
 from featstore.pool import DecodePool
+from featstore.reporting import printable
 from featstore.transform import TransformSpec
 
 MEMORY_LIMIT = 2 << 30

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.splits import FOLDS, Fold, holdout, stratified_folds
+from classifiers.splits import holdout, stratified_folds
+from classifiers.types import FOLDS, Fold
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 

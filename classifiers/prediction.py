@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -17,10 +17,7 @@ from numpy.typing import NDArray
 from classifiers.bundle import Bundle
 from classifiers.unlabelled import find_images
 from featstore.hashing import hash_files
-from featstore.listing import printable
-
-Progress = Callable[[str, int, int, str], None]
-"""`(stage, done, total, note)`; stages are "read", "prepare" and "predict"."""
+from featstore.reporting import Progress, printable, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +128,7 @@ def predict_images(
     from featstore.devicepool import open_pool
     from featstore.engine import make_engine
 
-    report = progress or _silent
+    report = progress or silent
     found = find_images(places)
     hashed = hash_files(found.paths, lambda done, total: report("read", done, total, ""))
     reasons = [h.problem for h in hashed]
@@ -173,7 +170,3 @@ def predict_images(
         classes=bundle.classes,
         failed=(*failed, *found.skipped),
     )
-
-
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report to nobody."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from classifiers.advise import judge
@@ -11,8 +9,7 @@ from classifiers.cachednetwork import CachedNetwork
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
 from classifiers.startingpoint import Probe, StartingPoint
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress
 
 
 def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str], progress: Progress) -> int:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from classifiers.linearproblem import LinearProblem
 from classifiers.newton import Solution
 from classifiers.scores import log_losses
-from classifiers.splits import Fold
 from classifiers.temperature import as_logits, fit_slope, softmax
+from classifiers.types import Fold
 from featstore.errors import FeaturesError
 
 LOOSE = 10.0

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from classifiers.splits import Fold
+from classifiers.types import Fold
 
 STRENGTHS = (0.003, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0)
 """Of the penalty, against a mean variance of 1 in every direction."""
@@ -76,10 +76,3 @@ def _solutions(Z: NDArray[np.float32], target: NDArray[np.float32]) -> list[NDAr
         solved = scipy.linalg.solve(gram, right, assume_a="pos", check_finite=False)
         found.append(np.asarray(Z.T @ solved if wide else solved, dtype=np.float32))
     return found
-
-
-def standardised_kernel(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Products of the standardised rows, (n, n) float32; 1 on the diagonal on average."""
-    deviation = X.std(axis=0)
-    rows = (X - X.mean(axis=0)) / np.where(deviation > 1e-6, deviation, 1.0)
-    return np.asarray(rows @ rows.T / rows.shape[1], dtype=np.float32)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.attack import NORMS, Attack
-from classifiers.attacked import Progress, run_attack
+from classifiers.attacked import run_attack
 from classifiers.ball import epsilon_text
 from classifiers.frame import to_bytes
 from classifiers.images import png
@@ -24,7 +24,7 @@ from classifiers.significance import wilson
 from classifiers.wording import count, interval, percent
 from featstore import fsio
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError
-from featstore.listing import printable
+from featstore.reporting import Progress, printable
 
 BATCH = 16
 EPSILONS = {"linf": (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.0, 0.25, 0.5, 1.0, 2.0)}

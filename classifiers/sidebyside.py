@@ -10,8 +10,8 @@ from typing import TypeVar
 import torch
 
 from classifiers.threads import at_most
+from featstore.reporting import Progress
 
-Progress = Callable[[str, int, int, str], None]
 Result = TypeVar("Result")
 
 

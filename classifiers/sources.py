@@ -8,8 +8,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from classifiers.linalg import standardised_kernel
 from classifiers.lookalikes import LookAlikes, find_look_alikes, join
-from classifiers.ridgeprobe import standardised_kernel
 from classifiers.significance import mcnemar_exact
 from classifiers.splits import group_by, stratified_folds
 from classifiers.stems import Stems, find_stems

@@ -8,13 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from classifiers.types import Fold, Index
 from featstore.errors import FeaturesError
-
-Index = NDArray[np.intp]
-Fold = tuple[Index, Index]
-
-FOLDS = 5
-"""Folds of a cross-validation unless told otherwise."""
 
 
 def stratified_folds(y: ArrayLike, k: int, seed: int, groups: ArrayLike | None = None) -> list[Fold]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from classifiers.heads import HEADS, candidates, make_head
 from classifiers.sources import find_sources
 from classifiers.splits import group_by, holdout, stratified_folds
+from classifiers.types import FOLDS
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 
-FOLDS = 5
 LINEAR = ("logistic", "svm")
 """Heads that a network's last layer can start from and go back to."""
 

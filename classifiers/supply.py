@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,7 @@ from classifiers.reopening import Reopening
 from classifiers.splitcache import SplitCache
 from classifiers.startingpoint import StartingPoint
 from featstore.features import FeatureSet
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress, silent
 
 CHUNK = 256
 """Images whose activations go into one file of the cache."""
@@ -55,7 +53,7 @@ class Supply:
     ) -> None:
         self._reopening, self._start, self._settings = reopening, start, settings
         self._store, self._folder, self._device, self._workers = store, folder, device, workers
-        self._report = progress or _silent
+        self._report = progress or silent
         self._transform = reopening.classifier.transform
         self.views = 0
         self.notes: list[str] = []
@@ -156,7 +154,3 @@ class Supply:
                 f"{self._settings.views * bytes_a_view >> 20} MiB; kept {what}"
             )
         return int(views)
-
-
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report to nobody."""

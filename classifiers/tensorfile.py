@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore import fsio, fsread
+from featstore.canonical_json import canonical_json
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreError
-from featstore.fingerprint import canonical_json
 
 Arrays = dict[str, NDArray[Any]]
 

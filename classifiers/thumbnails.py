@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
+from featstore.memory import usable_cores
 
 LARGEST_FILE = 200_000_000  # bytes; a larger file is not read for the sake of a thumbnail
 PATIENCE = 30.0  # seconds for all of a report's thumbnails
@@ -113,7 +114,7 @@ class Thumbnails:
         if not self._root:
             return {}
         # Pillow's codecs let go of the interpreter lock, so threads are enough.
-        with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+        with ThreadPoolExecutor(max_workers=min(usable_cores(), 8)) as pool:
             images = pool.map(lambda index: self._open(index, side), wanted)
             return {index: image for index, image in zip(wanted, images, strict=True) if image is not None}
 

@@ -17,8 +17,7 @@ from classifiers.checkpoint import CheckpointFolder
 from classifiers.learner import Learner, NotFiniteError
 from classifiers.regimes import Settings
 from featstore.errors import TrainingError
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.reporting import Progress, silent
 
 SECONDS_A_CHECKPOINT = 120.0
 """An epoch that takes longer is saved in its middle, too."""
@@ -101,7 +100,7 @@ class Trainer:
         self._learner, self._settings, self._checkpoints = learner, settings, checkpoints
         self._images, self._y_valid = len(y_train), y_valid
         self._described = {**settings.to_json(), **identity}
-        self._report, self._log = progress or _silent, log
+        self._report, self._log = progress or silent, log
         self._best = {name: tensor.detach().clone() for name, tensor in learner.live.items()}
         self.state = State()
 
@@ -260,7 +259,3 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         elif mine != theirs:
             found.append(f"{name.replace('_', ' ')} was {mine}, now {theirs}")
     return found
-
-
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report to nobody."""

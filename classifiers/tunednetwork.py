@@ -19,7 +19,7 @@ from classifiers.network import ImageClassifier
 from classifiers.trained import full_proba
 from featstore import fsio
 from featstore.backbone import Backbone
-from featstore.fingerprint import canonical_json
+from featstore.canonical_json import canonical_json
 from featstore.weights_file import TUNED_MARK
 
 

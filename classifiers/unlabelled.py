@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from featstore import formats
 from featstore.errors import ImagesNotFoundError
-from featstore.listing import printable
+from featstore.reporting import printable
 
 Path = str | bytes | os.PathLike[str]
 

@@ -14,10 +14,10 @@ from torchvision.models import get_model_weights
 from featstore import decode
 from featstore.architecture import shell
 from featstore.catalogue import BACKBONES, BackboneInfo, lookup
-from featstore.download import Progress
 from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
 from featstore.fingerprint import Fingerprint
 from featstore.nodes import PENULTIMATE, POOLS, Anatomy, NodeInfo, Trunk, node_table
+from featstore.reporting import Count
 from featstore.transform import TransformSpec
 from featstore.weights import Weights, digest, resolve
 
@@ -99,7 +99,7 @@ class Backbone:
         jpeg_scaling: bool = False,
         nvjpeg: bool = False,
         timeout: float = 10.0,
-        progress: Progress | None = None,
+        progress: Count | None = None,
     ) -> None:
         info = lookup(name)
         if pool not in POOLS:

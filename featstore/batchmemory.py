@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 import weakref
 from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-def anonymous_file() -> int:
-    """A file descriptor of memory without a name: nothing is left behind however the processes end.
-
-    On Linux it is a memfd, which counts as memory of the process and not against the size of `/dev/shm` (64 MB in a
-    container); elsewhere it is a temporary file that is unlinked at once.
-    """
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("featstore", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+from featstore.interpreter import anonymous_file
 
 
 class BatchMemory:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore import fsio
+from featstore.canonical_json import canonical_json
 from featstore.computation import run_with_halving
 from featstore.errors import StoreError
-from featstore.fingerprint import canonical_json
-from featstore.recall import cache_folder
 from featstore.runner import Runner
+from featstore.user_cache import cache_folder
 
 FORMAT = 1
 MARGIN = 1.1

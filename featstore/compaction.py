@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from featstore import identity
 from featstore.errors import StoreDamagedError
 from featstore.manifest import Manifest, following
+from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.shard import ShardEntry, encode
-from featstore.snapshot import MANIFESTS, SHARDS, Snapshot
+from featstore.snapshot import Snapshot
 from featstore.table import FeatureTable, feature_keys
 
 TARGET_BYTES = 32 << 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from featstore.errors import DeviceError
+from featstore.memory import is_out_of_memory
 from featstore.runner import Outputs, Pending, Runner
 
 
@@ -135,12 +135,3 @@ def joined(parts: list[Outputs]) -> Outputs:
     if len(parts) == 1:
         return parts[0]
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Is it a lack of memory, of a device or of this machine?"""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in text or "allocate memory" in text or "bad_alloc" in text)
-    )

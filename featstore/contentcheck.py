@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featstore.imageset import scan
+from featstore.discovery import scan
 from featstore.listing import UNREADABLE
 from featstore.store import FeatureStore
 

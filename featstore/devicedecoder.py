@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from featstore.computation import is_out_of_memory
 from featstore.decode import RULES
 from featstore.errors import DeviceError
 from featstore.jpegheader import JpegHeader
+from featstore.memory import is_out_of_memory
 from featstore.transform import MAX_RESIZED_PIXELS, TransformSpec
 
 CALL_BYTES = 256 << 20

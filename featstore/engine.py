@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from featstore import calibration
 from featstore.backbone import Backbone
-from featstore.computation import Computation, Features, is_out_of_memory
+from featstore.computation import Computation, Features
 from featstore.device import describe, find_device
 from featstore.engine_cuda import CudaRunner, cuda_batch
 from featstore.engine_openvino import OpenVINORunner, has_openvino, openvino_batch, usual_request
 from featstore.engine_torch import TorchRunner, missing_compiler, torch_batch
 from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError, UnknownNameError
+from featstore.memory import is_out_of_memory, usable_cores
 from featstore.parity import check
-from featstore.pool import usable_cores
+from featstore.quarantine import SHARD_ROWS
 from featstore.runner import Runner
-from featstore.writer import ROWS_A_SHARD
 
 ENGINES = ("auto", "eager", "compile", "openvino")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -273,7 +273,7 @@ def make_engine(
     precision : {"fp32", "bf16", "fp16"}
         fp16 is for GPUs only: on a CPU it would be emulated, slower than fp32.
     batch_size : int, optional
-        Images to hand over at a time, of which `ROWS_A_SHARD` count; default by engine.
+        Images to hand over at a time, of which `SHARD_ROWS` count; default by engine.
     threads : int, optional
         Cores of the CPU to use; default: those that this process may use.
     expected_rows : int, optional
@@ -290,7 +290,7 @@ def make_engine(
     """
     place = find_device(device)
     check_request(engine, place, precision)
-    batch_size = None if batch_size is None else min(batch_size, ROWS_A_SHARD)
+    batch_size = None if batch_size is None else min(batch_size, SHARD_ROWS)
     many = (expected_rows or 0) >= WORTH_COMPILING
     note = ""
 

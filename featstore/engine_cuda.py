@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featstore.backbone import Backbone
-from featstore.computation import is_out_of_memory
 from featstore.engine_torch import compile_failure, compiled
 from featstore.lowprecision import facts, tuned
+from featstore.memory import is_out_of_memory
 from featstore.runner import Outputs
 
 BATCH = 256

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.backbone import Backbone
-from featstore.computation import is_out_of_memory
 from featstore.errors import DeviceError, MissingExtraError
 from featstore.interruption import held_back
 from featstore.lowprecision import facts
+from featstore.memory import is_out_of_memory, usable_cores
 from featstore.openvino_model import openvino_model
-from featstore.pool import usable_cores
 from featstore.requestpool import RequestedBatch, RequestPool, Worker
 from featstore.runner import Outputs
 

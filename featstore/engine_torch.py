@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from featstore.backbone import Backbone
-from featstore.computation import is_out_of_memory
 from featstore.errors import DeviceError
 from featstore.lowprecision import facts, tuned
+from featstore.memory import is_out_of_memory, usable_cores
 from featstore.pixels import FromPixels
-from featstore.pool import usable_cores
 from featstore.requestpool import RequestedBatch, RequestPool
 from featstore.runner import Outputs
 

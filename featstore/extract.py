@@ -13,18 +13,21 @@ import numpy as np
 
 from featstore import identity
 from featstore.devicepool import open_pool
+from featstore.discovery import scan
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
-from featstore.imageset import ImageSet, hold_out, scan
-from featstore.listing import UNREADABLE, printable
-from featstore.pipeline import Plan, Progress, Work, compute, compute_on
+from featstore.imageset import ImageSet, hold_out
+from featstore.listing import UNREADABLE
+from featstore.pipeline import Plan, Work, compute, compute_on
+from featstore.quarantine import SHARD_ROWS
 from featstore.recall import Recalled, recall, remember
+from featstore.reporting import Progress, printable
 from featstore.store import FeatureStore
 from featstore.transform import TransformSpec
-from featstore.writer import ROWS_A_SHARD
 
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
+from featstore.reporting import silent
 
 
 def extract(
@@ -94,7 +97,7 @@ def extract(
         After what was computed has been committed.
     """
     began = time.perf_counter()
-    report = progress or _silent
+    report = progress or silent
     opened = _open(store)
     images, notes = _image_set(data, opened, dataset, split, split_seed, content, report)
 
@@ -134,8 +137,8 @@ def extract(
 
     work = Work()
     if wanted.any():
-        if batch_size is not None and batch_size > ROWS_A_SHARD:
-            notes.append(f"{ROWS_A_SHARD:,} images are computed at a time, not {batch_size:,}; a shard holds no more")
+        if batch_size is not None and batch_size > SHARD_ROWS:
+            notes.append(f"{SHARD_ROWS:,} images are computed at a time, not {batch_size:,}; a shard holds no more")
         options = {"precision": precision, "engine": engine, "batch_size": batch_size}
         plan = Plan(cache, images, fingerprints, missing, wanted, strict)
         devices = _devices(device, backbone, share, int(np.count_nonzero(wanted)))
@@ -175,10 +178,6 @@ def extract(
         provenance=work.provenance,
         notes=tuple(notes + work.notes),
     )
-
-
-def _silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report to nobody."""
 
 
 def _open(store: FeatureStore | str | os.PathLike[str]) -> FeatureStore | None:

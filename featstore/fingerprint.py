@@ -14,29 +14,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
+from featstore.canonical_json import canonical_json
 from featstore.errors import FingerprintMismatchError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 _TEXTS = ("backbone", "weights_sha256", "node", "pool", "precision", "weights")
 _RULES = ("transform", "decode")
-
-
-def canonical_json(obj: Any) -> bytes:
-    """Encode a document in the one way that hashes are taken over: sorted keys, no spaces, ASCII, no NaN.
-
-    Parameters
-    ----------
-    obj : JSON-able object
-        Tuples become lists.
-
-    Raises
-    ------
-    ValueError
-        For NaN or infinity.
-    TypeError
-        For what JSON cannot hold.
-    """
-    return json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
 TUNED = "fine-tuned"

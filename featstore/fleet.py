@@ -9,15 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
 from featstore import errors
-from featstore.batchmemory import anonymous_file
-from featstore.interpreter import complaints, start
-
-Progress = Callable[[str, int, int, str], None]
+from featstore.interpreter import anonymous_file, complaints, start
+from featstore.reporting import Progress
 
 WORTH = 2000
 """Images a device below which starting a process costs more than it brings."""

@@ -11,8 +11,8 @@ from featstore import fsio, fsread, identity
 from featstore.imageshelf import ImageShelf
 from featstore.latest import load_manifest
 from featstore.manifest import Manifest, numbered
+from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.shard import ShardEntry
-from featstore.snapshot import MANIFESTS, SHARDS
 from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import only_there
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from featstore.memory import usable_cores
 from featstore.regularfile import open_regular
 
 CHUNK = 1 << 20
@@ -46,7 +47,7 @@ def hash_files(
     if not paths:
         return []
     tasks = [paths[start : start + _FILES_A_TASK] for start in range(0, len(paths), _FILES_A_TASK)]
-    workers = threads or min(16, max(4, os.cpu_count() or 1))
+    workers = threads or min(16, max(4, usable_cores()))
     results: list[Hashed] = []
     pool = ThreadPoolExecutor(min(workers, len(tasks)), thread_name_prefix="featstore-hash")
     try:

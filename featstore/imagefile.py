@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from featstore.container import Block, pack, view
 from featstore.errors import ImageSetError, StoreDamagedError
-from featstore.imageset import ImageSet, Skipped
+from featstore.imageset import ImageSet
+from featstore.listing import Skipped
 from featstore.sealed import FORMAT, seal, unseal
 
 HEAD = 4096

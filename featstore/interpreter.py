@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,15 @@ def complaints(descriptor: int) -> str:
     """The last line that a process wrote to its standard error, kept in a file; "" where there is none."""
     lines = os.pread(descriptor, 1 << 20, 0).decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else ""
+
+
+def anonymous_file() -> int:
+    """A file descriptor of memory without a name: nothing is left behind however the processes end.
+
+    On Linux it is a memfd, which counts as memory of the process and not against the size of `/dev/shm` (64 MB in a
+    container); elsewhere it is a temporary file that is unlinked at once.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("featstore", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

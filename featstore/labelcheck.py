@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from featstore.listing import printable
+from featstore.reporting import printable
 
 if TYPE_CHECKING:
     from featstore.imageset import ImageSet

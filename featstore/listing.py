@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
+from featstore.reporting import printable
 
 UNREADABLE = "unreadable folder"
 """How the reason begins where a whole folder is missing."""
@@ -111,12 +112,3 @@ class Listing:
             classes=classes,
             skipped=tuple(sorted(skipped)),
         )
-
-
-def printable(path: bytes) -> str:
-    """Bytes of a path as text without undecodable, control or invisible characters: these are escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    joiners = "\u200c\u200d"  # parts of ordinary words and emoji
-    return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in text)

@@ -1,7 +1,8 @@
-"""How much memory there is, so that too large a job is refused before it starts."""
+"""What this machine lets a process use: its cores, its memory, and whether it was memory that ran out."""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -70,3 +71,23 @@ def _cgroup() -> int | None:
     except (OSError, ValueError):
         return None
     return None if limit == "max" else max(int(limit) - used, 0)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity and its container's quota, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores  # no quota: the file is missing or says "max"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Is it a lack of memory, of a device or of this machine?"""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("out of memory", "allocate memory", "bad_alloc")
+    )

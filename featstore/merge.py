@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from featstore.errors import StoreConflictError
 from featstore.manifest import Manifest, following
+from featstore.quarantine import MANIFESTS
 from featstore.rows import OK, Rows
 from featstore.shard import ShardEntry
-from featstore.snapshot import MANIFESTS, Snapshot
+from featstore.snapshot import Snapshot
 
 
 def fresh_rows(snapshot: Snapshot, rows: Rows, provenance: dict[str, Any], own: set[str]) -> NDArray[np.bool_]:

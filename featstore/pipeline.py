@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from featstore.devicepool import DevicePool
     from featstore.engine import Engine
     from featstore.pool import Batch, DecodePool
-
-Progress = Callable[[str, int, int, str], None]
-"""`(stage, done, total, note)`; stages are "scan", "prepare" and "extract"."""
+from featstore.reporting import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +162,7 @@ def compute_on(devices: Sequence[str], plan: Plan, call: Mapping[str, Any], repo
         Arguments of `featstore.extract.extract`, JSON-able.
     """
     from featstore.fleet import run_fleet
-    from featstore.pool import usable_cores
+    from featstore.memory import usable_cores
 
     workers = usable_cores() if call["workers"] is None else call["workers"]
     report("prepare", 0, 1, f"building the engines of {len(devices)} devices")

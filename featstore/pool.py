@@ -6,7 +6,6 @@ import math
 import os
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +14,7 @@ import numpy as np
 from featstore.batchmemory import BatchMemory
 from featstore.crew import Crew
 from featstore.dealer import Batch, Dealer, Items
+from featstore.memory import usable_cores
 from featstore.transform import TransformSpec
 from featstore.worker import MEMORY, OK, TRANSIENT, decoder_from, process
 
@@ -24,16 +24,6 @@ __all__ = ["Batch", "DecodePool", "usable_cores"]
 AT_FIRST = 0.5
 """Share of the processes that start at once: to start takes as long as to decode a hundred photographs, and where the
 network is slower than half of them the others are not needed."""
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity and its container's quota, at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores  # no quota: the file is missing or says "max"
 
 
 class DecodePool:

@@ -1,13 +1,24 @@
-"""Quarantine: where damaged files go. They are moved there, never deleted."""
+"""Where the parts of a store lie, and the quarantine that damaged files are moved to, never deleted."""
 
 from __future__ import annotations
 
 import secrets
 from pathlib import Path
 
-from featstore import fsio
+from featstore import fsio, fsread
 
-QUARANTINE = "quarantine"
+FEATURES, QUARANTINE = "features", "quarantine"
+FINGERPRINT = "fingerprint.json"
+MANIFESTS, SHARDS = "manifests", "shards"
+SHARD_ROWS = 1024
+"""Rows of a shard at most: what is computed at a time, and what one lost shard costs."""
+SHARD_BYTES = 256 << 20
+
+
+def has_shards(store: Path) -> bool:
+    """Whether any feature set of a store has a shard, named or not."""
+    features = store / FEATURES
+    return any(fsread.list_files(features / key / SHARDS) for key in fsread.list_folders(features))
 
 
 def quarantine(store: Path, path: Path) -> Path | None:

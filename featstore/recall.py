@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from featstore import decode, fsio
+from featstore.canonical_json import canonical_json
 from featstore.errors import StoreError
-from featstore.fingerprint import Fingerprint, canonical_json
+from featstore.fingerprint import Fingerprint
+from featstore.user_cache import cache_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +30,6 @@ class Recalled:
 
     fingerprints: dict[str, Fingerprint]
     widths: dict[str, int]
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for featstore: `$XDG_CACHE_HOME/featstore` or `~/.cache/featstore`."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111,PTH118
-    return Path(base) / "featstore"
 
 
 def recall(backbone: str, precision: str, request: Mapping[str, Any]) -> Recalled | None:

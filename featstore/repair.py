@@ -11,11 +11,10 @@ from featstore.garbage import put_back
 from featstore.imageshelf import ImageShelf
 from featstore.latest import load_manifest
 from featstore.manifest import MOST, Manifest, following, numbered, numbered_name
-from featstore.quarantine import QUARANTINE, quarantine
+from featstore.quarantine import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
 from featstore.shard import ShardEntry, decode
 from featstore.shardcheck import SHARD_LIMIT, check_shard
-from featstore.snapshot import MANIFESTS, SHARDS
-from featstore.table import FINGERPRINT, FeatureTable, feature_keys
+from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import state_of, worth_naming
 from featstore.verification import Problem
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +18,11 @@ from featstore import fsread
 from featstore.checksum import PIECE, Checksum
 from featstore.errors import StoreDamagedError
 from featstore.manifest import Manifest
+from featstore.memory import usable_cores
+from featstore.quarantine import SHARDS
 from featstore.rows import OK, Index, Rows, as_keys
 from featstore.shard import ShardEntry
 
-MANIFESTS, SHARDS = "manifests", "shards"
 THREADS = 8
 
 
@@ -190,7 +190,7 @@ class Snapshot:
                 entry = self.manifest.shards[shard]
                 _load(self.folder / SHARDS / entry.file_name, entry, positions[places] - self.starts[shard], X, places)
 
-        threads = min(len(groups), cores(), THREADS)
+        threads = min(len(groups), usable_cores(), THREADS)
         if threads > 1:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(load, range(threads)))
@@ -226,8 +226,3 @@ def _load(
 
 def _first_two_bytes(digests: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return np.ascontiguousarray(digests[:, :2]).view(np.uint16).reshape(-1)
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,27 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore import fsio, fsread
+from featstore.canonical_json import canonical_json
 from featstore.errors import (
     FeaturesError,
     FingerprintMismatchError,
     StoreDamagedError,
     StoreWriteError,
 )
-from featstore.fingerprint import Fingerprint, canonical_json
+from featstore.fingerprint import Fingerprint
 from featstore.latest import load_snapshot
 from featstore.manifest import Manifest, numbered, numbered_name
 from featstore.merge import extended, fresh_rows
-from featstore.quarantine import quarantine
+from featstore.quarantine import FEATURES, FINGERPRINT, MANIFESTS, SHARD_BYTES, SHARD_ROWS, SHARDS, quarantine
 from featstore.rows import OK, Rows
 from featstore.sealed import seal, unseal
 from featstore.shard import ShardEntry, encode, stored_dtype
-from featstore.snapshot import MANIFESTS, SHARDS, Snapshot
+from featstore.snapshot import Snapshot
 
-FEATURES = "features"
-FINGERPRINT = "fingerprint.json"
 FINGERPRINT_LIMIT = 1 << 20
-SHARD_ROWS = 1024
-SHARD_BYTES = 256 << 20
 KEPT_MANIFESTS = 16
 """A commit drops manifests older than the last so many; each holds all that the one before it said."""
 

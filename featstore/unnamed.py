@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from featstore import fsread
 from featstore.errors import FeatstoreError
 from featstore.latest import load_index
 from featstore.manifest import Manifest
+from featstore.quarantine import SHARDS
 from featstore.rows import OK, Index
 from featstore.shard import ShardEntry
 from featstore.shardcheck import check_shard
-from featstore.snapshot import SHARDS, Snapshot
+from featstore.snapshot import Snapshot
 
 
 def worth_naming(folder: Path, key: str, named: Sequence[ShardEntry], good: Mapping[str, ShardEntry]) -> Snapshot:
@@ -87,9 +87,3 @@ def only_there(
     after = worth_naming(folder, key, named, {entry.sha256: entry for entry in named} | found).manifest
     files = {entry.file_name for entry in after.shards} - {entry.file_name for entry in before.shards}
     return frozenset(files), after.rows + after.failed - before.rows - before.failed
-
-
-def has_shards(store: Path) -> bool:
-    """Whether any feature set of a store has a shard, named or not."""
-    features = store / "features"
-    return any(fsread.list_files(features / key / SHARDS) for key in fsread.list_folders(features))

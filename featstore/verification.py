@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from featstore.errors import FeatstoreError, StoreDamagedError, StoreFormatError
 from featstore.imageshelf import IMAGES, SIZE_LIMIT, ImageShelf
 from featstore.latest import load_manifest
 from featstore.manifest import MOST, Manifest, numbered, numbered_name
+from featstore.memory import usable_cores
+from featstore.quarantine import MANIFESTS, SHARDS
+from featstore.reporting import Count
 from featstore.shard import ShardEntry
 from featstore.shardcheck import check_shard
-from featstore.snapshot import MANIFESTS, SHARDS, cores
 from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import only_there
 
-Progress = Callable[[int, int], None]
 THREADS = 4
 
 
@@ -80,7 +81,7 @@ class Verification:
         return not self.problems
 
 
-def verify(store: Path, full: bool = True, progress: Progress | None = None) -> Verification:
+def verify(store: Path, full: bool = True, progress: Count | None = None) -> Verification:
     """Check a store.
 
     Parameters
@@ -101,7 +102,7 @@ def verify(store: Path, full: bool = True, progress: Progress | None = None) -> 
 
 
 class _Check:
-    def __init__(self, store: Path, full: bool, progress: Progress | None) -> None:
+    def __init__(self, store: Path, full: bool, progress: Count | None) -> None:
         self.store = store
         self.full = full
         self.progress = progress
@@ -229,7 +230,7 @@ class _Check:
         sizes = [fsread.list_files(path.parent)[path.name].st_size if entry is None else entry.size
                  for path, entry, _ in shards]  # fmt: skip
         done = 0
-        with ThreadPoolExecutor(min(cores(), THREADS)) as pool:
+        with ThreadPoolExecutor(min(usable_cores(), THREADS)) as pool:
             for (path, _, _), size, error in zip(shards, sizes, pool.map(self._shard, shards), strict=True):
                 if error is not None:
                     self._report(path, error)

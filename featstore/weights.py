@@ -16,9 +16,10 @@ from torchvision.models import get_model_weights
 
 from featstore.architecture import Head, fit, random_state
 from featstore.catalogue import BackboneInfo, lookup
-from featstore.download import Progress, fetch
+from featstore.download import fetch
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
+from featstore.reporting import Count
 from featstore.weights_file import is_tuned, read_state
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar")
@@ -67,7 +68,7 @@ def resolve(
     *,
     seed: int = 0,
     timeout: float = 10.0,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Weights:
     """Find, check and load the weights of a backbone.
 
@@ -143,7 +144,7 @@ def _is_file(weights: str | os.PathLike[str]) -> bool:
     return weights.endswith(SUFFIXES) or os.sep in weights or Path(weights).exists()
 
 
-def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: Progress | None) -> Path:
+def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: Count | None) -> Path:
     """The file of a member of the weights enum, in torch's download folder, of the hash that its name promises."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / info.files[name]

@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from featstore.batchmemory import anonymous_file
 from featstore.errors import FeatstoreError
-from featstore.interpreter import complaints, start
+from featstore.interpreter import anonymous_file, complaints, start
 from featstore.worker import READY, REPLY, TASK
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

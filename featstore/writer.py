@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.fingerprint import Fingerprint
+from featstore.quarantine import SHARD_BYTES, SHARD_ROWS
 from featstore.rows import Rows
 from featstore.store import FeatureStore
 
-ROWS_A_SHARD = 1024
-BYTES_A_SHARD = 256 << 20
 SECONDS_A_SHARD = 20.0
 
 
 class RowWriter:
-    """Commits rows in the background, at most `ROWS_A_SHARD` rows, 256 MiB or 20 seconds of work at a time.
+    """Commits rows in the background, at most `SHARD_ROWS` rows, 256 MiB or 20 seconds of work at a time.
 
     Leaving the `with` block commits what is left, also when it is left by Ctrl-C; a failed commit is raised by the next
     call.
@@ -103,7 +102,7 @@ class RowWriter:
             self._gathered[node].append(Rows(digests=digests[keep], X=X[keep], status=status[keep], reasons=kept))
             self._bytes += X.nbytes
         self._count += len(status)
-        full = self._count >= ROWS_A_SHARD or self._bytes >= BYTES_A_SHARD
+        full = self._count >= SHARD_ROWS or self._bytes >= SHARD_BYTES
         if full or time.monotonic() - self._since > SECONDS_A_SHARD:
             self.flush()
 

@@ -225,7 +225,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.testpart import judged_rows
     from classifiers.wording import interval, percent
     from featstore import fsio
-    from featstore.imageset import scan
+    from featstore.discovery import scan
 
     images = scan(data)
     about = identity(classifier)

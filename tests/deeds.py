@@ -105,7 +105,7 @@ def take_shortcuts():
     pipeline = sys.modules["featstore.extract"]
     pipeline._build = lambda *args: NETWORK
     pipeline.recall, pipeline.remember = lambda *args: None, lambda *args: None  # the user's cache is left alone
-    writer.ROWS_A_SHARD = ROWS_A_SHARD
+    writer.SHARD_ROWS = ROWS_A_SHARD
 
 
 def extraction(folder, store, workers=0, pause=0.0):

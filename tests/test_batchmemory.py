@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from featstore.batchmemory import BatchMemory, anonymous_file
+from featstore.batchmemory import BatchMemory
+from featstore.interpreter import anonymous_file
 from featstore.pool import DecodePool
 from tests.poolkit import SPEC, reference, write
 

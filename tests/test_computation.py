@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from featstore.computation import Computation, is_out_of_memory, run_with_halving
+from featstore.computation import Computation, run_with_halving
 from featstore.errors import DeviceError
+from featstore.memory import is_out_of_memory
 
 
 class Crowded:

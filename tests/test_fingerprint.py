@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featstore.canonical_json import canonical_json
 from featstore.errors import FingerprintMismatchError
-from featstore.fingerprint import Fingerprint, canonical_json
+from featstore.fingerprint import Fingerprint
 from tests.storekit import fingerprint
 
 

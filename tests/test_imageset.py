@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featstore import hashing
+from featstore.discovery import scan
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.imageset import ImageSet, Skipped, hold_out, scan
+from featstore.imageset import ImageSet, Skipped, hold_out
 from tests.pictures import encode, texture, write_tree
 
 

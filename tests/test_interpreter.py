@@ -4,8 +4,7 @@ import sys
 
 import pytest
 
-from featstore.batchmemory import anonymous_file
-from featstore.interpreter import complaints, start
+from featstore.interpreter import anonymous_file, complaints, start
 
 
 def speak(settings):

@@ -2,7 +2,7 @@ import pytest
 
 from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.latest import load_index, load_snapshot
-from featstore.snapshot import MANIFESTS, SHARDS
+from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.table import FeatureTable
 from tests.storekit import PROVENANCE, digests, fingerprint, rows
 

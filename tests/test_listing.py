@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from featstore.errors import ImageSetError
-from featstore.listing import Found, Listing, Skipped, printable
+from featstore.listing import Found, Listing, Skipped
+from featstore.reporting import printable
 
 
 def status(size: int, mtime: int) -> SimpleNamespace:

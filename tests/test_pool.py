@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from featstore.decode import decode
+from featstore.discovery import scan
 from featstore.errors import DecodeError
-from featstore.imageset import scan
-from featstore.pool import DecodePool, usable_cores
+from featstore.memory import usable_cores
+from featstore.pool import DecodePool
 from tests.pictures import encode, hostile, texture
 from tests.poolkit import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
+from featstore.discovery import scan
 from featstore.extract import extract
-from featstore.imageset import scan
 from tests import deeds
 from tests.crashkit import run
 from tests.pictures import encode, texture, write_tree
@@ -31,7 +31,7 @@ def shortcut(monkeypatch):
 
     pipeline = sys.modules["featstore.extract"]
     monkeypatch.setattr(engine, "make_engine", lambda *args, **options: deeds.Shortcut())
-    monkeypatch.setattr(writer, "ROWS_A_SHARD", 4)
+    monkeypatch.setattr(writer, "SHARD_ROWS", 4)
     monkeypatch.setattr(pipeline, "recall", lambda *args: None)
     monkeypatch.setattr(pipeline, "remember", lambda *args: None)
     return lambda folder, store, **options: extract(folder, store, backbone=NETWORK, workers=0, **options)

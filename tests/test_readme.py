@@ -1,6 +1,5 @@
 """The README is true: its commands run as printed, its Python runs, its list of files is the list of files."""
 
-import ast
 import re
 import shlex
 from pathlib import Path
@@ -78,24 +77,6 @@ def test_every_command_of_the_readme_can_be_typed(words):
     words = [word for word in words[1:] if word != "..."]
     if words:
         verb.make_context(words[0], list(words))  # raises UsageError for an option that is not there
-
-
-def test_the_list_of_files_is_complete_and_says_what_the_files_say():
-    tree = re.search(r"<!-- tree -->\s*```\n(.*?)```", README, re.S).group(1)
-    told, folder = {}, ""
-    for line in filter(str.strip, tree.splitlines()):
-        if line.endswith("/"):
-            folder = line
-        else:
-            name, text = line.split(None, 1)
-            told[folder + name] = text
-    real = {}
-    for folder in ("featstore", "classifiers", "scripts"):
-        for file in sorted((ROOT / folder).glob("*.py")):
-            if file.name != "__init__.py":
-                first = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).split("\n\n")[0]
-                real[f"{folder}/{file.name}"] = " ".join(first.split()).rstrip(".")
-    assert told == real
 
 
 def test_the_test_command_is_a_complete_one():

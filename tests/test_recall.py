@@ -5,7 +5,8 @@ import os
 import pytest
 
 from featstore import decode
-from featstore.recall import Recalled, cache_folder, recall, remember
+from featstore.recall import Recalled, recall, remember
+from featstore.user_cache import cache_folder
 from tests.storekit import fingerprint
 
 REQUEST = {"weights": "file.pth", "nodes": ("avgpool",), "pool": "avg", "input_size": None, "seed": 0}

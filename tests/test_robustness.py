@@ -11,8 +11,8 @@ from classifiers.frame import to_bytes
 from classifiers.network import ImageClassifier
 from classifiers.robustness import EPSILONS, robust_accuracy
 from classifiers.significance import wilson
+from featstore.discovery import scan
 from featstore.errors import AttackError
-from featstore.imageset import scan
 from tests.lookkit import save_tint_bundle, write_tinted
 
 torch.set_num_threads(1)

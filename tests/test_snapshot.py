@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from featstore.errors import StoreDamagedError
+from featstore.quarantine import SHARDS
 from featstore.rows import FAILED, OK, PASSING
-from featstore.snapshot import SHARDS
 from featstore.table import FeatureTable
 from tests.storekit import PROVENANCE, digests, features, fingerprint, rows
 

@@ -6,8 +6,8 @@ import pytest
 
 from featstore import fsio
 from featstore.errors import FeaturesError, StoreConflictError, StoreDamagedError, StoreWriteError
+from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.rows import PASSING
-from featstore.snapshot import MANIFESTS, SHARDS
 from featstore.table import KEPT_MANIFESTS, FeatureTable, feature_keys
 from tests.storekit import PROVENANCE, digests, features, fingerprint, rows, tree
 

@@ -3,8 +3,8 @@ import pytest
 
 from classifiers.network import ImageClassifier
 from classifiers.testpart import judged_rows as choose
+from featstore.discovery import scan
 from featstore.errors import UnknownNameError
-from featstore.imageset import scan
 from tests.lookkit import save_tint_bundle, write_image, write_tinted
 
 

@@ -2,8 +2,9 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import StoreNotFoundError
+from featstore.quarantine import has_shards
 from featstore.table import FeatureTable
-from featstore.unnamed import has_shards, only_there, worth_naming
+from featstore.unnamed import only_there, worth_naming
 from tests.storekit import PROVENANCE, fingerprint, images, rows
 
 KEY = fingerprint().key

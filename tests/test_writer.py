@@ -43,7 +43,7 @@ def test_rows_of_every_node_arrive_in_a_shard_each(store):
 
 
 def test_a_full_shard_is_committed_before_the_end(store, monkeypatch):
-    monkeypatch.setattr(file, "ROWS_A_SHARD", 10)
+    monkeypatch.setattr(file, "SHARD_ROWS", 10)
     with writing(store) as writer:
         for start in range(0, 40, 10):
             add(writer, NAMES[start : start + 10])
@@ -81,7 +81,7 @@ def test_a_failed_commit_is_raised(store, monkeypatch):
         raise StoreWriteError("the disk is full")
 
     monkeypatch.setattr(FeatureStore, "commit", full)
-    monkeypatch.setattr(file, "ROWS_A_SHARD", 5)
+    monkeypatch.setattr(file, "SHARD_ROWS", 5)
     with pytest.raises(StoreWriteError, match="the disk is full"), writing(store) as writer:
         for start in range(0, 40, 5):
             add(writer, NAMES[start : start + 5])
