@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.attack import Attack
+from classifiers.attack import LEVELS, Attack
 from classifiers.attacked import Attacked, run_attack
-from classifiers.ball import LEVELS
 from classifiers.filenames import make_room, plain, stems
 from classifiers.frame import Frame
 from classifiers.images import grid, png

@@ -8,11 +8,137 @@ IEEE S&P 2017, arXiv:1608.04644 (the margin of the logits as the goal).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from classifiers.ball import LEVELS, Ball, Norm
+import torch
+from torch import Tensor
+
 from featstore.errors import AttackError
+
+Norm = Literal["linf", "l2"]
+LEVELS = 255
+
+
+@dataclass(frozen=True)
+class Ball:
+    """The pictures that are near enough.
+
+    Parameters
+    ----------
+    norm : {"linf", "l2"}
+        Largest change of any number of a pixel, or root of the sum of the squared changes.
+    epsilon : float
+        Radius for pixels in [0, 1]; infinity for no bound.
+
+    Raises
+    ------
+    AttackError
+        A radius that is negative, above 0 but below one grey level, or above 1 in L-infinity.
+    """
+
+    norm: Norm
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        if not self.epsilon >= 0:
+            raise AttackError(f"epsilon is {self.epsilon}, expected 0 or more")
+        if 0 < self.epsilon < 1 / LEVELS - 1e-9:
+            raise AttackError(
+                f"epsilon {self.epsilon:g} is below one grey level (1/255 = 0.0039): the only 8-bit picture within it "
+                f"is the original itself; use 1/255 or more"
+            )
+        if self.norm == "linf" and 1 < self.epsilon < float("inf"):
+            raise AttackError(
+                f"epsilon {self.epsilon:g} is more than the whole range of a pixel, which is 0 to 1; "
+                f"for so many grey levels write {self.epsilon:g}/255"
+            )
+
+    @property
+    def radius(self) -> float:
+        """In grey levels; whole ones in L-infinity."""
+        levels = self.epsilon * LEVELS
+        return float(int(levels + 1e-6)) if self.norm == "linf" and levels < float("inf") else levels
+
+    def length(self, change: Tensor) -> Tensor:
+        """Size of each change, (b,): of a change of shape (b, ...) in the same unit as it."""
+        flat = change.flatten(1)
+        return flat.abs().amax(1) if self.norm == "linf" else flat.norm(dim=1)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The change of length 1 along which a linear function of this gradient rises most."""
+        if self.norm == "linf":
+            return gradient.sign()
+        return gradient / _each(gradient.flatten(1).norm(dim=1).clamp(min=1e-30), gradient)
+
+    def project(self, change: Tensor) -> Tensor:
+        """The nearest change inside the ball; in grey levels."""
+        if self.norm == "linf":
+            return change.clamp(-self.radius, self.radius)
+        length = self.length(change).clamp(min=1e-30)
+        return change * _each((self.radius / length).clamp(max=1.0), change)
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """A random change inside the ball, in grey levels: uniform in L-infinity, of any length and direction in L2."""
+        if self.norm == "linf":
+            whole = int(self.radius)
+            return torch.randint(-whole, whole + 1, shape, generator=generator).float()
+        change = torch.randn(shape, generator=generator)
+        length = float(change.flatten().norm())
+        return change * (self.radius * float(torch.rand((), generator=generator)) / length)
+
+    def whole(self, original: Tensor, change: Tensor) -> Tensor:
+        """The change in whole grey levels, inside the ball and inside the range of a pixel.
+
+        In L-infinity rounding to the nearest level stays inside. In L2 it would not: there every part of the change is
+        first cut towards zero, and what room that leaves is spent on the parts that lost most.
+
+        Parameters
+        ----------
+        original : Tensor of shape (b, 3, h, w)
+            Grey levels 0 to 255.
+        change : Tensor of the same shape
+            Inside the ball, in grey levels.
+        """
+        change = change.clamp(-original, LEVELS - original)
+        if self.norm == "linf" or self.radius == float("inf"):
+            return change.round()
+        cut = change.trunc()
+        flat, rest = cut.flatten(1), (change - cut).flatten(1)
+        order = rest.abs().argsort(dim=1, descending=True)
+        cost = (2 * flat.abs() + 1).gather(1, order).double()
+        room = (self.radius**2 * (1 + 1e-12) - flat.double().square().sum(1))[:, None]
+        affordable = (cost.cumsum(1) <= room) & (rest.gather(1, order) != 0)
+        step = rest.sign().gather(1, order) * affordable
+        return (flat + torch.zeros_like(flat).scatter_(1, order, step)).view_as(change)
+
+
+def parse_epsilon(text: str) -> float:
+    """A radius as people write it: `4/255`, `0.0157`, `0`.
+
+    Raises
+    ------
+    AttackError
+        Anything else.
+    """
+    if text.strip().startswith("-"):
+        raise AttackError(f"epsilon {text!r} is negative; it is the largest size of the change, so 0 or more")
+    match = re.fullmatch(r"\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(?:/\s*(\d+(?:\.\d*)?))?\s*", text)
+    if match is None or (match[2] is not None and float(match[2]) == 0):
+        raise AttackError(f"epsilon {text!r} is no number; write a fraction like 4/255 or a decimal like 0.0157")
+    return float(match[1]) / float(match[2] or 1)
+
+
+def _each(values: Tensor, like: Tensor) -> Tensor:
+    """(b,) -> (b, 1, ...), to multiply images with."""
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def epsilon_text(epsilon: float, norm: str) -> str:
+    """How an epsilon is said: in grey levels where it bounds each number (linf), else as the length it is (l2)."""
+    return f"{epsilon * LEVELS:.3g}/255" if norm == "linf" else f"{epsilon:.3g}"
+
 
 METHODS = ("pgd", "fgsm", "descent")
 NORMS = {"linf": "L-infinity", "l2": "L2"}

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.attack import Attack
-from classifiers.ball import LEVELS
+from classifiers.attack import LEVELS, Attack
 from featstore.errors import AttackError
 from featstore.reporting import Progress
 

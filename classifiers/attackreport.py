@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from classifiers.adversarial import REPORT, Adversarial, success_rate
-from classifiers.attack import NORMS, Attack
-from classifiers.ball import epsilon_text
+from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.wording import count, percent
 from featstore import fsio

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.alignment import align, check_classes, named_runs
-from classifiers.choice import choose
 from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
@@ -20,7 +19,7 @@ from classifiers.heads import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
 from classifiers.landmarks import network_order
 from classifiers.leaks import Leaks, find_leaks
-from classifiers.pairs import beats_majority, comparisons
+from classifiers.pairs import beats_majority, choose, comparisons
 from classifiers.plan import Plan, lay_out
 from classifiers.references import pixels
 from classifiers.report import Report

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from classifiers.advise import Advice, judge, revise
 from classifiers.alignment import require_memory
-from classifiers.device import training_device
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
 from classifiers.landmarks import landmarks, last_stage, network_order
@@ -27,6 +26,7 @@ from classifiers.reportdata import filled
 from classifiers.sources import find_sources
 from classifiers.splits import group_by
 from featstore.backbone import Backbone
+from featstore.device import training_device
 from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.features import FeatureSet

@@ -18,7 +18,6 @@ from torch import nn
 
 from classifiers.cachednetwork import CachedNetwork, Data
 from classifiers.checkpoint import CheckpointFolder
-from classifiers.device import mixed_precision, training_device
 from classifiers.feed import Feed
 from classifiers.finetuning import FineTuning
 from classifiers.learner import Learner, NotFiniteError
@@ -31,6 +30,7 @@ from classifiers.supply import Supply
 from classifiers.trainer import State, Trainer
 from classifiers.tunednetwork import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone import Backbone
+from featstore.device import mixed_precision, training_device
 from featstore.errors import OutputExistsError, TrainingError
 from featstore.reporting import Progress, silent
 from featstore.store import FeatureStore

@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.fourier import FourierPicture, PixelPicture
+from classifiers.fourier import FourierPicture, PixelPicture, Views
 from classifiers.frame import to_bytes, to_tensor
-from classifiers.views import Views
 from featstore.errors import TrainingError
 from featstore.reporting import Progress, silent
 

@@ -13,13 +13,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from classifiers.headinput import Training, class_weights, read_features
+from classifiers.headinput import Training, check_logits, class_weights, read_features
 from classifiers.linearproblem import Kind, LinearProblem
 from classifiers.regpath import PathPoint, RegularisationPath, walk
 from classifiers.temperature import as_logits, softmax
 from classifiers.threads import at_most
 from classifiers.types import Fold
-from classifiers.workload import check_logits
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from classifiers.advicepanel import AdvicePanel
-from classifiers.candidates import parameters
 from classifiers.confusion import Confusion
 from classifiers.leaderboard import Leaderboard, extent, pairs
+from classifiers.provenance import parameters
 from classifiers.reportdata import filled
 from classifiers.verdict import NEXT, honesty, verdict
 from classifiers.wording import capital, percent, printable, seconds

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
+from classifiers.headinput import check_logits
 from classifiers.linalg import standardiser, truncated_svd
 from classifiers.perceptrons import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
 from classifiers.threads import at_most
-from classifiers.workload import check_logits
 
 RANK = 384
 """Wider features are first rotated to so many principal components; the rotation becomes part of the first layer."""

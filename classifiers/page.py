@@ -11,10 +11,9 @@ from markupsafe import Markup
 
 from classifiers import featuremap, gallery, plots
 from classifiers.advicepanel import AdvicePanel
-from classifiers.candidates import parameters
 from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.pagetemplates import asset, templates
-from classifiers.provenance import provenance
+from classifiers.provenance import parameters, provenance
 from classifiers.reportdata import filled
 from classifiers.runpanel import RECALL, RunPanel
 from classifiers.thumbnails import Sheet, Thumbnails

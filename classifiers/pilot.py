@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.cost import measure
-from classifiers.device import mixed_precision, training_device
 from classifiers.learner import Learner
 from classifiers.network import ImageClassifier
 from classifiers.regimes import REGIMES, settings_for
@@ -25,6 +24,7 @@ from classifiers.splits import holdout
 from classifiers.startingpoint import Probe, StartingPoint
 from classifiers.supply import Supply
 from featstore.backbone import Backbone
+from featstore.device import mixed_precision, training_device
 from featstore.features import FeatureSet
 from featstore.reporting import Progress, silent
 

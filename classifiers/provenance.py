@@ -2,12 +2,101 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from classifiers.candidates import certificate, parameters, search
+from markupsafe import Markup
+
+from classifiers import plots
 from classifiers.leaderboard import Leaderboard
-from classifiers.wording import NOTHING, count, printable, seconds, size
+from classifiers.wording import NOTHING, count, interval, number, percent, printable, seconds, size
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One candidate as it is shown."""
+
+    params: str
+    accuracy: str
+    folds: str
+    log_loss: str
+    seconds: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    """One run's search as it is shown; `svg` where exactly one number was varied."""
+
+    name: str
+    count: str
+    chosen: str
+    rows: list[Candidate]
+    svg: Markup | None
+
+
+def search(run: Mapping[str, Any]) -> Search | None:
+    """A run's search, None where there was nothing to choose from.
+
+    Parameters
+    ----------
+    run : mapping
+        One of the report's runs as `reportdata.filled` gives it.
+    """
+    results = run["cv_results"]
+    if len(results) < 2:
+        return None
+    rows = [
+        Candidate(
+            parameters(result["params"]),
+            percent(result["accuracy"]),
+            _range(result.get("fold_accuracies") or []),
+            number(result.get("log_loss")),
+            seconds(result.get("seconds")),
+            all(run["params"].get(key) == value for key, value in result["params"].items()),
+        )
+        for result in results
+    ]
+    return Search(
+        printable(run["name"]), count(len(rows), "candidate"), parameters(run["params"]), rows, _curve(results)
+    )
+
+
+def parameters(params: Mapping[str, Any]) -> str:
+    """Parameters on one line: `C = 0.1, solver = lbfgs`."""
+    shown = (f"{key} = {_value(value)}" for key, value in params.items())
+    return printable(", ".join(shown)) or "nothing to choose"
+
+
+def certificate(run: Mapping[str, Any]) -> str:
+    """What the optimiser measured of its own success, on one line."""
+    return parameters(run["certificate"]) if run["certificate"] else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _range(accuracies: list[float]) -> str:
+    return interval([min(accuracies), max(accuracies)]) if accuracies else ""
+
+
+def _curve(results: list[dict[str, Any]]) -> Markup | None:
+    keys = {key for result in results for key in result["params"]}
+    varied = [key for key in keys if len({json.dumps(result["params"].get(key)) for result in results}) > 1]
+    if len(varied) != 1 or len(results) < 3:
+        return None
+    key = varied[0]
+    values = [result["params"].get(key) for result in results]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return None
+    points = [{"at": value, "accuracy": result["accuracy"]} for value, result in zip(values, results, strict=True)]
+    wide = min(values) > 0 and max(values) / min(values) >= 50
+    return plots.curve(points, "at", printable(key), "cross-validated accuracy, %", log=wide)
 
 
 def provenance(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.attack import NORMS, Attack
+from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.attacked import run_attack
-from classifiers.ball import epsilon_text
 from classifiers.frame import to_bytes
 from classifiers.images import png
 from classifiers.linechart import Line, line_chart
@@ -23,8 +22,53 @@ from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.significance import wilson
 from classifiers.wording import count, interval, percent
 from featstore import fsio
-from featstore.errors import AttackError, DecodeError, ImagesNotFoundError
+from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
+from featstore.imageset import ImageSet
 from featstore.reporting import Progress, printable
+
+
+def judged_rows(
+    images: ImageSet, classifier: ImageClassifier, limit: int | None = None, seed: int = 0
+) -> tuple[list[int], list[int], str]:
+    """The test part of a data set.
+
+    Parameters
+    ----------
+    images : ImageSet
+    classifier : ImageClassifier
+        Must know every class of the part by its name.
+    limit : int, optional
+        Images at most, drawn by `seed`.
+
+    Returns
+    -------
+    rows : list of int
+        Of `images`: its "test" part, else its "val" part, else everything.
+    labels : list of int
+        Index of each row's class among the classifier's.
+    part : str
+        In words.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    parts = [split for split in ("test", "val") if (images.splits == split).any()]
+    rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
+    where = f"the {parts[0]} part" if parts else "the whole set, as it has no test part"
+    part = f"the {len(rows)} images of {where}"
+    if limit is not None and limit < len(rows):
+        part = f"{limit} of {part}"
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    index = {}
+    for label in np.unique(images.labels[rows]).tolist():
+        name = images.classes[label]
+        if name not in classifier.classes:
+            hint = f"it is one of {images.name}'s, all of which the classifier must know: use a bundle trained on them"
+            raise UnknownNameError("class", name, classifier.classes, hint)
+        index[label] = classifier.index(name)
+    return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part
+
 
 BATCH = 16
 EPSILONS = {"linf": (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.0, 0.25, 0.5, 1.0, 2.0)}

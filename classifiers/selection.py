@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from classifiers.bundle import load_bundle
 from classifiers.network import ImageClassifier, open_backbone
 from featstore.backbone import Backbone
@@ -161,3 +164,12 @@ def at_hand(other_than: str) -> str | None:
         name for name in order if name != other_than and BACKBONES[name].default_weights in BACKBONES[name].cached()
     )
     return next(found, None)
+
+
+def place(network: nn.Module, device: torch.device | str) -> None:
+    """Move a network to a device, frozen, in eval mode, its convolutions laid out for speed.
+
+    Channels last, a forward and backward pass takes a half to a third of the time on a CPU.
+    """
+    # Module.to changes the module in place, so that all who share its layers go with it.
+    network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -16,9 +16,10 @@ from featstore.devicepool import open_pool
 from featstore.discovery import scan
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
+from featstore.fleet import compute_on
 from featstore.imageset import ImageSet, hold_out
 from featstore.listing import UNREADABLE
-from featstore.pipeline import Plan, Work, compute, compute_on
+from featstore.pipeline import Plan, Work, compute
 from featstore.quarantine import SHARD_ROWS
 from featstore.recall import Recalled, recall, remember
 from featstore.reporting import Progress, printable
@@ -27,7 +28,14 @@ from featstore.transform import TransformSpec
 
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
+import json
+import sys
+
+from featstore import errors
 from featstore.reporting import silent
+
+SERVE = "featstore.extract:serve"
+"""What a process of its own is told to call, one a device."""
 
 
 def extract(
@@ -147,7 +155,7 @@ def extract(
             how = {"strict": strict, "retry_failed": retry_failed, "workers": workers}
             seed = {"weights_seed": request["seed"]}
             built = {key: value for key, value in request.items() if key != "seed"}
-            work = compute_on(devices, plan, {**place, **built, **seed, **options, **how}, report)
+            work = compute_on(devices, plan, {**place, **built, **seed, **options, **how}, report, target=SERVE)
         else:
             transform = TransformSpec.from_json(next(iter(fingerprints.values())).transform)
             with open_pool(
@@ -275,3 +283,22 @@ def _failures(
         if reason:
             found.append((images.display(row), reason))
     return tuple(found)
+
+
+def serve(request: dict[str, Any]) -> None:
+    """Called in a member's process: extract, say what happened."""
+
+    share = tuple(request.pop("share"))
+
+    def say(message: Mapping[str, Any]) -> None:
+        sys.stdout.write(json.dumps(message) + "\n")
+        sys.stdout.flush()  # a parent that is gone ends this run here
+
+    try:
+        result = extract(share=share, progress=lambda *now: say({"progress": now}), **request)
+        say({"done": result.to_json()})
+    except errors.FeatstoreError as error:
+        say({"failed": str(error), "kind": type(error).__name__})
+        sys.exit(1)
+    except KeyboardInterrupt:
+        os._exit(130)

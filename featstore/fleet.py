@@ -7,21 +7,27 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
+
 from featstore import errors
 from featstore.interpreter import anonymous_file, complaints, start
+from featstore.memory import usable_cores
+from featstore.pipeline import Plan, Work
 from featstore.reporting import Progress
 
 WORTH = 2000
 """Images a device below which starting a process costs more than it brings."""
 
 
-def run_fleet(devices: Sequence[str], request: Mapping[str, Any], progress: Progress) -> list[dict[str, Any]]:
+def run_fleet(
+    devices: Sequence[str], request: Mapping[str, Any], progress: Progress, *, target: str
+) -> list[dict[str, Any]]:
     """Extract on several devices at once.
 
     Where one process fails the others finish their shares; what each has computed is committed.
@@ -34,6 +40,8 @@ def run_fleet(devices: Sequence[str], request: Mapping[str, Any], progress: Prog
         Arguments of `featstore.extract.extract` beside device, share and progress; JSON-able.
     progress : callable
         Gets the sum of all processes.
+    target : str
+        "module:function" that each process calls: `featstore.extract.SERVE`.
 
     Returns
     -------
@@ -50,7 +58,7 @@ def run_fleet(devices: Sequence[str], request: Mapping[str, Any], progress: Prog
     members = []
     try:
         for number, device in enumerate(devices):
-            members.append(_Member(device, {**request, "device": device, "share": [number, len(devices)]}))
+            members.append(_Member(device, {**request, "device": device, "share": [number, len(devices)]}, target))
         return _gather(members, progress)
     except BaseException:
         for member in members:
@@ -64,11 +72,11 @@ def run_fleet(devices: Sequence[str], request: Mapping[str, Any], progress: Prog
 class _Member:
     """A process that extracts on one device. What it says goes to a thread, for pipes hold little."""
 
-    def __init__(self, device: str, request: Mapping[str, Any]) -> None:
+    def __init__(self, device: str, request: Mapping[str, Any], target: str) -> None:
         self.device = device
         self._complaints = anonymous_file()
         self._process = start(
-            "featstore.fleet:serve",
+            target,
             request,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -135,21 +143,30 @@ def _gather(members: Sequence[_Member], progress: Progress) -> list[dict[str, An
     return [results[member] for member in members]
 
 
-def serve(request: dict[str, Any]) -> None:
-    """Called in a member's process: extract, say what happened."""
-    from featstore.extract import extract
+def compute_on(devices: Sequence[str], plan: Plan, call: Mapping[str, Any], report: Progress, *, target: str) -> Work:
+    """Compute a plan's rows on several devices at once, a process each; the cores are shared out among their decoders.
 
-    share = tuple(request.pop("share"))
-
-    def say(message: Mapping[str, Any]) -> None:
-        sys.stdout.write(json.dumps(message) + "\n")
-        sys.stdout.flush()  # a parent that is gone ends this run here
-
-    try:
-        result = extract(share=share, progress=lambda *now: say({"progress": now}), **request)
-        say({"done": result.to_json()})
-    except errors.FeatstoreError as error:
-        say({"failed": str(error), "kind": type(error).__name__})
-        sys.exit(1)
-    except KeyboardInterrupt:
-        os._exit(130)
+    Parameters
+    ----------
+    call : mapping
+        Arguments of `featstore.extract.extract`, JSON-able.
+    target : str
+        As for `run_fleet`.
+    """
+    workers = usable_cores() if call["workers"] is None else call["workers"]
+    report("prepare", 0, 1, f"building the engines of {len(devices)} devices")
+    began = time.perf_counter()
+    each = workers and max(1, workers // len(devices))
+    results = run_fleet(devices, {**call, "workers": each}, report, target=target)
+    work = Work(preparation=max(result["preparation_seconds"] for result in results))
+    work.seconds = max(1e-9, time.perf_counter() - began - work.preparation)
+    work.waited = work.seconds * float(np.mean([result["waiting_for_data"] for result in results]))
+    first: dict[str, Any] = next((result["provenance"] for result in results if result["provenance"]), {})
+    work.provenance = {**first, "devices": list(devices)} if first else {}
+    if note := work.provenance.get("engine_note"):
+        work.notes.append(str(note))
+    left = np.zeros_like(plan.wanted)
+    for fingerprint in plan.fingerprints.values():
+        left |= plan.store.missing(fingerprint, plan.images.digests)
+    work.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
+    return work

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
-from featstore.holdout import draw
-from featstore.labelcheck import check_labels
 from featstore.listing import Skipped
 from featstore.reporting import printable
 
@@ -169,3 +170,99 @@ def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSe
         )
     splits = np.where(drawn, name, np.where(pool, "train", images.splits)).astype("<U5")
     return dataclasses.replace(images, splits=splits)
+
+
+def draw(
+    digests: NDArray[np.uint8], labels: NDArray[np.int64], drawable: NDArray[np.bool_], fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Draw a fraction of the images of every class.
+
+    Files of the same bytes are drawn together, also across classes (they count for the class with the smallest index).
+    Every class with two different images keeps one and gives one.
+
+    Parameters
+    ----------
+    digests : ndarray of shape (n, 32), uint8
+    labels : ndarray of shape (n,), int64
+    drawable : ndarray of shape (n,), bool
+        Images that may be drawn.
+    fraction : float in (0, 1)
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+        The images drawn.
+    """
+    names = [digest.tobytes() for digest in digests]
+    groups: dict[int, Counter[bytes]] = {}  # class -> digest -> number of files
+    home: dict[bytes, int] = {}
+    rows = np.flatnonzero(drawable)
+    for row in rows[np.argsort(labels[rows], kind="stable")].tolist():
+        group = groups.setdefault(home.setdefault(names[row], int(labels[row])), Counter())
+        group[names[row]] += 1
+    chosen: set[bytes] = set()
+    for group in groups.values():
+        chosen |= _nearest(group, fraction, seed)
+    drawn: NDArray[np.bool_] = np.array([name in chosen for name in names], dtype=bool)
+    return np.logical_and(drawable, drawn)
+
+
+def _nearest(group: Counter[bytes], fraction: float, seed: int) -> set[bytes]:
+    """Take digests, in an order that only the seed decides, while that brings their files closer to the fraction."""
+    order = sorted(group, key=lambda digest: hashlib.sha256(b"%d:" % seed + digest).digest())
+    target = fraction * group.total()
+    chosen: set[bytes] = set()
+    count = 0
+    for digest in order[:-1]:
+        if not chosen or abs(count + group[digest] - target) < abs(count - target):
+            chosen.add(digest)
+            count += group[digest]
+    return chosen
+
+
+def check_labels(images: ImageSet) -> list[str]:
+    """One sentence for each doubt; empty where there is none.
+
+    A single class, a class that only the training part or only a part to judge on has, and pictures that are in both.
+    Images without a split count as training images.
+
+    Parameters
+    ----------
+    images : ImageSet
+    """
+    doubts = []
+    if len(images.classes) == 1:
+        inner = sorted({parts[1] for path in images.paths if len(parts := path.split(b"/")) > 2})
+        hint = f"; it has sub-folders ({printable(inner[0])}, ...): are these the classes?" if inner else ""
+        doubts.append(f"only one class, {images.classes[0]!r}; classifiers need two{hint}")
+    train = (images.splits == "train") | (images.splits == "")
+    for split in ("val", "test"):
+        here = images.splits == split
+        if here.any() and train.any():
+            doubts += _between(images, set(images.labels[train].tolist()), set(images.labels[here].tolist()), split)
+            known = {digest.tobytes() for digest in images.digests[train & images.readable()]}
+            copies = sum(digest.tobytes() in known for digest in images.digests[here & images.readable()])
+            if copies:
+                doubts.append(
+                    f"{copies} image{'s' * (copies > 1)} in {split} {'are' if copies > 1 else 'is'} in train as well, "
+                    f"byte for byte; they make every score too good"
+                )
+    return doubts
+
+
+def _between(images: ImageSet, learnt: set[int], judged: set[int], split: str) -> list[str]:
+    doubts = []
+    if judged - learnt:
+        unseen = _listed(images.classes[label] for label in sorted(judged - learnt))
+        doubts.append(f"{unseen} in {split} but not in train; no classifier can get these right")
+    if learnt - judged:
+        untested = _listed(images.classes[label] for label in sorted(learnt - judged))
+        doubts.append(f"{untested} in train but not in {split}; they are learnt but never judged")
+    return doubts
+
+
+def _listed(names: Iterable[str]) -> str:
+    quoted = [repr(name) for name in names]
+    more = f" and {len(quoted) - 5} more classes" if len(quoted) > 5 else ""
+    return f"{', '.join(quoted[:5])}{more} {'is' if len(quoted) == 1 else 'are'}"

@@ -21,8 +21,8 @@ from torch.utils.hooks import RemovableHandle
 
 from featstore import calibration
 from featstore.backbone import Backbone
-from featstore.checkimages import check_images
 from featstore.nodes import Trunk
+from featstore.parity import check_images
 from featstore.pixels import FromPixels, fold_batch_norms
 from featstore.rounding import round_filters
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from featstore.backbone import Backbone
-from featstore.checkimages import check_images
 from featstore.computation import run_with_halving
 from featstore.errors import DeviceError
 from featstore.pixels import FromPixels
 from featstore.runner import Runner
+
+
+def check_images(side: int) -> NDArray[np.uint8]:
+    """Noise, and a coloured gradient.
+
+    Returns
+    -------
+    ndarray of shape (2, side, side, 3), uint8
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    ramp = np.linspace(0, 255, side)
+    gradient = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None, :], 255 - ramp[:, None]), axis=2)
+    return np.stack([noise, gradient.astype(np.uint8)])
+
 
 TOLERANCE = {"fp32": (1e-4, 0.99999), "bf16": (0.1, 0.999), "fp16": (0.05, 0.999)}
 """By precision: max|d| / max|f| and cosine that an engine must keep to torchvision's eager float32 network."""

@@ -153,36 +153,6 @@ def _computed(
     return work
 
 
-def compute_on(devices: Sequence[str], plan: Plan, call: Mapping[str, Any], report: Progress) -> Work:
-    """Compute a plan's rows on several devices at once, a process each; the cores are shared out among their decoders.
-
-    Parameters
-    ----------
-    call : mapping
-        Arguments of `featstore.extract.extract`, JSON-able.
-    """
-    from featstore.fleet import run_fleet
-    from featstore.memory import usable_cores
-
-    workers = usable_cores() if call["workers"] is None else call["workers"]
-    report("prepare", 0, 1, f"building the engines of {len(devices)} devices")
-    began = time.perf_counter()
-    each = workers and max(1, workers // len(devices))
-    results = run_fleet(devices, {**call, "workers": each}, report)
-    work = Work(preparation=max(result["preparation_seconds"] for result in results))
-    work.seconds = max(1e-9, time.perf_counter() - began - work.preparation)
-    work.waited = work.seconds * float(np.mean([result["waiting_for_data"] for result in results]))
-    first: dict[str, Any] = next((result["provenance"] for result in results if result["provenance"]), {})
-    work.provenance = {**first, "devices": list(devices)} if first else {}
-    if note := work.provenance.get("engine_note"):
-        work.notes.append(str(note))
-    left = np.zeros_like(plan.wanted)
-    for fingerprint in plan.fingerprints.values():
-        left |= plan.store.missing(fingerprint, plan.images.digests)
-    work.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
-    return work
-
-
 def _submitted(machine: Engine, batch: Batch) -> Features | None:
     """Start the network on the images of a batch that were decoded; None where there are none."""
     good = batch.status == 0

@@ -60,8 +60,7 @@ def activations(
     from classifiers.activations import usual_nodes
     from classifiers.insight import look_into
     from classifiers.labels import find_class
-    from classifiers.placement import place
-    from classifiers.selection import identity, open_for_looking
+    from classifiers.selection import identity, open_for_looking, place
     from classifiers.unlabelled import find_images
     from featstore.device import find_device
 

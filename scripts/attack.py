@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def _epsilon(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
     """Parse 4/255 or 0.0157."""
-    from classifiers.ball import parse_epsilon
+    from classifiers.attack import parse_epsilon
     from featstore.errors import AttackError
 
     try:
@@ -128,8 +128,7 @@ def attack(
     the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
     """  # fmt: skip
     from classifiers.attack import Attack
-    from classifiers.placement import place
-    from classifiers.selection import open_classifier
+    from classifiers.selection import open_classifier, place
     from featstore.device import find_device
 
     _check_usage(images, dataset, target, truth, epsilon, epsilons, limit)
@@ -218,11 +217,10 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
-    from classifiers.ball import epsilon_text
+    from classifiers.attack import epsilon_text
     from classifiers.filenames import make_room
-    from classifiers.robustness import EPSILONS, robust_accuracy
+    from classifiers.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.selection import caveats, identity
-    from classifiers.testpart import judged_rows
     from classifiers.wording import interval, percent
     from featstore import fsio
     from featstore.discovery import scan

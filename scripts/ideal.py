@@ -100,8 +100,7 @@ def ideal(
     from classifiers.ideal import Settings
     from classifiers.idealfiles import ideal_image
     from classifiers.labels import find_class
-    from classifiers.placement import place
-    from classifiers.selection import at_hand, caveats, open_classifier, parse_other
+    from classifiers.selection import at_hand, caveats, open_classifier, parse_other, place
     from featstore.device import find_device
 
     options.one_classifier(bundle, backbone, input_size)

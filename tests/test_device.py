@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from classifiers.device import mixed_precision, training_device
+from featstore.device import mixed_precision, training_device
 from featstore.errors import DeviceError
 
 

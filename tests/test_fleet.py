@@ -10,7 +10,7 @@ import pytest
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, ImageSetError, UnknownNameError
-from featstore.extract import extract
+from featstore.extract import SERVE, extract
 from featstore.fleet import run_fleet
 from featstore.samples import write_textures
 from tests.crashkit import store_digest
@@ -88,7 +88,9 @@ def test_an_unknown_name_is_the_same_error_from_another_process(folder, tmp_path
 
 def test_a_crash_is_told_with_its_last_line(folder, tmp_path):
     with pytest.raises(DeviceError, match=r"^cpu: its process ended with status 1 \(TypeError: .*threads"):
-        run_fleet(["cpu"], {**SMALL, "data": str(folder), "store": str(tmp_path / "s"), "threads": 3}, print)
+        run_fleet(
+            ["cpu"], {**SMALL, "data": str(folder), "store": str(tmp_path / "s"), "threads": 3}, print, target=SERVE
+        )
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its children in /proc")

@@ -4,7 +4,8 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import compute_class_weight
 
-from classifiers.headinput import class_weights, folds_of, read_training, require_finite
+from classifiers import make_head
+from classifiers.headinput import MOST_NUMBERS, check_logits, class_weights, folds_of, read_training, require_finite
 from featstore.errors import FeaturesError
 
 
@@ -64,3 +65,17 @@ def test_folds_come_from_a_splitter_or_a_list_and_have_to_fit():
     assert len(folds_of(3, training, 0)) == 3
     with pytest.raises(FeaturesError, match="two non-empty parts of 10 rows"):
         folds_of([(np.arange(5), np.array([10]))], training, 0)
+
+
+def test_the_limit_itself_is_allowed():
+    check_logits(MOST_NUMBERS // 1000, 1000, "mlp")
+
+
+@pytest.mark.parametrize("head", ["logistic", "svm", "mlp"])
+def test_more_logits_than_fit_are_refused_with_their_number(head):
+    y = np.repeat(np.arange(10_000), 2)
+    said = (
+        f"{head} works on .*20,000 training images x 10,000 classes are 200 million, .*100 million; use centroid or knn"
+    )
+    with pytest.raises(FeaturesError, match=said):
+        make_head(head).fit(np.zeros((20_000, 2), dtype=np.float32), y)

@@ -7,7 +7,7 @@ from featstore.architecture import shell
 from featstore.catalogue import BACKBONES
 from featstore.errors import DeviceError
 from featstore.nodes import Anatomy
-from featstore.openvino_model import FUNCTIONS, MODULES, openvino_model
+from featstore.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
 from tests.engine_example import assert_same_features, coarse_images, delicate, example, images
 from tests.test_nodes import one_thread  # noqa: F401
 
@@ -108,3 +108,47 @@ def test_errors_in_bf16_are_a_fraction_of_those_of_plain_rounding():
         return 1 - cosines.min()
 
     assert 0 < distance("bf16") < 0.2 * distance("fp32")  # roundings of ours; the compiler's own, of fp32 weights
+
+
+openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
+
+WIDTH = 32
+
+
+def model():
+    """Three pointwise convolutions, named; the second multiplies by what bf16 cannot hold."""
+    from openvino import opset13 as ops
+
+    image = ops.parameter([1, WIDTH, 8, 8], np.float32, name="image")
+    x = image
+    for number in range(3):
+        weight = np.eye(WIDTH, dtype=np.float32).reshape(WIDTH, WIDTH, 1, 1) * np.float32(1.003 if number == 1 else 1)
+        x = ops.convolution(x, ops.constant(weight), [1, 1], [0, 0], [0, 0], [1, 1], name=f"layer {number}")
+    return openvino.Model([x], [image], "three")
+
+
+def test_only_what_is_marked_stays_in_float32():
+    core = openvino.Core()
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("needs a CPU with bf16 arithmetic")
+    one = np.ones((1, WIDTH, 8, 8), dtype=np.float32)
+
+    def run(model):
+        return core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})([one])[0].mean()
+
+    assert run(model()) == 1.0  # 1.003 is nearer to 1 than to the next number
+    assert run(mark_float32(model(), ["layer 0"])) == 1.0
+    # its product, 1.003, is rounded where the third layer reads it, unless that one is marked, too
+    assert abs(run(mark_float32(model(), ["layer 1", "layer 2"])) - 1.003) < 1e-5
+
+
+def test_a_model_without_marks_is_the_same_one_and_a_marked_one_computes_the_same():
+    plain = model()
+    assert mark_float32(plain, []) is plain
+    marked = mark_float32(plain, ["layer 1"])
+    one = np.random.default_rng(0).standard_normal((1, WIDTH, 8, 8)).astype(np.float32)
+    core = openvino.Core()
+    found, expected = (
+        core.compile_model(m, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([one])[0] for m in (marked, plain)
+    )
+    assert np.array_equal(found, expected)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from featstore.errors import DeviceError
-from featstore.parity import check
+from featstore.parity import check, check_images
 from featstore.pixels import FromPixels
 from tests.engine_example import example, own_cache  # noqa: F401
 from tests.test_nodes import one_thread  # noqa: F401
@@ -57,3 +57,10 @@ def test_bf16_may_differ_more_but_not_at_will(backbone):
     sentence = r"cosine -?0.*, at least 0\.999 is.*; bf16 is too coarse for this network with these weights"
     with pytest.raises(DeviceError, match=sentence):
         check(Shifted(backbone, lambda f: f[:, ::-1]), backbone, "bf16")
+
+
+def test_check_images_are_two_different_full_range_pictures():
+    pictures = check_images(48)
+    assert pictures.shape == (2, 48, 48, 3) and pictures.dtype == np.uint8
+    assert all(picture.min() == 0 and picture.max() == 255 for picture in pictures)
+    assert np.array_equal(pictures, check_images(48))

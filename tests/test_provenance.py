@@ -1,5 +1,5 @@
 from classifiers.leaderboard import Leaderboard
-from classifiers.provenance import provenance
+from classifiers.provenance import certificate, parameters, provenance, search
 from classifiers.reportdata import filled
 from tests.report_example import planted
 
@@ -31,3 +31,39 @@ def test_an_empty_environment_is_no_failure():
     data["environment"] = {}
     found = shown(data)
     assert found["environment"] == [] and found["total_seconds"] == "" and found["date"] == ""
+
+
+def run(**changes):
+    data = planted()
+    data["runs"][0].update(changes)
+    return filled(data)["runs"][0]
+
+
+def test_every_candidate_is_listed_and_the_chosen_one_marked():
+    shown = search(run())
+    assert [row.params for row in shown.rows] == ["C = 0.01", "C = 0.1", "C = 1"]
+    assert [row.chosen for row in shown.rows] == [False, True, False]
+    assert (shown.count, shown.chosen) == ("3 candidates", "C = 0.1")
+    assert shown.rows[0].accuracy == "96.0" and shown.rows[0].folds == "96.0 to 96.0"
+
+
+def test_one_varied_number_is_drawn_anything_else_is_not():
+    assert "<svg" in search(run()).svg
+    two = [{"params": {"C": c, "g": g}, "accuracy": 0.5, "log_loss": None} for c in (1, 2) for g in (1, 2)]
+    assert search(run(cv_results=two)).svg is None
+    words = [{"params": {"kind": kind}, "accuracy": 0.5} for kind in "abc"]
+    assert search(run(cv_results=words)).svg is None
+    assert search(run(cv_results=words)).rows[0].folds == ""
+
+
+def test_no_search_no_list():
+    assert search(run(cv_results=[])) is None
+
+
+def test_parameters_on_one_line():
+    assert parameters({"C": 0.0316227766, "deep": None, "layers": [64, 32], "solver": "a\nb"}) == (
+        "C = 0.03162, deep = null, layers = [64, 32], solver = a\\x0ab"
+    )
+    assert parameters({}) == "nothing to choose"
+    assert certificate({"certificate": {"gradient_norm": 3e-7}}) == "gradient_norm = 3e-07"
+    assert certificate({"certificate": {}}) == ""

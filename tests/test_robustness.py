@@ -10,10 +10,11 @@ from classifiers.attacked import run_attack
 from classifiers.frame import to_bytes
 from classifiers.network import ImageClassifier
 from classifiers.robustness import EPSILONS, robust_accuracy
+from classifiers.robustness import judged_rows as choose
 from classifiers.significance import wilson
 from featstore.discovery import scan
-from featstore.errors import AttackError
-from tests.lookkit import save_tint_bundle, write_tinted
+from featstore.errors import AttackError, UnknownNameError
+from tests.lookkit import save_tint_bundle, write_image, write_tinted
 
 torch.set_num_threads(1)
 QUICK = Attack(steps=6, epsilon=1 / 255)
@@ -102,3 +103,38 @@ def test_usual_epsilons_fit_the_norm(judged):
 def test_descent_has_no_robust_accuracy(judged):
     with pytest.raises(AttackError, match="descent has no bound"):
         robust_accuracy(*judged, Attack(method="descent"))
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    return ImageClassifier.from_bundle(save_tint_bundle(tmp_path_factory.mktemp("b") / "b"))
+
+
+def test_the_test_part_comes_before_val_and_val_before_everything(classifier, tmp_path):
+    for split, part in (("train", "the whole set"), ("val", "the val part"), ("test", "the test part")):
+        write_tinted(tmp_path, each=2, split=split)
+        images = scan(tmp_path)
+        rows, labels, words = choose(images, classifier)
+        assert words.startswith(f"the 4 images of {part}") and len(rows) == 4
+        names = [classifier.classes[label] for label in labels]
+        assert names == [images.classes[images.labels[row]] for row in rows]
+
+
+def test_a_sample_is_drawn_by_the_seed(classifier, tmp_path):
+    images = scan(write_tinted(tmp_path, each=10))
+    first, again, other = (choose(images, classifier, 6, seed)[0] for seed in (0, 0, 1))
+    assert first == again != other and len(set(first)) == 6 and first == sorted(first)
+    assert choose(images, classifier, 6)[2] == "6 of the 20 images of the whole set, as it has no test part"
+    assert len(choose(images, classifier, 600)[0]) == 20
+
+
+def test_a_class_that_the_classifier_does_not_know_is_refused(classifier, tmp_path):
+    write_tinted(tmp_path, each=1)
+    write_image(tmp_path / "reed" / "a.png")
+    with pytest.raises(UnknownNameError, match="unknown class 'reed'; close matches: red"):
+        choose(scan(tmp_path), classifier)
+
+
+def test_rows_are_plain_numbers(classifier, tmp_path):
+    rows, labels, _ = choose(scan(write_tinted(tmp_path, each=1)), classifier)
+    assert not any(isinstance(value, np.generic) for value in (*rows, *labels))
