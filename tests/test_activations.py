@@ -12,7 +12,7 @@ from featstore.backbone import Backbone
 from featstore.catalogue import BACKBONES
 from featstore.errors import UnknownNameError
 from featstore.nodes import Anatomy
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 torch.set_num_threads(1)
 PICTURE = texture(0, 64, 64)

@@ -12,7 +12,7 @@ from classifiers.attack import Attack
 from classifiers.frame import Frame
 from classifiers.ssim import ssim
 from featstore.errors import DecodeError, OutputExistsError
-from tests.lookkit import CLASSES, small_classifier, write_image
+from tests.support.small_classifiers import CLASSES, small_classifier, write_image
 
 torch.set_num_threads(1)
 QUICK = Attack(epsilon=8 / 255, steps=12)

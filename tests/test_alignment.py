@@ -7,7 +7,7 @@ from classifiers.alignment import align, check_classes, named_runs
 from classifiers.plan import lay_out
 from featstore import memory
 from featstore.errors import FeaturesError
-from tests.featurekit import digits, feature_set
+from tests.support.feature_sets import digits, feature_set
 
 
 def test_sets_with_the_same_images_pass_through():

@@ -7,8 +7,8 @@ from classifiers.attack import Attack
 from classifiers.attacked import run_attack
 from classifiers.frame import to_tensor
 from featstore.errors import AttackError
-from tests.lookkit import linear_pixels, small_classifier
-from tests.pictures import texture
+from tests.support.pictures import texture
+from tests.support.small_classifiers import linear_pixels, small_classifier
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ import pytest
 from featstore.batchmemory import BatchMemory
 from featstore.interpreter import anonymous_file
 from featstore.pool import DecodePool
-from tests.poolkit import SPEC, reference, write
+from tests.support.pool_inputs import SPEC, reference, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.boosting import LightGBMHead
 from featstore.errors import FeaturesError, NoGradientError
-from tests import headchecks
+from tests.support import head_checks
 
 WHY = {
     "check_sample_weight_equivalence_on_dense_data": "bagging and the least images of a leaf count rows, not weights"
@@ -19,17 +19,17 @@ def test_scikit_learns_contract(estimator, check):
 
 @pytest.fixture(scope="module")
 def digits():
-    X, y = headchecks.digits(700)
+    X, y = head_checks.digits(700)
     return X[:400], y[:400], X[400:], y[400:]
 
 
 def test_it_keeps_the_promises_of_every_head(digits):
     X, y, Xt, _ = digits
-    head = headchecks.fitted_as_promised(LightGBMHead(budget="quick"), X, y)
-    headchecks.same_bits_after_saving(head, Xt)
+    head = head_checks.fitted_as_promised(LightGBMHead(budget="quick"), X, y)
+    head_checks.same_bits_after_saving(head, Xt)
     few = y < 3
-    headchecks.same_by_seed(lambda: LightGBMHead(budget="quick"), X[few], y[few])
-    headchecks.handles_a_class_that_a_fold_lacks(lambda cv: LightGBMHead(cv=cv, budget="quick"), X[few], y[few])
+    head_checks.same_by_seed(lambda: LightGBMHead(budget="quick"), X[few], y[few])
+    head_checks.handles_a_class_that_a_fold_lacks(lambda cv: LightGBMHead(cv=cv, budget="quick"), X[few], y[few])
 
 
 def test_the_number_of_threads_changes_nothing(digits):

@@ -12,7 +12,7 @@ from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError, Unknown
 from featstore.extract import extract
 from featstore.store import FeatureStore
 from featstore.weights_file import TUNED_MARK
-from tests.pictures import encode, texture, write_tree
+from tests.support.pictures import encode, texture, write_tree
 
 NETWORK = {"backbone": "mobilenet_v3_small", "input_size": 32, "engine": "eager", "workers": 0}
 

@@ -8,7 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.centroid import CentroidHead
 from classifiers.splits import stratified_folds
-from tests import headchecks
+from tests.support import head_checks
 
 
 @parametrize_with_checks([CentroidHead(budget="quick")])
@@ -18,16 +18,16 @@ def test_scikit_learns_contract(estimator, check):
 
 @pytest.fixture(scope="module")
 def digits():
-    X, y = headchecks.digits(900)
+    X, y = head_checks.digits(900)
     return X[:600], y[:600], X[600:], y[600:]
 
 
 def test_it_keeps_the_promises_of_every_head(digits):
     X, y, Xt, _ = digits
-    head = headchecks.fitted_as_promised(CentroidHead(), X, y)
-    headchecks.same_bits_after_saving(head, Xt)
-    headchecks.same_by_seed(CentroidHead, X, y)
-    headchecks.handles_a_class_that_a_fold_lacks(lambda cv: CentroidHead(cv=cv), X[:200], y[:200])
+    head = head_checks.fitted_as_promised(CentroidHead(), X, y)
+    head_checks.same_bits_after_saving(head, Xt)
+    head_checks.same_by_seed(CentroidHead, X, y)
+    head_checks.handles_a_class_that_a_fold_lacks(lambda cv: CentroidHead(cv=cv), X[:200], y[:200])
 
 
 def test_without_shrinking_it_is_the_nearest_class_mean(digits):

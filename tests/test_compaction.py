@@ -6,7 +6,7 @@ from featstore import FeatureStore
 from featstore.errors import StoreDamagedError
 from featstore.rows import PASSING
 from featstore.table import FeatureTable
-from tests.storekit import PROVENANCE, features, fingerprint, images, rows, tree
+from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree
 
 KEY = fingerprint().key
 

@@ -8,7 +8,7 @@ from classifiers.comparison import compare
 from classifiers.report import Report
 from classifiers.reportdata import check
 from featstore.errors import FeaturesError, UnknownNameError
-from tests.featurekit import copies, digits, feature_set
+from tests.support.feature_sets import copies, digits, feature_set
 
 FAST = {"budget": "quick", "folds": 3}
 HEADS = ("knn", "centroid")

@@ -6,7 +6,7 @@ from sklearn.metrics import confusion_matrix
 
 from classifiers.confusion import Confusion
 from classifiers.reportdata import filled
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def run_of(k: int, n: int = 400):

@@ -8,7 +8,7 @@ from featstore import FeatureStore
 from featstore.contentcheck import check_content
 from featstore.discovery import scan
 from featstore.errors import AmbiguousFeaturesError, ImagesNotFoundError, UnknownNameError
-from tests.pictures import lock_folders
+from tests.support.pictures import lock_folders
 
 
 def picture_folder(folder):

@@ -14,7 +14,7 @@ from featstore import memory
 from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.store import FeatureStore
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from featstore.errors import FeatstoreError
 from featstore.pool import DecodePool
-from tests.poolkit import SPEC, reference, write
+from tests.support.pool_inputs import SPEC, reference, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

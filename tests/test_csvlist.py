@@ -7,7 +7,7 @@ import pytest
 
 from featstore.csvlist import list_csv
 from featstore.errors import ImageSetError
-from tests.pictures import encode, texture
+from tests.support.pictures import encode, texture
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from classifiers.curves import layer_curve, learning_curve
 from classifiers.evaluate import evaluate
 from classifiers.plan import lay_out
-from tests.featurekit import digits, feature_set
+from tests.support.feature_sets import digits, feature_set
 
 
 def test_more_images_help_and_the_intervals_count_each_once():

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from featstore import decode as module
 from featstore.decode import RULES, decode, decode_image
 from featstore.errors import DecodeError
-from tests.pictures import encode, exif, gif, hostile, png, png_chunk, texture, tiff
+from tests.support.pictures import encode, exif, gif, hostile, png, png_chunk, texture, tiff
 
 PICTURE = texture(11)  # (48, 64, 3)
 GREY = PICTURE[..., 0]

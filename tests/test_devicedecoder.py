@@ -13,7 +13,7 @@ from featstore.devicedecoder import DeviceDecoder, check_nvjpeg, require_cuda, u
 from featstore.errors import DeviceError
 from featstore.jpegheader import JpegHeader, read_header
 from featstore.transform import TransformSpec
-from tests.pictures import encode, exif, texture
+from tests.support.pictures import encode, exif, texture
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
 SPEC = TransformSpec(resize=40, crop=32, nvjpeg=True)

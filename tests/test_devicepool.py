@@ -23,8 +23,8 @@ from featstore.extract import extract
 from featstore.jpegheader import read_header
 from featstore.pool import DecodePool
 from featstore.transform import TransformSpec
-from tests.pictures import encode, exif, hostile, texture, write_tree
-from tests.poolkit import gather
+from tests.support.pictures import encode, exif, hostile, texture, write_tree
+from tests.support.pool_inputs import gather
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

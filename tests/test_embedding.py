@@ -7,7 +7,7 @@ from classifiers import embedding
 from classifiers.embedding import flat_map
 from classifiers.evaluate import evaluate
 from classifiers.plan import lay_out
-from tests.featurekit import digits
+from tests.support.feature_sets import digits
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,11 @@ import torch
 from featstore import engine as module
 from featstore.engine import make_engine
 from featstore.errors import DeviceError, FeaturesError, MissingExtraError, UnknownNameError
-from tests.engine_example import (
+from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
     example,
     images,
-    own_cache,  # noqa: F401
     torchvision_features,
 )
 from tests.test_nodes import one_thread  # noqa: F401

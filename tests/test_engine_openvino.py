@@ -4,7 +4,7 @@ import pytest
 from featstore import engine_openvino
 from featstore.engine_openvino import OpenVINORunner, usual_request
 from featstore.errors import DeviceError, MissingExtraError
-from tests.engine_example import (
+from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
     example,

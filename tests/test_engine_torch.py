@@ -4,12 +4,11 @@ import torch
 
 from featstore.engine_torch import TorchRunner, missing_compiler
 from featstore.errors import DeviceError
-from tests.engine_example import (
+from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
     example,
     images,
-    own_cache,  # noqa: F401
     torchvision_features,
 )
 from tests.test_nodes import one_thread  # noqa: F401

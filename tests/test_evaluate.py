@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from classifiers.evaluate import evaluate, plain
 from classifiers.plan import lay_out
 from featstore.errors import FeaturesError
-from tests.featurekit import digits, feature_set
+from tests.support.feature_sets import digits, feature_set
 
 
 @pytest.fixture(scope="module")

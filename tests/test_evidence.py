@@ -8,7 +8,7 @@ import pytest
 
 from classifiers.evidence import gather
 from featstore.errors import FeaturesError
-from tests.featurekit import digits
+from tests.support.feature_sets import digits
 
 
 def nodes(n=500, split=0.2, **changes):

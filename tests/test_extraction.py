@@ -3,7 +3,7 @@
 import json
 
 from featstore.extraction import Extraction
-from tests.storekit import fingerprint
+from tests.support.store_inputs import fingerprint
 
 
 def test_it_becomes_plain_json_with_the_stable_keys():

@@ -2,7 +2,7 @@ import pytest
 
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
 from featstore.featureinfo import FeatureInfo, choose, the_only
-from tests.storekit import fingerprint
+from tests.support.store_inputs import fingerprint
 
 
 def info(**changes) -> FeatureInfo:

@@ -5,7 +5,7 @@ import pytest
 
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-from tests.storekit import digests, features, fingerprint
+from tests.support.store_inputs import digests, features, fingerprint
 
 
 def make(splits) -> FeatureSet:

@@ -31,7 +31,7 @@ from featstore.errors import (
 )
 from featstore.extract import extract
 from featstore.store import FeatureStore
-from tests.pictures import encode
+from tests.support.pictures import encode
 
 QUICK = {
     "epochs": 2, "batch_size": 8, "views": 2, "groups": "none", "budget": "quick",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from featstore.canonical_json import canonical_json
 from featstore.errors import FingerprintMismatchError
 from featstore.fingerprint import Fingerprint
-from tests.storekit import fingerprint
+from tests.support.store_inputs import fingerprint
 
 
 def test_canonical_json_is_sorted_ascii_without_spaces():

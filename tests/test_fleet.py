@@ -13,7 +13,7 @@ from featstore.errors import DeviceError, ImageSetError, UnknownNameError
 from featstore.extract import SERVE, extract
 from featstore.fleet import run_fleet
 from featstore.samples import write_textures
-from tests.crashkit import store_digest
+from tests.support.killing import store_digest
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 

@@ -5,7 +5,7 @@ from torch import nn
 from classifiers.foldedclassifier import FoldedClassifier
 from classifiers.network import ImageClassifier
 from featstore.backbone import Backbone
-from tests.lookkit import save_tint_bundle, small_classifier
+from tests.support.small_classifiers import save_tint_bundle, small_classifier
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ from classifiers.centroid import CentroidHead
 from classifiers.foldsearch import fold_list
 from classifiers.neighbours import KNNHead
 from featstore.errors import FeaturesError
-from tests import headchecks
+from tests.support import head_checks
 
 
 def test_fold_list_makes_checks_and_shrinks_folds():
@@ -35,7 +35,7 @@ def test_an_unknown_budget_is_refused():
 
 
 def test_classes_with_one_image_still_give_a_head():
-    X, y = headchecks.digits(60)
+    X, y = head_checks.digits(60)
     head = CentroidHead().fit(X[:10], np.arange(10))
     assert head.oof_proba_ is None and head.cv_results_ == [] and head.best_params_
     assert (head.predict(X[:10]) == np.arange(10)).all()
@@ -44,7 +44,7 @@ def test_classes_with_one_image_still_give_a_head():
 
 
 def test_a_row_of_weight_zero_is_not_there():
-    X, y = headchecks.digits(300)
+    X, y = head_checks.digits(300)
     weight = np.r_[np.ones(200), np.zeros(100)]
     for head in (CentroidHead(budget="quick"), KNNHead(budget="quick")):
         weighted = clone(head).fit(X, y, sample_weight=weight)
@@ -54,7 +54,7 @@ def test_a_row_of_weight_zero_is_not_there():
 
 
 def test_labels_come_back_as_they_were_given():
-    X, y = headchecks.digits(200, 3)
+    X, y = head_checks.digits(200, 3)
     names = np.array(["ant", "bee", "wasp"])[y]
     head = KNNHead(budget="quick").fit(X, names)
     assert (head.predict(X) == names).mean() > 0.9
@@ -65,6 +65,6 @@ def test_labels_come_back_as_they_were_given():
 
 
 def test_it_works_in_scikit_learns_tools():
-    X, y = headchecks.digits(300)
+    X, y = head_checks.digits(300)
     pipe = make_pipeline(StandardScaler(), CentroidHead(budget="quick"))
     assert cross_val_score(pipe, X, y, cv=3).mean() > 0.8

@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.forest import ForestHead, Trees
 from featstore.errors import FeaturesError, NoGradientError
-from tests import headchecks
+from tests.support import head_checks
 
 
 @parametrize_with_checks([ForestHead(budget="quick", cv=2, n_estimators=10, n_jobs=1)])
@@ -15,22 +15,22 @@ def test_scikit_learns_contract(estimator, check):
 
 @pytest.fixture(scope="module")
 def digits():
-    X, y = headchecks.digits(700)
+    X, y = head_checks.digits(700)
     return X[:400], y[:400], X[400:], y[400:]
 
 
 def test_it_keeps_the_promises_of_every_head(digits):
     X, y, Xt, _ = digits
-    head = headchecks.fitted_as_promised(ForestHead(n_estimators=30), X, y)
-    headchecks.same_bits_after_saving(head, Xt)
-    headchecks.same_by_seed(lambda: ForestHead(n_estimators=8), X, y)
-    headchecks.handles_a_class_that_a_fold_lacks(lambda cv: ForestHead(cv=cv, n_estimators=20), X, y)
+    head = head_checks.fitted_as_promised(ForestHead(n_estimators=30), X, y)
+    head_checks.same_bits_after_saving(head, Xt)
+    head_checks.same_by_seed(lambda: ForestHead(n_estimators=8), X, y)
+    head_checks.handles_a_class_that_a_fold_lacks(lambda cv: ForestHead(cv=cv, n_estimators=20), X, y)
 
 
 @pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier])
 @pytest.mark.parametrize("classes", [2, 10])
 def test_trees_as_arrays_say_what_scikit_learns_say(kind, classes):
-    X, y = headchecks.digits(500, classes)
+    X, y = head_checks.digits(500, classes)
     forest = kind(40, max_depth=7, random_state=0).fit(X[:300], y[:300])
     trees = Trees.of(forest)
     np.testing.assert_allclose(trees.predict_proba(X[300:]), forest.predict_proba(X[300:]), atol=1e-6)

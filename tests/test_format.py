@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
-from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)

@@ -3,7 +3,7 @@
 import pytest
 
 from featstore import formats
-from tests.pictures import encode, texture
+from tests.support.pictures import encode, texture
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import torch
 
 from classifiers.fourier import FourierPicture, PixelPicture, Views
 from classifiers.frame import to_tensor
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from classifiers.frame import Frame, frame_side, to_bytes, to_tensor
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.transform import TransformSpec
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,6 +1,6 @@
 from classifiers import gallery
 from classifiers.reportdata import filled
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def test_mistakes_are_the_wrong_answers_most_confident_first():

@@ -8,7 +8,7 @@ from featstore import FeatureStore, fsio, garbage
 from featstore.errors import StoreDamagedError
 from featstore.garbage import collect
 from featstore.table import FeatureTable
-from tests.storekit import PROVENANCE, features, fingerprint, images, rows, tree
+from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree
 
 KEY = fingerprint().key
 

@@ -8,8 +8,8 @@ from classifiers.gradcam import GradCam
 from classifiers.network import ImageClassifier
 from featstore.backbone import Backbone
 from featstore.errors import UnknownNameError
-from tests.lookkit import small_classifier
-from tests.pictures import texture
+from tests.support.pictures import texture
+from tests.support.small_classifiers import small_classifier
 
 torch.set_num_threads(1)
 IMAGE = to_tensor(texture(0, 64, 64)[None])

@@ -6,7 +6,7 @@ import pytest
 
 from classifiers.heads import DEFAULT, HEADS, check_name, differentiable, make_head
 from featstore.errors import FeaturesError, UnknownNameError
-from tests import headchecks
+from tests.support import head_checks
 
 OWN = ["svm-rbf", "lightgbm", "knn", "centroid", "forest", "majority"]
 
@@ -22,7 +22,7 @@ def test_the_names_that_are_promised_are_there():
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_head_takes_the_common_options(name):
-    X, y = headchecks.digits(120, 3)
+    X, y = head_checks.digits(120, 3)
     head = make_head(name, seed=3, budget="quick", cv=3, class_weight="balanced").fit(X, y)
     assert head.predict_proba(X).shape == (120, 3)
     assert len(head.cv_results_[0]["fold_accuracies"]) == 3

@@ -8,8 +8,8 @@ from torch import nn
 from classifiers.frame import to_tensor
 from classifiers.ideal import Settings, search_ideal, total_variation
 from featstore.errors import TrainingError
-from tests.lookkit import small_classifier
-from tests.pictures import texture
+from tests.support.pictures import texture
+from tests.support.small_classifiers import small_classifier
 
 torch.set_num_threads(1)
 QUICK = Settings(steps=40, views=2, jitter=3)

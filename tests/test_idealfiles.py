@@ -9,7 +9,7 @@ from classifiers.ideal import Settings
 from classifiers.idealfiles import ideal_image
 from classifiers.network import ImageClassifier
 from featstore.errors import OutputExistsError, UnknownNameError
-from tests.lookkit import CLASSES, save_tint_bundle, small_classifier, write_image
+from tests.support.small_classifiers import CLASSES, save_tint_bundle, small_classifier, write_image
 
 torch.set_num_threads(1)
 QUICK = Settings(steps=24, views=2, jitter=2)

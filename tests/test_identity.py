@@ -4,7 +4,7 @@ import pytest
 
 from featstore import fsio, identity
 from featstore.errors import StoreDamagedError, StoreFormatError, StoreNotFoundError, StoreWriteError
-from tests.storekit import tree
+from tests.support.store_inputs import tree
 
 
 def test_create_makes_a_store_that_identifies_itself(tmp_path):

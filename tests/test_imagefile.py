@@ -10,7 +10,7 @@ from featstore.container import unpack
 from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.imagefile import HEAD, decode_images, encode_images
 from featstore.imageset import ImageSet, Skipped
-from tests.storekit import images
+from tests.support.store_inputs import images
 
 
 def test_round_trip_keeps_every_field():

@@ -19,8 +19,8 @@ from featstore import hashing
 from featstore.discovery import scan
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.imageset import ImageSet, Skipped, draw, hold_out
-from tests.featurekit import digits
-from tests.pictures import encode, texture, write_tree
+from tests.support.feature_sets import digits
+from tests.support.pictures import encode, texture, write_tree
 
 
 def made(labels, contents=None, splits=None, problems=None) -> ImageSet:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.imageshelf import ImageShelf, folder_name
-from tests.storekit import images, tree
+from tests.support.store_inputs import images, tree
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from classifiers.activations import Probe
 from classifiers.gradcam import GradCam
 from classifiers.insight import look_into
 from featstore.errors import DecodeError, OutputExistsError, UnknownNameError
-from tests.lookkit import CLASSES, small_classifier, write_image
+from tests.support.small_classifiers import CLASSES, small_classifier, write_image
 
 torch.set_num_threads(1)
 NODES = ("features.0", "features.2")

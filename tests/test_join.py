@@ -6,7 +6,7 @@ from featstore.errors import FeaturesError, StoreNotFoundError
 from featstore.join import failed_rows, join
 from featstore.snapshot import Snapshot
 from featstore.table import FeatureTable
-from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 
 
 @pytest.fixture

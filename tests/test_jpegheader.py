@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from featstore.jpegheader import JpegHeader, read_header
-from tests.pictures import encode, exif, hostile, texture
+from tests.support.pictures import encode, exif, hostile, texture
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])

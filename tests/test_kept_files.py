@@ -7,8 +7,8 @@ import numpy as np
 
 from classifiers.bundle import load_bundle
 from featstore import FeatureStore
-from tests.featurekit import digits
-from tests.storekit import PROVENANCE, digests, features, fingerprint, rows, tree
+from tests.support.feature_sets import digits
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows, tree
 
 DATA = Path(__file__).resolve().parent / "data"
 STORE = DATA / "store-format-1"

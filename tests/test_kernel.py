@@ -9,7 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from classifiers.kernel import RBFHead, distances, gaussian
 from classifiers.splits import stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
-from tests import headchecks
+from tests.support import head_checks
 
 # fit() searches over folds of rows: rows that are repeated fall into other folds than one row of that weight, as with
 # scikit-learn's own estimators that search (it lists LogisticRegressionCV among the expected failures of this check).
@@ -23,21 +23,21 @@ def test_scikit_learns_contract(estimator, check):
 
 @pytest.fixture(scope="module")
 def digits():
-    X, y = headchecks.digits(900)
+    X, y = head_checks.digits(900)
     return X[:600], y[:600], X[600:], y[600:]
 
 
 def test_it_keeps_the_promises_of_every_head(digits):
     X, y, Xt, _ = digits
-    head = headchecks.fitted_as_promised(RBFHead(budget="quick"), X, y)
-    headchecks.same_bits_after_saving(head, Xt)
-    headchecks.same_by_seed(lambda: RBFHead(budget="quick"), X[:200], y[:200])
-    headchecks.handles_a_class_that_a_fold_lacks(lambda cv: RBFHead(cv=cv, budget="quick"), X[:200], y[:200])
+    head = head_checks.fitted_as_promised(RBFHead(budget="quick"), X, y)
+    head_checks.same_bits_after_saving(head, Xt)
+    head_checks.same_by_seed(lambda: RBFHead(budget="quick"), X[:200], y[:200])
+    head_checks.handles_a_class_that_a_fold_lacks(lambda cv: RBFHead(cv=cv, budget="quick"), X[:200], y[:200])
 
 
 @pytest.mark.parametrize("classes", [2, 10])
 def test_the_machine_decides_as_scikit_learns(classes):
-    X, y = headchecks.digits(340, classes)
+    X, y = head_checks.digits(340, classes)
     X = X[:, X[:240].std(axis=0) > 0.3]  # what is constant in training is left alone there, dropped here
     head = RBFHead(cv=[], budget="normal").fit(X[:240], y[:240])
     params = head.best_params_

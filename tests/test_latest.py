@@ -4,7 +4,7 @@ from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.latest import load_index, load_snapshot
 from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.table import FeatureTable
-from tests.storekit import PROVENANCE, digests, fingerprint, rows
+from tests.support.store_inputs import PROVENANCE, digests, fingerprint, rows
 
 KEY = fingerprint().key
 

@@ -1,6 +1,6 @@
 from classifiers.leaderboard import Leaderboard, pairs
 from classifiers.reportdata import filled
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def test_the_chosen_head_leads_then_cross_validation_decides_references_last():

@@ -6,7 +6,7 @@ import pytest
 from classifiers.leaks import find_leaks
 from classifiers.plan import lay_out
 from classifiers.sources import find_sources
-from tests.featurekit import copies, digits, feature_set
+from tests.support.feature_sets import copies, digits, feature_set
 
 
 def look(features, **options):

@@ -3,7 +3,7 @@ import pytest
 
 from classifiers import lookalikes
 from classifiers.lookalikes import find_look_alikes, join
-from tests.featurekit import copies
+from tests.support.feature_sets import copies
 
 
 def test_augmented_copies_are_found_and_few_others():

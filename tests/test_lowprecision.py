@@ -6,13 +6,12 @@ from torch.nn import functional
 from featstore import lowprecision
 from featstore.lowprecision import KEPT, arithmetic, facts, tuned
 from featstore.pixels import FromPixels
-from tests.engine_example import (
+from tests.support.engine_example import (
     assert_same_features,
     coarse_images,
     delicate,
     example,
     images,
-    own_cache,  # noqa: F401
     torchvision_features,
 )
 from tests.test_nodes import one_thread  # noqa: F401

@@ -8,7 +8,7 @@ from featstore.errors import StoreDamagedError
 from featstore.manifest import Manifest, numbered, numbered_name
 from featstore.sealed import seal
 from featstore.shard import encode
-from tests.storekit import PROVENANCE, fingerprint, rows
+from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
 
 def manifest() -> Manifest:

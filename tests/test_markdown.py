@@ -3,7 +3,7 @@ import re
 import pytest
 
 from classifiers.markdown import escaped, markdown, sentence, table
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def unescaped_cells(line: str) -> int:

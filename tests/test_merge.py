@@ -6,7 +6,7 @@ from featstore.merge import extended, fresh_rows
 from featstore.rows import FAILED, PASSING
 from featstore.shard import encode
 from featstore.table import FeatureTable
-from tests.storekit import PROVENANCE, fingerprint, rows
+from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from classifiers.neighbours import KNNHead, _Space
 from classifiers.splits import stratified_folds
 from featstore.errors import NoGradientError
-from tests import headchecks
+from tests.support import head_checks
 
 WHY = {"check_sample_weight_equivalence_on_dense_data": "a row that stands there twice takes two of the k places"}
 
@@ -21,16 +21,16 @@ def test_scikit_learns_contract(estimator, check):
 
 @pytest.fixture(scope="module")
 def digits():
-    X, y = headchecks.digits(900)
+    X, y = head_checks.digits(900)
     return X[:600], y[:600], X[600:], y[600:]
 
 
 def test_it_keeps_the_promises_of_every_head(digits):
     X, y, Xt, yt = digits
-    head = headchecks.fitted_as_promised(KNNHead(), X, y)
-    headchecks.same_bits_after_saving(head, Xt)
-    headchecks.same_by_seed(KNNHead, X, y)
-    headchecks.handles_a_class_that_a_fold_lacks(lambda cv: KNNHead(cv=cv), X[:200], y[:200])
+    head = head_checks.fitted_as_promised(KNNHead(), X, y)
+    head_checks.same_bits_after_saving(head, Xt)
+    head_checks.same_by_seed(KNNHead, X, y)
+    head_checks.handles_a_class_that_a_fold_lacks(lambda cv: KNNHead(cv=cv), X[:200], y[:200])
 
 
 def test_it_is_as_accurate_as_scikit_learns_tuned_on_the_same_folds(digits):

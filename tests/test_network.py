@@ -26,7 +26,7 @@ from featstore.errors import (
     WeightsNotFoundError,
 )
 from featstore.worker import process
-from tests.pictures import encode, texture
+from tests.support.pictures import encode, texture
 
 DIFFERENTIABLE = [name for name, info in HEADS.items() if info.differentiable and not info.reference]
 

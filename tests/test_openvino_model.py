@@ -8,7 +8,7 @@ from featstore.catalogue import BACKBONES
 from featstore.errors import DeviceError
 from featstore.nodes import Anatomy
 from featstore.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
-from tests.engine_example import assert_same_features, coarse_images, delicate, example, images
+from tests.support.engine_example import assert_same_features, coarse_images, delicate, example, images
 from tests.test_nodes import one_thread  # noqa: F401
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")

@@ -4,7 +4,7 @@ import torch
 
 from classifiers.original import Original, probabilities
 from featstore.errors import DecodeError
-from tests.lookkit import CLASSES, small_classifier, write_image
+from tests.support.small_classifiers import CLASSES, small_classifier, write_image
 
 torch.set_num_threads(1)
 

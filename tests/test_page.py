@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from classifiers.report import Report
-from tests.chromium import Chromium
-from tests.report_example import planted
+from tests.support.chromium import Chromium
+from tests.support.report_example import planted
 
 ARTEFACTS = Path(__file__).resolve().parents[1] / "test-artifacts"
 

@@ -7,7 +7,7 @@ import pytest
 from classifiers.comparison import compare
 from classifiers.pairs import beats_majority, comparisons, differences
 from classifiers.significance import holm, mcnemar_exact
-from tests.featurekit import digits
+from tests.support.feature_sets import digits
 
 
 def run(name, right, reference=False):

@@ -5,7 +5,7 @@ import torch
 from featstore.errors import DeviceError
 from featstore.parity import check, check_images
 from featstore.pixels import FromPixels
-from tests.engine_example import example, own_cache  # noqa: F401
+from tests.support.engine_example import example, own_cache  # noqa: F401
 from tests.test_nodes import one_thread  # noqa: F401
 
 

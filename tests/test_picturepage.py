@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from classifiers.picturepage import Figure, PicturePage, Section
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 
 def page(**options) -> str:

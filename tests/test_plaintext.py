@@ -1,5 +1,5 @@
 from classifiers.plaintext import text
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def test_it_holds_verdict_table_warnings_and_shown_pairs():

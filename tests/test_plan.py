@@ -3,7 +3,7 @@ import pytest
 
 from classifiers.plan import lay_out, protocol_for
 from featstore.errors import FeaturesError
-from tests.featurekit import digits, feature_set
+from tests.support.feature_sets import digits, feature_set
 
 
 def planted(n=600, classes=3, **options):

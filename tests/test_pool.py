@@ -15,8 +15,8 @@ from featstore.discovery import scan
 from featstore.errors import DecodeError
 from featstore.memory import usable_cores
 from featstore.pool import DecodePool
-from tests.pictures import encode, hostile, texture
-from tests.poolkit import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401
+from tests.support.pictures import encode, hostile, texture
+from tests.support.pool_inputs import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

@@ -13,7 +13,7 @@ from classifiers.trained import train
 from featstore.errors import ImagesNotFoundError
 from featstore.extract import extract
 from featstore.store import FeatureStore
-from tests.pictures import encode, write_tree
+from tests.support.pictures import encode, write_tree
 
 NETWORK = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crashkit import agree, can_strace, committed, run, store_digest, strace_kill, strace_names
-from tests.pictures import write_tree
-from tests.storekit import digests, fingerprint
+from tests.support.killing import agree, can_strace, committed, run, store_digest, strace_kill, strace_names
+from tests.support.pictures import write_tree
+from tests.support.store_inputs import digests, fingerprint
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
@@ -23,7 +23,7 @@ def pictures(tmp_path_factory):
 
 
 def extracted_key():
-    from tests.readynetwork import KEY
+    from tests.support.ready_network import KEY
 
     return KEY
 

@@ -9,9 +9,9 @@ import pytest
 from featstore import FeatureStore, fsio
 from featstore.errors import StoreError
 from featstore.identity import STORE
-from tests.faultyos import FaultyOs, failing
-from tests.powercut import Disk, cuts, read_tree, write_tree
-from tests.storekit import PROVENANCE, features, fingerprint, images, rows
+from tests.support.faulty_os import FaultyOs, failing
+from tests.support.power_cut import Disk, cuts, read_tree, write_tree
+from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows
 
 NAMES = "abcdefghi"
 KEY = fingerprint().key

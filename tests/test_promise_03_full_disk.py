@@ -9,11 +9,11 @@ import pytest
 
 from featstore import FeatureStore, fsio
 from featstore.errors import StoreWriteError
-from tests import deeds
-from tests.crashkit import agree, committed, run, store_digest
-from tests.faultyos import FaultyOs, failing, full_from, short
-from tests.pictures import write_tree
-from tests.storekit import PROVENANCE, fingerprint, images, rows
+from tests.support import deeds
+from tests.support.faulty_os import FaultyOs, failing, full_from, short
+from tests.support.killing import agree, committed, run, store_digest
+from tests.support.pictures import write_tree
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 KEY = fingerprint().key
 SENTENCE = re.compile(
@@ -174,7 +174,7 @@ def test_a_disk_that_is_really_full(small_disk, tmp_path, pictures):
 
 
 def extracted_key():
-    from tests.readynetwork import KEY
+    from tests.support.ready_network import KEY
 
     return KEY
 

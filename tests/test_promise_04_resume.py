@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
-from tests.crashkit import agree, committed, kill_after, run, start, store_digest
-from tests.pictures import write_tree
-from tests.readynetwork import KEY
+from tests.support.killing import agree, committed, kill_after, run, start, store_digest
+from tests.support.pictures import write_tree
+from tests.support.ready_network import KEY
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from featstore import FeatureStore
-from tests.crashkit import committed, kill_after, run, start
-from tests.deeds import MANY
-from tests.storekit import PROVENANCE, digests, fingerprint, images, rows
+from tests.support.deeds import MANY
+from tests.support.killing import committed, kill_after, run, start
+from tests.support.store_inputs import PROVENANCE, digests, fingerprint, images, rows
 
 
 def watched(place, seconds, seed):

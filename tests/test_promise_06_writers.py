@@ -9,8 +9,8 @@ import pytest
 from featstore import FeatureStore
 from featstore.errors import StoreConflictError
 from featstore.table import FeatureTable
-from tests.crashkit import agree, committed, run, start, store_digest
-from tests.storekit import PROVENANCE, features, fingerprint, images, rows
+from tests.support.killing import agree, committed, run, start, store_digest
+from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows
 
 KEY = fingerprint().key
 NAMES = "abcdefghijkl"

@@ -11,8 +11,8 @@ from classifiers.bundle import load_bundle, save_bundle
 from classifiers.heads import make_head
 from featstore import FeatureStore
 from featstore.errors import BundleError, FeatstoreError
-from tests.featurekit import feature_set
-from tests.storekit import PROVENANCE, fingerprint, images, rows, tree
+from tests.support.feature_sets import feature_set
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows, tree
 
 SECONDS = 1.0
 

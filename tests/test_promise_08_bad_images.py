@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
-from tests.crashkit import run, store_digest
-from tests.pictures import hostile, write_tree
+from tests.support.killing import run, store_digest
+from tests.support.pictures import hostile, write_tree
 
 
 @pytest.mark.parametrize("workers", [2, pytest.param(0, marks=pytest.mark.soak)])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from featstore.pool import DecodePool
-from tests.pictures import png
-from tests.poolkit import FAULTY, SPEC, gather, reference, write
+from tests.support.pictures import png
+from tests.support.pool_inputs import FAULTY, SPEC, gather, reference, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

@@ -10,9 +10,9 @@ import pytest
 from featstore import FeatureStore
 from featstore.discovery import scan
 from featstore.extract import extract
-from tests import deeds
-from tests.crashkit import run
-from tests.pictures import encode, texture, write_tree
+from tests.support import deeds
+from tests.support.killing import run
+from tests.support.pictures import encode, texture, write_tree
 
 NAMES = [
     b"plain.jpg", b"with space.jpg", b"new\nline.jpg", b"tab\t.jpg", b"\xff\xfe raw.jpg", "ü.jpg".encode(),
@@ -27,7 +27,7 @@ def shortcut(monkeypatch):
     import sys
 
     from featstore import engine, writer
-    from tests.readynetwork import NETWORK
+    from tests.support.ready_network import NETWORK
 
     pipeline = sys.modules["featstore.extract"]
     monkeypatch.setattr(engine, "make_engine", lambda *args, **options: deeds.Shortcut())

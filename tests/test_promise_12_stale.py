@@ -8,9 +8,9 @@ import pytest
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.errors import StoreNotFoundError
-from tests.crashkit import run
-from tests.pictures import encode, texture, write_tree
-from tests.storekit import PROVENANCE, digests, fingerprint, rows
+from tests.support.killing import run
+from tests.support.pictures import encode, texture, write_tree
+from tests.support.store_inputs import PROVENANCE, digests, fingerprint, rows
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from featstore.shard import encode
 from featstore.shardcheck import check_shard
 from featstore.verification import verify
 from featstore.weights_file import read_state
-from tests.storekit import PROVENANCE, fingerprint, images, rows
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 KEY = fingerprint().key
 SECRET = "the secret file"
@@ -327,7 +327,7 @@ def test_bundles_and_checkpoints_that_are_pickles_or_anything_else_are_refused(t
 def test_a_bundle_opens_no_file_that_its_recipe_names(tmp_path):
     from classifiers.bundle import save_bundle
     from classifiers.heads import make_head
-    from tests.featurekit import feature_set
+    from tests.support.feature_sets import feature_set
 
     rng = np.random.default_rng(0)
     y = np.arange(30) % 2

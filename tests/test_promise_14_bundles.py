@@ -10,8 +10,8 @@ from classifiers.bundle import load_bundle, save_bundle
 from classifiers.heads import HEADS, make_head
 from featstore import FeatureStore
 from featstore.errors import FingerprintMismatchError
-from tests.featurekit import digits
-from tests.storekit import PROVENANCE, fingerprint, images, rows
+from tests.support.feature_sets import digits
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 RECIPE = {"format": 1, "backbone": "resnet18", "weights": {"kind": "random"}, "nodes": ["avgpool"]}
 

@@ -8,8 +8,8 @@ import torch
 from classifiers.checkpoint import CheckpointFolder
 from featstore import fsio
 from featstore.errors import StoreWriteError
-from tests.faultyos import FaultyOs, Killed, ending, failing
-from tests.powercut import cuts, write_tree
+from tests.support.faulty_os import FaultyOs, Killed, ending, failing
+from tests.support.power_cut import cuts, write_tree
 
 
 def save(folder, value):

@@ -1,7 +1,7 @@
 from classifiers.leaderboard import Leaderboard
 from classifiers.provenance import certificate, parameters, provenance, search
 from classifiers.reportdata import filled
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def shown(data):

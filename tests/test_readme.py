@@ -9,7 +9,7 @@ import pytest
 from classifiers import Report
 from featstore_scripts import options
 from featstore_scripts.main import VERBS, group
-from tests.pictures import write_tree
+from tests.support.pictures import write_tree
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from torchvision.models import mobilenet_v3_small
 from classifiers.recipe import last_seen, recipe_of
 from featstore.backbone import Backbone
 from featstore.extract import extract
-from tests.pictures import write_tree
+from tests.support.pictures import write_tree
 
 
 def test_it_is_the_backbones_own_recipe_for_random_weights():

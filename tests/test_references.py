@@ -9,7 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.comparison import compare
 from classifiers.references import SIDE, MajorityHead, pixels
-from tests.featurekit import feature_set
+from tests.support.feature_sets import feature_set
 
 
 @parametrize_with_checks([MajorityHead()])

@@ -9,7 +9,7 @@ from featstore import FeatureStore
 from featstore.errors import StoreDamagedError, StoreError, StoreFormatError, StoreNotFoundError
 from featstore.repair import repair
 from featstore.table import FeatureTable
-from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows, tree
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows, tree
 
 KEY = fingerprint().key
 

@@ -11,7 +11,7 @@ from classifiers.report import Report
 from classifiers.reportdata import filled
 from classifiers.verdict import verdict
 from featstore.errors import ReportError, ReportNotFoundError, StoreWriteError
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 SETS = ({}, {"node": "features.12", "feature_key": "1" * 16, "weights": "random (seed 0)"})
 

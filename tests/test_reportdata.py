@@ -4,7 +4,7 @@ import pytest
 
 from classifiers.reportdata import check, filled
 from featstore.errors import ReportError
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def test_what_is_whole_passes_unchanged():

@@ -14,7 +14,7 @@ from classifiers.robustness import judged_rows as choose
 from classifiers.significance import wilson
 from featstore.discovery import scan
 from featstore.errors import AttackError, UnknownNameError
-from tests.lookkit import save_tint_bundle, write_image, write_tinted
+from tests.support.small_classifiers import save_tint_bundle, write_image, write_tinted
 
 torch.set_num_threads(1)
 QUICK = Attack(steps=6, epsilon=1 / 255)

@@ -3,7 +3,7 @@ import pytest
 
 from featstore.errors import FeaturesError
 from featstore.rows import FAILED, OK, PASSING, Rows, as_keys, texts
-from tests.storekit import digests, features, rows
+from tests.support.store_inputs import digests, features, rows
 
 
 @pytest.mark.parametrize(

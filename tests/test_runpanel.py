@@ -4,7 +4,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from classifiers.reportdata import filled
 from classifiers.runpanel import RunPanel
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def test_class_rows_are_scikit_learns_figures():

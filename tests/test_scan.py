@@ -8,7 +8,7 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.scan import Remembered, list_folder
-from tests.pictures import encode, lock_folders, texture, write_tree
+from tests.support.pictures import encode, lock_folders, texture, write_tree
 
 JPEG = encode(texture(0, 8, 8))
 

@@ -9,7 +9,7 @@ from classifiers.network import ImageClassifier
 from featstore.backbone import Backbone
 from featstore.errors import ImagesNotFoundError, NoGradientError, UnknownNameError
 from featstore_scripts.activations import activations
-from tests.lookkit import save_tint_bundle, write_image
+from tests.support.small_classifiers import save_tint_bundle, write_image
 
 torch.set_num_threads(1)
 

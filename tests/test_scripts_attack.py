@@ -13,7 +13,7 @@ from classifiers.network import ImageClassifier
 from classifiers.prediction import predict_images
 from featstore.errors import AttackError, DecodeError, NoGradientError, UnknownNameError
 from featstore_scripts.attack import attack
-from tests.lookkit import save_tint_bundle, tinted, write_tinted
+from tests.support.small_classifiers import save_tint_bundle, tinted, write_tinted
 
 torch.set_num_threads(1)
 

@@ -18,7 +18,7 @@ from featstore.errors import (
 )
 from featstore.rows import OK, Rows
 from featstore_scripts.compare import compare
-from tests.storekit import PROVENANCE, digests, fingerprint, images
+from tests.support.store_inputs import PROVENANCE, digests, fingerprint, images
 
 NAMES = [f"i{i:03d}" for i in range(96)]
 FAST = ("--heads", "centroid,knn", "--budget", "quick", "--folds", "3", "--quiet")

@@ -8,7 +8,7 @@ import pytest
 from featstore import FeatureStore
 from featstore_scripts import options
 from featstore_scripts.export import export
-from tests.storekit import PROVENANCE, fingerprint, images, rows
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 NAMES = [f"i{i:02d}" for i in range(8)]
 

@@ -11,7 +11,7 @@ import pytest
 from featstore import FeatureStore
 from featstore_scripts import options
 from featstore_scripts.extract import extract
-from tests.pictures import write_tree
+from tests.support.pictures import write_tree
 
 SMALL = ["--backbone", "mobilenet_v3_small", "--weights", "none", "--input-size", "32", "--engine", "eager", "-j", "0"]
 

@@ -4,7 +4,7 @@ from click.testing import CliRunner
 
 from featstore.errors import StoreNotFoundError
 from featstore_scripts.gc import gc
-from tests.storekit import tree
+from tests.support.store_inputs import tree
 from tests.test_scripts_repair import make
 
 

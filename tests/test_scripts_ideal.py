@@ -10,7 +10,7 @@ from PIL import Image
 from classifiers.ideal import Settings
 from featstore.errors import NoGradientError, OutputExistsError, UnknownNameError
 from featstore_scripts.ideal import ideal
-from tests.lookkit import save_tint_bundle, write_image
+from tests.support.small_classifiers import save_tint_bundle, write_image
 
 torch.set_num_threads(1)
 QUICK = ("--steps", "16", "--views", "2", "--jitter", "2", "--quiet")

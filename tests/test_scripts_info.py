@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from featstore import FeatureStore
 from featstore.errors import StoreFormatError, StoreNotFoundError
 from featstore_scripts.info import info
-from tests.storekit import PROVENANCE, fingerprint, images, rows
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from featstore import FeatureStore
 from featstore.errors import StoreNotFoundError
 from featstore_scripts.repair import repair
-from tests.storekit import PROVENANCE, features, fingerprint, images, rows
+from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows
 
 
 def make(path):

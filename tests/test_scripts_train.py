@@ -9,7 +9,7 @@ import pytest
 from featstore.extract import extract
 from featstore_scripts import options
 from featstore_scripts.train import train
-from tests.pictures import write_tree
+from tests.support.pictures import write_tree
 
 NETWORK = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from featstore import FeatureStore
 from featstore.errors import ImageSetError, StoreDamagedError, StoreNotFoundError
 from featstore_scripts.verify import verify
-from tests.storekit import PROVENANCE, fingerprint, images, rows, tree
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows, tree
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "verify.py"
 

@@ -10,8 +10,8 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from tests.lookkit import save_tint_bundle, small_classifier
-from tests.pictures import texture
+from tests.support.pictures import texture
+from tests.support.small_classifiers import save_tint_bundle, small_classifier
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from featstore.container import pack
 from featstore.errors import FeaturesError, StoreDamagedError
 from featstore.rows import FAILED, OK, PASSING, Rows
 from featstore.shard import REASON_LIMIT, ShardEntry, decode, encode, parse_index
-from tests.storekit import PROVENANCE, digests, features, fingerprint, rows
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows
 
 
 def test_plain_h5py_reads_a_shard(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from featstore.errors import StoreDamagedError
 from featstore.shard import encode
 from featstore.shardcheck import check_shard
-from tests.storekit import PROVENANCE, fingerprint, rows
+from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from featstore.errors import StoreDamagedError
 from featstore.quarantine import SHARDS
 from featstore.rows import FAILED, OK, PASSING
 from featstore.table import FeatureTable
-from tests.storekit import PROVENANCE, digests, features, fingerprint, rows
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows
 
 
 @pytest.fixture

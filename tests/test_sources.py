@@ -4,7 +4,7 @@ import numpy as np
 
 from classifiers import sources as module
 from classifiers.sources import find_sources, grouping_effect
-from tests.featurekit import copies, digits, feature_set
+from tests.support.feature_sets import copies, digits, feature_set
 
 
 def test_copies_that_a_cross_validation_would_part_are_believed_and_joined():

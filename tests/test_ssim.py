@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from classifiers.ssim import ssim
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 
 def by_hand(a: np.ndarray, b: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import pytest
 from classifiers.splits import group_by
 from classifiers.stems import PATTERNS, find_stems
 from featstore.errors import FeaturesError
-from tests.featurekit import copies
+from tests.support.feature_sets import copies
 
 
 def named(form, source, y):

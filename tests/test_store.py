@@ -21,7 +21,7 @@ from featstore.errors import (
     UnknownNameError,
 )
 from featstore.rows import PASSING
-from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows, tree
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows, tree
 
 
 @pytest.fixture

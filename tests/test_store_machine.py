@@ -24,8 +24,8 @@ from hypothesis.stateful import (
 
 from featstore import FeatureStore, fsio
 from featstore.errors import FeatstoreError, StoreError, StoreWriteError
-from tests.faultyos import FaultyOs, Killed, ending, full_from
-from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows
+from tests.support.faulty_os import FaultyOs, Killed, ending, full_from
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 
 NAMES = "abcdefghijkl"
 FAILED = "g"

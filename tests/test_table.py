@@ -9,7 +9,7 @@ from featstore.errors import FeaturesError, StoreConflictError, StoreDamagedErro
 from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.rows import PASSING
 from featstore.table import KEPT_MANIFESTS, FeatureTable, feature_keys
-from tests.storekit import PROVENANCE, digests, features, fingerprint, rows, tree
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows, tree
 
 
 @pytest.fixture

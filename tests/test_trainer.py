@@ -23,7 +23,7 @@ from classifiers.reopening import Reopening
 from classifiers.trainer import Trainer, shown
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, TrainingError
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from featstore import transform
 from featstore.transform import TransformSpec
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 SPEC = TransformSpec(resize=256, crop=224)
 SIZES = [

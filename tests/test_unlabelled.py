@@ -7,7 +7,7 @@ import pytest
 from classifiers.unlabelled import find_images
 from featstore import FeatureStore
 from featstore.errors import ImagesNotFoundError
-from tests.pictures import encode, texture
+from tests.support.pictures import encode, texture
 
 JPEG = encode(texture(0))
 

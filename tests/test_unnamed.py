@@ -5,7 +5,7 @@ from featstore.errors import StoreNotFoundError
 from featstore.quarantine import has_shards
 from featstore.table import FeatureTable
 from featstore.unnamed import only_there, worth_naming
-from tests.storekit import PROVENANCE, fingerprint, images, rows
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 KEY = fingerprint().key
 

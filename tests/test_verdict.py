@@ -1,7 +1,7 @@
 import pytest
 
 from classifiers.verdict import NEXT, honesty, set_names, verdict
-from tests.report_example import planted
+from tests.support.report_example import planted
 
 
 def text(data) -> str:

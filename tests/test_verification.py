@@ -4,7 +4,7 @@ from featstore import FeatureStore
 from featstore.errors import StoreFormatError, StoreNotFoundError
 from featstore.rows import PASSING
 from featstore.verification import verify
-from tests.storekit import PROVENANCE, fingerprint, images, rows, tree
+from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows, tree
 
 KEY = fingerprint().key
 

@@ -12,8 +12,8 @@ from featstore.decode import decode_image
 from featstore.errors import DecodeError
 from featstore.pool import DecodePool
 from featstore.worker import FAILED, MEMORY, OK, decoder_from, process
-from tests.pictures import encode, texture
-from tests.poolkit import SPEC, gather, write
+from tests.support.pictures import encode, texture
+from tests.support.pool_inputs import SPEC, gather, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

@@ -13,7 +13,7 @@ import pytest
 
 from featstore.errors import FeatstoreError
 from featstore.pool import DecodePool
-from tests.poolkit import SPEC, alive, descriptors, wait_until, write
+from tests.support.pool_inputs import SPEC, alive, descriptors, wait_until, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

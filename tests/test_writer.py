@@ -7,7 +7,7 @@ from featstore import FeatureStore
 from featstore import writer as file
 from featstore.errors import StoreWriteError
 from featstore.writer import RowWriter
-from tests.storekit import PROVENANCE, digests, features, fingerprint, images
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images
 
 NAMES = [f"i{i:03d}" for i in range(40)]
 A, B = fingerprint(), fingerprint(node="layer3")

@@ -12,9 +12,9 @@ import pytest
 import classifiers
 import featstore
 from featstore_scripts.main import VERBS
-from tests.featurekit import digits
-from tests.pictures import write_tree
-from tests.storekit import PROVENANCE, features, fingerprint, images, rows
+from tests.support.feature_sets import digits
+from tests.support.pictures import write_tree
+from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

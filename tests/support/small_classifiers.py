@@ -11,7 +11,7 @@ from classifiers.bundle import save_bundle
 from classifiers.heads import make_head
 from classifiers.network import ImageClassifier
 from featstore.backbone import Backbone
-from tests.pictures import texture
+from tests.support.pictures import texture
 
 CLASSES = ("cats", "dogs", "newts")
 

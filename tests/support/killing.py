@@ -10,7 +10,7 @@ import time
 from functools import cache
 
 from featstore import FeatureStore
-from tests import deeds
+from tests.support import deeds
 
 
 @cache

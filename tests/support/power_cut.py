@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faultyos import Call
+from tests.support.faulty_os import Call
 
 Tree = dict[str, bytes | None]
 """Path -> bytes of a file, None for a folder."""

@@ -14,8 +14,8 @@ import numpy as np
 from featstore import FeatureStore, fsio, writer
 from featstore.errors import StoreError
 from featstore.extract import extract
-from tests.faultyos import FaultyOs, full_from, killing
-from tests.storekit import PROVENANCE, digests, features, fingerprint, images, rows
+from tests.support.faulty_os import FaultyOs, full_from, killing
+from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 
 PARTS = ("abcd", "efgh", "ijkl")
 NAMES = "".join(PARTS)
@@ -99,7 +99,7 @@ class Shortcut:
 def take_shortcuts():
     """From here on extractions need no network, and make shards of four rows."""
     from featstore import engine
-    from tests.readynetwork import NETWORK
+    from tests.support.ready_network import NETWORK
 
     engine.make_engine = lambda *args, **options: Shortcut()
     pipeline = sys.modules["featstore.extract"]

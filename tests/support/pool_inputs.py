@@ -12,7 +12,7 @@ from featstore import pool as pools
 from featstore.decode import decode
 from featstore.pool import DecodePool
 from featstore.transform import TransformSpec
-from tests.pictures import encode, texture
+from tests.support.pictures import encode, texture
 
 SPEC = TransformSpec(resize=40, crop=32)
 FAULTY = "tests.faulty:decode"

@@ -1,0 +1,1 @@
+"""What the tests share: small real inputs, faults, processes to kill, a browser."""
