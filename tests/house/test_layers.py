@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # A module may import, at its top level, from its own layer and the layers before it.
 FEATSTORE = [
     {"errors"},

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 POWER, KILL, FLIP = "test_promise_02_power.py", "test_promise_01_kill.py", "test_promise_07_flip.py"
 HOSTILE, WRITERS, FULL = (
     "test_promise_13_hostile_files.py",

@@ -11,7 +11,7 @@ from featstore_scripts import options
 from featstore_scripts.main import VERBS, group
 from tests.support.pictures import write_tree
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = ["--weights", "none", "--input-size", "32", "--engine", "eager", "-j", "0"]
 

@@ -10,7 +10,7 @@ from featstore import FeatureStore
 from tests.support.feature_sets import digits
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows, tree
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 STORE = DATA / "store-format-1"
 
 

@@ -12,7 +12,7 @@ import pytest
 from featstore import FeatureStore
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 
-TEXT = (Path(__file__).resolve().parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 KEY = fingerprint().key
 

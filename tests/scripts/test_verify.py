@@ -11,7 +11,7 @@ from featstore.errors import ImageSetError, StoreDamagedError, StoreNotFoundErro
 from featstore_scripts.verify import verify
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows, tree
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "verify.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "verify.py"
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from click.testing import CliRunner
 
 from featstore.errors import StoreNotFoundError
 from featstore_scripts.gc import gc
+from tests.scripts.test_repair import make
 from tests.support.store_inputs import tree
-from tests.test_scripts_repair import make
 
 
 def test_it_says_what_it_would_remove_and_then_removes_it(tmp_path):

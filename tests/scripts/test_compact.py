@@ -5,8 +5,8 @@ from click.testing import CliRunner
 from featstore import FeatureStore
 from featstore.errors import StoreNotFoundError
 from featstore_scripts.compact import compact
+from tests.scripts.test_repair import make
 from tests.support.store_inputs import fingerprint
-from tests.test_scripts_repair import make
 
 KEY = fingerprint().key
 
