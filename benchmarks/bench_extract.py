@@ -52,7 +52,7 @@ from featstore.engine import Engine, make_engine
 from featstore.extract import extract
 from featstore.extraction import Extraction
 from featstore.imageset import ImageSet
-from featstore.memory import usable_cores
+from featstore.system.machine import usable_cores
 from featstore.transform import TransformSpec
 from featstore.worker import process
 from featstore.writer import RowWriter

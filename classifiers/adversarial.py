@@ -21,9 +21,9 @@ from classifiers.network import ImageClassifier
 from classifiers.original import Original, probabilities
 from classifiers.ssim import ssim
 from classifiers.wording import count
-from featstore import fsio
 from featstore.errors import DecodeError, ImagesNotFoundError
-from featstore.reporting import Progress, printable
+from featstore.system import fsio
+from featstore.system.reporting import Progress, printable
 
 BATCH = 8
 REPORT = ("attack.json", "attack.html")

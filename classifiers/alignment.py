@@ -11,7 +11,7 @@ from classifiers.plan import Plan
 from classifiers.wording import count, listing, printable
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-from featstore.memory import require
+from featstore.system.machine import require
 
 _COPIES = 4  # of the largest feature set, held at once: standardised rows, a fold's rows, products
 _TABLES = 6  # of probabilities, float64

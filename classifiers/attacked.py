@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from classifiers.attack import LEVELS, Attack
 from featstore.errors import AttackError
-from featstore.reporting import Progress
+from featstore.system.reporting import Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from classifiers.adversarial import REPORT, Adversarial, success_rate
 from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.wording import count, percent
-from featstore import fsio
+from featstore.system import fsio
 
 
 @dataclass(frozen=True)

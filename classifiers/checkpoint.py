@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from classifiers import tensorfile
-from featstore import fsio
 from featstore.errors import FeatstoreError, StoreWriteError, TrainingError
+from featstore.system import fsio
 
 KIND = tensorfile.Kind("checkpoint", 1, TrainingError, TrainingError, "delete it to begin anew")
 

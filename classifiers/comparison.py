@@ -29,7 +29,7 @@ from classifiers.verdict import verdict
 from classifiers.wording import listing
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-from featstore.reporting import Progress
+from featstore.system.reporting import Progress
 
 REFERENCES = ("majority", "pixels")
 REPEATS = {"quick": 1, "normal": 1, "thorough": 3}

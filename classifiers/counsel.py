@@ -30,10 +30,10 @@ from featstore.device import training_device
 from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.features import FeatureSet
-from featstore.memory import usable_cores
 from featstore.nodes import PENULTIMATE
-from featstore.reporting import Progress
 from featstore.store import FeatureStore
+from featstore.system.machine import usable_cores
+from featstore.system.reporting import Progress
 
 ENOUGH_NODES = 2
 """With more nodes than these nothing is said about further ones."""

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from featstore.memory import usable_cores
+from featstore.system.machine import usable_cores
 
 LIBRARIES = ("featstore", "numpy", "scikit-learn", "lightgbm", "torch")
 

@@ -22,7 +22,7 @@ from classifiers.splits import stratified_folds
 from classifiers.transferability import h_score, log_me
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-from featstore.reporting import Progress
+from featstore.system.reporting import Progress
 
 SCORED_ROWS = 1000
 """Rows that LogME and the H-score look at, so that they cost a second and not ten."""

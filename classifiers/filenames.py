@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from featstore import fsio
 from featstore.errors import OutputExistsError
+from featstore.system import fsio
 
 
 def plain(text: str) -> str:

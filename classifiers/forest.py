@@ -13,7 +13,7 @@ from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.reduction import Reduction
 from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError
-from featstore.memory import usable_cores
+from featstore.system.machine import usable_cores
 
 MOST_CLASSES = 1000
 """More classes than this are refused: every leaf of every tree holds a share a class."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from featstore.decode import decode
 from featstore.errors import DecodeError, ImagesNotFoundError
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 from featstore.transform import TransformSpec
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from classifiers.fourier import FourierPicture, PixelPicture, Views
 from classifiers.frame import to_bytes, to_tensor
 from featstore.errors import TrainingError
-from featstore.reporting import Progress, silent
+from featstore.system.reporting import Progress, silent
 
 
 @dataclass(frozen=True)

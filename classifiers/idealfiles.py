@@ -24,9 +24,9 @@ from classifiers.linechart import Line, line_chart
 from classifiers.network import ImageClassifier
 from classifiers.selection import caveats, describe
 from classifiers.sidebyside import side_by_side
-from featstore import fsio
 from featstore.errors import UnknownNameError
-from featstore.reporting import Progress
+from featstore.system import fsio
+from featstore.system.reporting import Progress
 
 ENOUGH = 0.9
 """Probability below which the result is called a failure."""

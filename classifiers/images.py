@@ -281,6 +281,6 @@ def save_png(path: str | Path, image: NDArray[Any], text: Mapping[str, str] | No
     featstore.errors.StoreWriteError
         The disk refused.
     """
-    from featstore import fsio
+    from featstore.system import fsio
 
     fsio.replace(Path(path), png(image, text))

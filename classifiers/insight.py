@@ -22,10 +22,10 @@ from classifiers.network import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.selection import describe
 from classifiers.wording import count
-from featstore import fsio
 from featstore.backbone import Backbone
 from featstore.errors import DecodeError, ImagesNotFoundError
-from featstore.reporting import Progress, printable
+from featstore.system import fsio
+from featstore.system.reporting import Progress, printable
 
 
 @dataclass(frozen=True, eq=False)

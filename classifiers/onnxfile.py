@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from classifiers.bundle import load_bundle
 from classifiers.network import ImageClassifier
-from featstore import fsio
-from featstore.canonical_json import canonical_json
 from featstore.errors import FeatstoreError, MissingExtraError, OutputExistsError
+from featstore.system import fsio
+from featstore.system.canonical_json import canonical_json
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between torch and the ONNX runtime that passes."""

@@ -26,7 +26,7 @@ from classifiers.supply import Supply
 from featstore.backbone import Backbone
 from featstore.device import mixed_precision, training_device
 from featstore.features import FeatureSet
-from featstore.reporting import Progress, silent
+from featstore.system.reporting import Progress, silent
 
 JUDGED = 0.25
 FEWEST_EPOCHS = 3

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from classifiers.bundle import Bundle
 from classifiers.unlabelled import find_images
 from featstore.hashing import hash_files
-from featstore.reporting import Progress, printable, silent
+from featstore.system.reporting import Progress, printable, silent
 
 
 @dataclass(frozen=True, eq=False)

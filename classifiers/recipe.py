@@ -10,7 +10,7 @@ from typing import Any
 
 from featstore.catalogue import BACKBONES
 from featstore.fingerprint import Fingerprint
-from featstore.user_cache import cache_folder
+from featstore.system.user_cache import cache_folder
 
 FORMAT = 1
 """Of the recipes that `featstore.backbone.Backbone.from_recipe` reads."""

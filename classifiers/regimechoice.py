@@ -9,7 +9,7 @@ from classifiers.cachednetwork import CachedNetwork
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
 from classifiers.startingpoint import Probe, StartingPoint
-from featstore.reporting import Progress
+from featstore.system.reporting import Progress
 
 
 def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str], progress: Progress) -> int:

@@ -107,7 +107,7 @@ class Report:
         featstore.errors.StoreWriteError
             The disk refused.
         """
-        from featstore import fsio
+        from featstore.system import fsio
 
         directory = Path(directory)
         renderings = {"report.json": self.to_json(), "report.md": self.to_markdown(), "report.html": self.to_html()}

@@ -21,10 +21,10 @@ from classifiers.network import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.significance import wilson
 from classifiers.wording import count, interval, percent
-from featstore import fsio
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
 from featstore.imageset import ImageSet
-from featstore.reporting import Progress, printable
+from featstore.system import fsio
+from featstore.system.reporting import Progress, printable
 
 
 def judged_rows(

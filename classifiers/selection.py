@@ -15,7 +15,7 @@ from classifiers.network import ImageClassifier, open_backbone
 from featstore.backbone import Backbone
 from featstore.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 
 FIRST_CHOICES = ("mobilenet_v3_large", "resnet18", "resnet50", "mobilenet_v2", "vgg16")
 

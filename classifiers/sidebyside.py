@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from classifiers.threads import at_most
-from featstore.reporting import Progress
+from featstore.system.reporting import Progress
 
 Result = TypeVar("Result")
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers import tensorfile
-from featstore import fsio, fsread
-from featstore.canonical_json import canonical_json
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreNotFoundError
+from featstore.system import fsio, fsread
+from featstore.system.canonical_json import canonical_json
 
 KIND = tensorfile.Kind("activation file", 1, StoreDamagedError, StoreNotFoundError, "delete it; it is made again")
 FOLDER = "activations"

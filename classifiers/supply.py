@@ -21,7 +21,7 @@ from classifiers.startingpoint import StartingPoint
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
 from featstore.pool import DecodePool
-from featstore.reporting import Progress, printable, silent
+from featstore.system.reporting import Progress, printable, silent
 from featstore.transform import TransformSpec
 
 MEMORY_LIMIT = 2 << 30

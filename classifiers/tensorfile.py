@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import fsio, fsread
-from featstore.canonical_json import canonical_json
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreError
+from featstore.system import fsio, fsread
+from featstore.system.canonical_json import canonical_json
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
-from featstore.memory import usable_cores
+from featstore.system.machine import usable_cores
 
 LARGEST_FILE = 200_000_000  # bytes; a larger file is not read for the sake of a thumbnail
 PATIENCE = 30.0  # seconds for all of a report's thumbnails

@@ -17,7 +17,7 @@ from classifiers.checkpoint import CheckpointFolder
 from classifiers.learner import Learner, NotFiniteError
 from classifiers.regimes import Settings
 from featstore.errors import TrainingError
-from featstore.reporting import Progress, silent
+from featstore.system.reporting import Progress, silent
 
 SECONDS_A_CHECKPOINT = 120.0
 """An epoch that takes longer is saved in its middle, too."""

@@ -17,9 +17,9 @@ from classifiers.bundle import save_bundle
 from classifiers.cachednetwork import SUFFIX, CachedNetwork
 from classifiers.network import ImageClassifier
 from classifiers.trained import full_proba
-from featstore import fsio
 from featstore.backbone import Backbone
-from featstore.canonical_json import canonical_json
+from featstore.system import fsio
+from featstore.system.canonical_json import canonical_json
 from featstore.weights_file import TUNED_MARK
 
 

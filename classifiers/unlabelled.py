@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from featstore import formats
 from featstore.errors import ImagesNotFoundError
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 
 Path = str | bytes | os.PathLike[str]
 

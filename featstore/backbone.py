@@ -17,7 +17,7 @@ from featstore.catalogue import BACKBONES, BackboneInfo, lookup
 from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
 from featstore.fingerprint import Fingerprint
 from featstore.nodes import PENULTIMATE, POOLS, Anatomy, NodeInfo, Trunk, node_table
-from featstore.reporting import Count
+from featstore.system.reporting import Count
 from featstore.transform import TransformSpec
 from featstore.weights import Weights, digest, resolve
 

@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.interpreter import anonymous_file
+from featstore.system.interpreter import anonymous_file
 
 
 class BatchMemory:

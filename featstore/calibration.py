@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import fsio
-from featstore.canonical_json import canonical_json
 from featstore.computation import run_with_halving
 from featstore.errors import StoreError
 from featstore.runner import Runner
-from featstore.user_cache import cache_folder
+from featstore.system import fsio
+from featstore.system.canonical_json import canonical_json
+from featstore.system.user_cache import cache_folder
 
 FORMAT = 1
 MARGIN = 1.1

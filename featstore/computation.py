@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import DeviceError
-from featstore.memory import is_out_of_memory
 from featstore.runner import Outputs, Pending, Runner
+from featstore.system.machine import is_out_of_memory
 
 
 class Computation:

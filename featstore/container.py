@@ -19,8 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.canonical_json import canonical_json
 from featstore.errors import StoreDamagedError
+from featstore.system.canonical_json import canonical_json
 
 ATTRIBUTE = "featstore"
 ATTRIBUTE_LIMIT = 60_000

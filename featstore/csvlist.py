@@ -15,7 +15,7 @@ from pathlib import Path
 from featstore.errors import ImageSetError
 from featstore.layout import SPLIT_FOLDERS
 from featstore.listing import Found, Listing
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 
 _UNNAMED = "without a path"
 _UNLABELLED = "without a label"

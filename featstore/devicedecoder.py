@@ -22,7 +22,7 @@ from torch.nn.functional import interpolate
 from featstore.decode import RULES
 from featstore.errors import DeviceError
 from featstore.jpegheader import JpegHeader
-from featstore.memory import is_out_of_memory
+from featstore.system.machine import is_out_of_memory
 from featstore.transform import MAX_RESIZED_PIXELS, TransformSpec
 
 CALL_BYTES = 256 << 20

@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from featstore.dealer import Batch, Items
-from featstore.memory import usable_cores
 from featstore.pool import DecodePool
+from featstore.system.machine import usable_cores
 from featstore.transform import TransformSpec
 from featstore.worker import DEFERRED
 

@@ -16,8 +16,8 @@ from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.hashing import hash_files
 from featstore.imageset import ImageSet
 from featstore.listing import Listing
-from featstore.reporting import printable
 from featstore.scan import Remembered, list_folder
+from featstore.system.reporting import printable
 
 
 def scan(

@@ -19,10 +19,10 @@ from featstore.engine_cuda import CudaRunner, cuda_batch
 from featstore.engine_openvino import OpenVINORunner, has_openvino, openvino_batch, usual_request
 from featstore.engine_torch import TorchRunner, missing_compiler, torch_batch
 from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError, UnknownNameError
-from featstore.memory import is_out_of_memory, usable_cores
 from featstore.parity import check
 from featstore.quarantine import SHARD_ROWS
 from featstore.runner import Runner
+from featstore.system.machine import is_out_of_memory, usable_cores
 
 ENGINES = ("auto", "eager", "compile", "openvino")
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -14,8 +14,8 @@ from torch import Tensor
 from featstore.backbone import Backbone
 from featstore.engine_torch import compile_failure, compiled
 from featstore.lowprecision import facts, tuned
-from featstore.memory import is_out_of_memory
 from featstore.runner import Outputs
+from featstore.system.machine import is_out_of_memory
 
 BATCH = 256
 _DEPTH = 2

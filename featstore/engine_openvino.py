@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, MissingExtraError
-from featstore.interruption import held_back
 from featstore.lowprecision import facts
-from featstore.memory import is_out_of_memory, usable_cores
 from featstore.openvino_model import openvino_model
 from featstore.requestpool import RequestedBatch, RequestPool, Worker
 from featstore.runner import Outputs
+from featstore.system.interruption import held_back
+from featstore.system.machine import is_out_of_memory, usable_cores
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 LARGE = 8_000_000

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError
 from featstore.lowprecision import facts, tuned
-from featstore.memory import is_out_of_memory, usable_cores
 from featstore.pixels import FromPixels
 from featstore.requestpool import RequestedBatch, RequestPool
 from featstore.runner import Outputs
+from featstore.system.machine import is_out_of_memory, usable_cores
 
 REQUEST = 4
 """Images a thread computes at once: more gains nothing on a core and takes memory in every thread."""

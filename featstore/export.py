@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import fsio
-from featstore.canonical_json import canonical_json
 from featstore.errors import OutputExistsError
 from featstore.features import FeatureSet
+from featstore.system import fsio
+from featstore.system.canonical_json import canonical_json
 
 
 def export(features: FeatureSet, out: Path, *, form: str = "npz", overwrite: bool = False) -> list[Path]:

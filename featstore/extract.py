@@ -22,8 +22,8 @@ from featstore.listing import UNREADABLE
 from featstore.pipeline import Plan, Work, compute
 from featstore.quarantine import SHARD_ROWS
 from featstore.recall import Recalled, recall, remember
-from featstore.reporting import Progress, printable
 from featstore.store import FeatureStore
+from featstore.system.reporting import Progress, printable
 from featstore.transform import TransformSpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ import json
 import sys
 
 from featstore import errors
-from featstore.reporting import silent
+from featstore.system.reporting import silent
 
 SERVE = "featstore.extract:serve"
 """What a process of its own is told to call, one a device."""

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
-from featstore.canonical_json import canonical_json
 from featstore.errors import FingerprintMismatchError
+from featstore.system.canonical_json import canonical_json
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 _TEXTS = ("backbone", "weights_sha256", "node", "pool", "precision", "weights")

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from featstore import errors
-from featstore.interpreter import anonymous_file, complaints, start
-from featstore.memory import usable_cores
 from featstore.pipeline import Plan, Work
-from featstore.reporting import Progress
+from featstore.system.interpreter import anonymous_file, complaints, start
+from featstore.system.machine import usable_cores
+from featstore.system.reporting import Progress
 
 WORTH = 2000
 """Images a device below which starting a process costs more than it brings."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from featstore.fsread import open_regular
-from featstore.memory import usable_cores
+from featstore.system.fsread import open_regular
+from featstore.system.machine import usable_cores
 
 CHUNK = 1 << 20
 """Bytes read at a time; memory stays flat whatever the file's size."""

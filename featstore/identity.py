@@ -7,9 +7,9 @@ import re
 import uuid
 from pathlib import Path
 
-from featstore import fsio, fsread
 from featstore.errors import StoreDamagedError, StoreError, StoreFormatError, StoreNotFoundError
 from featstore.sealed import seal, unseal
+from featstore.system import fsio, fsread
 
 STORE = "store.json"
 FOLDERS = ("features", "images", "quarantine", "tmp")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
 from featstore.listing import Skipped
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 
 SPLITS = ("train", "val", "test")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from featstore import fsio, fsread
 from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.imagefile import decode_images, encode_images
 from featstore.imageset import ImageSet
 from featstore.manifest import following, numbered, numbered_name
+from featstore.system import fsio, fsread
 
 IMAGES = "images"
 SIZE_LIMIT = 1 << 34

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.canonical_json import canonical_json
 from featstore.errors import FingerprintMismatchError, StoreDamagedError, StoreNotFoundError
 from featstore.featureinfo import FeatureInfo
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.imageset import ImageSet
-from featstore.memory import require
 from featstore.rows import OK
 from featstore.snapshot import Snapshot
+from featstore.system.canonical_json import canonical_json
+from featstore.system.machine import require
 from featstore.table import FeatureTable
 
 

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from featstore import fsread
 from featstore.errors import StoreDamagedError
 from featstore.manifest import SIZE_LIMIT, Manifest, numbered, numbered_name
 from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.rows import Index
 from featstore.shard import ShardEntry, parse_index
 from featstore.snapshot import Snapshot
+from featstore.system import fsread
 
 
 def load_snapshot(folder: Path, key: str, last: Snapshot | None = None) -> Snapshot:

@@ -9,7 +9,7 @@ import os
 
 from featstore import formats
 from featstore.errors import ImageSetError
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 
 SPLIT_FOLDERS = {
     b"train": "train",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 
 UNREADABLE = "unreadable folder"
 """How the reason begins where a whole folder is missing."""

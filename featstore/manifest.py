@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from featstore import fsio, fsread
 from featstore.errors import StoreDamagedError
 from featstore.sealed import seal, unseal
 from featstore.shard import ShardEntry
+from featstore.system import fsio, fsread
 
 MOST = 10**15 - 1
 """The highest number that a file's name can hold. No run reaches it; something else may lie there."""

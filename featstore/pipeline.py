@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from featstore.devicepool import DevicePool
     from featstore.engine import Engine
     from featstore.pool import Batch, DecodePool
-from featstore.reporting import Progress
+from featstore.system.reporting import Progress
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from featstore.batchmemory import BatchMemory
 from featstore.crew import Crew
 from featstore.dealer import Batch, Dealer, Items
-from featstore.memory import usable_cores
+from featstore.system.machine import usable_cores
 from featstore.transform import TransformSpec
 from featstore.worker import MEMORY, OK, TRANSIENT, decoder_from, process
 

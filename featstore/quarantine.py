@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from featstore import fsio, fsread
+from featstore.system import fsio, fsread
 
 FEATURES, QUARANTINE = "features", "quarantine"
 FINGERPRINT = "fingerprint.json"

@@ -17,11 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from featstore import decode, fsio
-from featstore.canonical_json import canonical_json
+from featstore import decode
 from featstore.errors import StoreError
 from featstore.fingerprint import Fingerprint
-from featstore.user_cache import cache_folder
+from featstore.system import fsio
+from featstore.system.canonical_json import canonical_json
+from featstore.system.user_cache import cache_folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from featstore import fsio, fsread, identity
+from featstore import identity
 from featstore.errors import FeatstoreError, StoreDamagedError
 from featstore.garbage import put_back
 from featstore.imageshelf import ImageShelf
@@ -14,6 +14,7 @@ from featstore.manifest import MOST, Manifest, following, numbered, numbered_nam
 from featstore.quarantine import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
 from featstore.shard import ShardEntry, decode
 from featstore.shardcheck import SHARD_LIMIT, check_shard
+from featstore.system import fsio, fsread
 from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import state_of, worth_naming
 from featstore.verification import Problem

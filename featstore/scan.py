@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from featstore import formats
 from featstore.errors import ImageSetError
-from featstore.fsread import open_regular
 from featstore.layout import EXPECTED, named_like_image, split_folders
 from featstore.listing import UNREADABLE, Found, Listing, Skipped
-from featstore.reporting import printable
+from featstore.system.fsread import open_regular
+from featstore.system.reporting import printable
 
 _NO_CLASS = "lies in no class folder"
 

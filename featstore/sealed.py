@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from featstore.canonical_json import canonical_json
 from featstore.errors import StoreDamagedError, StoreFormatError
+from featstore.system.canonical_json import canonical_json
 
 FORMAT = 1
 """The newest store format that this version reads, and the one that it writes."""

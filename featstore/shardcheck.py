@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from featstore import fsread
 from featstore.errors import StoreDamagedError
 from featstore.shard import ShardEntry, decode
+from featstore.system import fsread
 
 SHARD_LIMIT = 1 << 33
 """Bytes of a shard."""

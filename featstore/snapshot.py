@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import fsread
 from featstore.checksum import PIECE, Checksum
 from featstore.errors import StoreDamagedError
 from featstore.manifest import Manifest
-from featstore.memory import usable_cores
 from featstore.quarantine import SHARDS
 from featstore.rows import OK, Index, Rows, as_keys
 from featstore.shard import ShardEntry
+from featstore.system import fsread
+from featstore.system.machine import usable_cores
 
 THREADS = 8
 

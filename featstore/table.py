@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import fsio, fsread
-from featstore.canonical_json import canonical_json
 from featstore.errors import (
     FeaturesError,
     FingerprintMismatchError,
@@ -33,6 +31,8 @@ from featstore.rows import OK, Rows
 from featstore.sealed import seal, unseal
 from featstore.shard import ShardEntry, encode, stored_dtype
 from featstore.snapshot import Snapshot
+from featstore.system import fsio, fsread
+from featstore.system.canonical_json import canonical_json
 
 FINGERPRINT_LIMIT = 1 << 20
 KEPT_MANIFESTS = 16

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from featstore import fsread, identity
+from featstore import identity
 from featstore.container import unpack
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreFormatError, StoreNotFoundError
 from featstore.imageshelf import IMAGES, SIZE_LIMIT, ImageShelf
 from featstore.latest import load_manifest
 from featstore.manifest import MOST, Manifest, numbered, numbered_name
-from featstore.memory import usable_cores
 from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.reporting import Count
 from featstore.shard import ShardEntry
 from featstore.shardcheck import check_shard
+from featstore.system import fsread
+from featstore.system.machine import usable_cores
+from featstore.system.reporting import Count
 from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import only_there
 

@@ -16,10 +16,10 @@ from torchvision.models import get_model_weights
 
 from featstore.architecture import Head, fit, random_state
 from featstore.catalogue import BackboneInfo, lookup
-from featstore.download import fetch
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
-from featstore.reporting import Count
+from featstore.system.download import fetch
+from featstore.system.reporting import Count
 from featstore.weights_file import is_tuned, read_state
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from featstore.errors import DecodeError
-from featstore.fsread import open_regular
+from featstore.system.fsread import open_regular
 from featstore.transform import TransformSpec
 
 if TYPE_CHECKING:

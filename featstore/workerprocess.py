@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from featstore.errors import FeatstoreError
-from featstore.interpreter import anonymous_file, complaints, start
+from featstore.system.interpreter import anonymous_file, complaints, start
 from featstore.worker import READY, REPLY, TASK
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -222,8 +222,8 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.selection import caveats, identity
     from classifiers.wording import interval, percent
-    from featstore import fsio
     from featstore.discovery import scan
+    from featstore.system import fsio
 
     images = scan(data)
     about = identity(classifier)

@@ -47,7 +47,7 @@ def extract(
     from there.
     """
     from featstore.extract import extract as run
-    from featstore.reporting import printable
+    from featstore.system.reporting import printable
 
     if split and no_split:
         raise click.UsageError("--split and --no-split exclude each other")

@@ -32,7 +32,7 @@ def info(store: str, as_json: bool) -> None:
 
 def describe(store: FeatureStore) -> dict[str, Any]:
     """The document that `info --json` prints."""
-    from featstore.reporting import printable
+    from featstore.system.reporting import printable
 
     features = store.features()
     failures = [(f.key, store.failures(f.fingerprint)) for f in features]

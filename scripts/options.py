@@ -251,7 +251,7 @@ def output_folder(path: str) -> Iterator[Path]:
 
     Where the work fails, what was made and is still empty is taken away again.
     """
-    from featstore import fsio
+    from featstore.system import fsio
 
     folder = Path(path)
     made = [place for place in (folder, *folder.parents) if not place.exists()]

@@ -63,8 +63,8 @@ def predict(
 
     from classifiers.bundle import load_bundle
     from classifiers.prediction import predict_images
-    from featstore import fsio
     from featstore.errors import ImageSetError
+    from featstore.system import fsio
 
     target = None if out is None else options.fresh_path(out, overwrite)
     classifier = load_bundle(bundle)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from featstore.batchmemory import BatchMemory
-from featstore.interpreter import anonymous_file
 from featstore.pool import DecodePool
+from featstore.system.interpreter import anonymous_file
 from tests.support.pool_inputs import SPEC, reference, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")

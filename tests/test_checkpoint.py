@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from classifiers.checkpoint import CheckpointFolder
-from featstore import fsio
 from featstore.errors import StoreWriteError, TrainingError
+from featstore.system import fsio
 
 
 def save(folder, value):

@@ -7,7 +7,7 @@ import torch
 
 from featstore.computation import Computation, run_with_halving
 from featstore.errors import DeviceError
-from featstore.memory import is_out_of_memory
+from featstore.system.machine import is_out_of_memory
 
 
 class Crowded:

@@ -10,10 +10,10 @@ from PIL import Image
 from classifiers.advise import VERDICTS
 from classifiers.counsel import counsel, saved_report
 from classifiers.report import Report
-from featstore import memory
 from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.store import FeatureStore
+from featstore.system import machine
 from tests.support.report_example import planted
 
 
@@ -87,7 +87,7 @@ def test_advice_becomes_a_section_of_a_report(place, tmp_path):
 
 
 def test_more_than_there_is_memory_for_is_refused_before_anything_is_computed(place, monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 300_000)
+    monkeypatch.setattr(machine, "available", lambda: 300_000)
     with pytest.raises(FeaturesError, match=r"advising on 48 images of 512 features in 3 classes needs about .* free"):
         counsel(FeatureStore(place / "store"), device="cpu", workers=0, nodes=("avgpool",))
 

@@ -13,7 +13,7 @@ from PIL import Image
 from classifiers.bundle import load_bundle
 from classifiers.prediction import predict_images
 from classifiers.trained import train
-from featstore import FeatureStore, devicedecoder, interpreter, workerprocess
+from featstore import FeatureStore, devicedecoder, workerprocess
 from featstore.backbone import Backbone
 from featstore.decode import decode
 from featstore.devicedecoder import DeviceDecoder
@@ -22,6 +22,7 @@ from featstore.errors import DeviceError, FeatstoreError
 from featstore.extract import extract
 from featstore.jpegheader import read_header
 from featstore.pool import DecodePool
+from featstore.system import interpreter
 from featstore.transform import TransformSpec
 from tests.support.pictures import encode, exif, hostile, texture, write_tree
 from tests.support.pool_inputs import gather

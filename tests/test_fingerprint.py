@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featstore.canonical_json import canonical_json
 from featstore.errors import FingerprintMismatchError
 from featstore.fingerprint import Fingerprint
+from featstore.system.canonical_json import canonical_json
 from tests.support.store_inputs import fingerprint
 
 

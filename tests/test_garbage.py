@@ -4,9 +4,10 @@ import time
 import numpy as np
 import pytest
 
-from featstore import FeatureStore, fsio, garbage
+from featstore import FeatureStore, garbage
 from featstore.errors import StoreDamagedError
 from featstore.garbage import collect
+from featstore.system import fsio
 from featstore.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree
 

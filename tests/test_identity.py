@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from featstore import fsio, identity
+from featstore import identity
 from featstore.errors import StoreDamagedError, StoreFormatError, StoreNotFoundError, StoreWriteError
+from featstore.system import fsio
 from tests.support.store_inputs import tree
 
 

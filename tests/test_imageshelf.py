@@ -33,7 +33,7 @@ def test_another_process_sees_what_is_new(shelf, tmp_path):
 
 
 def test_a_number_that_is_taken_meanwhile_is_passed_over(shelf, tmp_path, monkeypatch):
-    from featstore import fsio
+    from featstore.system import fsio
 
     rival = ImageShelf(tmp_path)
     publish, raced = fsio.publish, []

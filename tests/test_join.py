@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from featstore import FeatureStore, memory
+from featstore import FeatureStore
 from featstore.errors import FeaturesError, StoreNotFoundError
 from featstore.join import failed_rows, join
 from featstore.snapshot import Snapshot
+from featstore.system import machine
 from featstore.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 
@@ -57,7 +58,7 @@ def test_more_than_memory_holds_is_refused_before_a_feature_is_read(tmp_path, mo
     store = FeatureStore(tmp_path / "s", create=True)
     store.put_imageset(images("abc"))
     store.commit(fingerprint(), rows("abc"), PROVENANCE)
-    monkeypatch.setattr(memory, "available", lambda: 1000)
+    monkeypatch.setattr(machine, "available", lambda: 1000)
     monkeypatch.setattr(Snapshot, "gather", lambda *_: pytest.fail("it read"))
     with pytest.raises(FeaturesError, match=r"reading 3 images of \d+ features needs about .* of memory, .* are free"):
         store.read()

@@ -6,7 +6,7 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.listing import Found, Listing, Skipped
-from featstore.reporting import printable
+from featstore.system.reporting import printable
 
 
 def status(size: int, mtime: int) -> SimpleNamespace:

@@ -13,8 +13,8 @@ import pytest
 from featstore.decode import decode
 from featstore.discovery import scan
 from featstore.errors import DecodeError
-from featstore.memory import usable_cores
 from featstore.pool import DecodePool
+from featstore.system.machine import usable_cores
 from tests.support.pictures import encode, hostile, texture
 from tests.support.pool_inputs import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401
 

@@ -6,7 +6,7 @@ import pytest
 
 from featstore import decode
 from featstore.recall import Recalled, recall, remember
-from featstore.user_cache import cache_folder
+from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint
 
 REQUEST = {"weights": "file.pth", "nodes": ("avgpool",), "pool": "avg", "input_size": None, "seed": 0}

@@ -271,7 +271,7 @@ def test_a_read_only_store_is_read_and_refuses_writing_in_one_sentence(store):
 def test_a_full_disk_is_one_sentence_and_the_store_stays_readable(store, monkeypatch):
     import errno
 
-    from featstore import fsio
+    from featstore.system import fsio
 
     class Full:
         def __getattr__(self, name):

@@ -4,10 +4,10 @@ import threading
 import numpy as np
 import pytest
 
-from featstore import fsio
 from featstore.errors import FeaturesError, StoreConflictError, StoreDamagedError, StoreWriteError
 from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.rows import PASSING
+from featstore.system import fsio
 from featstore.table import KEPT_MANIFESTS, FeatureTable, feature_keys
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows, tree
 

@@ -5,10 +5,10 @@ import pytest
 
 from classifiers.bundle import load_bundle
 from classifiers.trained import full_proba, train
-from featstore import memory
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
+from featstore.system import machine
 
 FINGERPRINT = Fingerprint(
     "resnet18", "ab" * 32, "avgpool", "avg", {"resize": 256, "crop": 224}, {}, "fp32", "random (seed 3)"
@@ -116,6 +116,6 @@ def test_a_class_that_only_the_test_part_has_has_probability_nought():
 
 
 def test_more_than_there_is_memory_for_is_refused_with_both_sizes(monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 50_000)
+    monkeypatch.setattr(machine, "available", lambda: 50_000)
     with pytest.raises(FeaturesError, match=r"training on \d+ images of \d+ features in .* needs about .* are free"):
         train(features(rows=600))

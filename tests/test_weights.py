@@ -15,7 +15,7 @@ from featstore.catalogue import lookup
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.weights import digest, resolve
 from featstore.weights_file import TUNED_MARK
-from tests.test_download import server  # noqa: F401
+from tests.featstore.system.test_download import server  # noqa: F401
 
 SMALL = "mobilenet_v3_small"
 
@@ -118,7 +118,7 @@ def test_neither_here_nor_reachable_is_one_sentence_with_two_ways_out(hub):
 
 
 def test_download_is_kept_and_checked(monkeypatch, hub, server, state):  # noqa: F811
-    from tests import test_download
+    from tests.featstore.system import test_download
 
     buffer = io.BytesIO()
     torch.save(state, buffer)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore import FeatureStore, fsio
+from featstore import FeatureStore
 from featstore.errors import StoreError
 from featstore.identity import STORE
+from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, failing
 from tests.support.power_cut import Disk, cuts, read_tree, write_tree
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows

@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
-from featstore import FeatureStore, fsio
+from featstore import FeatureStore
 from featstore.errors import StoreWriteError
+from featstore.system import fsio
 from tests.support import deeds
 from tests.support.faulty_os import FaultyOs, failing, full_from, short
 from tests.support.killing import agree, committed, run, store_digest

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from classifiers.checkpoint import CheckpointFolder
-from featstore import fsio
 from featstore.errors import StoreWriteError
+from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, Killed, ending, failing
 from tests.support.power_cut import cuts, write_tree
 

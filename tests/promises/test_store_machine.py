@@ -22,8 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from featstore import FeatureStore, fsio
+from featstore import FeatureStore
 from featstore.errors import FeatstoreError, StoreError, StoreWriteError
+from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, Killed, ending, full_from
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 

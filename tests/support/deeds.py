@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from featstore import FeatureStore, fsio, writer
+from featstore import FeatureStore, writer
 from featstore.errors import StoreError
 from featstore.extract import extract
+from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, full_from, killing
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 

@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from featstore import fsio
 from featstore.errors import StoreWriteError
+from featstore.system import fsio
 
 
 class Recorder:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from featstore.interpreter import anonymous_file, complaints, start
+from featstore.system.interpreter import anonymous_file, complaints, start
 
 
 def speak(settings):

@@ -21,7 +21,7 @@ seen = []
 def ended(body, name="SIGINT"):
     """How a program ends, and what it printed."""
     code = HEAD.format(name=name) + textwrap.dedent(body)
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
     return run.returncode, run.stdout.split(), run.stderr
 

@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from featstore import fsread
 from featstore.errors import StoreDamagedError, StoreError
-from featstore.fsread import open_regular
+from featstore.system import fsread
+from featstore.system.fsread import open_regular
 
 BYTES = bytes(range(256)) * 3000  # several pieces
 

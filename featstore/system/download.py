@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from featstore.errors import WeightsError
-from featstore.reporting import Count
+from featstore.system.reporting import Count
 
 _BLOCK = 1 << 18
 _SLOWEST = 4096
