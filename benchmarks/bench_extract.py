@@ -47,11 +47,11 @@ from featstore.backbone import Backbone
 from featstore.decode import decode_image
 from featstore.device import describe, find_device
 from featstore.devicepool import DevicePool
-from featstore.discovery import scan
 from featstore.engine import Engine, make_engine
 from featstore.extract import extract
 from featstore.extraction import Extraction
-from featstore.imageset import ImageSet
+from featstore.images.discovery import scan
+from featstore.images.image_set import ImageSet
 from featstore.system.machine import usable_cores
 from featstore.transform import TransformSpec
 from featstore.worker import process

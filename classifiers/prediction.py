@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.bundle import Bundle
-from classifiers.unlabelled import find_images
-from featstore.hashing import hash_files
+from featstore.images.hashing import hash_files
+from featstore.images.unlabelled import find_images
 from featstore.system.reporting import Progress, printable, silent
 
 

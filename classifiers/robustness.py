@@ -22,7 +22,7 @@ from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.significance import wilson
 from classifiers.wording import count, interval, percent
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
-from featstore.imageset import ImageSet
+from featstore.images.image_set import ImageSet
 from featstore.system import fsio
 from featstore.system.reporting import Progress, printable
 

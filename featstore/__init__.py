@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from featstore.features import FeatureSet
-    from featstore.imageset import ImageSet
+    from featstore.images.image_set import ImageSet
     from featstore.store import FeatureStore
 
 __version__ = "0.1.0"

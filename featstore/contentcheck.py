@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from featstore.discovery import scan
-from featstore.listing import UNREADABLE
+from featstore.images.discovery import scan
+from featstore.images.listing import UNREADABLE
 from featstore.store import FeatureStore
 
 

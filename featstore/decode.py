@@ -27,8 +27,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from featstore import formats
 from featstore.errors import DecodeError
+from featstore.images import formats
 
 RULES: dict[str, Any] = {
     "version": 1,

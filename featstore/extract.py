@@ -13,12 +13,12 @@ import numpy as np
 
 from featstore import identity
 from featstore.devicepool import open_pool
-from featstore.discovery import scan
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
 from featstore.fleet import compute_on
-from featstore.imageset import ImageSet, hold_out
-from featstore.listing import UNREADABLE
+from featstore.images.discovery import scan
+from featstore.images.image_set import ImageSet, hold_out
+from featstore.images.listing import UNREADABLE
 from featstore.pipeline import Plan, Work, compute
 from featstore.quarantine import SHARD_ROWS
 from featstore.recall import Recalled, recall, remember

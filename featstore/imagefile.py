@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from featstore.container import Block, pack, view
 from featstore.errors import ImageSetError, StoreDamagedError
-from featstore.imageset import ImageSet
-from featstore.listing import Skipped
+from featstore.images.image_set import ImageSet
+from featstore.images.listing import Skipped
 from featstore.sealed import FORMAT, seal, unseal
 
 HEAD = 4096

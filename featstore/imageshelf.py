@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 
 from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.imagefile import decode_images, encode_images
-from featstore.imageset import ImageSet
+from featstore.images.image_set import ImageSet
 from featstore.manifest import following, numbered, numbered_name
 from featstore.system import fsio, fsread
 

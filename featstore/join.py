@@ -11,7 +11,7 @@ from featstore.errors import FingerprintMismatchError, StoreDamagedError, StoreN
 from featstore.featureinfo import FeatureInfo
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
-from featstore.imageset import ImageSet
+from featstore.images.image_set import ImageSet
 from featstore.rows import OK
 from featstore.snapshot import Snapshot
 from featstore.system.canonical_json import canonical_json

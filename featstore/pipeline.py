@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import StoreConflictError
 from featstore.fingerprint import Fingerprint
-from featstore.imageset import ImageSet
+from featstore.images.image_set import ImageSet
 from featstore.store import FeatureStore
 from featstore.writer import RowWriter
 

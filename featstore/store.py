@@ -23,7 +23,7 @@ from featstore.errors import (
 from featstore.featureinfo import FeatureInfo, choose, the_only
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
-from featstore.imageset import ImageSet
+from featstore.images.image_set import ImageSet
 from featstore.imageshelf import ImageShelf
 from featstore.join import read_joined
 from featstore.rows import PASSING, Rows

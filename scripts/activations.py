@@ -61,8 +61,8 @@ def activations(
     from classifiers.insight import look_into
     from classifiers.labels import find_class
     from classifiers.selection import identity, open_for_looking, place
-    from classifiers.unlabelled import find_images
     from featstore.device import find_device
+    from featstore.images.unlabelled import find_images
 
     options.one_classifier(bundle, backbone, input_size)
     if no_cam and (name is not None or cam_node is not None):

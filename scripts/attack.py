@@ -174,8 +174,8 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
     from classifiers.attackreport import AttackReport, summary
     from classifiers.labels import find_class
     from classifiers.selection import caveats, identity
-    from classifiers.unlabelled import find_images
     from classifiers.wording import count
+    from featstore.images.unlabelled import find_images
 
     aim = None if target is None else find_class(classifier.classes, target)
     shown = None if truth is None else find_class(classifier.classes, truth)
@@ -222,7 +222,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.selection import caveats, identity
     from classifiers.wording import interval, percent
-    from featstore.discovery import scan
+    from featstore.images.discovery import scan
     from featstore.system import fsio
 
     images = scan(data)

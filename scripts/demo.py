@@ -36,7 +36,7 @@ def demo(out: str, overwrite: bool, seed: int, quiet: bool, as_json: bool) -> No
     from classifiers import compare
     from featstore import FeatureStore
     from featstore.extract import extract
-    from featstore.samples import write_digits, write_textures
+    from featstore.images.samples import write_digits, write_textures
 
     began = time.perf_counter()
     folder = options.fresh_path(out, overwrite)

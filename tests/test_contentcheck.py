@@ -6,8 +6,8 @@ from PIL import Image
 
 from featstore import FeatureStore
 from featstore.contentcheck import check_content
-from featstore.discovery import scan
 from featstore.errors import AmbiguousFeaturesError, ImagesNotFoundError, UnknownNameError
+from featstore.images.discovery import scan
 from tests.support.pictures import lock_folders
 
 

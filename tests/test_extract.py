@@ -20,7 +20,7 @@ from featstore.engine_cuda import CudaRunner
 from featstore.engine_torch import TorchRunner
 from featstore.errors import DeviceError, ImagesNotFoundError, StoreConflictError
 from featstore.extract import extract
-from featstore.samples import write_textures
+from featstore.images.samples import write_textures
 from tests.support.pictures import texture
 
 SMALL = {"backbone": "resnet18", "weights": "none", "input_size": 64, "workers": 0, "engine": "eager"}

@@ -12,7 +12,7 @@ from featstore.backbone import Backbone
 from featstore.errors import DeviceError, ImageSetError, UnknownNameError
 from featstore.extract import SERVE, extract
 from featstore.fleet import run_fleet
-from featstore.samples import write_textures
+from featstore.images.samples import write_textures
 from tests.support.killing import store_digest
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from featstore.container import unpack
 from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.imagefile import HEAD, decode_images, encode_images
-from featstore.imageset import ImageSet, Skipped
+from featstore.images.image_set import ImageSet, Skipped
 from tests.support.store_inputs import images
 
 

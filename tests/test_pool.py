@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from featstore.decode import decode
-from featstore.discovery import scan
 from featstore.errors import DecodeError
+from featstore.images.discovery import scan
 from featstore.pool import DecodePool
 from featstore.system.machine import usable_cores
 from tests.support.pictures import encode, hostile, texture

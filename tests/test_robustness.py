@@ -12,8 +12,8 @@ from classifiers.network import ImageClassifier
 from classifiers.robustness import EPSILONS, robust_accuracy
 from classifiers.robustness import judged_rows as choose
 from classifiers.significance import wilson
-from featstore.discovery import scan
 from featstore.errors import AttackError, UnknownNameError
+from featstore.images.discovery import scan
 from tests.support.small_classifiers import save_tint_bundle, write_image, write_tinted
 
 torch.set_num_threads(1)

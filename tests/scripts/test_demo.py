@@ -6,7 +6,7 @@ import json
 import pytest
 
 from classifiers import Report
-from featstore import samples
+from featstore.images import samples
 from featstore_scripts import demo as file
 from featstore_scripts import options
 

@@ -72,7 +72,7 @@ def test_no_store(tmp_path):
 
 
 def test_content_compares_the_images_themselves(tmp_path, monkeypatch):
-    from featstore.discovery import scan
+    from featstore.images.discovery import scan
     from tests.test_contentcheck import picture_folder
 
     folder = picture_folder(tmp_path / "pets")

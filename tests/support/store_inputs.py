@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from featstore.fingerprint import Fingerprint
-from featstore.imageset import ImageSet, Skipped
+from featstore.images.image_set import ImageSet, Skipped
 from featstore.rows import FAILED, OK, Rows
 
 PROVENANCE = {"engine": "eager", "versions": {"torch": "2.15"}}

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
-from featstore.listing import Skipped
+from featstore.images.listing import Skipped
 from featstore.system.reporting import printable
 
 SPLITS = ("train", "val", "test")

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from featstore import formats
 from featstore.errors import ImageSetError
-from featstore.layout import EXPECTED, named_like_image, split_folders
-from featstore.listing import UNREADABLE, Found, Listing, Skipped
+from featstore.images import formats
+from featstore.images.listing import UNREADABLE, Found, Listing, Skipped
+from featstore.images.split_folders import EXPECTED, named_like_image, split_folders
 from featstore.system.fsread import open_regular
 from featstore.system.reporting import printable
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from featstore import formats
+from featstore.images import formats
 from tests.support.pictures import encode, texture
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.csvlist import list_csv
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.hashing import hash_files
-from featstore.imageset import ImageSet
-from featstore.listing import Listing
-from featstore.scan import Remembered, list_folder
+from featstore.images.csv_list import list_csv
+from featstore.images.hashing import hash_files
+from featstore.images.image_set import ImageSet
+from featstore.images.listing import Listing
+from featstore.images.walk import Remembered, list_folder
 from featstore.system.reporting import printable
 
 

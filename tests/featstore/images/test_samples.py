@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from featstore.samples import TEXTURES, draw_texture, write_digits, write_textures
+from featstore.images.samples import TEXTURES, draw_texture, write_digits, write_textures
 
 
 def test_textures_are_jpeg_files_in_one_folder_a_class(tmp_path):

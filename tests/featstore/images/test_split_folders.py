@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from featstore.errors import ImageSetError
-from featstore.layout import named_like_image, split_folders
+from featstore.images.split_folders import named_like_image, split_folders
 
 
 def tree(root: Path, *paths: str) -> bytes:

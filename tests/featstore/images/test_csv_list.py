@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from featstore.csvlist import list_csv
 from featstore.errors import ImageSetError
+from featstore.images.csv_list import list_csv
 from tests.support.pictures import encode, texture
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from featstore.errors import ImageSetError
-from featstore.layout import SPLIT_FOLDERS
-from featstore.listing import Found, Listing
+from featstore.images.listing import Found, Listing
+from featstore.images.split_folders import SPLIT_FOLDERS
 from featstore.system.reporting import printable
 
 _UNNAMED = "without a path"

@@ -10,8 +10,8 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featstore import formats
 from featstore.errors import ImagesNotFoundError
+from featstore.images import formats
 from featstore.system.reporting import printable
 
 Path = str | bytes | os.PathLike[str]

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from classifiers.evaluate import evaluate
 from classifiers.labelcheck import wrong_labels
 from classifiers.plan import lay_out
-from featstore import hashing
-from featstore.discovery import scan
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.imageset import ImageSet, Skipped, draw, hold_out
+from featstore.images import hashing
+from featstore.images.discovery import scan
+from featstore.images.image_set import ImageSet, Skipped, draw, hold_out
 from tests.support.feature_sets import digits
 from tests.support.pictures import encode, texture, write_tree
 

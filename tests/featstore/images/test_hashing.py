@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from featstore import hashing
-from featstore.hashing import hash_file, hash_files
+from featstore.images import hashing
+from featstore.images.hashing import hash_file, hash_files
 
 
 def test_digests_in_order_whatever_the_threads(tmp_path):

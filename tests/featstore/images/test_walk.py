@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from featstore.errors import ImageSetError
-from featstore.scan import Remembered, list_folder
+from featstore.images.walk import Remembered, list_folder
 from tests.support.pictures import encode, lock_folders, texture, write_tree
 
 JPEG = encode(texture(0, 8, 8))

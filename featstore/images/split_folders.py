@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from featstore import formats
 from featstore.errors import ImageSetError
+from featstore.images import formats
 from featstore.system.reporting import printable
 
 SPLIT_FOLDERS = {

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from classifiers.unlabelled import find_images
 from featstore import FeatureStore
 from featstore.errors import ImagesNotFoundError
+from featstore.images.unlabelled import find_images
 from tests.support.pictures import encode, texture
 
 JPEG = encode(texture(0))

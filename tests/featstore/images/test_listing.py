@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from featstore.errors import ImageSetError
-from featstore.listing import Found, Listing, Skipped
+from featstore.images.listing import Found, Listing, Skipped
 from featstore.system.reporting import printable
 
 
