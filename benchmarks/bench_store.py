@@ -21,7 +21,7 @@ import numpy as np
 
 from featstore import FeatureStore, ImageSet
 from featstore.fingerprint import Fingerprint
-from featstore.rows import Rows
+from featstore.store.format.rows import Rows
 
 SLACK = 0.15
 LOOKUP_MICROSECONDS = 5.0

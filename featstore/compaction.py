@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from featstore import identity
 from featstore.errors import StoreDamagedError
-from featstore.manifest import Manifest, following
 from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.shard import ShardEntry, encode
 from featstore.snapshot import Snapshot
+from featstore.store.format.manifest import Manifest, following
+from featstore.store.format.shard import ShardEntry, encode
 from featstore.table import FeatureTable, feature_keys
 
 TARGET_BYTES = 32 << 20

@@ -10,9 +10,9 @@ from pathlib import Path
 from featstore import identity
 from featstore.imageshelf import ImageShelf
 from featstore.latest import load_manifest
-from featstore.manifest import Manifest, numbered
 from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.shard import ShardEntry
+from featstore.store.format.manifest import Manifest, numbered
+from featstore.store.format.shard import ShardEntry
 from featstore.system import fsio, fsread
 from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import only_there

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from featstore.errors import StoreDamagedError, StoreError, StoreFormatError, StoreNotFoundError
-from featstore.sealed import seal, unseal
+from featstore.store.format.sealed import seal, unseal
 from featstore.system import fsio, fsread
 
 STORE = "store.json"

@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from featstore.errors import ImageSetError, StoreDamagedError
-from featstore.imagefile import decode_images, encode_images
 from featstore.images.image_set import ImageSet
-from featstore.manifest import following, numbered, numbered_name
+from featstore.store.format.image_file import decode_images, encode_images
+from featstore.store.format.manifest import following, numbered, numbered_name
 from featstore.system import fsio, fsread
 
 IMAGES = "images"

@@ -12,8 +12,8 @@ from featstore.featureinfo import FeatureInfo
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
-from featstore.rows import OK
 from featstore.snapshot import Snapshot
+from featstore.store.format.rows import OK
 from featstore.system.canonical_json import canonical_json
 from featstore.system.machine import require
 from featstore.table import FeatureTable

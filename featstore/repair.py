@@ -10,10 +10,10 @@ from featstore.errors import FeatstoreError, StoreDamagedError
 from featstore.garbage import put_back
 from featstore.imageshelf import ImageShelf
 from featstore.latest import load_manifest
-from featstore.manifest import MOST, Manifest, following, numbered, numbered_name
 from featstore.quarantine import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
-from featstore.shard import ShardEntry, decode
 from featstore.shardcheck import SHARD_LIMIT, check_shard
+from featstore.store.format.manifest import MOST, Manifest, following, numbered, numbered_name
+from featstore.store.format.shard import ShardEntry, decode
 from featstore.system import fsio, fsread
 from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import state_of, worth_naming

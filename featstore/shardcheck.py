@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from featstore.errors import StoreDamagedError
-from featstore.shard import ShardEntry, decode
+from featstore.store.format.shard import ShardEntry, decode
 from featstore.system import fsread
 
 SHARD_LIMIT = 1 << 33

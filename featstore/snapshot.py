@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.checksum import PIECE, Checksum
 from featstore.errors import StoreDamagedError
-from featstore.manifest import Manifest
 from featstore.quarantine import SHARDS
-from featstore.rows import OK, Index, Rows, as_keys
-from featstore.shard import ShardEntry
+from featstore.store.format.checksum import PIECE, Checksum
+from featstore.store.format.manifest import Manifest
+from featstore.store.format.rows import OK, Index, Rows, as_keys
+from featstore.store.format.shard import ShardEntry
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
 

@@ -26,7 +26,7 @@ from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
 from featstore.imageshelf import ImageShelf
 from featstore.join import read_joined
-from featstore.rows import PASSING, Rows
+from featstore.store.format.rows import PASSING, Rows
 from featstore.table import FeatureTable, feature_keys
 
 if TYPE_CHECKING:

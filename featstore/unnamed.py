@@ -8,12 +8,12 @@ from pathlib import Path
 
 from featstore.errors import FeatstoreError
 from featstore.latest import load_index
-from featstore.manifest import Manifest
 from featstore.quarantine import SHARDS
-from featstore.rows import OK, Index
-from featstore.shard import ShardEntry
 from featstore.shardcheck import check_shard
 from featstore.snapshot import Snapshot
+from featstore.store.format.manifest import Manifest
+from featstore.store.format.rows import OK, Index
+from featstore.store.format.shard import ShardEntry
 
 
 def worth_naming(folder: Path, key: str, named: Sequence[ShardEntry], good: Mapping[str, ShardEntry]) -> Snapshot:

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from featstore import identity
-from featstore.container import unpack
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreFormatError, StoreNotFoundError
 from featstore.imageshelf import IMAGES, SIZE_LIMIT, ImageShelf
 from featstore.latest import load_manifest
-from featstore.manifest import MOST, Manifest, numbered, numbered_name
 from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.shard import ShardEntry
 from featstore.shardcheck import check_shard
+from featstore.store.format.container import unpack
+from featstore.store.format.manifest import MOST, Manifest, numbered, numbered_name
+from featstore.store.format.shard import ShardEntry
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Count

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from featstore.fingerprint import Fingerprint
 from featstore.quarantine import SHARD_BYTES, SHARD_ROWS
-from featstore.rows import Rows
 from featstore.store import FeatureStore
+from featstore.store.format.rows import Rows
 
 SECONDS_A_SHARD = 20.0
 

@@ -4,7 +4,7 @@ import pytest
 import featstore.compaction as module
 from featstore import FeatureStore
 from featstore.errors import StoreDamagedError
-from featstore.rows import PASSING
+from featstore.store.format.rows import PASSING
 from featstore.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree
 

@@ -69,7 +69,7 @@ def test_a_newer_store_is_refused(tmp_path):
 
 
 def test_a_damaged_or_foreign_identity_is_refused(tmp_path):
-    from featstore.sealed import seal
+    from featstore.store.format.sealed import seal
 
     (tmp_path / "store.json").write_bytes(b"\0" * 100)
     with pytest.raises(StoreDamagedError, match="store.json is damaged"):

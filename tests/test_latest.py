@@ -78,7 +78,7 @@ def test_only_what_is_new_is_read(table, monkeypatch):
     table.commit(fingerprint(), rows("ef"), PROVENANCE)
     read = []
     monkeypatch.setattr(latest, "parse_index", lambda parts, entry: read.append(entry) or original(parts, entry))
-    from featstore.shard import parse_index as original
+    from featstore.store.format.shard import parse_index as original
 
     newer = load_snapshot(table.folder, KEY, last)
     assert len(read) == 1 and newer.manifest.number == 3 and len(newer.digests) == 6

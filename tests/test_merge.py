@@ -3,8 +3,8 @@ import pytest
 
 from featstore.errors import StoreConflictError
 from featstore.merge import extended, fresh_rows
-from featstore.rows import FAILED, PASSING
-from featstore.shard import encode
+from featstore.store.format.rows import FAILED, PASSING
+from featstore.store.format.shard import encode
 from featstore.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 

@@ -3,7 +3,7 @@ import pytest
 
 from featstore.errors import StoreDamagedError
 from featstore.quarantine import SHARDS
-from featstore.rows import FAILED, OK, PASSING
+from featstore.store.format.rows import FAILED, OK, PASSING
 from featstore.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows
 

@@ -20,7 +20,7 @@ from featstore.errors import (
     StoreWriteError,
     UnknownNameError,
 )
-from featstore.rows import PASSING
+from featstore.store.format.rows import PASSING
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows, tree
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from featstore.errors import FeaturesError, StoreConflictError, StoreDamagedError, StoreWriteError
 from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.rows import PASSING
+from featstore.store.format.rows import PASSING
 from featstore.system import fsio
 from featstore.table import KEPT_MANIFESTS, FeatureTable, feature_keys
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows, tree

@@ -2,7 +2,7 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import StoreFormatError, StoreNotFoundError
-from featstore.rows import PASSING
+from featstore.store.format.rows import PASSING
 from featstore.verification import verify
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows, tree
 
@@ -56,7 +56,7 @@ def test_a_fast_check_looks_at_everything_but_the_bytes_of_shards(store):
 
 
 def test_what_killed_writers_left_is_counted_and_is_no_problem(store):
-    from featstore.shard import encode
+    from featstore.store.format.shard import encode
 
     data, entry = encode(rows("xy", dim=2), fingerprint(), PROVENANCE)
     (store.path / "features" / KEY / "shards" / entry.file_name).write_bytes(data)
@@ -72,7 +72,7 @@ def test_an_unnamed_shard_that_is_damaged_is_a_problem(store):
 
 
 def test_a_shard_of_another_feature_set_is_a_problem(store):
-    from featstore.shard import encode
+    from featstore.store.format.shard import encode
 
     data, entry = encode(rows("xy", dim=2), fingerprint(node="layer3"), PROVENANCE)
     (store.path / "features" / KEY / "shards" / entry.file_name).write_bytes(data)

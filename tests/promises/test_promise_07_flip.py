@@ -132,7 +132,7 @@ def test_shards_with_changed_bytes_and_a_right_name_do_not_crash_the_check(tmp_p
     import hashlib
     import multiprocessing
 
-    from featstore.shard import encode
+    from featstore.store.format.shard import encode
 
     data, _ = encode(rows("abc", dim=3), fingerprint(), PROVENANCE)
     good, seen = bytes(data), {"error": 0, "same": 0, "crash": 0}

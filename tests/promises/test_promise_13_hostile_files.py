@@ -28,9 +28,9 @@ from featstore.compaction import compact
 from featstore.errors import BundleError, FeatstoreError, StoreDamagedError, StoreError, TrainingError, WeightsError
 from featstore.garbage import collect
 from featstore.repair import repair
-from featstore.sealed import seal
-from featstore.shard import encode
 from featstore.shardcheck import check_shard
+from featstore.store.format.sealed import seal
+from featstore.store.format.shard import encode
 from featstore.verification import verify
 from featstore.weights_file import read_state
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows

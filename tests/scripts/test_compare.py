@@ -16,7 +16,7 @@ from featstore.errors import (
     StoreWriteError,
     UnknownNameError,
 )
-from featstore.rows import OK, Rows
+from featstore.store.format.rows import OK, Rows
 from featstore_scripts.compare import compare
 from tests.support.store_inputs import PROVENANCE, digests, fingerprint, images
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet, Skipped
-from featstore.rows import FAILED, OK, Rows
+from featstore.store.format.rows import FAILED, OK, Rows
 
 PROVENANCE = {"engine": "eager", "versions": {"torch": "2.15"}}
 

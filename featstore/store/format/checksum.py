@@ -83,7 +83,7 @@ def _summing() -> Summing:
     if sys.byteorder != "little":
         return _by_numpy
     try:
-        from featstore._sums import sums
+        from featstore.store.format._sums import sums
     except ImportError:
         return _by_numpy
     sample = np.frombuffer(hashlib.shake_128(b"sample").digest(8 * 3 * 101), dtype="<u8").reshape(3, 101)

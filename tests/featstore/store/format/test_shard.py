@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featstore.container import pack
 from featstore.errors import FeaturesError, StoreDamagedError
-from featstore.rows import FAILED, OK, PASSING, Rows
-from featstore.shard import REASON_LIMIT, ShardEntry, decode, encode, parse_index
+from featstore.store.format.container import pack
+from featstore.store.format.rows import FAILED, OK, PASSING, Rows
+from featstore.store.format.shard import REASON_LIMIT, ShardEntry, decode, encode, parse_index
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows
 
 
@@ -113,7 +113,7 @@ def test_no_rows_and_a_provenance_that_cannot_be_stored_are_refused():
 
 def forged(arrays=None, **changes) -> bytes:
     """A well-formed container with a shard's contents changed."""
-    import featstore.container as container
+    import featstore.store.format.container as container
 
     data, _ = encode(rows("ab", failed="b"), fingerprint(), {})
     attribute, old, _ = container.unpack(bytes(data))

@@ -10,11 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.checksum import checksum
-from featstore.container import Block, pack, unpack, view
 from featstore.errors import FeaturesError, FingerprintMismatchError, StoreDamagedError
 from featstore.fingerprint import Fingerprint
-from featstore.rows import FAILED, OK, PASSING, Index, Rows, as_keys, texts
+from featstore.store.format.checksum import checksum
+from featstore.store.format.container import Block, pack, unpack, view
+from featstore.store.format.rows import FAILED, OK, PASSING, Index, Rows, as_keys, texts
 
 __all__ = ["FAILED", "OK", "PASSING", "Rows", "ShardEntry", "decode", "encode", "parse_index", "stored_dtype"]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from featstore.errors import FeaturesError
-from featstore.rows import FAILED, OK, PASSING, Rows, as_keys, texts
+from featstore.store.format.rows import FAILED, OK, PASSING, Rows, as_keys, texts
 from tests.support.store_inputs import digests, features, rows
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from featstore.errors import StoreDamagedError
-from featstore.sealed import seal, unseal
-from featstore.shard import ShardEntry
+from featstore.store.format.sealed import seal, unseal
+from featstore.store.format.shard import ShardEntry
 from featstore.system import fsio, fsread
 
 MOST = 10**15 - 1

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from featstore.errors import StoreDamagedError, StoreFormatError
-from featstore.sealed import FORMAT, seal, unseal
+from featstore.store.format.sealed import FORMAT, seal, unseal
 
 
 def test_round_trip():

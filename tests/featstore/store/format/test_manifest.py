@@ -5,9 +5,9 @@ import os
 import pytest
 
 from featstore.errors import StoreDamagedError
-from featstore.manifest import Manifest, numbered, numbered_name
-from featstore.sealed import seal
-from featstore.shard import encode
+from featstore.store.format.manifest import Manifest, numbered, numbered_name
+from featstore.store.format.sealed import seal
+from featstore.store.format.shard import encode
 from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
 

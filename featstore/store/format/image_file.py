@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.container import Block, pack, view
 from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.images.image_set import ImageSet
 from featstore.images.listing import Skipped
-from featstore.sealed import FORMAT, seal, unseal
+from featstore.store.format.container import Block, pack, view
+from featstore.store.format.sealed import FORMAT, seal, unseal
 
 HEAD = 4096
 """Bytes of the head."""

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featstore.container import unpack
 from featstore.errors import StoreDamagedError, StoreFormatError
-from featstore.imagefile import HEAD, decode_images, encode_images
 from featstore.images.image_set import ImageSet, Skipped
+from featstore.store.format.container import unpack
+from featstore.store.format.image_file import HEAD, decode_images, encode_images
 from tests.support.store_inputs import images
 
 
