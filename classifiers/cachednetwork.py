@@ -17,7 +17,7 @@ from featstore.extract import extract
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.nodes import PENULTIMATE
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 
 SUFFIX = ".weights.safetensors"
 """How the weights file of a fine-tuned network ends."""

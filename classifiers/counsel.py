@@ -31,7 +31,7 @@ from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesErr
 from featstore.extract import extract
 from featstore.features import FeatureSet
 from featstore.nodes import PENULTIMATE
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Progress
 

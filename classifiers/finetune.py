@@ -32,7 +32,7 @@ from classifiers.tunednetwork import TunedNetwork, save_network, weights_path, w
 from featstore.backbone import Backbone
 from featstore.device import mixed_precision, training_device
 from featstore.errors import OutputExistsError, TrainingError
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress, silent
 
 Log = Callable[[dict[str, Any]], None]

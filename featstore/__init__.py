@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from featstore.features import FeatureSet
     from featstore.images.image_set import ImageSet
-    from featstore.store import FeatureStore
+    from featstore.store.feature_store import FeatureStore
 
 __version__ = "0.1.0"
 __all__ = ["FeatureSet", "FeatureStore", "ImageSet", "__version__"]

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import identity
 from featstore.errors import StoreDamagedError
-from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.snapshot import Snapshot
+from featstore.store import identity
 from featstore.store.format.manifest import Manifest, following
 from featstore.store.format.shard import ShardEntry, encode
-from featstore.table import FeatureTable, feature_keys
+from featstore.store.layout import MANIFESTS, SHARDS
+from featstore.store.snapshot import Snapshot
+from featstore.store.table import FeatureTable, feature_keys
 
 TARGET_BYTES = 32 << 20
 TARGET_ROWS = 1 << 16

@@ -11,7 +11,7 @@ import numpy as np
 
 from featstore.images.discovery import scan
 from featstore.images.listing import UNREADABLE
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 
 
 @dataclasses.dataclass(frozen=True)

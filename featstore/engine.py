@@ -20,8 +20,8 @@ from featstore.engine_openvino import OpenVINORunner, has_openvino, openvino_bat
 from featstore.engine_torch import TorchRunner, missing_compiler, torch_batch
 from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError, UnknownNameError
 from featstore.parity import check
-from featstore.quarantine import SHARD_ROWS
 from featstore.runner import Runner
+from featstore.store.layout import SHARD_ROWS
 from featstore.system.machine import is_out_of_memory, usable_cores
 
 ENGINES = ("auto", "eager", "compile", "openvino")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featstore import identity
 from featstore.devicepool import open_pool
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
@@ -20,9 +19,10 @@ from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, hold_out
 from featstore.images.listing import UNREADABLE
 from featstore.pipeline import Plan, Work, compute
-from featstore.quarantine import SHARD_ROWS
 from featstore.recall import Recalled, recall, remember
-from featstore.store import FeatureStore
+from featstore.store import identity
+from featstore.store.feature_store import FeatureStore
+from featstore.store.layout import SHARD_ROWS
 from featstore.system.reporting import Progress, printable
 from featstore.transform import TransformSpec
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from featstore import identity
-from featstore.imageshelf import ImageShelf
-from featstore.latest import load_manifest
-from featstore.quarantine import MANIFESTS, SHARDS
+from featstore.store import identity
 from featstore.store.format.manifest import Manifest, numbered
 from featstore.store.format.shard import ShardEntry
+from featstore.store.image_sets import ImageShelf
+from featstore.store.latest import load_manifest
+from featstore.store.layout import MANIFESTS, SHARDS
+from featstore.store.table import FeatureTable, feature_keys
 from featstore.system import fsio, fsread
-from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import only_there
 
 KEPT = 2

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from featstore.errors import StoreConflictError
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from featstore.writer import RowWriter
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from featstore import identity
 from featstore.errors import FeatstoreError, StoreDamagedError
 from featstore.garbage import put_back
-from featstore.imageshelf import ImageShelf
-from featstore.latest import load_manifest
-from featstore.quarantine import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
 from featstore.shardcheck import SHARD_LIMIT, check_shard
+from featstore.store import identity
 from featstore.store.format.manifest import MOST, Manifest, following, numbered, numbered_name
 from featstore.store.format.shard import ShardEntry, decode
+from featstore.store.image_sets import ImageShelf
+from featstore.store.latest import load_manifest
+from featstore.store.layout import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
+from featstore.store.table import FeatureTable, feature_keys
 from featstore.system import fsio, fsread
-from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import state_of, worth_naming
 from featstore.verification import Problem
 

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from featstore.errors import FeatstoreError
-from featstore.latest import load_index
-from featstore.quarantine import SHARDS
 from featstore.shardcheck import check_shard
-from featstore.snapshot import Snapshot
 from featstore.store.format.manifest import Manifest
 from featstore.store.format.rows import OK, Index
 from featstore.store.format.shard import ShardEntry
+from featstore.store.latest import load_index
+from featstore.store.layout import SHARDS
+from featstore.store.snapshot import Snapshot
 
 
 def worth_naming(folder: Path, key: str, named: Sequence[ShardEntry], good: Mapping[str, ShardEntry]) -> Snapshot:

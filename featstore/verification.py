@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from featstore import identity
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreFormatError, StoreNotFoundError
-from featstore.imageshelf import IMAGES, SIZE_LIMIT, ImageShelf
-from featstore.latest import load_manifest
-from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.shardcheck import check_shard
+from featstore.store import identity
 from featstore.store.format.container import unpack
 from featstore.store.format.manifest import MOST, Manifest, numbered, numbered_name
 from featstore.store.format.shard import ShardEntry
+from featstore.store.image_sets import IMAGES, SIZE_LIMIT, ImageShelf
+from featstore.store.latest import load_manifest
+from featstore.store.layout import MANIFESTS, SHARDS
+from featstore.store.table import FeatureTable, feature_keys
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Count
-from featstore.table import FeatureTable, feature_keys
 from featstore.unnamed import only_there
 
 THREADS = 4

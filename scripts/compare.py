@@ -141,7 +141,7 @@ def _features(
     """Every feature set that fits and is complete; those that are not are named on standard error."""
     from featstore import FeatureStore
     from featstore.errors import StoreNotFoundError
-    from featstore.featureinfo import choose
+    from featstore.store.feature_info import choose
 
     store = FeatureStore(place)
     known = store.features()

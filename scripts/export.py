@@ -29,7 +29,7 @@ def export(
     from pathlib import Path
 
     from featstore import FeatureStore
-    from featstore.export import export as write
+    from featstore.store.export import export as write
 
     ending = Path(out).suffix.lower().removeprefix(".")
     if form is None and ending not in ("npz", "h5", "csv", "onnx", ""):

@@ -25,7 +25,7 @@ def gc(store: str, dry_run: bool, grace_minutes: float, as_json: bool) -> None:
     """
     from rich.filesize import decimal
 
-    from featstore.store import FeatureStore
+    from featstore.store.feature_store import FeatureStore
 
     done = FeatureStore(store).gc(dry_run, grace_seconds=60 * grace_minutes)
     if as_json:

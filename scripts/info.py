@@ -9,7 +9,7 @@ import click
 from featstore_scripts import options
 
 if TYPE_CHECKING:
-    from featstore.store import FeatureStore
+    from featstore.store.feature_store import FeatureStore
 
 
 LISTED = 20  # skipped files of a data set that are named; the JSON has all
@@ -20,7 +20,7 @@ LISTED = 20  # skipped files of a data set that are named; the JSON has all
 @options.json_option
 def info(store: str, as_json: bool) -> None:
     """Show the image sets and feature sets of STORE, how rows were computed, and failed images with reasons."""
-    from featstore.store import FeatureStore
+    from featstore.store.feature_store import FeatureStore
 
     opened = FeatureStore(store)
     document = describe(opened)

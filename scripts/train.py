@@ -56,7 +56,7 @@ def train(
     from classifiers.heads import check_name
     from classifiers.trained import train as run
     from classifiers.wording import percent
-    from featstore.store import FeatureStore
+    from featstore.store.feature_store import FeatureStore
 
     if len(nodes) > 1:
         raise click.UsageError("a head is trained on one node; give --node once")

@@ -25,7 +25,7 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
     from classifiers.wording import count
     from featstore.contentcheck import check_content
     from featstore.errors import ImageSetError, StoreDamagedError
-    from featstore.store import FeatureStore
+    from featstore.store.feature_store import FeatureStore
     from featstore.verification import verify as check
 
     with options.reporter(quiet) as report:

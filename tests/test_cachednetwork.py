@@ -10,7 +10,7 @@ from classifiers.cachednetwork import CachedNetwork
 from featstore.backbone import Backbone
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError, UnknownNameError
 from featstore.extract import extract
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from featstore.weights_file import TUNED_MARK
 from tests.support.pictures import encode, texture, write_tree
 

@@ -12,7 +12,7 @@ from classifiers.counsel import counsel, saved_report
 from classifiers.report import Report
 from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from featstore.system import machine
 from tests.support.report_example import planted
 

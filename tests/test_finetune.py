@@ -30,7 +30,7 @@ from featstore.errors import (
     WeightsNotFoundError,
 )
 from featstore.extract import extract
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from tests.support.pictures import encode
 
 QUICK = {

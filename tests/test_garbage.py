@@ -7,8 +7,8 @@ import pytest
 from featstore import FeatureStore, garbage
 from featstore.errors import StoreDamagedError
 from featstore.garbage import collect
+from featstore.store.table import FeatureTable
 from featstore.system import fsio
-from featstore.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree
 
 KEY = fingerprint().key

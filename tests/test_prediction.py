@@ -12,7 +12,7 @@ from classifiers.prediction import Predictions, predict_images
 from classifiers.trained import train
 from featstore.errors import ImagesNotFoundError
 from featstore.extract import extract
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from tests.support.pictures import encode, write_tree
 
 NETWORK = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}

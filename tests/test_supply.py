@@ -16,7 +16,7 @@ from featstore.backbone import Backbone
 from featstore.extract import extract
 from featstore.nodes import Anatomy
 from featstore.pixels import FromPixels, fold_batch_norms
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 from tests.support.engine_example import assert_same_features, example, images, torchvision_features
 from tests.support.pictures import write_tree
 from tests.test_nodes import one_thread, seeded  # noqa: F401

@@ -2,8 +2,8 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import StoreNotFoundError
-from featstore.quarantine import has_shards
-from featstore.table import FeatureTable
+from featstore.store.layout import has_shards
+from featstore.store.table import FeatureTable
 from featstore.unnamed import only_there, worth_naming
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 

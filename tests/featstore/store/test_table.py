@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from featstore.errors import FeaturesError, StoreConflictError, StoreDamagedError, StoreWriteError
-from featstore.quarantine import MANIFESTS, SHARDS
 from featstore.store.format.rows import PASSING
+from featstore.store.layout import MANIFESTS, SHARDS
+from featstore.store.table import KEPT_MANIFESTS, FeatureTable, feature_keys
 from featstore.system import fsio
-from featstore.table import KEPT_MANIFESTS, FeatureTable, feature_keys
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows, tree
 
 
@@ -59,7 +59,7 @@ def test_many_rows_are_cut_into_shards(table):
 
 
 def test_wide_rows_are_cut_into_shards_by_bytes(table, monkeypatch):
-    import featstore.table as module
+    import featstore.store.table as module
 
     monkeypatch.setattr(module, "SHARD_BYTES", 8 * 4 * 3)
     commit(table, "abcdefg")
@@ -260,8 +260,8 @@ def test_a_disk_that_does_not_give_back_what_it_took_is_an_error_not_a_loop(tabl
 
 def test_reading_goes_on_when_compact_and_gc_change_the_shards_meanwhile(table, monkeypatch):
     from featstore.compaction import compact
-    from featstore.identity import create
-    from featstore.snapshot import Snapshot
+    from featstore.store.identity import create
+    from featstore.store.snapshot import Snapshot
 
     create(table.store)
     commit(table, "ab")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from featstore.errors import StoreDamagedError
-from featstore.quarantine import SHARDS
 from featstore.store.format.rows import FAILED, OK, PASSING
-from featstore.table import FeatureTable
+from featstore.store.layout import SHARDS
+from featstore.store.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows
 
 

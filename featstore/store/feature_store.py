@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import identity
 from featstore.errors import (
     AmbiguousFeaturesError,
     StoreDamagedError,
     StoreNotFoundError,
     UnknownNameError,
 )
-from featstore.featureinfo import FeatureInfo, choose, the_only
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
-from featstore.imageshelf import ImageShelf
-from featstore.join import read_joined
+from featstore.store import identity
+from featstore.store.feature_info import FeatureInfo, choose, the_only
 from featstore.store.format.rows import PASSING, Rows
-from featstore.table import FeatureTable, feature_keys
+from featstore.store.image_sets import ImageShelf
+from featstore.store.join import read_joined
+from featstore.store.table import FeatureTable, feature_keys
 
 if TYPE_CHECKING:
     from featstore.compaction import Compaction

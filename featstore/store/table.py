@@ -23,14 +23,14 @@ from featstore.errors import (
     StoreWriteError,
 )
 from featstore.fingerprint import Fingerprint
-from featstore.latest import load_snapshot
-from featstore.merge import extended, fresh_rows
-from featstore.quarantine import FEATURES, FINGERPRINT, MANIFESTS, SHARD_BYTES, SHARD_ROWS, SHARDS, quarantine
-from featstore.snapshot import Snapshot
 from featstore.store.format.manifest import Manifest, numbered, numbered_name
 from featstore.store.format.rows import OK, Rows
 from featstore.store.format.sealed import seal, unseal
 from featstore.store.format.shard import ShardEntry, encode, stored_dtype
+from featstore.store.latest import load_snapshot
+from featstore.store.layout import FEATURES, FINGERPRINT, MANIFESTS, SHARD_BYTES, SHARD_ROWS, SHARDS, quarantine
+from featstore.store.merge import extended, fresh_rows
+from featstore.store.snapshot import Snapshot
 from featstore.system import fsio, fsread
 from featstore.system.canonical_json import canonical_json
 

@@ -7,11 +7,11 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from featstore.errors import StoreDamagedError
-from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.snapshot import Snapshot
 from featstore.store.format.manifest import SIZE_LIMIT, Manifest, numbered, numbered_name
 from featstore.store.format.rows import Index
 from featstore.store.format.shard import ShardEntry, parse_index
+from featstore.store.layout import MANIFESTS, SHARDS
+from featstore.store.snapshot import Snapshot
 from featstore.system import fsread
 
 

@@ -1,9 +1,9 @@
 import pytest
 
 from featstore.errors import StoreDamagedError, StoreFormatError
-from featstore.latest import load_index, load_snapshot
-from featstore.quarantine import MANIFESTS, SHARDS
-from featstore.table import FeatureTable
+from featstore.store.latest import load_index, load_snapshot
+from featstore.store.layout import MANIFESTS, SHARDS
+from featstore.store.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, digests, fingerprint, rows
 
 KEY = fingerprint().key
@@ -71,7 +71,7 @@ def test_a_missing_shard_is_an_error(table):
 
 
 def test_only_what_is_new_is_read(table, monkeypatch):
-    import featstore.latest as latest
+    import featstore.store.latest as latest
 
     last = load_snapshot(table.folder, KEY)
     assert load_snapshot(table.folder, KEY, last) is last
@@ -85,7 +85,7 @@ def test_only_what_is_new_is_read(table, monkeypatch):
 
 
 def test_a_state_that_moves_on_while_it_is_read_is_read_again(table, monkeypatch):
-    import featstore.latest as latest
+    import featstore.store.latest as latest
 
     original, moved = latest.load_manifest, []
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featstore.errors import ImageSetError, StoreDamagedError
-from featstore.imageshelf import ImageShelf, folder_name
+from featstore.store.image_sets import ImageShelf, folder_name
 from tests.support.store_inputs import images, tree
 
 

@@ -1,4 +1,4 @@
-from featstore.quarantine import quarantine
+from featstore.store.layout import quarantine
 
 
 def test_damaged_files_are_kept_under_names_that_say_where_they_were(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
-from featstore.featureinfo import FeatureInfo, choose, the_only
+from featstore.store.feature_info import FeatureInfo, choose, the_only
 from tests.support.store_inputs import fingerprint
 
 

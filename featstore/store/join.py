@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import FingerprintMismatchError, StoreDamagedError, StoreNotFoundError
-from featstore.featureinfo import FeatureInfo
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
-from featstore.snapshot import Snapshot
+from featstore.store.feature_info import FeatureInfo
 from featstore.store.format.rows import OK
+from featstore.store.snapshot import Snapshot
+from featstore.store.table import FeatureTable
 from featstore.system.canonical_json import canonical_json
 from featstore.system.machine import require
-from featstore.table import FeatureTable
 
 
 def read_joined(

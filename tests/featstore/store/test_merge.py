@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from featstore.errors import StoreConflictError
-from featstore.merge import extended, fresh_rows
 from featstore.store.format.rows import FAILED, PASSING
 from featstore.store.format.shard import encode
-from featstore.table import FeatureTable
+from featstore.store.merge import extended, fresh_rows
+from featstore.store.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from featstore.errors import OutputExistsError
-from featstore.export import export
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
+from featstore.store.export import export
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import StoreConflictError
-from featstore.quarantine import MANIFESTS
-from featstore.snapshot import Snapshot
 from featstore.store.format.manifest import Manifest, following
 from featstore.store.format.rows import OK, Rows
 from featstore.store.format.shard import ShardEntry
+from featstore.store.layout import MANIFESTS
+from featstore.store.snapshot import Snapshot
 
 
 def fresh_rows(snapshot: Snapshot, rows: Rows, provenance: dict[str, Any], own: set[str]) -> NDArray[np.bool_]:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import StoreDamagedError
-from featstore.quarantine import SHARDS
 from featstore.store.format.checksum import PIECE, Checksum
 from featstore.store.format.manifest import Manifest
 from featstore.store.format.rows import OK, Index, Rows, as_keys
 from featstore.store.format.shard import ShardEntry
+from featstore.store.layout import SHARDS
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
 

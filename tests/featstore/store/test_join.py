@@ -3,10 +3,10 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import FeaturesError, StoreNotFoundError
-from featstore.join import failed_rows, join
-from featstore.snapshot import Snapshot
+from featstore.store.join import failed_rows, join
+from featstore.store.snapshot import Snapshot
+from featstore.store.table import FeatureTable
 from featstore.system import machine
-from featstore.table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from featstore import identity
 from featstore.errors import StoreDamagedError, StoreFormatError, StoreNotFoundError, StoreWriteError
+from featstore.store import identity
 from featstore.system import fsio
 from tests.support.store_inputs import tree
 
