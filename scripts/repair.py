@@ -18,7 +18,7 @@ def repair(store: str, as_json: bool) -> None:
     Manifests, fingerprints and store.json are rebuilt from the shards. What is lost is said; the next extraction
     computes it again. Nothing is deleted.
     """
-    from featstore.repair import repair as run
+    from featstore.store.maintenance.repair import repair as run
 
     done = run(Path(store))
     if as_json:

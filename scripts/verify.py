@@ -26,7 +26,7 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
     from featstore.contentcheck import check_content
     from featstore.errors import ImageSetError, StoreDamagedError
     from featstore.store.feature_store import FeatureStore
-    from featstore.verification import verify as check
+    from featstore.store.maintenance.verification import verify as check
 
     with options.reporter(quiet) as report:
         found = check(Path(store), not fast, lambda done, total: report("check", done, total, ""))

@@ -30,10 +30,10 @@ from featstore.store.join import read_joined
 from featstore.store.table import FeatureTable, feature_keys
 
 if TYPE_CHECKING:
-    from featstore.compaction import Compaction
-    from featstore.garbage import Garbage
-    from featstore.repair import Repair
-    from featstore.verification import Verification
+    from featstore.store.maintenance.compaction import Compaction
+    from featstore.store.maintenance.garbage import Garbage
+    from featstore.store.maintenance.repair import Repair
+    from featstore.store.maintenance.verification import Verification
 
 GRACE_SECONDS = 3600.0
 
@@ -277,25 +277,25 @@ class FeatureStore:
 
     def verify(self, full: bool = True, *, progress: Callable[[int, int], None] | None = None) -> Verification:
         """Check the store; damage is reported, never raised. See `verification.verify`."""
-        from featstore.verification import verify
+        from featstore.store.maintenance.verification import verify
 
         return verify(self.path, full=full, progress=progress)
 
     def repair(self) -> Repair:
         """Move damaged files to quarantine and rebuild what can be rebuilt. See `repair.repair`."""
-        from featstore.repair import repair
+        from featstore.store.maintenance.repair import repair
 
         return repair(self.path)
 
     def compact(self) -> Compaction:
         """Merge small shards into large ones. See `compaction.compact`."""
-        from featstore.compaction import compact
+        from featstore.store.maintenance.compaction import compact
 
         return compact(self.path)
 
     def gc(self, dry_run: bool = False, *, grace_seconds: float = GRACE_SECONDS) -> Garbage:
         """Remove what no snapshot needs. See `garbage.collect`."""
-        from featstore.garbage import collect
+        from featstore.store.maintenance.garbage import collect
 
         return collect(self.path, dry_run=dry_run, grace_seconds=grace_seconds)
 

@@ -159,7 +159,7 @@ def test_shards_with_changed_bytes_and_a_right_name_do_not_crash_the_check(tmp_p
 def _check_all(changed, folder):
     import hashlib
 
-    from featstore.shardcheck import check_shard
+    from featstore.store.maintenance.shard_check import check_shard
 
     for data in changed:
         path = folder / f"{hashlib.sha256(data).hexdigest()}.h5"

@@ -259,8 +259,8 @@ def test_a_disk_that_does_not_give_back_what_it_took_is_an_error_not_a_loop(tabl
 
 
 def test_reading_goes_on_when_compact_and_gc_change_the_shards_meanwhile(table, monkeypatch):
-    from featstore.compaction import compact
     from featstore.store.identity import create
+    from featstore.store.maintenance.compaction import compact
     from featstore.store.snapshot import Snapshot
 
     create(table.store)

@@ -1,8 +1,8 @@
 import pytest
 
 from featstore.errors import StoreDamagedError
-from featstore.shardcheck import check_shard
 from featstore.store.format.shard import encode
+from featstore.store.maintenance.shard_check import check_shard
 from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
 

@@ -13,9 +13,9 @@ from featstore.store.format.shard import ShardEntry
 from featstore.store.image_sets import ImageShelf
 from featstore.store.latest import load_manifest
 from featstore.store.layout import MANIFESTS, SHARDS
+from featstore.store.maintenance.orphans import only_there
 from featstore.store.table import FeatureTable, feature_keys
 from featstore.system import fsio, fsread
-from featstore.unnamed import only_there
 
 KEPT = 2
 """The newest so many manifests and image sets are kept, with all that they name."""

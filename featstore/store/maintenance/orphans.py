@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from featstore.errors import FeatstoreError
-from featstore.shardcheck import check_shard
 from featstore.store.format.manifest import Manifest
 from featstore.store.format.rows import OK, Index
 from featstore.store.format.shard import ShardEntry
 from featstore.store.latest import load_index
 from featstore.store.layout import SHARDS
+from featstore.store.maintenance.shard_check import check_shard
 from featstore.store.snapshot import Snapshot
 
 

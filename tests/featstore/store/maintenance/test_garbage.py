@@ -4,9 +4,10 @@ import time
 import numpy as np
 import pytest
 
-from featstore import FeatureStore, garbage
+from featstore import FeatureStore
 from featstore.errors import StoreDamagedError
-from featstore.garbage import collect
+from featstore.store.maintenance import garbage
+from featstore.store.maintenance.garbage import collect
 from featstore.store.table import FeatureTable
 from featstore.system import fsio
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree

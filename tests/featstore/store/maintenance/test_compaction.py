@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-import featstore.compaction as module
+import featstore.store.maintenance.compaction as module
 from featstore import FeatureStore
 from featstore.errors import StoreDamagedError
 from featstore.store.format.rows import PASSING

@@ -3,7 +3,7 @@ import pytest
 from featstore import FeatureStore
 from featstore.errors import StoreFormatError, StoreNotFoundError
 from featstore.store.format.rows import PASSING
-from featstore.verification import verify
+from featstore.store.maintenance.verification import verify
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows, tree
 
 KEY = fingerprint().key
