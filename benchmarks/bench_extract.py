@@ -44,17 +44,17 @@ from torchvision.transforms._presets import ImageClassification
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.decode import decode_image
+from featstore.decoding.decode import decode_image
+from featstore.decoding.nvjpeg_pool import DevicePool
+from featstore.decoding.transform import TransformSpec
+from featstore.decoding.worker import process
 from featstore.device import describe, find_device
-from featstore.devicepool import DevicePool
 from featstore.engine import Engine, make_engine
 from featstore.extract import extract
 from featstore.extraction import Extraction
 from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet
 from featstore.system.machine import usable_cores
-from featstore.transform import TransformSpec
-from featstore.worker import process
 from featstore.writer import RowWriter
 
 SLACK = 0.15

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featstore.decode import decode
+from featstore.decoding.decode import decode
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system.reporting import printable
-from featstore.transform import TransformSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from torchvision.models import get_model_weights
 
 from classifiers.bundle import Bundle, load_bundle
 from featstore.backbone import Backbone
-from featstore.decode import decode
+from featstore.decoding.decode import decode
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import (
     DecodeError,
     FingerprintMismatchError,
@@ -24,7 +25,6 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from featstore.transform import TransformSpec
 
 
 class ImageClassifier(nn.Module):

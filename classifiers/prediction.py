@@ -124,8 +124,8 @@ def predict_images(
     DeviceError
     """
     from classifiers.network import open_backbone
+    from featstore.decoding.nvjpeg_pool import open_pool
     from featstore.device import find_device
-    from featstore.devicepool import open_pool
     from featstore.engine import make_engine
 
     report = progress or silent

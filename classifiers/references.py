@@ -72,8 +72,8 @@ def pixels(features: FeatureSet) -> NDArray[np.float32] | str:
     -------
     ndarray of shape (n, 768), float32 in [0, 1], or str
     """
-    from featstore.pool import DecodePool
-    from featstore.transform import TransformSpec
+    from featstore.decoding.pool import DecodePool
+    from featstore.decoding.transform import TransformSpec
 
     place = [os.path.join(features.root, path) for path in features.paths]  # noqa: PTH118 - bytes
     gone = next((i for i, path in enumerate(place) if not os.path.lexists(path)), None)

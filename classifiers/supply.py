@@ -18,11 +18,11 @@ from classifiers.regimes import Settings
 from classifiers.reopening import Reopening
 from classifiers.splitcache import SplitCache
 from classifiers.startingpoint import StartingPoint
+from featstore.decoding.pool import DecodePool
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
-from featstore.pool import DecodePool
 from featstore.system.reporting import Progress, printable, silent
-from featstore.transform import TransformSpec
 
 MEMORY_LIMIT = 2 << 30
 """Bytes of pixels that are kept in memory; more go to an unnamed file, which vanishes with the process."""

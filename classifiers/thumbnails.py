@@ -121,7 +121,7 @@ class Thumbnails:
     def _open(self, index: int, side: int) -> Image.Image | None:
         from PIL import Image
 
-        from featstore.decode import decode_image
+        from featstore.decoding.decode import decode_image
 
         if time.monotonic() > self._deadline:
             return None

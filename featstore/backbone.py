@@ -11,14 +11,14 @@ from typing import Any, Self
 import torch
 from torchvision.models import get_model_weights
 
-from featstore import decode
 from featstore.architecture import shell
 from featstore.catalogue import BACKBONES, BackboneInfo, lookup
+from featstore.decoding import decode
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
 from featstore.fingerprint import Fingerprint
 from featstore.nodes import PENULTIMATE, POOLS, Anatomy, NodeInfo, Trunk, node_table
 from featstore.system.reporting import Count
-from featstore.transform import TransformSpec
 from featstore.weights import Weights, digest, resolve
 
 __all__ = ["BACKBONES", "Backbone", "BackboneInfo", "NodeInfo", "node_table"]
@@ -51,7 +51,7 @@ class Backbone:
     jpeg_scaling : bool
         Decode large JPEG files at a fraction of their size, see `TransformSpec`: other numbers, under another key.
     nvjpeg : bool
-        Decode JPEG files on the CUDA device, see `featstore.devicepool`: likewise. Not together with `jpeg_scaling`.
+        Decode JPEG files on the CUDA device, see `featstore.decoding.nvjpeg_pool`: likewise. Not together with `jpeg_scaling`.
     timeout : float
         Seconds that a download server may stay silent.
     progress : callable, optional

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featstore.devicepool import open_pool
+from featstore.decoding.nvjpeg_pool import open_pool
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extraction import Extraction
 from featstore.fleet import compute_on
@@ -24,7 +25,6 @@ from featstore.store import identity
 from featstore.store.feature_store import FeatureStore
 from featstore.store.layout import SHARD_ROWS
 from featstore.system.reporting import Progress, printable
-from featstore.transform import TransformSpec
 
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
@@ -205,8 +205,8 @@ def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
 
 def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> None:
     """Raise what would be raised once there is a store."""
+    from featstore.decoding.nvjpeg_decoder import require_cuda
     from featstore.device import find_devices
-    from featstore.devicedecoder import require_cuda
     from featstore.engine import check_request
 
     for place in find_devices(device):

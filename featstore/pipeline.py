@@ -23,9 +23,9 @@ from featstore.writer import RowWriter
 if TYPE_CHECKING:
     from featstore.backbone import Backbone
     from featstore.computation import Features
-    from featstore.devicepool import DevicePool
+    from featstore.decoding.nvjpeg_pool import DevicePool
+    from featstore.decoding.pool import Batch, DecodePool
     from featstore.engine import Engine
-    from featstore.pool import Batch, DecodePool
 from featstore.system.reporting import Progress
 
 

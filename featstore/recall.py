@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from featstore import decode
+from featstore.decoding import decode
 from featstore.errors import StoreError
 from featstore.fingerprint import Fingerprint
 from featstore.system import fsio

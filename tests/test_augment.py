@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from classifiers.augment import Augmentation, mix, source_transform
-from featstore.transform import TransformSpec
+from featstore.decoding.transform import TransformSpec
 
 STILL = Augmentation(smallest=1.0, stretch=1.0, flip=False, colour=0.0)
 

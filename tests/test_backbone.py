@@ -8,6 +8,7 @@ from torchvision import models
 
 from featstore.architecture import random_state
 from featstore.backbone import Backbone
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import (
     FeaturesError,
     FingerprintMismatchError,
@@ -15,7 +16,6 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from featstore.transform import TransformSpec
 from tests.test_nodes import seeded
 
 SMALL = "mobilenet_v3_small"

@@ -9,8 +9,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from classifiers.frame import Frame, frame_side, to_bytes, to_tensor
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
-from featstore.transform import TransformSpec
 from tests.support.pictures import texture
 
 

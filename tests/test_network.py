@@ -15,7 +15,8 @@ from classifiers.bundle import load_bundle, save_bundle
 from classifiers.heads import HEADS, make_head
 from classifiers.network import ImageClassifier, open_backbone
 from featstore.backbone import Backbone
-from featstore.decode import decode_image
+from featstore.decoding.decode import decode_image
+from featstore.decoding.worker import process
 from featstore.errors import (
     DecodeError,
     FingerprintMismatchError,
@@ -25,7 +26,6 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from featstore.worker import process
 from tests.support.pictures import encode, texture
 
 DIFFERENTIABLE = [name for name, info in HEADS.items() if info.differentiable and not info.reference]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from featstore import decode
+from featstore.decoding import decode
 from featstore.recall import Recalled, recall, remember
 from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from featstore.pool import DecodePool
+from featstore.decoding.pool import DecodePool
 from tests.support.pictures import png
 from tests.support.pool_inputs import FAULTY, SPEC, gather, reference, write
 

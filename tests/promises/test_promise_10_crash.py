@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from featstore.pool import DecodePool
+from featstore.decoding.pool import DecodePool
 from tests.support.pool_inputs import FAULTY, SPEC, all_at_once, gather, reference, write  # noqa: F401
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")

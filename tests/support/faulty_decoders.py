@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from featstore.decode import decode_image
+from featstore.decoding.decode import decode_image
 from featstore.errors import DecodeError
 
 

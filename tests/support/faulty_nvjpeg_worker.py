@@ -5,14 +5,14 @@ import time
 
 import torchvision
 
-from featstore import deviceworker
+from featstore.decoding import nvjpeg_worker
 
 _really = torchvision.io.decode_jpeg
 
 
 def main(settings):
     torchvision.io.decode_jpeg = _faulty
-    deviceworker.main(settings)
+    nvjpeg_worker.main(settings)
 
 
 def _faulty(encoded, **options):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore import pool as pools
-from featstore.decode import decode
-from featstore.pool import DecodePool
-from featstore.transform import TransformSpec
+from featstore.decoding import pool as pools
+from featstore.decoding.decode import decode
+from featstore.decoding.pool import DecodePool
+from featstore.decoding.transform import TransformSpec
 from tests.support.pictures import encode, texture
 
 SPEC = TransformSpec(resize=40, crop=32)

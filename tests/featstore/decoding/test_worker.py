@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.decode import decode_image
+from featstore.decoding.decode import decode_image
+from featstore.decoding.pool import DecodePool
+from featstore.decoding.worker import FAILED, MEMORY, OK, decoder_from, process
 from featstore.errors import DecodeError
-from featstore.pool import DecodePool
-from featstore.worker import FAILED, MEMORY, OK, decoder_from, process
 from tests.support.pictures import encode, texture
 from tests.support.pool_inputs import SPEC, gather, write
 
@@ -63,7 +63,7 @@ def test_lack_of_memory_is_told_apart_from_a_bad_file(tmp_path):
 
 
 def test_decoder_is_found_by_name():
-    assert decoder_from("featstore.decode:decode_image") is decode_image
+    assert decoder_from("featstore.decoding.decode:decode_image") is decode_image
     with pytest.raises(ModuleNotFoundError):
         decoder_from("featstore.no_such:decode")
 

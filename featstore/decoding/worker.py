@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError
 from featstore.system.fsread import open_regular
-from featstore.transform import TransformSpec
 
 if TYPE_CHECKING:
     from typing import BinaryIO

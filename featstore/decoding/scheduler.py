@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.batchmemory import BatchMemory
-from featstore.crew import Crew
-from featstore.worker import CHANGED, MEMORY, OK, TRANSIENT
-from featstore.workerprocess import Reply, Task, WorkerProcess
+from featstore.decoding.shared_memory import BatchMemory
+from featstore.decoding.supervisor import Crew
+from featstore.decoding.worker import CHANGED, MEMORY, OK, TRANSIENT
+from featstore.decoding.worker_process import Reply, Task, WorkerProcess
 
 Items = Sequence[tuple[bytes, bytes]]
 """(absolute path, SHA-256 of 32 bytes) of image files."""

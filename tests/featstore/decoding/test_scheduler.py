@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.pool import DecodePool
+from featstore.decoding.pool import DecodePool
 from tests.support.pool_inputs import FAULTY, SPEC, all_at_once, gather, reference, write  # noqa: F401
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
@@ -79,7 +79,7 @@ def test_worker_killed_from_outside_is_replaced_and_nothing_is_lost(tmp_path):
 
 @pytest.mark.parametrize(("slow", "processes"), [(False, 4), (True, 2)])
 def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypatch, slow, processes):
-    monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
+    monkeypatch.setattr("featstore.decoding.pool.AT_FIRST", 0.5)
     items = write(tmp_path, 100) * (6 if slow else 30)
     with DecodePool(SPEC, workers=4, batch_size=64) as pool:
         run = pool.run(items)
@@ -94,7 +94,7 @@ def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypat
 
 
 def test_processes_that_cannot_be_added_are_done_without(tmp_path, monkeypatch):
-    monkeypatch.setattr("featstore.pool.AT_FIRST", 0.5)
+    monkeypatch.setattr("featstore.decoding.pool.AT_FIRST", 0.5)
     items = write(tmp_path, 100) * 30
     with DecodePool(SPEC, workers=4, batch_size=64) as pool:
         run = pool.run(items)
@@ -103,7 +103,7 @@ def test_processes_that_cannot_be_added_are_done_without(tmp_path, monkeypatch):
         def refuse(*how, **options):
             raise OSError(11, "Resource temporarily unavailable")
 
-        monkeypatch.setattr("featstore.workerprocess.start", refuse)
+        monkeypatch.setattr("featstore.decoding.worker_process.start", refuse)
         images = np.concatenate([batch.images.copy() for batch in run])
         assert len(pool._crew.members) == 2 and pool._crew._size == 2
     np.testing.assert_array_equal(images, np.tile(reference(items[:100]), (30, 1, 1, 1)))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from featstore.decoding.pool import DecodePool
 from featstore.errors import FeatstoreError
-from featstore.pool import DecodePool
 from tests.support.pool_inputs import SPEC, alive, descriptors, wait_until, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
@@ -50,7 +50,7 @@ def start_script(tmp_path: Path, endings: dict[int, bytes]) -> tuple[subprocess.
     script.write_text(SCRIPT)
     (tmp_path / "pictures").mkdir()
     paths = [os.fsdecode(path) for path, _ in write(tmp_path / "pictures", 12, endings)]
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     program = subprocess.Popen(
         [sys.executable, str(script), *paths],
         stdout=subprocess.PIPE,

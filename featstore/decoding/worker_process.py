@@ -1,4 +1,4 @@
-"""WorkerProcess: the parent's side of one decoding process, see `featstore.worker`."""
+"""WorkerProcess: the parent's side of one decoding process, see `featstore.decoding.worker`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from featstore.decoding.worker import READY, REPLY, TASK
 from featstore.errors import FeatstoreError
 from featstore.system.interpreter import anonymous_file, complaints, start
-from featstore.worker import READY, REPLY, TASK
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -28,7 +28,7 @@ class Task(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """How one image went: its task, a status of `featstore.worker`, the reason."""
+    """How one image went: its task, a status of `featstore.decoding.worker`, the reason."""
 
     task: Task
     status: int
@@ -80,7 +80,7 @@ class WorkerProcess:
             handed.append(replies_in)
             mine.append(self._replies)
             self._process = start(
-                "featstore.deviceworker:main" if "device" in settings else "featstore.worker:main",
+                "featstore.decoding.nvjpeg_worker:main" if "device" in settings else "featstore.decoding.worker:main",
                 {**settings, "tasks": tasks_out, "replies": replies_in, "memory": memory},
                 pass_fds=(tasks_out, replies_in, memory),
                 stdin=subprocess.DEVNULL,

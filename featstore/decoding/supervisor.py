@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from featstore.decoding.worker_process import Reply, WorkerProcess
 from featstore.errors import FeatstoreError
-from featstore.workerprocess import Reply, WorkerProcess
 
 START_SECONDS = 60.0
 """A process that has not finished its imports by then counts as failed."""

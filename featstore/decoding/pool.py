@@ -11,12 +11,12 @@ from typing import Self
 
 import numpy as np
 
-from featstore.batchmemory import BatchMemory
-from featstore.crew import Crew
-from featstore.dealer import Batch, Dealer, Items
+from featstore.decoding.scheduler import Batch, Dealer, Items
+from featstore.decoding.shared_memory import BatchMemory
+from featstore.decoding.supervisor import Crew
+from featstore.decoding.transform import TransformSpec
+from featstore.decoding.worker import MEMORY, OK, TRANSIENT, decoder_from, process
 from featstore.system.machine import usable_cores
-from featstore.transform import TransformSpec
-from featstore.worker import MEMORY, OK, TRANSIENT, decoder_from, process
 
 __all__ = ["Batch", "DecodePool", "usable_cores"]
 
@@ -74,7 +74,7 @@ class DecodePool:
         batch_size: int = 32,
         seconds_per_image: float = 30.0,
         bytes_per_image: int = 2 << 30,
-        decoder: str = "featstore.decode:decode_image",
+        decoder: str = "featstore.decoding.decode:decode_image",
         device: str | None = None,
     ) -> None:
         wanted = usable_cores() if workers is None else workers

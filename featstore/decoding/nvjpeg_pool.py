@@ -1,7 +1,7 @@
 """DevicePool: a DecodePool whose JPEG files are decoded on a CUDA device, all other images by Pillow.
 
 A decode rule of its own (`TransformSpec.nvjpeg`): what a plain JPEG file is, is decided from its bytes alone
-(`featstore.jpegheader`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it crashes on,
+(`featstore.decoding.jpeg_header`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it crashes on,
 or has no memory for, fails. So the pixels of an image depend on neither its neighbours nor the state of the machine.
 """
 
@@ -14,11 +14,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from featstore.dealer import Batch, Items
-from featstore.pool import DecodePool
+from featstore.decoding.pool import DecodePool
+from featstore.decoding.scheduler import Batch, Items
+from featstore.decoding.transform import TransformSpec
+from featstore.decoding.worker import DEFERRED
 from featstore.system.machine import usable_cores
-from featstore.transform import TransformSpec
-from featstore.worker import DEFERRED
 
 MOST_PROCESSES = 4
 CORES_A_PROCESS = 4
@@ -43,7 +43,7 @@ def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | 
     """
     if not spec.nvjpeg:
         return DecodePool(spec, **options)
-    from featstore.devicedecoder import check_nvjpeg, require_cuda
+    from featstore.decoding.nvjpeg_decoder import check_nvjpeg, require_cuda
 
     require_cuda(device)
     pool = DevicePool(spec, device, **options)

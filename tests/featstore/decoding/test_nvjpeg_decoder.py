@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from featstore import devicedecoder
-from featstore.decode import decode
-from featstore.devicedecoder import DeviceDecoder, check_nvjpeg, require_cuda, upright
+from featstore.decoding import nvjpeg_decoder
+from featstore.decoding.decode import decode
+from featstore.decoding.jpeg_header import JpegHeader, read_header
+from featstore.decoding.nvjpeg_decoder import DeviceDecoder, check_nvjpeg, require_cuda, upright
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError
-from featstore.jpegheader import JpegHeader, read_header
-from featstore.transform import TransformSpec
 from tests.support.pictures import encode, exif, texture
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
@@ -104,7 +104,7 @@ def test_memory_that_runs_out_splits_the_call(monkeypatch):
 def test_a_call_is_bounded_by_its_pixels(monkeypatch):
     data = files(10)
     expected = decoded(data, "cpu")[0]
-    monkeypatch.setattr(devicedecoder, "CALL_BYTES", 60_000)
+    monkeypatch.setattr(nvjpeg_decoder, "CALL_BYTES", 60_000)
     decoder = DeviceDecoder(SPEC, "cpu")
     really, sizes = decoder.decoded, []
 
@@ -131,7 +131,7 @@ def test_check_says_what_is_missing(monkeypatch):
     ):
         require_cuda("cpu")
     require_cuda("cuda:1")
-    monkeypatch.setattr(devicedecoder, "DeviceDecoder", lambda spec, device: DeviceDecoder(spec, "cpu"))
+    monkeypatch.setattr(nvjpeg_decoder, "DeviceDecoder", lambda spec, device: DeviceDecoder(spec, "cpu"))
     check_nvjpeg("cuda")  # libjpeg's pictures pass
 
     class Without:
@@ -141,7 +141,7 @@ def test_check_says_what_is_missing(monkeypatch):
         def decoded(self, data):
             raise RuntimeError("decode_jpegs_cuda: torchvision not compiled with nvJPEG support\nException raised from")
 
-    monkeypatch.setattr(devicedecoder, "DeviceDecoder", Without)
+    monkeypatch.setattr(nvjpeg_decoder, "DeviceDecoder", Without)
     with pytest.raises(
         DeviceError, match=r"does not work on cuda \(decode.* nvJPEG support\); extract without --nvjpeg"
     ):

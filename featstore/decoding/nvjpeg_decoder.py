@@ -19,11 +19,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from featstore.decode import RULES
+from featstore.decoding.decode import RULES
+from featstore.decoding.jpeg_header import JpegHeader
+from featstore.decoding.transform import MAX_RESIZED_PIXELS, TransformSpec
 from featstore.errors import DeviceError
-from featstore.jpegheader import JpegHeader
 from featstore.system.machine import is_out_of_memory
-from featstore.transform import MAX_RESIZED_PIXELS, TransformSpec
 
 CALL_BYTES = 256 << 20
 """Decoded bytes of a call to the decoder, at most; a single larger image goes alone."""

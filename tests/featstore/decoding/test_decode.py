@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from featstore import decode as module
-from featstore.decode import RULES, decode, decode_image
+from featstore.decoding import decode as module
+from featstore.decoding.decode import RULES, decode, decode_image
 from featstore.errors import DecodeError
 from tests.support.pictures import encode, exif, gif, hostile, png, png_chunk, texture, tiff
 

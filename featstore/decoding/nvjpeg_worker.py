@@ -1,6 +1,6 @@
 """What the process beside a GPU does: read files, check their digests, decode JPEG files on the device, write pixels.
 
-It speaks as `featstore.worker` does, but takes many tasks at a time, and answers DEFERRED for every image that is not
+It speaks as `featstore.decoding.worker` does, but takes many tasks at a time, and answers DEFERRED for every image that is not
 for the device. It is a process of its own because nvJPEG parses what strangers wrote: where it crashes, this process
 ends and no other.
 """
@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from featstore.devicedecoder import DeviceDecoder
-from featstore.jpegheader import JpegHeader, read_header
-from featstore.transform import TransformSpec
-from featstore.worker import CHANGED, DEFERRED, OK, READY, REPLY, TRANSIENT, next_task, read, write_at
+from featstore.decoding.jpeg_header import JpegHeader, read_header
+from featstore.decoding.nvjpeg_decoder import DeviceDecoder
+from featstore.decoding.transform import TransformSpec
+from featstore.decoding.worker import CHANGED, DEFERRED, OK, READY, REPLY, TRANSIENT, next_task, read, write_at
 
 MOST = 128
 """Images that are decoded together, at most."""
@@ -72,7 +72,7 @@ def main(settings: Mapping[str, Any]) -> None:
     Parameters
     ----------
     settings : mapping
-        As for `featstore.worker.main`, and `device`.
+        As for `featstore.decoding.worker.main`, and `device`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     decoder = DeviceDecoder(TransformSpec.from_json(settings["spec"]), settings["device"])

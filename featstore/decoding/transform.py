@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from featstore.resample import FILTERS, as_image, resized
+from featstore.decoding.resample import FILTERS, as_image, resized
 
 MAX_RESIZED_PIXELS = 1 << 26
 """Above this the resized image is never made whole (256 MiB in Pillow): only its crop is, see `TransformSpec.apply`."""
@@ -34,7 +34,7 @@ class TransformSpec:
     jpeg_scaling : bool
         Decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves at least twice `resize`.
     nvjpeg : bool
-        JPEG files without peculiarities are decoded and resized on a CUDA device, see `featstore.devicepool`; what is
+        JPEG files without peculiarities are decoded and resized on a CUDA device, see `featstore.decoding.nvjpeg_pool`; what is
         done here is for the others.
 
     Raises

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from featstore import resample, transform
-from featstore.resample import FILTERS, resized
-from featstore.transform import TransformSpec
+from featstore.decoding import resample, transform
+from featstore.decoding.resample import FILTERS, resized
+from featstore.decoding.transform import TransformSpec
 
 CONVOLUTIONS = [name for name in FILTERS if name != "nearest"]
 
@@ -33,7 +33,7 @@ def module(monkeypatch):
     """Puts something else in the place of the compiled module; None for nothing."""
 
     def replaced(other):
-        monkeypatch.setitem(sys.modules, "featstore._resample", other)
+        monkeypatch.setitem(sys.modules, "featstore.decoding._resample", other)
         resample._compiled.cache_clear()
 
     yield replaced
@@ -43,7 +43,7 @@ def module(monkeypatch):
 
 @pytest.fixture
 def resize():
-    return pytest.importorskip("featstore._resample").resize
+    return pytest.importorskip("featstore.decoding._resample").resize
 
 
 def test_it_is_in_use_where_there_is_a_compiler(compiler):

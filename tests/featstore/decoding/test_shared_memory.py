@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from featstore.batchmemory import BatchMemory
-from featstore.pool import DecodePool
+from featstore.decoding.pool import DecodePool
+from featstore.decoding.shared_memory import BatchMemory
 from featstore.system.interpreter import anonymous_file
 from tests.support.pool_inputs import SPEC, reference, write
 

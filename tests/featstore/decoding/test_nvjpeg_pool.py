@@ -13,17 +13,18 @@ from PIL import Image
 from classifiers.bundle import load_bundle
 from classifiers.prediction import predict_images
 from classifiers.trained import train
-from featstore import FeatureStore, devicedecoder, workerprocess
+from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.decode import decode
-from featstore.devicedecoder import DeviceDecoder
-from featstore.devicepool import DevicePool, open_pool
+from featstore.decoding import nvjpeg_decoder, worker_process
+from featstore.decoding.decode import decode
+from featstore.decoding.jpeg_header import read_header
+from featstore.decoding.nvjpeg_decoder import DeviceDecoder
+from featstore.decoding.nvjpeg_pool import DevicePool, open_pool
+from featstore.decoding.pool import DecodePool
+from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError, FeatstoreError
 from featstore.extract import extract
-from featstore.jpegheader import read_header
-from featstore.pool import DecodePool
 from featstore.system import interpreter
-from featstore.transform import TransformSpec
 from tests.support.pictures import encode, exif, hostile, texture, write_tree
 from tests.support.pool_inputs import gather
 
@@ -60,7 +61,7 @@ def expected(contents):
 
 def stand_in(monkeypatch):
     """The CPU counts as a device with nvJPEG."""
-    monkeypatch.setattr(devicedecoder, "require_cuda", lambda device: None)
+    monkeypatch.setattr(nvjpeg_decoder, "require_cuda", lambda device: None)
 
 
 @pytest.fixture
@@ -68,9 +69,11 @@ def misbehaving(monkeypatch):
     """The device's process runs `tests.faultydevice`."""
 
     def start(target, settings, **options):
-        return interpreter.start(target.replace("featstore.deviceworker", "tests.faultydevice"), settings, **options)
+        return interpreter.start(
+            target.replace("featstore.decoding.nvjpeg_worker", "tests.faultydevice"), settings, **options
+        )
 
-    monkeypatch.setattr(workerprocess, "start", start)
+    monkeypatch.setattr(worker_process, "start", start)
 
 
 @pytest.mark.parametrize(("workers", "batch_size"), [(0, 7), (2, 64)])
@@ -108,7 +111,7 @@ def test_hostile_files_are_refused_with_pillows_words(tmp_path):
 def test_a_file_that_the_decoder_dies_of_fails_and_its_neighbours_lose_nothing(
     tmp_path, misbehaving, monkeypatch, deed
 ):
-    monkeypatch.setattr("featstore.crew.GRACE_SECONDS", 1.0)
+    monkeypatch.setattr("featstore.decoding.supervisor.GRACE_SECONDS", 1.0)
     contents = jpegs(24, {5: deed})
     items = write(tmp_path, contents)
     with DevicePool(SPEC, "cpu", workers=1, batch_size=8, seconds_per_image=4) as pool:

@@ -6,8 +6,8 @@ import signal
 import numpy as np
 import pytest
 
+from featstore.decoding.pool import DecodePool
 from featstore.errors import FeatstoreError
-from featstore.pool import DecodePool
 from tests.support.pool_inputs import SPEC, reference, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
@@ -25,7 +25,7 @@ def test_processes_that_cannot_start_are_one_clear_error():
 
 
 def test_stopped_worker_is_killed_after_a_grace_and_its_image_done_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr("featstore.crew.GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("featstore.decoding.supervisor.GRACE_SECONDS", 0.3)
     items = write(tmp_path, 12)
     with DecodePool(SPEC, workers=1, batch_size=4, seconds_per_image=0.5) as pool:
         run = pool.run(items)

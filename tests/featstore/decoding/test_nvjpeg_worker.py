@@ -4,8 +4,8 @@ import threading
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-from featstore import deviceworker
-from featstore.deviceworker import _File, _gathered, _Room
+from featstore.decoding import nvjpeg_worker
+from featstore.decoding.nvjpeg_worker import _File, _gathered, _Room
 
 
 def settled(number):
@@ -15,7 +15,7 @@ def settled(number):
 
 
 def test_files_that_are_there_come_together_and_no_more_than_may_be(monkeypatch):
-    monkeypatch.setattr(deviceworker, "MOST", 3)
+    monkeypatch.setattr(nvjpeg_worker, "MOST", 3)
     files = SimpleQueue()
     for number in range(5):
         files.put(settled(number))

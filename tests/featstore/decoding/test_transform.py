@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from featstore import transform
-from featstore.transform import TransformSpec
+from featstore.decoding import transform
+from featstore.decoding.transform import TransformSpec
 from tests.support.pictures import texture
 
 SPEC = TransformSpec(resize=256, crop=224)
