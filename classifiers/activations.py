@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifiers.images import coloured, grid
-from featstore.backbone import Backbone
-from featstore.catalogue import lookup
-from featstore.nodes import PENULTIMATE, Anatomy, aliases
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.catalogue import lookup
+from featstore.backbone.nodes import PENULTIMATE, Anatomy, aliases
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.recipe import recipe_of
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.nodes import PENULTIMATE
+from featstore.backbone.recipe import recipe_of
 from featstore.errors import UnknownNameError
 from featstore.extract import extract
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
-from featstore.nodes import PENULTIMATE
 from featstore.store.feature_store import FeatureStore
 
 SUFFIX = ".weights.safetensors"

@@ -17,7 +17,6 @@ from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
 from classifiers.heads import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
-from classifiers.landmarks import network_order
 from classifiers.leaks import Leaks, find_leaks
 from classifiers.pairs import beats_majority, choose, comparisons
 from classifiers.plan import Plan, lay_out
@@ -27,6 +26,7 @@ from classifiers.sources import find_sources, members_of
 from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.verdict import verdict
 from classifiers.wording import listing
+from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.system.reporting import Progress

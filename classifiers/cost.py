@@ -11,7 +11,7 @@ from torch import nn
 
 from classifiers.network import ImageClassifier
 from classifiers.reopening import Reopening
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 
 BATCH = 8
 STEPS, SECONDS = 5, 2.0

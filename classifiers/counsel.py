@@ -17,20 +17,20 @@ from classifiers.advise import Advice, judge, revise
 from classifiers.alignment import require_memory
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
-from classifiers.landmarks import landmarks, last_stage, network_order
 from classifiers.leaks import find_leaks
 from classifiers.plan import lay_out
-from classifiers.recipe import recipe_of
 from classifiers.regimes import REGIMES, settings_for
 from classifiers.reportdata import filled
 from classifiers.sources import find_sources
 from classifiers.splits import group_by
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.landmarks import landmarks, last_stage, network_order
+from featstore.backbone.nodes import PENULTIMATE
+from featstore.backbone.recipe import recipe_of
 from featstore.device import training_device
 from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.features import FeatureSet
-from featstore.nodes import PENULTIMATE
 from featstore.store.feature_store import FeatureStore
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Progress

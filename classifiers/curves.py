@@ -10,11 +10,11 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from classifiers.evaluate import Run
-from classifiers.landmarks import network_order
 from classifiers.linalg import standardised_kernel
 from classifiers.plan import Plan
 from classifiers.significance import wilson
 from classifiers.wording import points as in_points
+from featstore.backbone.landmarks import network_order
 from featstore.features import FeatureSet
 
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)

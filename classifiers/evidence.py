@@ -14,12 +14,12 @@ from classifiers.curves import learning_curve
 from classifiers.extrapolate import extrapolate
 from classifiers.heads import make_head
 from classifiers.imagenethead import ImageNetHead
-from classifiers.landmarks import network_order
 from classifiers.plan import Plan
 from classifiers.ridgeprobe import RidgeProbe
 from classifiers.significance import mcnemar_exact, wilson
 from classifiers.splits import stratified_folds
 from classifiers.transferability import h_score, log_me
+from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.system.reporting import Progress

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from classifiers.network import ImageClassifier
-from featstore.nodes import Trunk
-from featstore.pixels import fold_batch_norms
+from featstore.backbone.nodes import Trunk
+from featstore.backbone.pixel_input import fold_batch_norms
 
 
 class FoldedClassifier(nn.Module):

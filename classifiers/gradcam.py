@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifiers.network import ImageClassifier
-from featstore.catalogue import lookup
+from featstore.backbone.catalogue import lookup
+from featstore.backbone.nodes import PENULTIMATE, Anatomy, Pool, Trunk
 from featstore.errors import UnknownNameError
-from featstore.nodes import PENULTIMATE, Anatomy, Pool, Trunk
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.types import Fold
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 from featstore.features import FeatureSet
 
 SHARPNESS = 1.25

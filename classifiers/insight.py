@@ -22,7 +22,7 @@ from classifiers.network import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.selection import describe
 from classifiers.wording import count
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio
 from featstore.system.reporting import Progress, printable

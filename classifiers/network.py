@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from classifiers.bundle import Bundle, load_bundle
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 from featstore.decoding.decode import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import (

@@ -9,9 +9,9 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from classifiers.network import ImageClassifier
-from featstore.catalogue import lookup
+from featstore.backbone.catalogue import lookup
+from featstore.backbone.nodes import Anatomy, Pool, aliases
 from featstore.errors import UnknownNameError
-from featstore.nodes import Anatomy, Pool, aliases
 
 ALL, HEAD = "all", "head"
 """What to reopen, beside the name of a node: the whole network, or nothing but the head."""

@@ -12,8 +12,8 @@ from torch import nn
 
 from classifiers.bundle import load_bundle
 from classifiers.network import ImageClassifier, open_backbone
-from featstore.backbone import Backbone
-from featstore.catalogue import BACKBONES
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError
 from featstore.system.reporting import printable
 
@@ -37,7 +37,7 @@ def open_classifier(
     backbone : str, optional
         Without a bundle: one of `featstore backbones`; default: mobilenet_v3_large.
     weights : str or path, optional
-        As `featstore.weights.resolve` takes it; with a bundle: where its network's weights are now.
+        As `featstore.backbone.weights.resolve` takes it; with a bundle: where its network's weights are now.
     input_size : int, optional
         Without a bundle: side of the input, pixels.
     progress : callable, optional

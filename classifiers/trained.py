@@ -14,12 +14,12 @@ import numpy as np
 from classifiers.alignment import check_few, require_memory
 from classifiers.bundle import Bundle, save_bundle
 from classifiers.heads import check_name, make_head
-from classifiers.recipe import recipe_of
 from classifiers.scores import Scores
 from classifiers.significance import wilson
 from classifiers.sources import find_sources, members_of
 from classifiers.splits import stratified_folds
 from classifiers.types import Budget
+from featstore.backbone.recipe import recipe_of
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 

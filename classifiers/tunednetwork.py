@@ -17,10 +17,10 @@ from classifiers.bundle import save_bundle
 from classifiers.cachednetwork import SUFFIX, CachedNetwork
 from classifiers.network import ImageClassifier
 from classifiers.trained import full_proba
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.weights_file import TUNED_MARK
 from featstore.system import fsio
 from featstore.system.canonical_json import canonical_json
-from featstore.weights_file import TUNED_MARK
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore import calibration
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 from featstore.computation import Computation, Features
 from featstore.device import describe, find_device
 from featstore.engine_cuda import CudaRunner, cuda_batch

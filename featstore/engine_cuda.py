@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 from featstore.engine_torch import compile_failure, compiled
 from featstore.lowprecision import facts, tuned
 from featstore.runner import Outputs

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 from featstore.errors import DeviceError, MissingExtraError
 from featstore.lowprecision import facts
 from featstore.openvino_model import openvino_model

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.pixel_input import FromPixels
 from featstore.errors import DeviceError
 from featstore.lowprecision import facts, tuned
-from featstore.pixels import FromPixels
 from featstore.requestpool import RequestedBatch, RequestPool
 from featstore.runner import Outputs
 from featstore.system.machine import is_out_of_memory, usable_cores

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featstore.backbone.fingerprint_cache import Recalled, recall, remember
 from featstore.decoding.nvjpeg_pool import open_pool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError, ImageSetError
@@ -20,14 +21,13 @@ from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, hold_out
 from featstore.images.listing import UNREADABLE
 from featstore.pipeline import Plan, Work, compute
-from featstore.recall import Recalled, recall, remember
 from featstore.store import identity
 from featstore.store.feature_store import FeatureStore
 from featstore.store.layout import SHARD_ROWS
 from featstore.system.reporting import Progress, printable
 
 if TYPE_CHECKING:
-    from featstore.backbone import Backbone
+    from featstore.backbone.backbone import Backbone
 import json
 import sys
 
@@ -196,7 +196,7 @@ def _open(store: FeatureStore | str | os.PathLike[str]) -> FeatureStore | None:
 
 
 def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
-    from featstore.backbone import Backbone
+    from featstore.backbone.backbone import Backbone
 
     if isinstance(backbone, Backbone):
         return backbone

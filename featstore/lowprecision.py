@@ -20,10 +20,10 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from featstore import calibration
-from featstore.backbone import Backbone
-from featstore.nodes import Trunk
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.nodes import Trunk
+from featstore.backbone.pixel_input import FromPixels, fold_batch_norms
 from featstore.parity import check_images
-from featstore.pixels import FromPixels, fold_batch_norms
 from featstore.rounding import round_filters
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

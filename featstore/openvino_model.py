@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.pixel_input import FromPixels
 from featstore.errors import DeviceError
 from featstore.lowprecision import arithmetic
-from featstore.pixels import FromPixels
 
 if TYPE_CHECKING:
     import openvino
@@ -230,7 +230,7 @@ def _flatten(x: Value, start: int = 1) -> Value:
 
 
 def _pooled(x: Value, kind: str) -> Value:
-    """As `featstore.nodes.Pool`."""
+    """As `featstore.backbone.nodes.Pool`."""
     from openvino import opset13 as ops
 
     both = np.array([2, 3])

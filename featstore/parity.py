@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
+from featstore.backbone.pixel_input import FromPixels
 from featstore.computation import run_with_halving
 from featstore.errors import DeviceError
-from featstore.pixels import FromPixels
 from featstore.runner import Runner
 
 

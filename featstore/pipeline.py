@@ -21,7 +21,7 @@ from featstore.store.feature_store import FeatureStore
 from featstore.writer import RowWriter
 
 if TYPE_CHECKING:
-    from featstore.backbone import Backbone
+    from featstore.backbone.backbone import Backbone
     from featstore.computation import Features
     from featstore.decoding.nvjpeg_pool import DevicePool
     from featstore.decoding.pool import Batch, DecodePool

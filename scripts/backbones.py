@@ -16,7 +16,7 @@ def backbones(as_json: bool) -> None:
     torchvision knows (the last is what --weights auto takes), and which of them are on this machine. --weights none,
     seeded random weights, works for all.
     """
-    from featstore.catalogue import BACKBONES
+    from featstore.backbone.catalogue import BACKBONES
 
     if as_json:
         options.emit(

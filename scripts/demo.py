@@ -88,8 +88,8 @@ def _clear(folder: Path) -> None:
 
 def _weights_at_hand() -> str:
     """`auto` where pretrained weights are here or arrive within seconds, else `none`."""
+    from featstore.backbone.weights import resolve
     from featstore.errors import WeightsNotFoundError
-    from featstore.weights import resolve
 
     try:
         resolve(BACKBONE, "auto", timeout=PATIENCE)

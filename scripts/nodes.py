@@ -18,7 +18,7 @@ def nodes(as_json: bool, backbone: str, input_size: int | None, every: bool) -> 
     Any of them can be given to --node of `featstore extract`. A spatial map becomes a vector by --pool: as wide as it
     has channels with avg, max and gem, and all of its numbers with flatten.
     """
-    from featstore.nodes import node_table
+    from featstore.backbone.nodes import node_table
 
     table = node_table(backbone, input_size=input_size, every=every)
     if as_json:

@@ -7,11 +7,11 @@ from torchvision import models
 
 from classifiers.activations import Activation, Probe, usual_nodes
 from classifiers.frame import to_tensor
-from featstore.architecture import shell
 from featstore.backbone import Backbone
-from featstore.catalogue import BACKBONES
+from featstore.backbone.architecture import shell
+from featstore.backbone.catalogue import BACKBONES
+from featstore.backbone.nodes import Anatomy
 from featstore.errors import UnknownNameError
-from featstore.nodes import Anatomy
 from tests.support.pictures import texture
 
 torch.set_num_threads(1)

@@ -4,7 +4,7 @@ import pytest
 
 from classifiers.advise import VERDICTS, difference_from_imagenet, judge, revise
 from classifiers.evidence import Evidence, NodeEvidence
-from classifiers.landmarks import network_order
+from featstore.backbone.landmarks import network_order
 
 
 def evidence(

@@ -8,10 +8,10 @@ from torchvision.models import mobilenet_v3_small
 
 from classifiers.cachednetwork import CachedNetwork
 from featstore.backbone import Backbone
+from featstore.backbone.weights_file import TUNED_MARK
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError, UnknownNameError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
-from featstore.weights_file import TUNED_MARK
 from tests.support.pictures import encode, texture, write_tree
 
 NETWORK = {"backbone": "mobilenet_v3_small", "input_size": 32, "engine": "eager", "workers": 0}

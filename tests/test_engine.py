@@ -8,6 +8,7 @@ import torch
 from featstore import engine as module
 from featstore.engine import make_engine
 from featstore.errors import DeviceError, FeaturesError, MissingExtraError, UnknownNameError
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
@@ -15,7 +16,6 @@ from tests.support.engine_example import (
     images,
     torchvision_features,
 )
-from tests.test_nodes import one_thread  # noqa: F401
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import torch
 
 from featstore.computation import Computation
 from featstore.engine_cuda import CudaRunner
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
@@ -11,7 +12,6 @@ from tests.support.engine_example import (
     images,
     torchvision_features,
 )
-from tests.test_nodes import one_thread  # noqa: F401
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
 

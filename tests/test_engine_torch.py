@@ -4,6 +4,7 @@ import torch
 
 from featstore.engine_torch import TorchRunner, missing_compiler
 from featstore.errors import DeviceError
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
@@ -11,7 +12,6 @@ from tests.support.engine_example import (
     images,
     torchvision_features,
 )
-from tests.test_nodes import one_thread  # noqa: F401
 
 
 @pytest.fixture(scope="module")

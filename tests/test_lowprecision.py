@@ -4,8 +4,9 @@ from torch import nn
 from torch.nn import functional
 
 from featstore import lowprecision
+from featstore.backbone.pixel_input import FromPixels
 from featstore.lowprecision import KEPT, arithmetic, facts, tuned
-from featstore.pixels import FromPixels
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
     assert_same_features,
     coarse_images,
@@ -14,7 +15,6 @@ from tests.support.engine_example import (
     images,
     torchvision_features,
 )
-from tests.test_nodes import one_thread  # noqa: F401
 
 CPU = torch.device("cpu")
 

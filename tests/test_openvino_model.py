@@ -3,13 +3,13 @@ import pytest
 import torch
 from torch import nn
 
-from featstore.architecture import shell
-from featstore.catalogue import BACKBONES
+from featstore.backbone.architecture import shell
+from featstore.backbone.catalogue import BACKBONES
+from featstore.backbone.nodes import Anatomy
 from featstore.errors import DeviceError
-from featstore.nodes import Anatomy
 from featstore.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import assert_same_features, coarse_images, delicate, example, images
-from tests.test_nodes import one_thread  # noqa: F401
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from featstore.backbone.pixel_input import FromPixels
 from featstore.errors import DeviceError
 from featstore.parity import check, check_images
-from featstore.pixels import FromPixels
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import example, own_cache  # noqa: F401
-from tests.test_nodes import one_thread  # noqa: F401
 
 
 class Shifted:

@@ -13,13 +13,13 @@ from classifiers.reopening import Reopening
 from classifiers.startingpoint import starting_point
 from classifiers.supply import Supply
 from featstore.backbone import Backbone
+from featstore.backbone.nodes import Anatomy
+from featstore.backbone.pixel_input import FromPixels, fold_batch_norms
 from featstore.extract import extract
-from featstore.nodes import Anatomy
-from featstore.pixels import FromPixels, fold_batch_norms
 from featstore.store.feature_store import FeatureStore
+from tests.featstore.backbone.test_nodes import one_thread, seeded  # noqa: F401
 from tests.support.engine_example import assert_same_features, example, images, torchvision_features
 from tests.support.pictures import write_tree
-from tests.test_nodes import one_thread, seeded  # noqa: F401
 
 CPU = torch.device("cpu")
 

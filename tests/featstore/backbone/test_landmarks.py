@@ -1,8 +1,8 @@
 import pytest
 
-from classifiers.landmarks import landmarks, last_stage
+from featstore.backbone.landmarks import landmarks, last_stage
+from featstore.backbone.nodes import node_table
 from featstore.errors import UnknownNameError
-from featstore.nodes import node_table
 
 
 @pytest.mark.parametrize(

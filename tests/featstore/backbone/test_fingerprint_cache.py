@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from featstore.backbone.fingerprint_cache import Recalled, recall, remember
 from featstore.decoding import decode
-from featstore.recall import Recalled, recall, remember
 from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint
 

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
-from featstore.architecture import random_state
 from featstore.backbone import Backbone
+from featstore.backbone.architecture import random_state
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import (
     FeaturesError,
@@ -16,7 +16,7 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from tests.test_nodes import seeded
+from tests.featstore.backbone.test_nodes import seeded
 
 SMALL = "mobilenet_v3_small"
 
@@ -130,7 +130,7 @@ def test_transform_is_what_the_weights_prescribe(monkeypatch, weights, tmp_path)
 
 
 def test_transform_of_a_named_member(monkeypatch):
-    from featstore import weights as module
+    from featstore.backbone import weights as module
 
     path = "/nowhere/x.pth"
     monkeypatch.setattr(module, "_pretrained", lambda *_: path)
@@ -183,7 +183,7 @@ def test_bad_arguments(options, error, match):
 
 
 def test_unknown_node_is_refused_before_weights_are_looked_for(monkeypatch):
-    monkeypatch.setattr("featstore.backbone.resolve", lambda *_, **__: pytest.fail("weights were looked for"))
+    monkeypatch.setattr("featstore.backbone.backbone.resolve", lambda *_, **__: pytest.fail("weights were looked for"))
     with pytest.raises(UnknownNameError):
         Backbone(SMALL, nodes=("nowhere",))
 

@@ -6,9 +6,9 @@ import re
 from functools import cache
 from typing import Any
 
-from featstore.architecture import shell
-from featstore.catalogue import lookup
-from featstore.nodes import PENULTIMATE, NodeInfo, node_table
+from featstore.backbone.architecture import shell
+from featstore.backbone.catalogue import lookup
+from featstore.backbone.nodes import PENULTIMATE, NodeInfo, node_table
 
 MOST = 4
 
@@ -19,7 +19,7 @@ def landmarks(backbone: str) -> tuple[str, ...]:
     Parameters
     ----------
     backbone : str
-        One of `featstore.catalogue.BACKBONES`.
+        One of `featstore.backbone.catalogue.BACKBONES`.
 
     Returns
     -------

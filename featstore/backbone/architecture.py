@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 
-from featstore.catalogue import BACKBONES
+from featstore.backbone.catalogue import BACKBONES
 from featstore.errors import WeightsError
 
 

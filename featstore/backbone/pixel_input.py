@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from featstore.backbone import Backbone
+from featstore.backbone.backbone import Backbone
 
 
 class FromPixels(nn.Module):

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
-from featstore.architecture import Head, fit, random_state
-from featstore.catalogue import BackboneInfo, lookup
+from featstore.backbone.architecture import Head, fit, random_state
+from featstore.backbone.catalogue import BackboneInfo, lookup
+from featstore.backbone.weights_file import is_tuned, read_state
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
 from featstore.system.download import fetch
 from featstore.system.reporting import Count
-from featstore.weights_file import is_tuned, read_state
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar")
 """An argument that ends so is meant as a file, also where there is none."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from featstore.architecture import shell
-from featstore.catalogue import BackboneInfo, lookup
+from featstore.backbone.architecture import shell
+from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.errors import UnknownNameError
 
 PENULTIMATE = "avgpool"

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from featstore.architecture import Head, fit, random_state, shell
+from featstore.backbone.architecture import Head, fit, random_state, shell
 from featstore.errors import WeightsError
 
 SMALL = "mobilenet_v3_small"

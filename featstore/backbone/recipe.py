@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from featstore.catalogue import BACKBONES
+from featstore.backbone.catalogue import BACKBONES
 from featstore.fingerprint import Fingerprint
 from featstore.system.user_cache import cache_folder
 

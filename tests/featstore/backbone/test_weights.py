@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
-from featstore import weights as module
-from featstore.architecture import random_state
-from featstore.catalogue import lookup
+from featstore.backbone import weights as module
+from featstore.backbone.architecture import random_state
+from featstore.backbone.catalogue import lookup
+from featstore.backbone.weights import digest, resolve
+from featstore.backbone.weights_file import TUNED_MARK
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
-from featstore.weights import digest, resolve
-from featstore.weights_file import TUNED_MARK
 from tests.featstore.system.test_download import server  # noqa: F401
 
 SMALL = "mobilenet_v3_small"

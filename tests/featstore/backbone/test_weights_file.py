@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from featstore.backbone.weights_file import read_state
 from featstore.errors import WeightsError, WeightsNotFoundError
-from featstore.weights_file import read_state
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, 2.0])}
 

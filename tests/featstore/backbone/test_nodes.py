@@ -4,10 +4,10 @@ from torch import nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from featstore.architecture import shell
-from featstore.catalogue import lookup
+from featstore.backbone.architecture import shell
+from featstore.backbone.catalogue import lookup
+from featstore.backbone.nodes import Anatomy, Pool, node_table
 from featstore.errors import UnknownNameError
-from featstore.nodes import Anatomy, Pool, node_table
 
 
 @pytest.fixture(autouse=True, scope="module")

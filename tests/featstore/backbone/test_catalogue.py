@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision import models
 
-from featstore.catalogue import BACKBONES, checkpoint_folder, lookup
+from featstore.backbone.catalogue import BACKBONES, checkpoint_folder, lookup
 from featstore.errors import UnknownNameError
 
 FAMILIES = {"vgg": ("vgg",), "resnet": ("resnet", "resnext", "wide_resnet"), "mobilenet": ("mobilenet",)}
@@ -54,5 +54,5 @@ def test_cached_lists_files_that_are_there(monkeypatch, tmp_path):
 
 
 def test_table_needs_no_torch():
-    code = "import sys, featstore.catalogue; sys.exit('torch' in sys.modules)"
+    code = "import sys, featstore.backbone.catalogue; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
