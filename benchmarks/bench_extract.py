@@ -48,8 +48,8 @@ from featstore.decoding.decode import decode_image
 from featstore.decoding.nvjpeg_pool import DevicePool
 from featstore.decoding.transform import TransformSpec
 from featstore.decoding.worker import process
-from featstore.device import describe, find_device
-from featstore.engine import Engine, make_engine
+from featstore.engines.devices import describe, find_device
+from featstore.engines.engine import Engine, make_engine
 from featstore.extract import extract
 from featstore.extraction import Extraction
 from featstore.images.discovery import scan

@@ -27,7 +27,7 @@ from featstore.backbone.backbone import Backbone
 from featstore.backbone.landmarks import landmarks, last_stage, network_order
 from featstore.backbone.nodes import PENULTIMATE
 from featstore.backbone.recipe import recipe_of
-from featstore.device import training_device
+from featstore.engines.devices import training_device
 from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.features import FeatureSet

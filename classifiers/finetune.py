@@ -30,7 +30,7 @@ from classifiers.supply import Supply
 from classifiers.trainer import State, Trainer
 from classifiers.tunednetwork import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone.backbone import Backbone
-from featstore.device import mixed_precision, training_device
+from featstore.engines.devices import mixed_precision, training_device
 from featstore.errors import OutputExistsError, TrainingError
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress, silent

@@ -24,7 +24,7 @@ from classifiers.splits import holdout
 from classifiers.startingpoint import Probe, StartingPoint
 from classifiers.supply import Supply
 from featstore.backbone.backbone import Backbone
-from featstore.device import mixed_precision, training_device
+from featstore.engines.devices import mixed_precision, training_device
 from featstore.features import FeatureSet
 from featstore.system.reporting import Progress, silent
 

@@ -125,8 +125,8 @@ def predict_images(
     """
     from classifiers.network import open_backbone
     from featstore.decoding.nvjpeg_pool import open_pool
-    from featstore.device import find_device
-    from featstore.engine import make_engine
+    from featstore.engines.devices import find_device
+    from featstore.engines.engine import make_engine
 
     report = progress or silent
     found = find_images(places)

@@ -206,8 +206,8 @@ def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
 def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> None:
     """Raise what would be raised once there is a store."""
     from featstore.decoding.nvjpeg_decoder import require_cuda
-    from featstore.device import find_devices
-    from featstore.engine import check_request
+    from featstore.engines.devices import find_devices
+    from featstore.engines.engine import check_request
 
     for place in find_devices(device):
         check_request(engine, place, precision)
@@ -217,7 +217,7 @@ def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> Non
 
 def _devices(device: str, backbone: Backbone | str, share: tuple[int, int], images: int) -> tuple[str, ...]:
     """The devices to compute on: several where they were named, or where there are several GPUs and images enough."""
-    from featstore.device import find_devices
+    from featstore.engines.devices import find_devices
     from featstore.fleet import WORTH
 
     devices = find_devices(device)

@@ -22,10 +22,10 @@ from featstore.writer import RowWriter
 
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone
-    from featstore.computation import Features
     from featstore.decoding.nvjpeg_pool import DevicePool
     from featstore.decoding.pool import Batch, DecodePool
-    from featstore.engine import Engine
+    from featstore.engines.computation import Features
+    from featstore.engines.engine import Engine
 from featstore.system.reporting import Progress
 
 
@@ -81,7 +81,7 @@ def compute(
     options : mapping
         Of `make_engine`.
     """
-    from featstore.engine import make_engine
+    from featstore.engines.engine import make_engine
 
     rows = plan.rows()
     report("prepare", 0, 1, "building the engine")

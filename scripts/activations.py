@@ -61,7 +61,7 @@ def activations(
     from classifiers.insight import look_into
     from classifiers.labels import find_class
     from classifiers.selection import identity, open_for_looking, place
-    from featstore.device import find_device
+    from featstore.engines.devices import find_device
     from featstore.images.unlabelled import find_images
 
     options.one_classifier(bundle, backbone, input_size)

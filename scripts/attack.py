@@ -129,7 +129,7 @@ def attack(
     """  # fmt: skip
     from classifiers.attack import Attack
     from classifiers.selection import open_classifier, place
-    from featstore.device import find_device
+    from featstore.engines.devices import find_device
 
     _check_usage(images, dataset, target, truth, epsilon, epsilons, limit)
     _check_method(epsilon, settings)

@@ -101,7 +101,7 @@ def ideal(
     from classifiers.idealfiles import ideal_image
     from classifiers.labels import find_class
     from classifiers.selection import at_hand, caveats, open_classifier, parse_other, place
-    from featstore.device import find_device
+    from featstore.engines.devices import find_device
 
     options.one_classifier(bundle, backbone, input_size)
     given = {key: value for key, value in settings.items() if value is not None} | {"decorrelated": not rgb}

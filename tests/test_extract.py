@@ -14,10 +14,10 @@ import torchvision
 from PIL import Image
 
 from featstore import FeatureStore
-from featstore import engine as engines
 from featstore.backbone import Backbone
-from featstore.engine_cuda import CudaRunner
-from featstore.engine_torch import TorchRunner
+from featstore.engines import engine as engines
+from featstore.engines.cuda_runner import CudaRunner
+from featstore.engines.torch_runner import TorchRunner
 from featstore.errors import DeviceError, ImagesNotFoundError, StoreConflictError
 from featstore.extract import extract
 from featstore.images.samples import write_textures

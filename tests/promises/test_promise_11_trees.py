@@ -26,7 +26,8 @@ def shortcut(monkeypatch):
     """Extraction without a network, in this process."""
     import sys
 
-    from featstore import engine, writer
+    from featstore import writer
+    from featstore.engines import engine
     from tests.support.ready_network import NETWORK
 
     pipeline = sys.modules["featstore.extract"]

@@ -99,7 +99,7 @@ class Shortcut:
 
 def take_shortcuts():
     """From here on extractions need no network, and make shards of four rows."""
-    from featstore import engine
+    from featstore.engines import engine
     from tests.support.ready_network import NETWORK
 
     engine.make_engine = lambda *args, **options: Shortcut()

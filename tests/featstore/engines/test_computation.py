@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from featstore.computation import Computation, run_with_halving
+from featstore.engines.computation import Computation, run_with_halving
 from featstore.errors import DeviceError
 from featstore.system.machine import is_out_of_memory
 

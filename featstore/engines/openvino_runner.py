@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
+from featstore.engines.low_precision import facts
+from featstore.engines.openvino_model import openvino_model
+from featstore.engines.request_pool import RequestedBatch, RequestPool, Worker
+from featstore.engines.runner import Outputs
 from featstore.errors import DeviceError, MissingExtraError
-from featstore.lowprecision import facts
-from featstore.openvino_model import openvino_model
-from featstore.requestpool import RequestedBatch, RequestPool, Worker
-from featstore.runner import Outputs
 from featstore.system.interruption import held_back
 from featstore.system.machine import is_out_of_memory, usable_cores
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featstore.backbone.backbone import Backbone
-from featstore.engine_torch import compile_failure, compiled
-from featstore.lowprecision import facts, tuned
-from featstore.runner import Outputs
+from featstore.engines.low_precision import facts, tuned
+from featstore.engines.runner import Outputs
+from featstore.engines.torch_runner import compile_failure, compiled
 from featstore.system.machine import is_out_of_memory
 
 BATCH = 256

@@ -19,12 +19,12 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from featstore import calibration
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.nodes import Trunk
 from featstore.backbone.pixel_input import FromPixels, fold_batch_norms
-from featstore.parity import check_images
-from featstore.rounding import round_filters
+from featstore.engines import autotune
+from featstore.engines.parity import check_images
+from featstore.engines.rounding import round_filters
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 KEPT = (0, 2, 3, 5, 8, 13, 21)
@@ -132,7 +132,7 @@ def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> Arithme
     names = [name for name in dict.fromkeys(called) if isinstance(body.get_submodule(name), nn.Conv2d | nn.Linear)]
     convolutions = [name for name in names if isinstance(body.get_submodule(name), nn.Conv2d)]
     identity = _identity(backbone, precision)
-    known = calibration.remembered(identity, [str(kept) for kept in KEPT])
+    known = autotune.remembered(identity, [str(kept) for kept in KEPT])
     for kept in KEPT if known is None else [int(known)]:
         how = Arithmetic(rounded, frozenset(names) - set(convolutions[:kept]), kept)
         for name in convolutions[:kept]:
@@ -144,7 +144,7 @@ def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> Arithme
         cosine = min(_cosine(f, g) for f, g in zip(expected, found, strict=True))
         if cosine >= COSINE:
             break
-    calibration.remember(identity, str(how.kept), {"cosine": cosine})
+    autotune.remember(identity, str(how.kept), {"cosine": cosine})
     return how
 
 

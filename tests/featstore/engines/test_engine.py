@@ -5,8 +5,8 @@ import PIL
 import pytest
 import torch
 
-from featstore import engine as module
-from featstore.engine import make_engine
+from featstore.engines import engine as module
+from featstore.engines.engine import make_engine
 from featstore.errors import DeviceError, FeaturesError, MissingExtraError, UnknownNameError
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from featstore.device import mixed_precision, training_device
+from featstore.engines.devices import mixed_precision, training_device
 from featstore.errors import DeviceError
 
 

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore import calibration
 from featstore.backbone.backbone import Backbone
-from featstore.computation import Computation, Features
-from featstore.device import describe, find_device
-from featstore.engine_cuda import CudaRunner, cuda_batch
-from featstore.engine_openvino import OpenVINORunner, has_openvino, openvino_batch, usual_request
-from featstore.engine_torch import TorchRunner, missing_compiler, torch_batch
+from featstore.engines import autotune
+from featstore.engines.computation import Computation, Features
+from featstore.engines.cuda_runner import CudaRunner, cuda_batch
+from featstore.engines.devices import describe, find_device
+from featstore.engines.openvino_runner import OpenVINORunner, has_openvino, openvino_batch, usual_request
+from featstore.engines.parity import check
+from featstore.engines.runner import Runner
+from featstore.engines.torch_runner import TorchRunner, missing_compiler, torch_batch
 from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError, UnknownNameError
-from featstore.parity import check
-from featstore.runner import Runner
 from featstore.store.layout import SHARD_ROWS
 from featstore.system.machine import is_out_of_memory, usable_cores
 
@@ -115,7 +115,7 @@ class Engine:
         began = time.perf_counter()
         names = [candidate.name for candidate in self._candidates]
         identity = self._identity()
-        choice = calibration.remembered(identity, names) if len(names) > 1 else None
+        choice = autotune.remembered(identity, names) if len(names) > 1 else None
         if choice is not None:
             self._candidates.sort(key=lambda candidate: candidate.name != choice)
         usual = self._first_that_works()
@@ -204,9 +204,9 @@ class Engine:
                 runners[candidate.name] = self._built(candidate)
             except (DeviceError, MissingExtraError, RuntimeError, MemoryError):
                 continue  # a candidate that was not needed and does not work here is out of the race
-        rates = calibration.measure(runners, self._backbone.transform.crop)
-        choice = calibration.pick(rates, self._candidates[0].name)
-        calibration.remember(identity, choice, rates)
+        rates = autotune.measure(runners, self._backbone.transform.crop)
+        choice = autotune.pick(rates, self._candidates[0].name)
+        autotune.remember(identity, choice, rates)
         for name, runner in runners.items():
             if name != choice:
                 runner.close()

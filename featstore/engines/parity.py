@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.pixel_input import FromPixels
-from featstore.computation import run_with_halving
+from featstore.engines.computation import run_with_halving
+from featstore.engines.runner import Runner
 from featstore.errors import DeviceError
-from featstore.runner import Runner
 
 
 def check_images(side: int) -> NDArray[np.uint8]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.pixel_input import FromPixels
+from featstore.engines.low_precision import facts, tuned
+from featstore.engines.request_pool import RequestedBatch, RequestPool
+from featstore.engines.runner import Outputs
 from featstore.errors import DeviceError
-from featstore.lowprecision import facts, tuned
-from featstore.requestpool import RequestedBatch, RequestPool
-from featstore.runner import Outputs
 from featstore.system.machine import is_out_of_memory, usable_cores
 
 REQUEST = 4

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from featstore.rounding import round_filters
+from featstore.engines.rounding import round_filters
 
 DTYPES = [torch.bfloat16, torch.float16]
 

@@ -6,8 +6,8 @@ from torch import nn
 from featstore.backbone.architecture import shell
 from featstore.backbone.catalogue import BACKBONES
 from featstore.backbone.nodes import Anatomy
+from featstore.engines.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
 from featstore.errors import DeviceError
-from featstore.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import assert_same_features, coarse_images, delicate, example, images
 

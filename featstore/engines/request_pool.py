@@ -15,7 +15,7 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.runner import Outputs
+from featstore.engines.runner import Outputs
 
 Worker = Callable[[NDArray[np.uint8], Outputs], None]
 """Computes at most `request` images into rows of the outputs; never called twice at the same time."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from featstore.engine_torch import TorchRunner, missing_compiler
+from featstore.engines.torch_runner import TorchRunner, missing_compiler
 from featstore.errors import DeviceError
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
@@ -102,7 +102,7 @@ def test_compiler_that_fails_is_one_sentence(folder, monkeypatch):
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
-    monkeypatch.setattr("featstore.engine_torch.missing_compiler", lambda: "")
+    monkeypatch.setattr("featstore.engines.torch_runner.missing_compiler", lambda: "")
     with pytest.raises(
         DeviceError, match=r"torch.compile failed on this machine \(RuntimeError: C\+\+ compile error\); use"
     ):

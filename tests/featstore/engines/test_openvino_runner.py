@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from featstore import engine_openvino
-from featstore.engine_openvino import OpenVINORunner, usual_request
+from featstore.engines import openvino_runner
+from featstore.engines.openvino_runner import OpenVINORunner, usual_request
 from featstore.errors import DeviceError, MissingExtraError
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
@@ -89,7 +89,7 @@ def test_failure_of_the_converter_is_one_sentence(tmp_path, monkeypatch):
     def fails(backbone, request, precision):
         raise RuntimeError("Check failed\nmany lines")
 
-    monkeypatch.setattr(engine_openvino, "openvino_model", fails)
+    monkeypatch.setattr(openvino_runner, "openvino_model", fails)
     backbone = example(tmp_path, nodes=("features.1",))
     with pytest.raises(
         DeviceError, match=r"cannot run mobilenet_v3_small here \(RuntimeError: Check failed\); use --engine"
@@ -98,7 +98,7 @@ def test_failure_of_the_converter_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_not_installed_is_one_sentence_with_the_command(backbone, monkeypatch):
-    monkeypatch.setattr(engine_openvino, "has_openvino", lambda: False)
+    monkeypatch.setattr(openvino_runner, "has_openvino", lambda: False)
     with pytest.raises(MissingExtraError, match=r"OpenVINO is not installed; run: pip install 'featstore\[openvino\]'"):
         OpenVINORunner(backbone, precision="fp32", request=1)
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.computation import run_with_halving
+from featstore.engines.computation import run_with_halving
+from featstore.engines.runner import Runner
 from featstore.errors import StoreError
-from featstore.runner import Runner
 from featstore.system import fsio
 from featstore.system.canonical_json import canonical_json
 from featstore.system.user_cache import cache_folder

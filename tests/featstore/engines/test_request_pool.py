@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from featstore.requestpool import RequestPool
+from featstore.engines.request_pool import RequestPool
 
 
 def batch(count):

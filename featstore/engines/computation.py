@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore.engines.runner import Outputs, Pending, Runner
 from featstore.errors import DeviceError
-from featstore.runner import Outputs, Pending, Runner
 from featstore.system.machine import is_out_of_memory
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from featstore.backbone.pixel_input import FromPixels
+from featstore.engines.parity import check, check_images
 from featstore.errors import DeviceError
-from featstore.parity import check, check_images
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import example, own_cache  # noqa: F401
 

@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.pixel_input import FromPixels
+from featstore.engines.low_precision import arithmetic
 from featstore.errors import DeviceError
-from featstore.lowprecision import arithmetic
 
 if TYPE_CHECKING:
     import openvino

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from featstore import lowprecision
 from featstore.backbone.pixel_input import FromPixels
-from featstore.lowprecision import KEPT, arithmetic, facts, tuned
+from featstore.engines import low_precision
+from featstore.engines.low_precision import KEPT, arithmetic, facts, tuned
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
     assert_same_features,
@@ -69,7 +69,7 @@ def test_errors_are_a_fraction_of_those_of_plain_rounding():
 
 @pytest.mark.parametrize("needed, kept", [(-1.0, 0), (1.1, KEPT[-1])])
 def test_no_more_layers_stay_in_float32_than_needed(backbone, monkeypatch, needed, kept):
-    monkeypatch.setattr(lowprecision, "COSINE", needed)
+    monkeypatch.setattr(low_precision, "COSINE", needed)
     how = arithmetic(backbone, "bf16")
     convolutions = [name for name, part in how.body.named_modules() if isinstance(part, nn.Conv2d)]
     assert how.kept == kept
@@ -83,10 +83,10 @@ def test_no_more_layers_stay_in_float32_than_needed(backbone, monkeypatch, neede
 
 
 def test_the_choice_is_made_once_for_a_backbone_and_once_for_a_machine(tmp_path, backbone, monkeypatch):
-    monkeypatch.setattr(lowprecision, "COSINE", 1.1)
+    monkeypatch.setattr(low_precision, "COSINE", 1.1)
     first = arithmetic(backbone, "bf16")
     assert arithmetic(backbone, "bf16") is first
-    monkeypatch.setattr(lowprecision, "_cosine", None)  # nothing is compared any more
+    monkeypatch.setattr(low_precision, "_cosine", None)  # nothing is compared any more
     again = arithmetic(example(tmp_path), "bf16")
     assert again.kept == first.kept == KEPT[-1] and again.low == first.low
     for name in again.low:
