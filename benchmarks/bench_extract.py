@@ -51,11 +51,11 @@ from featstore.decoding.worker import process
 from featstore.engines.devices import describe, find_device
 from featstore.engines.engine import Engine, make_engine
 from featstore.extract import extract
-from featstore.extraction import Extraction
+from featstore.extract.extraction import Extraction
+from featstore.extract.writer import RowWriter
 from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet
 from featstore.system.machine import usable_cores
-from featstore.writer import RowWriter
 
 SLACK = 0.15
 LIMIT_SHARE = 0.90

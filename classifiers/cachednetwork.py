@@ -14,7 +14,7 @@ from featstore.backbone.backbone import Backbone
 from featstore.backbone.nodes import PENULTIMATE
 from featstore.backbone.recipe import recipe_of
 from featstore.errors import UnknownNameError
-from featstore.extract import extract
+from featstore.extract.job import extract
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.store.feature_store import FeatureStore

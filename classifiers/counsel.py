@@ -29,7 +29,7 @@ from featstore.backbone.nodes import PENULTIMATE
 from featstore.backbone.recipe import recipe_of
 from featstore.engines.devices import training_device
 from featstore.errors import AmbiguousFeaturesError, FeatstoreError, FeaturesError, StoreNotFoundError
-from featstore.extract import extract
+from featstore.extract.job import extract
 from featstore.features import FeatureSet
 from featstore.store.feature_store import FeatureStore
 from featstore.system.machine import usable_cores

@@ -23,8 +23,8 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
     Nothing is altered. Exit status 1 where something is damaged, or an image is gone or has changed.
     """
     from classifiers.wording import count
-    from featstore.contentcheck import check_content
     from featstore.errors import ImageSetError, StoreDamagedError
+    from featstore.extract.content_check import check_content
     from featstore.store.feature_store import FeatureStore
     from featstore.store.maintenance.verification import verify as check
 

@@ -26,11 +26,11 @@ def shortcut(monkeypatch):
     """Extraction without a network, in this process."""
     import sys
 
-    from featstore import writer
     from featstore.engines import engine
+    from featstore.extract import writer
     from tests.support.ready_network import NETWORK
 
-    pipeline = sys.modules["featstore.extract"]
+    pipeline = sys.modules["featstore.extract.job"]
     monkeypatch.setattr(engine, "make_engine", lambda *args, **options: deeds.Shortcut())
     monkeypatch.setattr(writer, "SHARD_ROWS", 4)
     monkeypatch.setattr(pipeline, "recall", lambda *args: None)

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from featstore import FeatureStore, writer
+from featstore import FeatureStore
 from featstore.errors import StoreError
-from featstore.extract import extract
+from featstore.extract import extract, writer
 from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, full_from, killing
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
@@ -103,7 +103,7 @@ def take_shortcuts():
     from tests.support.ready_network import NETWORK
 
     engine.make_engine = lambda *args, **options: Shortcut()
-    pipeline = sys.modules["featstore.extract"]
+    pipeline = sys.modules["featstore.extract.job"]
     pipeline._build = lambda *args: NETWORK
     pipeline.recall, pipeline.remember = lambda *args: None, lambda *args: None  # the user's cache is left alone
     writer.SHARD_ROWS = ROWS_A_SHARD

@@ -2,7 +2,7 @@
 
 import json
 
-from featstore.extraction import Extraction
+from featstore.extract.extraction import Extraction
 from tests.support.store_inputs import fingerprint
 
 

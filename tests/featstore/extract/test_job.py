@@ -79,7 +79,7 @@ def test_a_repeated_run_needs_no_torch(folder, store):
     import sys
 
     code = (
-        "import sys; from featstore.extract import extract; "
+        "import sys; from featstore.extract.job import extract; "
         f"r = extract({str(folder)!r}, {str(store)!r}, backbone='resnet18', weights='none', input_size=64); "
         "print(r.computed, 'torch' in sys.modules)"
     )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from featstore import errors
-from featstore.pipeline import Plan, Work
+from featstore.extract.pipeline import Plan, Work
 from featstore.system.interpreter import anonymous_file, complaints, start
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Progress
@@ -41,7 +41,7 @@ def run_fleet(
     progress : callable
         Gets the sum of all processes.
     target : str
-        "module:function" that each process calls: `featstore.extract.SERVE`.
+        "module:function" that each process calls: `featstore.extract.job.SERVE`.
 
     Returns
     -------

@@ -10,8 +10,9 @@ import pytest
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, ImageSetError, UnknownNameError
-from featstore.extract import SERVE, extract
-from featstore.fleet import run_fleet
+from featstore.extract import extract
+from featstore.extract.job import SERVE
+from featstore.extract.multi_device import run_fleet
 from featstore.images.samples import write_textures
 from tests.support.killing import store_digest
 

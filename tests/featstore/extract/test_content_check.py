@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from featstore import FeatureStore
-from featstore.contentcheck import check_content
 from featstore.errors import AmbiguousFeaturesError, ImagesNotFoundError, UnknownNameError
+from featstore.extract.content_check import check_content
 from featstore.images.discovery import scan
 from tests.support.pictures import lock_folders
 

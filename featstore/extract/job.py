@@ -15,12 +15,12 @@ from featstore.backbone.fingerprint_cache import Recalled, recall, remember
 from featstore.decoding.nvjpeg_pool import open_pool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError, ImageSetError
-from featstore.extraction import Extraction
-from featstore.fleet import compute_on
+from featstore.extract.extraction import Extraction
+from featstore.extract.multi_device import compute_on
+from featstore.extract.pipeline import Plan, Work, compute
 from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, hold_out
 from featstore.images.listing import UNREADABLE
-from featstore.pipeline import Plan, Work, compute
 from featstore.store import identity
 from featstore.store.feature_store import FeatureStore
 from featstore.store.layout import SHARD_ROWS
@@ -34,7 +34,7 @@ import sys
 from featstore import errors
 from featstore.system.reporting import silent
 
-SERVE = "featstore.extract:serve"
+SERVE = "featstore.extract.job:serve"
 """What a process of its own is told to call, one a device."""
 
 
@@ -218,7 +218,7 @@ def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> Non
 def _devices(device: str, backbone: Backbone | str, share: tuple[int, int], images: int) -> tuple[str, ...]:
     """The devices to compute on: several where they were named, or where there are several GPUs and images enough."""
     from featstore.engines.devices import find_devices
-    from featstore.fleet import WORTH
+    from featstore.extract.multi_device import WORTH
 
     devices = find_devices(device)
     named = isinstance(backbone, str)  # only then other processes can build it

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import StoreConflictError
+from featstore.extract.writer import RowWriter
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
 from featstore.store.feature_store import FeatureStore
-from featstore.writer import RowWriter
 
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone

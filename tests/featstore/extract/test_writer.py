@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
-from featstore import writer as file
 from featstore.errors import StoreWriteError
-from featstore.writer import RowWriter
+from featstore.extract import writer as file
+from featstore.extract.writer import RowWriter
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images
 
 NAMES = [f"i{i:03d}" for i in range(40)]
