@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from classifiers.attack import LEVELS, Attack
 from classifiers.attacked import Attacked, run_attack
 from classifiers.filenames import make_room, plain, stems
+from classifiers.formatting import count
 from classifiers.frame import Frame
 from classifiers.images import grid, png
 from classifiers.network import ImageClassifier
 from classifiers.original import Original, probabilities
 from classifiers.ssim import ssim
-from classifiers.wording import count
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio
 from featstore.system.reporting import Progress, printable

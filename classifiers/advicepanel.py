@@ -9,7 +9,7 @@ from typing import Any, Self
 from markupsafe import Markup
 
 from classifiers import plots
-from classifiers.wording import interval, percent, printable
+from classifiers.formatting import interval, percent, printable
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.formatting import count, listing, printable
 from classifiers.plan import Plan
-from classifiers.wording import count, listing, printable
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.system.machine import require

@@ -14,8 +14,8 @@ from PIL import Image
 
 from classifiers.adversarial import REPORT, Adversarial, success_rate
 from classifiers.attack import NORMS, Attack, epsilon_text
+from classifiers.formatting import count, percent
 from classifiers.picturepage import Figure, PicturePage, Section
-from classifiers.wording import count, percent
 from featstore.system import fsio
 
 

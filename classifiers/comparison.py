@@ -15,6 +15,7 @@ from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
+from classifiers.formatting import listing
 from classifiers.heads import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
 from classifiers.leaks import Leaks, find_leaks
@@ -25,7 +26,6 @@ from classifiers.report import Report
 from classifiers.sources import find_sources, members_of
 from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.verdict import verdict
-from classifiers.wording import listing
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet

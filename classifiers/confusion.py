@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from classifiers.wording import percent, printable
+from classifiers.formatting import percent, printable
 
 LABELLED = 60
 """Up to so many classes every row and column has its label; above, only when enlarged."""

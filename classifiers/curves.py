@@ -10,10 +10,10 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from classifiers.evaluate import Run
+from classifiers.formatting import points as in_points
 from classifiers.linalg import standardised_kernel
 from classifiers.plan import Plan
 from classifiers.significance import wilson
-from classifiers.wording import points as in_points
 from featstore.backbone.landmarks import network_order
 from featstore.features import FeatureSet
 

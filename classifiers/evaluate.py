@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.calibration import Calibration, fit_calibration
+from classifiers.formatting import percent
 from classifiers.heads import HEADS, make_head
 from classifiers.plan import Plan, Rows
 from classifiers.scores import Scores, brier_scores, log_losses
 from classifiers.significance import bootstrap, wilson
 from classifiers.types import Budget, Fold
-from classifiers.wording import percent
 from featstore.features import FeatureSet
 
 

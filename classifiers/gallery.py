@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from classifiers.wording import percent, printable
+from classifiers.formatting import percent, printable
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from classifiers.activations import Activation, Probe
 from classifiers.filenames import make_room, plain, stems
+from classifiers.formatting import count
 from classifiers.frame import to_bytes
 from classifiers.gradcam import GradCam, HeatMap
 from classifiers.images import grid, overlay, png
 from classifiers.network import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.selection import describe
-from classifiers.wording import count
 from featstore.backbone.backbone import Backbone
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio

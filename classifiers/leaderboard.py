@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from classifiers.formatting import count, interval, number, percent, printable, probability, seconds
 from classifiers.verdict import set_names
-from classifiers.wording import count, interval, number, percent, printable, probability, seconds
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.formatting import count, percent, printable
 from classifiers.lookalikes import FALSE_SHARE
 from classifiers.plan import Plan
 from classifiers.sources import Sources
 from classifiers.types import Fold
-from classifiers.wording import count, percent, printable
 from featstore.features import FeatureSet
 
 _EXAMPLES = 12

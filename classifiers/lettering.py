@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifiers.wording import printable
+from classifiers.formatting import printable
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

@@ -8,11 +8,11 @@ from typing import Any
 
 from classifiers.advicepanel import AdvicePanel
 from classifiers.confusion import Confusion
+from classifiers.formatting import capital, percent, printable, seconds
 from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.provenance import parameters
 from classifiers.reportdata import filled
 from classifiers.verdict import NEXT, honesty, verdict
-from classifiers.wording import capital, percent, printable, seconds
 
 
 def markdown(data: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from classifiers import featuremap, gallery, plots
 from classifiers.advicepanel import AdvicePanel
+from classifiers.formatting import capital, count, interval, percent, printable, seconds
 from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.pagetemplates import asset, templates
 from classifiers.provenance import parameters, provenance
@@ -18,7 +19,6 @@ from classifiers.reportdata import filled
 from classifiers.runpanel import RECALL, RunPanel
 from classifiers.thumbnails import Sheet, Thumbnails
 from classifiers.verdict import NEXT, honesty, judged_by_copies, verdict
-from classifiers.wording import capital, count, interval, percent, printable, seconds
 
 PANELS = 600_000
 """Bytes for the panels of runs beyond the best one."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.formatting import printable
 from classifiers.images import png
 from classifiers.pagetemplates import templates
-from classifiers.wording import printable
 
 
 @dataclass(frozen=True, eq=False)

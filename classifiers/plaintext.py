@@ -6,10 +6,10 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from classifiers.formatting import count, printable
 from classifiers.leaderboard import Leaderboard, extent, pairs
 from classifiers.reportdata import filled
 from classifiers.verdict import verdict
-from classifiers.wording import count, printable
 
 
 def text(data: Mapping[str, Any], width: int = 120) -> str:

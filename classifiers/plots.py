@@ -12,8 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from classifiers.formatting import interval, percent, printable
 from classifiers.significance import wilson
-from classifiers.wording import interval, percent, printable
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 46

@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from classifiers import plots
+from classifiers.formatting import NOTHING, count, interval, number, percent, printable, seconds, size
 from classifiers.leaderboard import Leaderboard
-from classifiers.wording import NOTHING, count, interval, number, percent, printable, seconds, size
 
 
 @dataclass(frozen=True)

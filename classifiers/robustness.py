@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.attacked import run_attack
+from classifiers.formatting import count, interval, percent
 from classifiers.frame import to_bytes
 from classifiers.images import png
 from classifiers.linechart import Line, line_chart
 from classifiers.network import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.significance import wilson
-from classifiers.wording import count, interval, percent
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
 from featstore.images.image_set import ImageSet
 from featstore.system import fsio

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from classifiers import plots
 from classifiers.confusion import DRAWN, LABELLED, Confusion
-from classifiers.wording import count, number, percent, printable
+from classifiers.formatting import count, number, percent, printable
 
 CLASSES = 300
 """More classes than this are not listed one by one; the worst are."""

@@ -172,9 +172,9 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
             out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
     from classifiers.adversarial import attack_files
     from classifiers.attackreport import AttackReport, summary
+    from classifiers.formatting import count
     from classifiers.labels import find_class
     from classifiers.selection import caveats, identity
-    from classifiers.wording import count
     from featstore.images.unlabelled import find_images
 
     aim = None if target is None else find_class(classifier.classes, target)
@@ -219,9 +219,9 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
     from classifiers.attack import epsilon_text
     from classifiers.filenames import make_room
+    from classifiers.formatting import interval, percent
     from classifiers.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.selection import caveats, identity
-    from classifiers.wording import interval, percent
     from featstore.images.discovery import scan
     from featstore.system import fsio
 

@@ -15,7 +15,7 @@ def compact(store: str, as_json: bool) -> None:
 
     The old shards stay until `featstore gc` removes them.
     """
-    from classifiers.wording import count
+    from classifiers.formatting import count
     from featstore.store.feature_store import FeatureStore
 
     done = FeatureStore(store).compact()

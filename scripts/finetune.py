@@ -141,7 +141,7 @@ def finetune(
 
 def _show(document: dict[str, Any]) -> None:
     """Print the result for people."""
-    from classifiers.wording import interval, percent, probability, seconds
+    from classifiers.formatting import interval, percent, probability, seconds
 
     show = options.console()
     what = "the head" if document["reopen"] == "head" else f"{document['reopen']} of the network"

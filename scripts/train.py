@@ -53,9 +53,9 @@ def train(
     Parameters are chosen by cross-validation of the training part; the test part, where there is one, is used once.
     The bundle predicts from images: `featstore predict BUNDLE IMAGE...`.
     """
+    from classifiers.formatting import percent
     from classifiers.heads import check_name
     from classifiers.trained import train as run
-    from classifiers.wording import percent
     from featstore.store.feature_store import FeatureStore
 
     if len(nodes) > 1:

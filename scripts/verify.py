@@ -22,7 +22,7 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
 
     Nothing is altered. Exit status 1 where something is damaged, or an image is gone or has changed.
     """
-    from classifiers.wording import count
+    from classifiers.formatting import count
     from featstore.errors import ImageSetError, StoreDamagedError
     from featstore.extract.content_check import check_content
     from featstore.store.feature_store import FeatureStore
@@ -61,7 +61,7 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
 def _print(document: dict[str, Any]) -> None:
     from rich.filesize import decimal
 
-    from classifiers.wording import count
+    from classifiers.formatting import count
 
     out = options.console()
     for problem in document["problems"]:
