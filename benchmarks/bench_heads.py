@@ -38,7 +38,7 @@ from sklearn.svm import LinearSVC
 
 from classifiers import compare, make_head
 from classifiers.heads import DEFAULT
-from classifiers.plan import lay_out
+from classifiers.validation.protocol import lay_out
 from featstore import FeatureSet, FeatureStore
 from featstore.fingerprint import Fingerprint
 

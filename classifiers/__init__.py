@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from classifiers.comparison import compare
     from classifiers.heads import HEADS, make_head
     from classifiers.report import Report
-    from classifiers.scores import Scores
+    from classifiers.validation.scores import Scores
 
 __all__ = ["HEADS", "Report", "Scores", "compare", "load_bundle", "make_head", "save_bundle"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
-from classifiers.temperature import best_temperature, softmax
+from classifiers.validation.temperature import best_temperature, softmax
 
 _CHUNK = 4096  # rows held in float64 at a time
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.alignment import align, check_classes, named_runs
 from classifiers.curves import layer_curve, learning_curve
 from classifiers.embedding import flat_map
 from classifiers.environment import environment
@@ -20,11 +19,12 @@ from classifiers.heads import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
 from classifiers.leaks import Leaks, find_leaks
 from classifiers.pairs import beats_majority, choose, comparisons
-from classifiers.plan import Plan, lay_out
 from classifiers.references import pixels
 from classifiers.report import Report
 from classifiers.sources import find_sources, members_of
 from classifiers.types import BUDGETS, FOLDS, Budget
+from classifiers.validation.alignment import align, check_classes, named_runs
+from classifiers.validation.protocol import Plan, lay_out
 from classifiers.verdict import verdict
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
@@ -72,7 +72,7 @@ def compare(
     folds : int
         Folds of every cross-validation.
     protocol : {"auto", "given", "holdout", "cv"}
-        Who judges, see `classifiers.plan.lay_out`.
+        Who judges, see `classifiers.validation.protocol.lay_out`.
     repeats : int, optional
         Of a nested cross-validation (default: by budget). Intervals count an image once all the same.
     groups : str, optional

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.advise import Advice, judge, revise
-from classifiers.alignment import require_memory
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
 from classifiers.leaks import find_leaks
-from classifiers.plan import lay_out
 from classifiers.regimes import REGIMES, settings_for
 from classifiers.reportdata import filled
 from classifiers.sources import find_sources
-from classifiers.splits import group_by
+from classifiers.validation.alignment import require_memory
+from classifiers.validation.protocol import lay_out
+from classifiers.validation.splits import group_by
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.landmarks import landmarks, last_stage, network_order
 from featstore.backbone.nodes import PENULTIMATE

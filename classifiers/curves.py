@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from classifiers.evaluate import Run
 from classifiers.formatting import points as in_points
 from classifiers.linalg import standardised_kernel
-from classifiers.plan import Plan
-from classifiers.significance import wilson
+from classifiers.validation.protocol import Plan
+from classifiers.validation.significance import wilson
 from featstore.backbone.landmarks import network_order
 from featstore.features import FeatureSet
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.calibration import Calibration, fit_calibration
 from classifiers.formatting import percent
 from classifiers.heads import HEADS, make_head
-from classifiers.plan import Plan, Rows
-from classifiers.scores import Scores, brier_scores, log_losses
-from classifiers.significance import bootstrap, wilson
 from classifiers.types import Budget, Fold
+from classifiers.validation.calibration import Calibration, fit_calibration
+from classifiers.validation.protocol import Plan, Rows
+from classifiers.validation.scores import Scores, brier_scores, log_losses
+from classifiers.validation.significance import bootstrap, wilson
 from featstore.features import FeatureSet
 
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.alignment import require_memory
 from classifiers.curves import learning_curve
-from classifiers.extrapolate import extrapolate
 from classifiers.heads import make_head
 from classifiers.imagenethead import ImageNetHead
-from classifiers.plan import Plan
-from classifiers.ridgeprobe import RidgeProbe
-from classifiers.significance import mcnemar_exact, wilson
-from classifiers.splits import stratified_folds
-from classifiers.transferability import h_score, log_me
+from classifiers.validation.alignment import require_memory
+from classifiers.validation.extrapolate import extrapolate
+from classifiers.validation.protocol import Plan
+from classifiers.validation.ridge_probe import RidgeProbe
+from classifiers.validation.significance import mcnemar_exact, wilson
+from classifiers.validation.splits import stratified_folds
+from classifiers.validation.transferability import h_score, log_me
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet

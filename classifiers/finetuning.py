@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.significance import mcnemar_exact, wilson
+from classifiers.validation.significance import mcnemar_exact, wilson
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
 from classifiers.headinput import check_class_weight
-from classifiers.splits import stratified_folds
 from classifiers.types import BUDGETS, FOLDS, Budget, Fold
+from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
 
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from classifiers.splits import stratified_folds
 from classifiers.types import FOLDS, Fold
+from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError
 
 MOST_NUMBERS = 100_000_000

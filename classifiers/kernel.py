@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
 from classifiers.linalg import standardiser
-from classifiers.temperature import best_temperature, softmax
+from classifiers.validation.temperature import best_temperature, softmax
 from featstore.errors import FeaturesError
 
 MOST_IMAGES = 10_000

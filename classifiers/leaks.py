@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from classifiers.formatting import count, percent, printable
 from classifiers.lookalikes import FALSE_SHARE
-from classifiers.plan import Plan
 from classifiers.sources import Sources
 from classifiers.types import Fold
+from classifiers.validation.protocol import Plan
 from featstore.features import FeatureSet
 
 _EXAMPLES = 12

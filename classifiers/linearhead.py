@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from classifiers.headinput import Training, check_logits, class_weights, read_features
 from classifiers.linearproblem import Kind, LinearProblem
 from classifiers.regpath import PathPoint, RegularisationPath, walk
-from classifiers.temperature import as_logits, softmax
 from classifiers.threads import at_most
 from classifiers.types import Fold
+from classifiers.validation.temperature import as_logits, softmax
 
 if TYPE_CHECKING:
     from torch import nn

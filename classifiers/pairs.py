@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from classifiers.evaluate import Run
-from classifiers.significance import holm, mcnemar_exact
+from classifiers.validation.significance import holm, mcnemar_exact
 
 TEST = "exact McNemar"
 LEVEL = 0.05

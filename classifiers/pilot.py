@@ -19,10 +19,10 @@ from classifiers.learner import Learner
 from classifiers.network import ImageClassifier
 from classifiers.regimes import REGIMES, settings_for
 from classifiers.reopening import ALL, Reopening
-from classifiers.significance import mcnemar_exact
-from classifiers.splits import holdout
 from classifiers.startingpoint import Probe, StartingPoint
 from classifiers.supply import Supply
+from classifiers.validation.significance import mcnemar_exact
+from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import mixed_precision, training_device
 from featstore.features import FeatureSet

@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from classifiers.formatting import interval, percent, printable
-from classifiers.significance import wilson
+from classifiers.validation.significance import wilson
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 46

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from classifiers.linearproblem import LinearProblem
 from classifiers.newton import Solution
-from classifiers.scores import log_losses
-from classifiers.temperature import as_logits, fit_slope, softmax
 from classifiers.types import Fold
+from classifiers.validation.scores import log_losses
+from classifiers.validation.temperature import as_logits, fit_slope, softmax
 from featstore.errors import FeaturesError
 
 LOOSE = 10.0

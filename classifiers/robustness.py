@@ -20,7 +20,7 @@ from classifiers.images import png
 from classifiers.linechart import Line, line_chart
 from classifiers.network import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
-from classifiers.significance import wilson
+from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
 from featstore.images.image_set import ImageSet
 from featstore.system import fsio

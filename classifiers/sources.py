@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from classifiers.linalg import standardised_kernel
 from classifiers.lookalikes import LookAlikes, find_look_alikes, join
-from classifiers.significance import mcnemar_exact
-from classifiers.splits import group_by, stratified_folds
 from classifiers.stems import Stems, find_stems
+from classifiers.validation.significance import mcnemar_exact
+from classifiers.validation.splits import group_by, stratified_folds
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from classifiers.heads import HEADS, candidates, make_head
 from classifiers.sources import find_sources
-from classifiers.splits import group_by, holdout, stratified_folds
 from classifiers.types import FOLDS
+from classifiers.validation.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 

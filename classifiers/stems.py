@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.splits import group_by
+from classifiers.validation.splits import group_by
 from featstore.errors import FeaturesError
 
 PATTERNS = (

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.alignment import check_few, require_memory
 from classifiers.bundle import Bundle, save_bundle
 from classifiers.heads import check_name, make_head
-from classifiers.scores import Scores
-from classifiers.significance import wilson
 from classifiers.sources import find_sources, members_of
-from classifiers.splits import stratified_folds
 from classifiers.types import Budget
+from classifiers.validation.alignment import check_few, require_memory
+from classifiers.validation.scores import Scores
+from classifiers.validation.significance import wilson
+from classifiers.validation.splits import stratified_folds
 from featstore.backbone.recipe import recipe_of
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet

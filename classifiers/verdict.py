@@ -8,7 +8,7 @@ from typing import Any
 
 from classifiers.formatting import count, interval, listing, percent, printable, probability
 from classifiers.reportdata import filled
-from classifiers.significance import mcnemar_exact
+from classifiers.validation.significance import mcnemar_exact
 
 SIGNIFICANT = 0.05
 WIDE = 0.10  # an interval wider than this says little about the second digit

@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.centroid import CentroidHead
-from classifiers.splits import stratified_folds
+from classifiers.validation.splits import stratified_folds
 from tests.support import head_checks
 
 

@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 
 from classifiers.curves import layer_curve, learning_curve
 from classifiers.evaluate import evaluate
-from classifiers.plan import lay_out
+from classifiers.validation.protocol import lay_out
 from tests.support.feature_sets import digits, feature_set
 
 

@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from classifiers import embedding
 from classifiers.embedding import flat_map
 from classifiers.evaluate import evaluate
-from classifiers.plan import lay_out
+from classifiers.validation.protocol import lay_out
 from tests.support.feature_sets import digits
 
 

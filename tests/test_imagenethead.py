@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from classifiers.imagenethead import ImageNetHead
-from classifiers.splits import stratified_folds
+from classifiers.validation.splits import stratified_folds
 
 
 def logits(y, told, scale=1.0):

@@ -7,7 +7,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.kernel import RBFHead, distances, gaussian
-from classifiers.splits import stratified_folds
+from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
 from tests.support import head_checks
 

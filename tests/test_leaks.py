@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from classifiers.leaks import find_leaks
-from classifiers.plan import lay_out
 from classifiers.sources import find_sources
+from classifiers.validation.protocol import lay_out
 from tests.support.feature_sets import copies, digits, feature_set
 
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from classifiers.linear import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
-from classifiers.splits import stratified_folds
+from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from classifiers.comparison import compare
 from classifiers.pairs import beats_majority, comparisons, differences
-from classifiers.significance import holm, mcnemar_exact
+from classifiers.validation.significance import holm, mcnemar_exact
 from tests.support.feature_sets import digits
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifiers import plots
-from classifiers.significance import wilson
+from classifiers.validation.significance import wilson
 
 SHARES = st.floats(0, 1)
 

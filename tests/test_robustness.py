@@ -11,7 +11,7 @@ from classifiers.frame import to_bytes
 from classifiers.network import ImageClassifier
 from classifiers.robustness import EPSILONS, robust_accuracy
 from classifiers.robustness import judged_rows as choose
-from classifiers.significance import wilson
+from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, UnknownNameError
 from featstore.images.discovery import scan
 from tests.support.small_classifiers import save_tint_bundle, write_image, write_tinted

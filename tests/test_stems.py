@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from classifiers.splits import group_by
 from classifiers.stems import PATTERNS, find_stems
+from classifiers.validation.splits import group_by
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import copies
 

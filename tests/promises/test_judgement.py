@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from classifiers import compare, make_head
-from classifiers.plan import lay_out
+from classifiers.validation.protocol import lay_out
 from featstore import FeatureStore
 
 # scikit-learn's LinearSVC alone takes minutes where there are many classes.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from classifiers.evaluate import evaluate
 from classifiers.labelcheck import wrong_labels
-from classifiers.plan import lay_out
+from classifiers.validation.protocol import lay_out
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images import hashing
 from featstore.images.discovery import scan

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from classifiers.scores import log_losses
-from classifiers.temperature import MOST_LOGITS, as_logits, best_temperature, enough_rows, fit_slope, softmax
+from classifiers.validation.scores import log_losses
+from classifiers.validation.temperature import MOST_LOGITS, as_logits, best_temperature, enough_rows, fit_slope, softmax
 
 
 @pytest.mark.parametrize("k", [2, 5])

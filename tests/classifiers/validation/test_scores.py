@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from classifiers.scores import Scores
+from classifiers.validation.scores import Scores
 from featstore.errors import FeaturesError
 
 

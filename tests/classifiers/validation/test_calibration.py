@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
-from classifiers.calibration import Calibration, fit_calibration
+from classifiers.validation.calibration import Calibration, fit_calibration
 
 
 def predictions(n=2000, k=4, sharpness=1.0, seed=0):

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from classifiers.alignment import align, check_classes, named_runs
-from classifiers.plan import lay_out
+from classifiers.validation.alignment import align, check_classes, named_runs
+from classifiers.validation.protocol import lay_out
 from featstore.errors import FeaturesError
 from featstore.system import machine
 from tests.support.feature_sets import digits, feature_set

@@ -3,8 +3,8 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from classifiers.ridgeprobe import STRENGTHS, RidgeProbe
-from classifiers.splits import stratified_folds
+from classifiers.validation.ridge_probe import STRENGTHS, RidgeProbe
+from classifiers.validation.splits import stratified_folds
 
 
 def data(n, d):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.splits import holdout, stratified_folds
 from classifiers.types import FOLDS, Fold
+from classifiers.validation.splits import holdout, stratified_folds
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifiers.extrapolate import extrapolate
+from classifiers.validation.extrapolate import extrapolate
 from featstore.errors import FeaturesError
 
 SIZES = [20, 40, 80, 160, 320]

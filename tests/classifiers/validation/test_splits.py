@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.splits import group_by, holdout, stratified_folds
+from classifiers.validation.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError
 
 labels = st.lists(st.integers(0, 5), min_size=4, max_size=120)

@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.significance import bootstrap_counts, wilson
+from classifiers.validation.significance import bootstrap_counts, wilson
 from featstore.errors import FeaturesError
 
 BINS = 15

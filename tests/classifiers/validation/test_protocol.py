@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifiers.plan import lay_out, protocol_for
+from classifiers.validation.protocol import lay_out, protocol_for
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import digits, feature_set
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits
 
-from classifiers.transferability import h_score, log_me
+from classifiers.validation.transferability import h_score, log_me
 from featstore.errors import FeaturesError
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score
 
-from classifiers.significance import bootstrap, bootstrap_counts, holm, mcnemar_exact, wilson
+from classifiers.validation.significance import bootstrap, bootstrap_counts, holm, mcnemar_exact, wilson
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (1, 1), (81, 263), (143, 152), (3, 100000)])

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.scores import log_losses
-from classifiers.temperature import enough_rows, fit_slope, softmax
+from classifiers.validation.scores import log_losses
+from classifiers.validation.temperature import enough_rows, fit_slope, softmax
 
 METHODS = ("none", "temperature", "isotonic")
 

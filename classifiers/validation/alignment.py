@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count, listing, printable
-from classifiers.plan import Plan
+from classifiers.validation.protocol import Plan
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.system.machine import require
