@@ -17,13 +17,13 @@ from classifiers.evaluate import Run, evaluate
 from classifiers.formatting import listing
 from classifiers.heads import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
-from classifiers.leaks import Leaks, find_leaks
 from classifiers.pairs import beats_majority, choose, comparisons
 from classifiers.references import pixels
 from classifiers.report import Report
-from classifiers.sources import find_sources, members_of
 from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.validation.alignment import align, check_classes, named_runs
+from classifiers.validation.leakage.duplicate_groups import find_sources, members_of
+from classifiers.validation.leakage.leaks import Leaks, find_leaks
 from classifiers.validation.protocol import Plan, lay_out
 from classifiers.verdict import verdict
 from featstore.backbone.landmarks import network_order

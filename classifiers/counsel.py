@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from classifiers.advise import Advice, judge, revise
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
-from classifiers.leaks import find_leaks
 from classifiers.regimes import REGIMES, settings_for
 from classifiers.reportdata import filled
-from classifiers.sources import find_sources
 from classifiers.validation.alignment import require_memory
+from classifiers.validation.leakage.duplicate_groups import find_sources
+from classifiers.validation.leakage.leaks import find_leaks
 from classifiers.validation.protocol import lay_out
 from classifiers.validation.splits import group_by
 from featstore.backbone.backbone import Backbone

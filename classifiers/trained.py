@@ -13,9 +13,9 @@ import numpy as np
 
 from classifiers.bundle import Bundle, save_bundle
 from classifiers.heads import check_name, make_head
-from classifiers.sources import find_sources, members_of
 from classifiers.types import Budget
 from classifiers.validation.alignment import check_few, require_memory
+from classifiers.validation.leakage.duplicate_groups import find_sources, members_of
 from classifiers.validation.scores import Scores
 from classifiers.validation.significance import wilson
 from classifiers.validation.splits import stratified_folds

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from classifiers import lookalikes
-from classifiers.lookalikes import find_look_alikes, join
+from classifiers.validation.leakage import near_duplicates
+from classifiers.validation.leakage.near_duplicates import find_look_alikes, join
 from tests.support.feature_sets import copies
 
 
@@ -40,7 +40,7 @@ def test_copies_under_another_label_are_not_pairs_but_do_no_harm():
 
 
 def test_a_large_set_is_sampled_and_said(monkeypatch):
-    monkeypatch.setattr(lookalikes, "MOST_IMAGES", 200)
+    monkeypatch.setattr(near_duplicates, "MOST_IMAGES", 200)
     X, y, _ = copies(sources=150, each=4)
     found = find_look_alikes(X, y)
     assert found.looked_at == 200
@@ -50,10 +50,10 @@ def test_a_large_set_is_sampled_and_said(monkeypatch):
 def test_blocks_and_drawn_decoys_find_the_same(monkeypatch):
     X, y, _ = copies(sources=100, each=3)
     whole = find_look_alikes(X, y)
-    monkeypatch.setattr(lookalikes, "_BLOCK", 37)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 37)
     small = find_look_alikes(X, y)
     assert set(zip(small.a, small.b, strict=True)) == set(zip(whole.a, whole.b, strict=True))
-    monkeypatch.setattr(lookalikes, "_DECOYS", 20_000)
+    monkeypatch.setattr(near_duplicates, "_DECOYS", 20_000)
     drawn = find_look_alikes(X, y)
     assert drawn.threshold == pytest.approx(whole.threshold, abs=0.05)
 

@@ -9,8 +9,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from classifiers.linalg import standardised_kernel
-from classifiers.lookalikes import LookAlikes, find_look_alikes, join
-from classifiers.stems import Stems, find_stems
+from classifiers.validation.leakage.filename_groups import Stems, find_stems
+from classifiers.validation.leakage.near_duplicates import LookAlikes, find_look_alikes, join
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import group_by, stratified_folds
 from featstore.errors import FeaturesError
@@ -95,7 +95,7 @@ def find_sources(features: FeatureSet, rows: NDArray[np.intp] | None = None, *, 
     """Find out which images come from the same picture.
 
     Byte-identical files and near-duplicates (cosine of the centred features at least 0.95) count at once. Other
-    look-alikes (see `classifiers.lookalikes`) count if they form cliques, as copies do, and if keeping them together
+    look-alikes (see `classifiers.validation.leakage.near_duplicates`) count if they form cliques, as copies do, and if keeping them together
     makes a cross-validation worse, and more than keeping as many images together at random does: then parting them lets
     a head recognise pictures, not classes. That takes 500 images to see.
 

@@ -2,8 +2,8 @@ import dataclasses
 
 import numpy as np
 
-from classifiers import sources as module
-from classifiers.sources import find_sources, grouping_effect
+from classifiers.validation.leakage import duplicate_groups as module
+from classifiers.validation.leakage.duplicate_groups import find_sources, grouping_effect
 from tests.support.feature_sets import copies, digits, feature_set
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from classifiers.stems import PATTERNS, find_stems
+from classifiers.validation.leakage.filename_groups import PATTERNS, find_stems
 from classifiers.validation.splits import group_by
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import copies

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from classifiers.leaks import find_leaks
-from classifiers.sources import find_sources
+from classifiers.validation.leakage.duplicate_groups import find_sources
+from classifiers.validation.leakage.leaks import find_leaks
 from classifiers.validation.protocol import lay_out
 from tests.support.feature_sets import copies, digits, feature_set
 

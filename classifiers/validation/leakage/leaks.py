@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count, percent, printable
-from classifiers.lookalikes import FALSE_SHARE
-from classifiers.sources import Sources
 from classifiers.types import Fold
+from classifiers.validation.leakage.duplicate_groups import Sources
+from classifiers.validation.leakage.near_duplicates import FALSE_SHARE
 from classifiers.validation.protocol import Plan
 from featstore.features import FeatureSet
 
