@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.foldsearch import SearchedHead
 from classifiers.foldtable import FoldTable, Learnt, Params
-from classifiers.linear import SoftmaxRegressionCV
+from classifiers.heads.linear.estimators import SoftmaxRegressionCV
 from featstore.features import FeatureSet
 
 SIDE = 16

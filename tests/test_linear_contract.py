@@ -1,7 +1,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.linear import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
+from classifiers.heads.linear.estimators import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
 
 
 @pytest.mark.filterwarnings("ignore")

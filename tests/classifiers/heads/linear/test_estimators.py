@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from classifiers.linear import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
+from classifiers.heads.linear.estimators import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
 from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
 

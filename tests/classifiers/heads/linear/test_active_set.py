@@ -3,9 +3,9 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from classifiers.activeset import _length, _Point, exact_cost, exact_minimum
-from classifiers.foldmatrix import FoldMatrix
-from classifiers.rowspace import RowSpace
+from classifiers.heads.linear.active_set import _length, _Point, exact_cost, exact_minimum
+from classifiers.heads.linear.fold_matrix import FoldMatrix
+from classifiers.heads.linear.row_space import RowSpace
 
 
 def problem(n, d, seed=0, double=True, duplicates=False):

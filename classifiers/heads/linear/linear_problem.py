@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from classifiers.foldmatrix import FoldMatrix
-from classifiers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
-from classifiers.newton import Solution, minimise, objective_of
-from classifiers.rowspace import RowSpace
+from classifiers.heads.linear.fold_matrix import FoldMatrix
+from classifiers.heads.linear.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
+from classifiers.heads.linear.newton import Solution, minimise, objective_of
+from classifiers.heads.linear.row_space import RowSpace
 from classifiers.types import Fold
 
 Kind = Literal["softmax", "svm"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.linearproblem import LinearProblem
-from classifiers.newton import Solution
+from classifiers.heads.linear.linear_problem import LinearProblem
+from classifiers.heads.linear.newton import Solution
 from classifiers.types import Fold
 from classifiers.validation.scores import log_losses
 from classifiers.validation.temperature import as_logits, fit_slope, softmax

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.foldmatrix import FoldMatrix
-from classifiers.rowspace import RowSpace
+from classifiers.heads.linear.fold_matrix import FoldMatrix
+from classifiers.heads.linear.row_space import RowSpace
 
 SYSTEMS = 400
 """That are solved for one class, at most."""

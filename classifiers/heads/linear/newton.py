@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from classifiers.activeset import exact_cost, exact_minimum
-from classifiers.foldmatrix import FoldMatrix
-from classifiers.losses import Loss, SquaredHingeLoss
-from classifiers.rowspace import RowSpace
+from classifiers.heads.linear.active_set import exact_cost, exact_minimum
+from classifiers.heads.linear.fold_matrix import FoldMatrix
+from classifiers.heads.linear.losses import Loss, SquaredHingeLoss
+from classifiers.heads.linear.row_space import RowSpace
 
 FORCING = 0.2
 """The linear system of a Newton step is solved to this part of its first residual."""
@@ -126,7 +126,7 @@ def minimise(
     matrix : FoldMatrix or RowSpace
         The features.
     loss : Loss
-        One of `classifiers.losses`, in the dtype of `weight`.
+        One of `classifiers.heads.linear.losses`, in the dtype of `weight`.
     C : float
         Weight of the loss against the penalty, as in scikit-learn.
     weight, bias : Tensor of shape (groups, r, d) and (groups, r)

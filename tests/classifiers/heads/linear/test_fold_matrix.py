@@ -3,8 +3,8 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from classifiers import foldmatrix
-from classifiers.foldmatrix import FoldMatrix
+from classifiers.heads.linear import fold_matrix
+from classifiers.heads.linear.fold_matrix import FoldMatrix
 from featstore.errors import FeaturesError
 
 
@@ -28,7 +28,7 @@ MODES = [(True, True), (False, True), (False, False)]
 @pytest.mark.parametrize(("standardise", "centre"), MODES)
 @pytest.mark.parametrize("double", [True, False])
 def test_products_are_those_of_each_folds_own_standardised_copy(data, standardise, centre, double, monkeypatch):
-    monkeypatch.setattr(foldmatrix, "CHUNK", 16)
+    monkeypatch.setattr(fold_matrix, "CHUNK", 16)
     X, weights = data
     matrix = FoldMatrix(X, weights, standardise=standardise, centre=centre, double=double)
     rng = np.random.default_rng(1)

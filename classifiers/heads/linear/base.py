@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from classifiers.headinput import Training, check_logits, class_weights, read_features
-from classifiers.linearproblem import Kind, LinearProblem
-from classifiers.regpath import PathPoint, RegularisationPath, walk
+from classifiers.heads.linear.linear_problem import Kind, LinearProblem
+from classifiers.heads.linear.reg_path import PathPoint, RegularisationPath, walk
 from classifiers.threads import at_most
 from classifiers.types import Fold
 from classifiers.validation.temperature import as_logits, softmax

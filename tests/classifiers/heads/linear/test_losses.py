@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.losses import LogisticLoss, SoftmaxLoss, SquaredHingeLoss
+from classifiers.heads.linear.losses import LogisticLoss, SoftmaxLoss, SquaredHingeLoss
 
 
 def make(kind, groups=2, n=7, k=4, dtype=torch.float64):

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from classifiers.foldmatrix import FoldMatrix
+from classifiers.heads.linear.fold_matrix import FoldMatrix
 
 JITTER = 1e-10
 """Part of the mean squared row that is added to every row's own, for rows that depend on each other."""

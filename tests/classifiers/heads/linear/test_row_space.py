@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.foldmatrix import FoldMatrix
-from classifiers.rowspace import RowSpace
+from classifiers.heads.linear.fold_matrix import FoldMatrix
+from classifiers.heads.linear.row_space import RowSpace
 
 
 @pytest.fixture(params=[True, False])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from classifiers.headinput import ClassWeight, folds_of, read_training
-from classifiers.linearhead import LinearHead
+from classifiers.heads.linear.base import LinearHead
 from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError, UnknownNameError
 
