@@ -37,7 +37,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from classifiers import compare, make_head
-from classifiers.heads import DEFAULT
+from classifiers.heads.registry import DEFAULT
 from classifiers.validation.protocol import lay_out
 from featstore import FeatureSet, FeatureStore
 from featstore.fingerprint import Fingerprint

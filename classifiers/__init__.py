@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classifiers.bundle import load_bundle, save_bundle
     from classifiers.comparison import compare
-    from classifiers.heads import HEADS, make_head
+    from classifiers.heads.registry import HEADS, make_head
     from classifiers.report import Report
     from classifiers.validation.scores import Scores
 

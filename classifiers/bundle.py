@@ -42,7 +42,7 @@ class Bundle:
     head : classifier
         Fitted, in scikit-learn's contract.
     name : str
-        One of `classifiers.heads.HEADS`.
+        One of `classifiers.heads.registry.HEADS`.
     classes : tuple of k str
         Names, in the order of the head's probabilities.
     fingerprint : Fingerprint
@@ -159,7 +159,7 @@ def save_bundle(
     classes : sequence of str
         Names of all classes of the data set; those that the head has never seen are left out.
     name : str
-        The head's name in `classifiers.heads.HEADS`.
+        The head's name in `classifiers.heads.registry.HEADS`.
     summary : mapping, optional
         JSON-able; for people.
     overwrite : bool
@@ -222,7 +222,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 def _assemble(path: Path, document: dict[str, Any], arrays: tensorfile.Arrays) -> Bundle:
     """Build the head and check that everything fits."""
-    from classifiers.heads import make_head
+    from classifiers.heads.registry import make_head
 
     classes = document["classes"]
     if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):

@@ -15,10 +15,10 @@ from classifiers.embedding import flat_map
 from classifiers.environment import environment
 from classifiers.evaluate import Run, evaluate
 from classifiers.formatting import listing
-from classifiers.heads import DEFAULT, candidates, check_name
+from classifiers.heads.baselines import pixels
+from classifiers.heads.registry import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
 from classifiers.pairs import beats_majority, choose, comparisons
-from classifiers.references import pixels
 from classifiers.report import Report
 from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.validation.alignment import align, check_classes, named_runs

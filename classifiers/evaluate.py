@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import percent
-from classifiers.heads import HEADS, make_head
+from classifiers.heads.registry import HEADS, make_head
 from classifiers.types import Budget, Fold
 from classifiers.validation.calibration import Calibration, fit_calibration
 from classifiers.validation.protocol import Plan, Rows

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.curves import learning_curve
-from classifiers.heads import make_head
+from classifiers.heads.registry import make_head
 from classifiers.imagenethead import ImageNetHead
 from classifiers.validation.alignment import require_memory
 from classifiers.validation.extrapolate import extrapolate

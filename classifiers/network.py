@@ -208,7 +208,7 @@ def differentiable_head(bundle: Bundle) -> nn.Module:
     NoGradientError
         Naming the heads that have gradients.
     """
-    from classifiers.heads import HEADS
+    from classifiers.heads.registry import HEADS
 
     info = HEADS.get(bundle.name)
     if info is None or not info.differentiable:

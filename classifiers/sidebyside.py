@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from classifiers.threads import at_most
+from classifiers.heads.threads import at_most
 from featstore.system.reporting import Progress
 
 Result = TypeVar("Result")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.heads import HEADS, candidates, make_head
+from classifiers.heads.registry import HEADS, candidates, make_head
 from classifiers.types import FOLDS
 from classifiers.validation.leakage.duplicate_groups import find_sources
 from classifiers.validation.splits import group_by, holdout, stratified_folds

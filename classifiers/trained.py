@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.bundle import Bundle, save_bundle
-from classifiers.heads import check_name, make_head
+from classifiers.heads.registry import check_name, make_head
 from classifiers.types import Budget
 from classifiers.validation.alignment import check_few, require_memory
 from classifiers.validation.leakage.duplicate_groups import find_sources, members_of
@@ -33,7 +33,7 @@ class Trained:
     Attributes
     ----------
     name : str
-        One of `classifiers.heads.HEADS`.
+        One of `classifiers.heads.registry.HEADS`.
     head : classifier
         Fitted on the training part.
     features : FeatureSet
@@ -127,7 +127,7 @@ def train(
     ----------
     features : FeatureSet
     name : str
-        One of `classifiers.heads.HEADS`.
+        One of `classifiers.heads.registry.HEADS`.
     seed : int
     budget : {"quick", "normal", "thorough"}
         How many candidates the search tries.

@@ -180,7 +180,7 @@ def check_forest(arrays: Mapping[str, NDArray[Any]], width: int) -> None:
     Parameters
     ----------
     arrays : mapping
-        `roots`, `left`, `right`, `feature`, `threshold`, `leaf`, `value`, as `classifiers.forest.Trees` has them.
+        `roots`, `left`, `right`, `feature`, `threshold`, `leaf`, `value`, as `classifiers.heads.forest.Trees` has them.
     width : int
         Numbers a row that the trees are given.
 

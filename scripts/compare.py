@@ -98,7 +98,7 @@ def compare(
     is used once. Where several feature sets fit the selectors, all of them are compared.
     """  # fmt: skip
     from classifiers.comparison import compare as run
-    from classifiers.heads import candidates, check_name
+    from classifiers.heads.registry import candidates, check_name
 
     if heads is not None:
         heads = tuple(dict.fromkeys(n for name in heads for n in (candidates() if name == "all" else (name,))))

@@ -54,7 +54,7 @@ def train(
     The bundle predicts from images: `featstore predict BUNDLE IMAGE...`.
     """
     from classifiers.formatting import percent
-    from classifiers.heads import check_name
+    from classifiers.heads.registry import check_name
     from classifiers.trained import train as run
     from featstore.store.feature_store import FeatureStore
 

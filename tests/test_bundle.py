@@ -8,7 +8,7 @@ import pytest
 
 from classifiers import tensorfile
 from classifiers.bundle import KIND, load_bundle, save_bundle
-from classifiers.heads import HEADS, make_head
+from classifiers.heads.registry import HEADS, make_head
 from featstore.errors import (
     BundleError,
     BundleNotFoundError,

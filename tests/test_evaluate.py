@@ -19,7 +19,7 @@ def features():
 def test_a_run_is_what_training_by_hand_gives(features):
     plan = lay_out(features)
     run = evaluate("knn", features, plan, budget="quick", calibrate=False)
-    from classifiers.heads import make_head
+    from classifiers.heads.registry import make_head
 
     train, test = plan.outer[0]
     head = make_head("knn", budget="quick", cv=plan.inner[0]).fit(features.X[train], features.y[train])

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
 
 from classifiers.bundle import load_bundle, save_bundle
-from classifiers.heads import HEADS, make_head
+from classifiers.heads.registry import HEADS, make_head
 from classifiers.network import ImageClassifier, open_backbone
 from featstore.backbone import Backbone
 from featstore.decoding.decode import decode_image

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from classifiers.bundle import save_bundle
-from classifiers.heads import make_head
+from classifiers.heads.registry import make_head
 from classifiers.network import ImageClassifier
 from classifiers.onnxfile import export_onnx
 from featstore.backbone import Backbone

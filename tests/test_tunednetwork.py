@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import mobilenet_v2
 
-from classifiers.heads import make_head
+from classifiers.heads.registry import make_head
 from classifiers.network import ImageClassifier
 from classifiers.tunednetwork import save_network, weights_path, with_layer
 from featstore.backbone import Backbone

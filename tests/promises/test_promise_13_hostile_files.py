@@ -326,7 +326,7 @@ def test_bundles_and_checkpoints_that_are_pickles_or_anything_else_are_refused(t
 
 def test_a_bundle_opens_no_file_that_its_recipe_names(tmp_path):
     from classifiers.bundle import save_bundle
-    from classifiers.heads import make_head
+    from classifiers.heads.registry import make_head
     from tests.support.feature_sets import feature_set
 
     rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from classifiers.bundle import load_bundle, save_bundle
-from classifiers.heads import HEADS, make_head
+from classifiers.heads.registry import HEADS, make_head
 from featstore import FeatureStore
 from featstore.errors import FingerprintMismatchError
 from tests.support.feature_sets import digits

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from classifiers import Report
-from classifiers.heads import candidates
+from classifiers.heads.registry import candidates
 from featstore import FeatureStore
 from featstore.errors import (
     AmbiguousFeaturesError,

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from classifiers.bundle import save_bundle
-from classifiers.heads import make_head
+from classifiers.heads.registry import make_head
 from classifiers.network import ImageClassifier
 from featstore.backbone import Backbone
 from tests.support.pictures import texture

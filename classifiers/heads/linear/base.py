@@ -13,10 +13,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from classifiers.headinput import Training, check_logits, class_weights, read_features
+from classifiers.heads.head_input import Training, check_logits, class_weights, read_features
 from classifiers.heads.linear.linear_problem import Kind, LinearProblem
 from classifiers.heads.linear.reg_path import PathPoint, RegularisationPath, walk
-from classifiers.threads import at_most
+from classifiers.heads.threads import at_most
 from classifiers.types import Fold
 from classifiers.validation.temperature import as_logits, softmax
 

@@ -3,8 +3,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
 
+from classifiers.heads.reduction import Reduction
 from classifiers.linalg import standardiser, truncated_svd
-from classifiers.reduction import Reduction
 
 
 @pytest.fixture(scope="module")

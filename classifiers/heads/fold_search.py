@@ -16,8 +16,8 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
-from classifiers.headinput import check_class_weight
+from classifiers.heads.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.head_input import check_class_weight
 from classifiers.types import BUDGETS, FOLDS, Budget, Fold
 from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
@@ -55,7 +55,7 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     head_name = ""
-    """The name in `classifiers.heads.HEADS`."""
+    """The name in `classifiers.heads.registry.HEADS`."""
 
     progress: Callable[[dict[str, Any]], None] | None = None
     """Set before `fit`: called with the row of `cv_results_` of each candidate."""
@@ -278,7 +278,7 @@ class SearchedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         NoGradientError
             Naming the heads that have.
         """
-        from classifiers.heads import differentiable
+        from classifiers.heads.registry import differentiable
 
         raise NoGradientError(
             f"the head {self.head_name!r} has no gradients; train one of {', '.join(differentiable())} instead"

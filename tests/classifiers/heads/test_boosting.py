@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.boosting import LightGBMHead
+from classifiers.heads.boosting import LightGBMHead
 from featstore.errors import FeaturesError, NoGradientError
 from tests.support import head_checks
 
@@ -57,7 +57,7 @@ def test_rounds_are_found_on_the_folds_and_said(digits):
 
 def test_what_needs_more_rounds_than_the_budget_is_called_unconverged(digits, monkeypatch):
     X, y, _, _ = digits
-    monkeypatch.setattr("classifiers.boosting._ROUNDS", {"quick": 2})
+    monkeypatch.setattr("classifiers.heads.boosting._ROUNDS", {"quick": 2})
     head = LightGBMHead(budget="quick").fit(X, y)
     assert head.converged_ is False
     assert head.certificate_["folds_stopped_early"] < 5

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers import perceptrons
-from classifiers.perceptrons import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
+from classifiers.heads import mlp_training
+from classifiers.heads.mlp_training import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
 
 
 def clouds(n, seed, d=12, k=3):
@@ -41,15 +41,15 @@ def test_they_learn_what_torchs_own_optimiser_learns():
     network = start.network([0]).requires_grad_(True)
     averaged = [torch.zeros_like(p) for p in network.parameters()]
     decays = [{"params": [p], "weight_decay": 0.1 if p.ndim == 2 else 0.0} for p in network.parameters()]
-    optimiser = torch.optim.AdamW(decays, lr=perceptrons.LEARNING_RATE)
+    optimiser = torch.optim.AdamW(decays, lr=mlp_training.LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs)
     for step in range(1, epochs + 1):
         optimiser.zero_grad()
-        nn.functional.cross_entropy(network(X), y, label_smoothing=perceptrons.SMOOTHING).backward()
+        nn.functional.cross_entropy(network(X), y, label_smoothing=mlp_training.SMOOTHING).backward()
         optimiser.step()
         schedule.step()
         for kept, p in zip(averaged, network.parameters(), strict=True):
-            kept.lerp_(p.detach(), 1 - min(perceptrons.DECAY, step / (step + 10)))
+            kept.lerp_(p.detach(), 1 - min(mlp_training.DECAY, step / (step + 10)))
     got = trained([(X, y)], seeds=(5,), epochs=epochs).network([0])
     for mine, theirs in zip(got.parameters(), averaged, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
@@ -62,7 +62,7 @@ def test_every_row_is_seen_once_an_epoch_also_where_sets_differ_in_size():
     weights = [torch.ones(n) for n in sizes]
     generators = [torch.Generator().manual_seed(i) for i in range(2)]
     seen = [[], []]
-    for x, y, share in perceptrons._batches(rows, codes, weights, 3, generators):
+    for x, y, share in mlp_training._batches(rows, codes, weights, 3, generators):
         torch.testing.assert_close(share.sum(dim=1), torch.ones(2))
         for i in range(2):
             real = share[i] > 0
@@ -91,10 +91,10 @@ def test_the_mean_of_networks_is_one_network():
 
 
 def test_dropped_values_are_made_up_for():
-    factors = perceptrons._dropped((100, 1000), 0.6, torch.Generator().manual_seed(0))
+    factors = mlp_training._dropped((100, 1000), 0.6, torch.Generator().manual_seed(0))
     assert factors.unique().tolist() == [0.0, pytest.approx(1 / 0.4, rel=0.01)]
     assert float(factors.mean()) == pytest.approx(1.0, abs=0.02)
-    assert perceptrons._dropped((7, 9), 0.0, torch.Generator()).unique().tolist() == [1.0]
+    assert mlp_training._dropped((7, 9), 0.0, torch.Generator()).unique().tolist() == [1.0]
 
 
 def test_layers_are_copies_without_gradients():

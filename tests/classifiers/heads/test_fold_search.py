@@ -5,9 +5,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from classifiers.centroid import CentroidHead
-from classifiers.foldsearch import fold_list
-from classifiers.neighbours import KNNHead
+from classifiers.heads.centroid import CentroidHead
+from classifiers.heads.fold_search import fold_list
+from classifiers.heads.knn import KNNHead
 from featstore.errors import FeaturesError
 from tests.support import head_checks
 

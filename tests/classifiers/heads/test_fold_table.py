@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifiers.foldtable import FoldTable
+from classifiers.heads.fold_table import FoldTable
 
 
 def outcomes(*probas):

@@ -8,7 +8,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.comparison import compare
-from classifiers.references import SIDE, MajorityHead, pixels
+from classifiers.heads.baselines import SIDE, MajorityHead, pixels
 from tests.support.feature_sets import feature_set
 
 

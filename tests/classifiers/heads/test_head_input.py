@@ -5,7 +5,14 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import compute_class_weight
 
 from classifiers import make_head
-from classifiers.headinput import MOST_NUMBERS, check_logits, class_weights, folds_of, read_training, require_finite
+from classifiers.heads.head_input import (
+    MOST_NUMBERS,
+    check_logits,
+    class_weights,
+    folds_of,
+    read_training,
+    require_finite,
+)
 from featstore.errors import FeaturesError
 
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.forest import ForestHead, Trees
+from classifiers.heads.forest import ForestHead, Trees
 from featstore.errors import FeaturesError, NoGradientError
 from tests.support import head_checks
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from classifiers import mlp
-from classifiers.mlp import MLPHead
+from classifiers.heads import mlp
+from classifiers.heads.mlp import MLPHead
 
 
 @pytest.fixture(scope="module")

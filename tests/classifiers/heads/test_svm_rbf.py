@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.kernel import RBFHead, distances, gaussian
+from classifiers.heads.svm_rbf import RBFHead, distances, gaussian
 from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError, NoGradientError
 from tests.support import head_checks

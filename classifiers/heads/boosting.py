@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.foldsearch import SearchedHead
-from classifiers.foldtable import FoldTable, Learnt, Params
-from classifiers.reduction import Reduction
+from classifiers.heads.fold_search import SearchedHead
+from classifiers.heads.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.reduction import Reduction
 from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError
 from featstore.system.machine import usable_cores
@@ -37,7 +37,7 @@ _WORTH = 1e-3
 
 
 class LightGBMHead(SearchedHead):
-    """LightGBM on ridge scores and principal components (see `classifiers.reduction.Reduction`).
+    """LightGBM on ridge scores and principal components (see `classifiers.heads.reduction.Reduction`).
 
     The reduction is fitted inside the fold; the number of rounds is found by early stopping on each fold's log loss and
     the mean of the folds is used for the last fit. Predictions come from LightGBM's text model before and after saving,

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.foldsearch import SearchedHead
-from classifiers.foldtable import FoldTable, Learnt, Outcome, Params
-from classifiers.headinput import check_logits
+from classifiers.heads.fold_search import SearchedHead
+from classifiers.heads.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.head_input import check_logits
+from classifiers.heads.mlp_training import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
+from classifiers.heads.threads import at_most
 from classifiers.linalg import standardiser, truncated_svd
-from classifiers.perceptrons import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
-from classifiers.threads import at_most
 
 RANK = 384
 """Wider features are first rotated to so many principal components; the rotation becomes part of the first layer."""

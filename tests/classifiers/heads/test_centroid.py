@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.centroid import CentroidHead
+from classifiers.heads.centroid import CentroidHead
 from classifiers.validation.splits import stratified_folds
 from tests.support import head_checks
 

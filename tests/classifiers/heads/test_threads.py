@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from classifiers.threads import at_most
+from classifiers.heads.threads import at_most
 
 
 def test_the_number_is_limited_and_comes_back_also_after_an_error():

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from classifiers.heads import DEFAULT, HEADS, check_name, differentiable, make_head
+from classifiers.heads.registry import DEFAULT, HEADS, check_name, differentiable, make_head
 from featstore.errors import FeaturesError, UnknownNameError
 from tests.support import head_checks
 
@@ -39,7 +39,7 @@ def test_unknown_names_options_and_budgets_are_refused():
 
 
 def test_importing_the_names_loads_no_library_that_is_slow():
-    code = "import sys, classifiers.heads; print([m for m in ('torch', 'lightgbm', 'matplotlib') if m in sys.modules])"
+    code = "import sys, classifiers.heads.registry; print([m for m in ('torch', 'lightgbm', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.neighbours import KNNHead, _Space
+from classifiers.heads.knn import KNNHead, _Space
 from classifiers.validation.splits import stratified_folds
 from featstore.errors import NoGradientError
 from tests.support import head_checks
