@@ -6,9 +6,9 @@ The names below are imported when first used, so that `import classifiers` costs
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from classifiers.bundle import load_bundle, save_bundle
     from classifiers.comparison import compare
     from classifiers.heads.registry import HEADS, make_head
+    from classifiers.models.bundle import load_bundle, save_bundle
     from classifiers.report import Report
     from classifiers.validation.scores import Scores
 

@@ -18,7 +18,7 @@ from classifiers.filenames import make_room, plain, stems
 from classifiers.formatting import count
 from classifiers.frame import Frame
 from classifiers.images import grid, png
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.original import Original, probabilities
 from classifiers.ssim import ssim
 from featstore.errors import DecodeError, ImagesNotFoundError

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers import tensorfile
+from classifiers.models import tensor_file
 from featstore.errors import FeatstoreError, StoreWriteError, TrainingError
 from featstore.system import fsio
 
-KIND = tensorfile.Kind("checkpoint", 1, TrainingError, TrainingError, "delete it to begin anew")
+KIND = tensor_file.Kind("checkpoint", 1, TrainingError, TrainingError, "delete it to begin anew")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CheckpointFolder:
         number = self._number + 1
         document = {"number": number, "settings": dict(settings), "progress": dict(progress)}
         arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
-        tensorfile.write(self._file(number), KIND, document, arrays)
+        tensor_file.write(self._file(number), KIND, document, arrays)
         self._number = number
 
     @property
@@ -89,7 +89,7 @@ class CheckpointFolder:
             if not os.path.lexists(self._file(slot)):
                 continue
             try:
-                document, arrays = tensorfile.read(self._file(slot), KIND)
+                document, arrays = tensor_file.read(self._file(slot), KIND)
                 tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
                 found.append(Checkpoint(int(document["number"]), document["settings"], document["progress"], tensors))
             except FeatstoreError as error:

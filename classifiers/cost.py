@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.reopening import Reopening
 from featstore.backbone.backbone import Backbone
 

@@ -21,7 +21,7 @@ from classifiers.checkpoint import CheckpointFolder
 from classifiers.feed import Feed
 from classifiers.finetuning import FineTuning
 from classifiers.learner import Learner, NotFiniteError
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.regimechoice import best_node, choose_regime
 from classifiers.regimes import REGIMES, Settings, settings_for
 from classifiers.reopening import HEAD, Reopening

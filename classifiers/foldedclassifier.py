@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, fx, nn
 
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone.nodes import Trunk
 from featstore.backbone.pixel_input import fold_batch_norms
 

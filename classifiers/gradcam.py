@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone.catalogue import lookup
 from featstore.backbone.nodes import PENULTIMATE, Anatomy, Pool, Trunk
 from featstore.errors import UnknownNameError

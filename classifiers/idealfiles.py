@@ -19,10 +19,10 @@ from classifiers.foldedclassifier import FoldedClassifier
 from classifiers.frame import Frame, frame_side
 from classifiers.ideal import Ideal, Settings, search_ideal
 from classifiers.images import grid, png
-from classifiers.labels import find_class
 from classifiers.linechart import Line, line_chart
-from classifiers.network import ImageClassifier
-from classifiers.selection import caveats, describe
+from classifiers.models.class_names import find_class
+from classifiers.models.image_classifier import ImageClassifier
+from classifiers.models.open_classifier import caveats, describe
 from classifiers.sidebyside import side_by_side
 from featstore.errors import UnknownNameError
 from featstore.system import fsio

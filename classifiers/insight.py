@@ -19,9 +19,9 @@ from classifiers.formatting import count
 from classifiers.frame import to_bytes
 from classifiers.gradcam import GradCam, HeatMap
 from classifiers.images import grid, overlay, png
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
+from classifiers.models.open_classifier import describe
 from classifiers.picturepage import Figure, PicturePage, Section
-from classifiers.selection import describe
 from featstore.backbone.backbone import Backbone
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio

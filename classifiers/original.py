@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.frame import Frame, to_tensor
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from classifiers.cost import measure
 from classifiers.learner import Learner
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.regimes import REGIMES, settings_for
 from classifiers.reopening import ALL, Reopening
 from classifiers.startingpoint import Probe, StartingPoint

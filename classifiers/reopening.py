@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone.catalogue import lookup
 from featstore.backbone.nodes import Anatomy, Pool, aliases
 from featstore.errors import UnknownNameError

@@ -18,7 +18,7 @@ from classifiers.formatting import count, interval, percent
 from classifiers.frame import to_bytes
 from classifiers.images import png
 from classifiers.linechart import Line, line_chart
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.picturepage import Figure, PicturePage, Section
 from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers import tensorfile
+from classifiers.models import tensor_file
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreNotFoundError
 from featstore.system import fsio, fsread
 from featstore.system.canonical_json import canonical_json
 
-KIND = tensorfile.Kind("activation file", 1, StoreDamagedError, StoreNotFoundError, "delete it; it is made again")
+KIND = tensor_file.Kind("activation file", 1, StoreDamagedError, StoreNotFoundError, "delete it; it is made again")
 FOLDER = "activations"
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -54,7 +54,7 @@ class SplitCache:
                 continue
             self._read.add(name)
             try:
-                document, arrays = tensorfile.read(self.folder / name, KIND)
+                document, arrays = tensor_file.read(self.folder / name, KIND)
             except FeatstoreError:
                 self._damaged.add(name)
                 continue
@@ -90,7 +90,7 @@ class SplitCache:
         """
         half = np.clip(values, -LARGEST, LARGEST).astype(np.float16)
         document = {"recipe": self.recipe, "view": view}
-        parts, digest = tensorfile.encode(KIND, document, {"digests": digests, "values": half})
+        parts, digest = tensor_file.encode(KIND, document, {"digests": digests, "values": half})
         tmp = self._store / "tmp"
         for folder in (tmp, self.folder):
             fsio.make_directory(folder, below=self._store)

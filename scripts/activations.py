@@ -59,8 +59,8 @@ def activations(
     """  # fmt: skip
     from classifiers.activations import usual_nodes
     from classifiers.insight import look_into
-    from classifiers.labels import find_class
-    from classifiers.selection import identity, open_for_looking, place
+    from classifiers.models.class_names import find_class
+    from classifiers.models.open_classifier import identity, open_for_looking, place
     from featstore.engines.devices import find_device
     from featstore.images.unlabelled import find_images
 

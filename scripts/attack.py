@@ -13,7 +13,7 @@ from featstore_scripts import options
 if TYPE_CHECKING:
     from classifiers.adversarial import Adversarial
     from classifiers.attack import Attack
-    from classifiers.network import ImageClassifier
+    from classifiers.models.image_classifier import ImageClassifier
 
 
 def _epsilon(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
@@ -128,7 +128,7 @@ def attack(
     the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
     """  # fmt: skip
     from classifiers.attack import Attack
-    from classifiers.selection import open_classifier, place
+    from classifiers.models.open_classifier import open_classifier, place
     from featstore.engines.devices import find_device
 
     _check_usage(images, dataset, target, truth, epsilon, epsilons, limit)
@@ -173,8 +173,8 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
     from classifiers.adversarial import attack_files
     from classifiers.attackreport import AttackReport, summary
     from classifiers.formatting import count
-    from classifiers.labels import find_class
-    from classifiers.selection import caveats, identity
+    from classifiers.models.class_names import find_class
+    from classifiers.models.open_classifier import caveats, identity
     from featstore.images.unlabelled import find_images
 
     aim = None if target is None else find_class(classifier.classes, target)
@@ -220,8 +220,8 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.attack import epsilon_text
     from classifiers.filenames import make_room
     from classifiers.formatting import interval, percent
+    from classifiers.models.open_classifier import caveats, identity
     from classifiers.robustness import EPSILONS, judged_rows, robust_accuracy
-    from classifiers.selection import caveats, identity
     from featstore.images.discovery import scan
     from featstore.system import fsio
 

@@ -55,7 +55,7 @@ def export(
 
 def _onnx(bundle: str, out: str, weights: str | None, overwrite: bool, as_json: bool) -> None:
     """Write a bundle as an ONNX graph."""
-    from classifiers.onnxfile import export_onnx
+    from classifiers.models.onnx_file import export_onnx
 
     made = export_onnx(bundle, out, weights=weights, overwrite=overwrite)
     if as_json:

@@ -99,8 +99,8 @@ def ideal(
 
     from classifiers.ideal import Settings
     from classifiers.idealfiles import ideal_image
-    from classifiers.labels import find_class
-    from classifiers.selection import at_hand, caveats, open_classifier, parse_other, place
+    from classifiers.models.class_names import find_class
+    from classifiers.models.open_classifier import at_hand, caveats, open_classifier, parse_other, place
     from featstore.engines.devices import find_device
 
     options.one_classifier(bundle, backbone, input_size)

@@ -61,8 +61,8 @@ def predict(
     import json
     import sys
 
-    from classifiers.bundle import load_bundle
-    from classifiers.prediction import predict_images
+    from classifiers.models.bundle import load_bundle
+    from classifiers.models.prediction import predict_images
     from featstore.errors import ImageSetError
     from featstore.system import fsio
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from classifiers.augment import Augmentation
 from classifiers.feed import ActivationFeed, PixelFeed
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.reopening import Reopening
 from featstore.backbone import Backbone
 

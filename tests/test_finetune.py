@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18
 
-from classifiers.bundle import load_bundle
 from classifiers.finetune import finetune
-from classifiers.network import ImageClassifier
-from classifiers.prediction import predict_images
+from classifiers.models.bundle import load_bundle
+from classifiers.models.image_classifier import ImageClassifier
+from classifiers.models.prediction import predict_images
 from featstore.backbone import Backbone
 from featstore.errors import (
     FeaturesError,

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from classifiers.foldedclassifier import FoldedClassifier
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone import Backbone
 from tests.support.small_classifiers import save_tint_bundle, small_classifier
 

@@ -5,7 +5,7 @@ from torchvision.models import mobilenet_v3_small, resnet18
 
 from classifiers.frame import to_tensor
 from classifiers.gradcam import GradCam
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone import Backbone
 from featstore.errors import UnknownNameError
 from tests.support.pictures import texture

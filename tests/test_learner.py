@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from classifiers.learner import Learner
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.regimes import Settings
 from classifiers.reopening import Reopening
 from featstore.backbone import Backbone

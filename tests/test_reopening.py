@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.reopening import Reopening
 from featstore.backbone import Backbone
 from featstore.errors import UnknownNameError

@@ -7,7 +7,7 @@ from torch import nn
 
 from classifiers.augment import Augmentation
 from classifiers.feed import ActivationFeed, PixelFeed
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.regimes import Settings
 from classifiers.reopening import Reopening
 from classifiers.startingpoint import starting_point

@@ -17,7 +17,7 @@ from classifiers.augment import Augmentation
 from classifiers.checkpoint import CheckpointFolder
 from classifiers.feed import PixelFeed
 from classifiers.learner import Learner, NotFiniteError
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.regimes import Settings
 from classifiers.reopening import Reopening
 from classifiers.trainer import Trainer, shown

@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from classifiers.heads.registry import make_head
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.tunednetwork import save_network, weights_path, with_layer
 from featstore.backbone import Backbone
 

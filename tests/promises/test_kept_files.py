@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classifiers.bundle import load_bundle
+from classifiers.models.bundle import load_bundle
 from featstore import FeatureStore
 from tests.support.feature_sets import digits
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, rows, tree

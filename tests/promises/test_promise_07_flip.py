@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from classifiers.bundle import load_bundle, save_bundle
 from classifiers.heads.registry import make_head
+from classifiers.models.bundle import load_bundle, save_bundle
 from featstore import FeatureStore
 from featstore.errors import BundleError, FeatstoreError
 from tests.support.feature_sets import feature_set

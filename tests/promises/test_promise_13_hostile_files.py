@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers import tensorfile
-from classifiers.bundle import KIND, load_bundle
 from classifiers.checkpoint import CheckpointFolder
+from classifiers.models import tensor_file
+from classifiers.models.bundle import KIND, load_bundle
 from featstore import FeatureStore
 from featstore.backbone.weights_file import read_state
 from featstore.errors import BundleError, FeatstoreError, StoreDamagedError, StoreError, TrainingError, WeightsError
@@ -325,8 +325,8 @@ def test_bundles_and_checkpoints_that_are_pickles_or_anything_else_are_refused(t
 
 
 def test_a_bundle_opens_no_file_that_its_recipe_names(tmp_path):
-    from classifiers.bundle import save_bundle
     from classifiers.heads.registry import make_head
+    from classifiers.models.bundle import save_bundle
     from tests.support.feature_sets import feature_set
 
     rng = np.random.default_rng(0)
@@ -336,8 +336,8 @@ def test_a_bundle_opens_no_file_that_its_recipe_names(tmp_path):
     head = make_head("centroid", budget="quick", cv=3).fit(data.X, data.y)
     save_bundle(tmp_path / "b", head, data, recipe, data.classes, name="centroid")
     assert watched(lambda: load_bundle(tmp_path / "b"), tmp_path / "b") is None
-    document, arrays = tensorfile.read(tmp_path / "b", KIND)
-    tensorfile.write(tmp_path / "b", KIND, {**document, "head": {"name": "../../os", "meta": {}}}, arrays)
+    document, arrays = tensor_file.read(tmp_path / "b", KIND)
+    tensor_file.write(tmp_path / "b", KIND, {**document, "head": {"name": "../../os", "meta": {}}}, arrays)
     assert isinstance(watched(lambda: load_bundle(tmp_path / "b"), tmp_path / "b"), BundleError)
 
 

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from classifiers.bundle import load_bundle, save_bundle
 from classifiers.heads.registry import HEADS, make_head
+from classifiers.models.bundle import load_bundle, save_bundle
 from featstore import FeatureStore
 from featstore.errors import FingerprintMismatchError
 from tests.support.feature_sets import digits
@@ -23,7 +23,7 @@ def test_the_same_bits_in_a_process_that_never_saw_the_training(tmp_path, name):
     save_bundle(tmp_path / "b", head, data, RECIPE, data.classes, name=name)
     np.save(tmp_path / "x.npy", data.X)
     program = (
-        "import sys, numpy as np; from classifiers.bundle import load_bundle; "
+        "import sys, numpy as np; from classifiers.models.bundle import load_bundle; "
         "np.save(sys.argv[3], load_bundle(sys.argv[1]).predict_proba(np.load(sys.argv[2])))"
     )
     places = [str(tmp_path / part) for part in ("b", "x.npy", "y.npy")]

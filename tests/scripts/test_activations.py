@@ -5,7 +5,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from classifiers.network import ImageClassifier
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone import Backbone
 from featstore.errors import ImagesNotFoundError, NoGradientError, UnknownNameError
 from featstore_scripts.activations import activations

@@ -7,10 +7,10 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from classifiers.bundle import load_bundle
 from classifiers.frame import Frame
-from classifiers.network import ImageClassifier
-from classifiers.prediction import predict_images
+from classifiers.models.bundle import load_bundle
+from classifiers.models.image_classifier import ImageClassifier
+from classifiers.models.prediction import predict_images
 from featstore.errors import AttackError, DecodeError, NoGradientError, UnknownNameError
 from featstore_scripts.attack import attack
 from tests.support.small_classifiers import save_tint_bundle, tinted, write_tinted

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from classifiers.bundle import save_bundle
 from classifiers.heads.registry import make_head
-from classifiers.network import ImageClassifier
+from classifiers.models.bundle import save_bundle
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone import Backbone
 from tests.support.pictures import texture
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.bundle import load_bundle
-from classifiers.prediction import predict_images
-from classifiers.trained import train
+from classifiers.models.bundle import load_bundle
+from classifiers.models.prediction import predict_images
+from classifiers.models.trained import train
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.decoding import nvjpeg_decoder, worker_process

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from classifiers.selection import at_hand, describe, open_classifier, open_for_looking, parse_other, place
+from classifiers.models.open_classifier import at_hand, describe, open_classifier, open_for_looking, parse_other, place
 from featstore.backbone import Backbone
 from featstore.errors import (
     BundleNotFoundError,

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.bundle import Bundle
+from classifiers.models.bundle import Bundle
 from featstore.images.hashing import hash_files
 from featstore.images.unlabelled import find_images
 from featstore.system.reporting import Progress, printable, silent
@@ -123,7 +123,7 @@ def predict_images(
         The network is not that of the bundle.
     DeviceError
     """
-    from classifiers.network import open_backbone
+    from classifiers.models.image_classifier import open_backbone
     from featstore.decoding.nvjpeg_pool import open_pool
     from featstore.engines.devices import find_device
     from featstore.engines.engine import make_engine

@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
 
-from classifiers.bundle import load_bundle, save_bundle
 from classifiers.heads.registry import HEADS, make_head
-from classifiers.network import ImageClassifier, open_backbone
+from classifiers.models.bundle import load_bundle, save_bundle
+from classifiers.models.image_classifier import ImageClassifier, open_backbone
 from featstore.backbone import Backbone
 from featstore.decoding.decode import decode_image
 from featstore.decoding.worker import process

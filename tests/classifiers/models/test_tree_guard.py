@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.treeguard import check_forest, checked_lightgbm
+from classifiers.models.tree_guard import check_forest, checked_lightgbm
 from featstore.errors import BundleError
 
 

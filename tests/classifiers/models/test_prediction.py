@@ -7,9 +7,9 @@ import os
 import numpy as np
 import pytest
 
-from classifiers.bundle import load_bundle
-from classifiers.prediction import Predictions, predict_images
-from classifiers.trained import train
+from classifiers.models.bundle import load_bundle
+from classifiers.models.prediction import Predictions, predict_images
+from classifiers.models.trained import train
 from featstore.errors import ImagesNotFoundError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from classifiers.bundle import load_bundle
-from classifiers.network import ImageClassifier
+from classifiers.models.bundle import load_bundle
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.errors import FeatstoreError, MissingExtraError, OutputExistsError
 from featstore.system import fsio
 from featstore.system.canonical_json import canonical_json

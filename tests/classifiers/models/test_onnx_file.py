@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.bundle import save_bundle
 from classifiers.heads.registry import make_head
-from classifiers.network import ImageClassifier
-from classifiers.onnxfile import export_onnx
+from classifiers.models.bundle import save_bundle
+from classifiers.models.image_classifier import ImageClassifier
+from classifiers.models.onnx_file import export_onnx
 from featstore.backbone import Backbone
 from featstore.errors import MissingExtraError, NoGradientError, OutputExistsError
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from classifiers import tensorfile
-from classifiers.treeguard import check_forest, checked_lightgbm
+from classifiers.models import tensor_file
+from classifiers.models.tree_guard import check_forest, checked_lightgbm
 from featstore.errors import (
     BundleError,
     BundleNotFoundError,
@@ -24,7 +24,7 @@ from featstore.errors import (
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 
-KIND = tensorfile.Kind("bundle", 1, BundleError, BundleNotFoundError, "save it again with `featstore train`")
+KIND = tensor_file.Kind("bundle", 1, BundleError, BundleNotFoundError, "save it again with `featstore train`")
 
 _MALFORMED = (
     KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, ZeroDivisionError, RuntimeError
@@ -191,7 +191,7 @@ def save_bundle(
         "recipe": {**recipe, "nodes": [fingerprint.node]},
         "summary": bundle.summary,
     }
-    tensorfile.write(path, KIND, document, arrays)
+    tensor_file.write(path, KIND, document, arrays)
     return bundle
 
 
@@ -208,7 +208,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         No bundle, damaged, of a newer format, or its parts do not fit together.
     """
     path = Path(path)
-    document, arrays = tensorfile.read(path, KIND)
+    document, arrays = tensor_file.read(path, KIND)
     try:
         return _assemble(path, document, arrays)
     except BundleError:
@@ -220,7 +220,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{path} holds a classifier whose parts do not fit ({what}); {KIND.remedy}") from error
 
 
-def _assemble(path: Path, document: dict[str, Any], arrays: tensorfile.Arrays) -> Bundle:
+def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) -> Bundle:
     """Build the head and check that everything fits."""
     from classifiers.heads.registry import make_head
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.bundle import Bundle, save_bundle
 from classifiers.heads.registry import check_name, make_head
+from classifiers.models.bundle import Bundle, save_bundle
 from classifiers.types import Budget
 from classifiers.validation.alignment import check_few, require_memory
 from classifiers.validation.leakage.duplicate_groups import find_sources, members_of

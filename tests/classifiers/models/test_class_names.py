@@ -1,7 +1,7 @@
 import pytest
 from torchvision.models import MobileNet_V2_Weights
 
-from classifiers.labels import find_class
+from classifiers.models.class_names import find_class
 from featstore.errors import UnknownNameError
 
 IMAGENET = MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from classifiers.bundle import load_bundle
-from classifiers.network import ImageClassifier, open_backbone
+from classifiers.models.bundle import load_bundle
+from classifiers.models.image_classifier import ImageClassifier, open_backbone
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from classifiers.bundle import Bundle, load_bundle
+from classifiers.models.bundle import Bundle, load_bundle
 from featstore.backbone.backbone import Backbone
 from featstore.decoding.decode import decode
 from featstore.decoding.transform import TransformSpec
@@ -85,7 +85,7 @@ class ImageClassifier(nn.Module):
         NoGradientError
             The head has no gradients; the message names the heads that do.
         BundleError, WeightsError, FingerprintMismatchError
-            See `classifiers.bundle.load_bundle` and `open_backbone`.
+            See `classifiers.models.bundle.load_bundle` and `open_backbone`.
         """
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(bundle)
