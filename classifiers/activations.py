@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from classifiers.images import coloured, grid
+from classifiers.report.figures.raster import coloured, grid
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.catalogue import lookup
 from featstore.backbone.nodes import PENULTIMATE, Anatomy, aliases

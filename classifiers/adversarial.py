@@ -17,9 +17,9 @@ from classifiers.attacked import Attacked, run_attack
 from classifiers.filenames import make_room, plain, stems
 from classifiers.formatting import count
 from classifiers.frame import Frame
-from classifiers.images import grid, png
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.original import Original, probabilities
+from classifiers.report.figures.raster import grid, png
 from classifiers.ssim import ssim
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from markupsafe import Markup
 
-from classifiers import plots
 from classifiers.formatting import interval, percent, printable
+from classifiers.report.figures import plots
 
 
 @dataclass(frozen=True)

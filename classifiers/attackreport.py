@@ -15,7 +15,7 @@ from PIL import Image
 from classifiers.adversarial import REPORT, Adversarial, success_rate
 from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.formatting import count, percent
-from classifiers.picturepage import Figure, PicturePage, Section
+from classifiers.report.figures.picture_page import Figure, PicturePage, Section
 from featstore.system import fsio
 
 

@@ -18,10 +18,10 @@ from classifiers.filenames import make_room, plain, stems
 from classifiers.formatting import count
 from classifiers.frame import to_bytes
 from classifiers.gradcam import GradCam, HeatMap
-from classifiers.images import grid, overlay, png
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.open_classifier import describe
-from classifiers.picturepage import Figure, PicturePage, Section
+from classifiers.report.figures.picture_page import Figure, PicturePage, Section
+from classifiers.report.figures.raster import grid, overlay, png
 from featstore.backbone.backbone import Backbone
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio

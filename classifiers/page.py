@@ -9,15 +9,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classifiers import featuremap, gallery, plots
+from classifiers import gallery
 from classifiers.advicepanel import AdvicePanel
 from classifiers.formatting import capital, count, interval, percent, printable, seconds
 from classifiers.leaderboard import Leaderboard, extent, pairs
-from classifiers.pagetemplates import asset, templates
 from classifiers.provenance import parameters, provenance
+from classifiers.report.figures import plots, scatter_map
+from classifiers.report.figures.page_templates import asset, templates
+from classifiers.report.figures.thumbnails import Sheet, Thumbnails
 from classifiers.reportdata import filled
 from classifiers.runpanel import RECALL, RunPanel
-from classifiers.thumbnails import Sheet, Thumbnails
 from classifiers.verdict import NEXT, honesty, judged_by_copies, verdict
 
 PANELS = 600_000
@@ -71,7 +72,7 @@ def html(data: Mapping[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return templates().get_template("report.html").render(
         context, css=Markup(asset("report.css")), script=Markup(script), script_hash=f"sha256-{digest}",
-        symbols=featuremap.symbols(),
+        symbols=scatter_map.symbols(),
     )  # fmt: skip
 
 
@@ -222,13 +223,13 @@ def _map(full: Mapping[str, Any], sheet: Sheet | None) -> dict[str, Any] | None:
         for i, predicted in zip(places["image"], places["predicted"], strict=True)
     ]
     present = sorted(set(places["true"]))
-    legend = [(c, classes[c], featuremap.mark(c)) for c in present[:LEGEND]]
+    legend = [(c, classes[c], scatter_map.mark(c)) for c in present[:LEGEND]]
     text = (
         f"{count(len(points), 'image')}, laid out by {printable(places['method'])}: "
         "images that the network finds alike lie close together."
     )
     return {
-        "svg": featuremap.svg(places, f"Map of {count(len(points), 'image')} by the likeness of their features"),
+        "svg": scatter_map.svg(places, f"Map of {count(len(points), 'image')} by the likeness of their features"),
         "legend": legend,
         "text": text,
         "data": {

@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classifiers import plots
 from classifiers.formatting import NOTHING, count, interval, number, percent, printable, seconds, size
 from classifiers.leaderboard import Leaderboard
+from classifiers.report.figures import plots
 
 
 @dataclass(frozen=True)

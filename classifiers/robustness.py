@@ -16,10 +16,10 @@ from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.attacked import run_attack
 from classifiers.formatting import count, interval, percent
 from classifiers.frame import to_bytes
-from classifiers.images import png
-from classifiers.linechart import Line, line_chart
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.picturepage import Figure, PicturePage, Section
+from classifiers.report.figures.line_chart import Line, line_chart
+from classifiers.report.figures.picture_page import Figure, PicturePage, Section
+from classifiers.report.figures.raster import png
 from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
 from featstore.images.image_set import ImageSet

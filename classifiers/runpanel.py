@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classifiers import plots
 from classifiers.confusion import DRAWN, LABELLED, Confusion
 from classifiers.formatting import count, number, percent, printable
+from classifiers.report.figures import plots
 
 CLASSES = 300
 """More classes than this are not listed one by one; the worst are."""

@@ -83,7 +83,7 @@ def test_the_strongest_channels_come_first_and_silent_ones_are_counted():
 def test_the_grid_holds_the_image_and_each_map_between_its_own_ends():
     drawn = maps().picture(np.full((24, 24, 3), 200, dtype=np.uint8), maps=2)
     assert drawn.dtype == np.uint8 and drawn.shape[2] == 3
-    from classifiers.images import coloured
+    from classifiers.report.figures.raster import coloured
 
     low, high = coloured(np.array([[0.0, 1.0]]))[0]
     for colour in (low, high, (200, 200, 200)):  # channel 1 is high but for one low place

@@ -1,6 +1,6 @@
 import numpy as np
 
-from classifiers.linechart import Line, line_chart
+from classifiers.report.figures.line_chart import Line, line_chart
 
 
 def drawn(**options):

@@ -1,7 +1,7 @@
 import pytest
 from jinja2 import UndefinedError
 
-from classifiers.pagetemplates import asset, templates
+from classifiers.report.figures.page_templates import asset, templates
 
 
 def rendered(source: str, **names) -> str:

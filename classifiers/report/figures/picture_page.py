@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import printable
-from classifiers.images import png
-from classifiers.pagetemplates import templates
+from classifiers.report.figures.page_templates import templates
+from classifiers.report.figures.raster import png
 
 
 @dataclass(frozen=True, eq=False)

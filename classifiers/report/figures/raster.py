@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.lettering import fitted, font
+from classifiers.report.figures.lettering import fitted, font
 
 if TYPE_CHECKING:
     from PIL import Image

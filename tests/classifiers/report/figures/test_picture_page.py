@@ -5,7 +5,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from classifiers.picturepage import Figure, PicturePage, Section
+from classifiers.report.figures.picture_page import Figure, PicturePage, Section
 from tests.support.pictures import texture
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifiers.thumbnails import Thumbnails
+from classifiers.report.figures.thumbnails import Thumbnails
 
 COLOURS = ["red", "lime", "blue", "white"]
 

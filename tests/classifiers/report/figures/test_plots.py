@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifiers import plots
+from classifiers.report.figures import plots
 from classifiers.validation.significance import wilson
 
 SHARES = st.floats(0, 1)

@@ -1,6 +1,6 @@
 import pytest
 
-from classifiers import lettering
+from classifiers.report.figures import lettering
 
 
 def test_a_text_that_fits_stays_whole() -> None:
