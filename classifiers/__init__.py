@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from classifiers.comparison import compare
     from classifiers.heads.registry import HEADS, make_head
     from classifiers.models.bundle import load_bundle, save_bundle
-    from classifiers.report import Report
+    from classifiers.report.report import Report
     from classifiers.validation.scores import Scores
 
 __all__ = ["HEADS", "Report", "Scores", "compare", "load_bundle", "make_head", "save_bundle"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.evidence import Evidence
-from classifiers.verdict import WITNESS
+from classifiers.report.verdict import WITNESS
 
 VERDICTS = {
     "cache-is-enough": "The cache is enough: keep the frozen features.",

@@ -19,13 +19,13 @@ from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
 from classifiers.labelcheck import wrong_labels
 from classifiers.pairs import beats_majority, choose, comparisons
-from classifiers.report import Report
+from classifiers.report.report import Report
+from classifiers.report.verdict import verdict
 from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.validation.alignment import align, check_classes, named_runs
 from classifiers.validation.leakage.duplicate_groups import find_sources, members_of
 from classifiers.validation.leakage.leaks import Leaks, find_leaks
 from classifiers.validation.protocol import Plan, lay_out
-from classifiers.verdict import verdict
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet

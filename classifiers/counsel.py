@@ -17,7 +17,7 @@ from classifiers.advise import Advice, judge, revise
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
 from classifiers.regimes import REGIMES, settings_for
-from classifiers.reportdata import filled
+from classifiers.report.report_data import filled
 from classifiers.validation.alignment import require_memory
 from classifiers.validation.leakage.duplicate_groups import find_sources
 from classifiers.validation.leakage.leaks import find_leaks
@@ -271,7 +271,7 @@ def saved_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) ->
     FeaturesError
         It is of another data set or network.
     """
-    from classifiers.report import Report
+    from classifiers.report.report import Report
 
     report = Report.load(folder)
     data, about = report.data, advice.about

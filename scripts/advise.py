@@ -52,7 +52,7 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
 
     from classifiers.advise import VERDICTS
     from classifiers.counsel import counsel, saved_report
-    from classifiers.report import Report
+    from classifiers.report.report import Report
     from featstore import FeatureStore
 
     if report is not None:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from classifiers.comparison import compare
-from classifiers.report import Report
-from classifiers.reportdata import check
+from classifiers.report.report import Report
+from classifiers.report.report_data import check
 from featstore.errors import FeaturesError, UnknownNameError
 from tests.support.feature_sets import copies, digits, feature_set
 

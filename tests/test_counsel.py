@@ -9,7 +9,7 @@ from PIL import Image
 
 from classifiers.advise import VERDICTS
 from classifiers.counsel import counsel, saved_report
-from classifiers.report import Report
+from classifiers.report.report import Report
 from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore

@@ -24,10 +24,10 @@ from classifiers import Report, load_bundle, make_head, save_bundle
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore_scripts.main import VERBS, group
+from tests.classifiers.report.test_advice_panel import advice
 from tests.support.feature_sets import digits
 from tests.support.report_example import planted
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
-from tests.test_advicepanel import advice
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 GOLDEN = DATA / "golden"

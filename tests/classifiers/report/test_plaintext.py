@@ -1,4 +1,4 @@
-from classifiers.plaintext import text
+from classifiers.report.plaintext import text
 from tests.support.report_example import planted
 
 

@@ -1,6 +1,6 @@
-from classifiers.leaderboard import Leaderboard
-from classifiers.provenance import certificate, parameters, provenance, search
-from classifiers.reportdata import filled
+from classifiers.report.leaderboard import Leaderboard
+from classifiers.report.provenance import certificate, parameters, provenance, search
+from classifiers.report.report_data import filled
 from tests.support.report_example import planted
 
 

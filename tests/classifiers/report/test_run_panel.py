@@ -2,8 +2,8 @@ import re
 
 from sklearn.metrics import precision_recall_fscore_support
 
-from classifiers.reportdata import filled
-from classifiers.runpanel import RunPanel
+from classifiers.report.report_data import filled
+from classifiers.report.run_panel import RunPanel
 from tests.support.report_example import planted
 
 

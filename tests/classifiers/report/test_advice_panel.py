@@ -1,5 +1,5 @@
-from classifiers.advicepanel import AdvicePanel
 from classifiers.advise import judge
+from classifiers.report.advice_panel import AdvicePanel
 from tests.test_advise import evidence
 
 

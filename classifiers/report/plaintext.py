@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from classifiers.formatting import count, printable
-from classifiers.leaderboard import Leaderboard, extent, pairs
-from classifiers.reportdata import filled
-from classifiers.verdict import verdict
+from classifiers.report.leaderboard import Leaderboard, extent, pairs
+from classifiers.report.report_data import filled
+from classifiers.report.verdict import verdict
 
 
 def text(data: Mapping[str, Any], width: int = 120) -> str:

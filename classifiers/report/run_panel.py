@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classifiers.confusion import DRAWN, LABELLED, Confusion
 from classifiers.formatting import count, number, percent, printable
+from classifiers.report.confusion import DRAWN, LABELLED, Confusion
 from classifiers.report.figures import plots
 
 CLASSES = 300

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from classifiers.advicepanel import AdvicePanel
-from classifiers.confusion import Confusion
 from classifiers.formatting import capital, percent, printable, seconds
-from classifiers.leaderboard import Leaderboard, extent, pairs
-from classifiers.provenance import parameters
-from classifiers.reportdata import filled
-from classifiers.verdict import NEXT, honesty, verdict
+from classifiers.report.advice_panel import AdvicePanel
+from classifiers.report.confusion import Confusion
+from classifiers.report.leaderboard import Leaderboard, extent, pairs
+from classifiers.report.provenance import parameters
+from classifiers.report.report_data import filled
+from classifiers.report.verdict import NEXT, honesty, verdict
 
 
 def markdown(data: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
-from classifiers.leaderboard import Leaderboard, pairs
-from classifiers.reportdata import filled
+from classifiers.report.leaderboard import Leaderboard, pairs
+from classifiers.report.report_data import filled
 from tests.support.report_example import planted
 
 

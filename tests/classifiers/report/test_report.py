@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifiers.leaderboard import Leaderboard
-from classifiers.report import Report
-from classifiers.reportdata import filled
-from classifiers.verdict import verdict
+from classifiers.report.leaderboard import Leaderboard
+from classifiers.report.report import Report
+from classifiers.report.report_data import filled
+from classifiers.report.verdict import verdict
 from featstore.errors import ReportError, ReportNotFoundError, StoreWriteError
 from tests.support.report_example import planted
 

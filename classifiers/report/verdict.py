@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifiers.formatting import count, interval, listing, percent, printable, probability
-from classifiers.reportdata import filled
+from classifiers.report.report_data import filled
 from classifiers.validation.significance import mcnemar_exact
 
 SIGNIFICANT = 0.05

@@ -1,6 +1,6 @@
 import pytest
 
-from classifiers.verdict import NEXT, honesty, set_names, verdict
+from classifiers.report.verdict import NEXT, honesty, set_names, verdict
 from tests.support.report_example import planted
 
 

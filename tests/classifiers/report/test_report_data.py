@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from classifiers.reportdata import check, filled
+from classifiers.report.report_data import check, filled
 from featstore.errors import ReportError
 from tests.support.report_example import planted
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifiers.report import Report
+from classifiers.report.report import Report
 from tests.support.chromium import Chromium
 from tests.support.report_example import planted
 
-ARTEFACTS = Path(__file__).resolve().parents[1] / "test-artifacts"
+ARTEFACTS = Path(__file__).resolve().parents[3] / "test-artifacts"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from classifiers.markdown import escaped, markdown, sentence, table
+from classifiers.report.markdown import escaped, markdown, sentence, table
 from tests.support.report_example import planted
 
 

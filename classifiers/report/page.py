@@ -9,17 +9,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classifiers import gallery
-from classifiers.advicepanel import AdvicePanel
 from classifiers.formatting import capital, count, interval, percent, printable, seconds
-from classifiers.leaderboard import Leaderboard, extent, pairs
-from classifiers.provenance import parameters, provenance
+from classifiers.report import gallery
+from classifiers.report.advice_panel import AdvicePanel
 from classifiers.report.figures import plots, scatter_map
 from classifiers.report.figures.page_templates import asset, templates
 from classifiers.report.figures.thumbnails import Sheet, Thumbnails
-from classifiers.reportdata import filled
-from classifiers.runpanel import RECALL, RunPanel
-from classifiers.verdict import NEXT, honesty, judged_by_copies, verdict
+from classifiers.report.leaderboard import Leaderboard, extent, pairs
+from classifiers.report.provenance import parameters, provenance
+from classifiers.report.report_data import filled
+from classifiers.report.run_panel import RECALL, RunPanel
+from classifiers.report.verdict import NEXT, honesty, judged_by_copies, verdict
 
 PANELS = 600_000
 """Bytes for the panels of runs beyond the best one."""
@@ -172,7 +172,7 @@ def _panels(full: Mapping[str, Any], board: Leaderboard) -> list[RunPanel]:
 
 
 def _order_text(full: Mapping[str, Any]) -> str:
-    from classifiers.confusion import DRAWN, GROUPED
+    from classifiers.report.confusion import DRAWN, GROUPED
 
     k = len(full["dataset"]["classes"])
     if k > DRAWN:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from classifiers import reportdata
+from classifiers.report import report_data
 from featstore.errors import ReportError, ReportNotFoundError
 
 
@@ -30,7 +30,7 @@ class Report:
     """
 
     def __init__(self, data: dict[str, Any]) -> None:
-        self.data = reportdata.check(data)
+        self.data = report_data.check(data)
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
@@ -57,7 +57,7 @@ class Report:
         except (ValueError, RecursionError) as error:
             raise ReportError(f"{path} is no JSON document ({error}); expected a report.json") from error
         report = cls.__new__(cls)
-        report.data = reportdata.check(data, str(path))
+        report.data = report_data.check(data, str(path))
         return report
 
     def to_json(self) -> str:
@@ -73,19 +73,19 @@ class Report:
 
     def to_text(self, width: int = 120) -> str:
         """For a terminal of `width` columns: verdict, table, warnings."""
-        from classifiers import plaintext
+        from classifiers.report import plaintext
 
         return plaintext.text(self.data, width)
 
     def to_markdown(self) -> str:
         """For issue trackers and notes."""
-        from classifiers import markdown
+        from classifiers.report import markdown
 
         return markdown.markdown(self.data)
 
     def to_html(self) -> str:
         """One self-contained page, with thumbnails where the images are still at their place."""
-        from classifiers import page
+        from classifiers.report import page
 
         return page.html(self.data)
 
@@ -122,7 +122,7 @@ class Report:
         )
 
     def _repr_html_(self) -> str:
-        from classifiers import page
+        from classifiers.report import page
 
         return page.summary(self.data)
 

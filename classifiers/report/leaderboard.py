@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifiers.formatting import count, interval, number, percent, printable, probability, seconds
-from classifiers.verdict import set_names
+from classifiers.report.verdict import set_names
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from classifiers.confusion import Confusion
-from classifiers.reportdata import filled
+from classifiers.report.confusion import Confusion
+from classifiers.report.report_data import filled
 from tests.support.report_example import planted
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from classifiers.formatting import NOTHING, count, interval, number, percent, printable, seconds, size
-from classifiers.leaderboard import Leaderboard
 from classifiers.report.figures import plots
+from classifiers.report.leaderboard import Leaderboard
 
 
 @dataclass(frozen=True)

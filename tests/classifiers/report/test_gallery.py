@@ -1,5 +1,5 @@
-from classifiers import gallery
-from classifiers.reportdata import filled
+from classifiers.report import gallery
+from classifiers.report.report_data import filled
 from tests.support.report_example import planted
 
 
