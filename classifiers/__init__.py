@@ -6,7 +6,7 @@ The names below are imported when first used, so that `import classifiers` costs
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from classifiers.comparison import compare
+    from classifiers.comparison.job import compare
     from classifiers.heads.registry import HEADS, make_head
     from classifiers.models.bundle import load_bundle, save_bundle
     from classifiers.report.report import Report

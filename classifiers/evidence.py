@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.curves import learning_curve
+from classifiers.comparison.curves import learning_curve
 from classifiers.heads.registry import make_head
 from classifiers.imagenethead import ImageNetHead
 from classifiers.validation.alignment import require_memory

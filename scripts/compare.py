@@ -97,7 +97,7 @@ def compare(
     Hyper-parameters are chosen by cross-validation of the training part, the same folds for every head; the test part
     is used once. Where several feature sets fit the selectors, all of them are compared.
     """  # fmt: skip
-    from classifiers.comparison import compare as run
+    from classifiers.comparison.job import compare as run
     from classifiers.heads.registry import candidates, check_name
 
     if heads is not None:

@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.dummy import DummyClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers.comparison import compare
+from classifiers.comparison.job import compare
 from classifiers.heads.baselines import SIDE, MajorityHead, pixels
 from tests.support.feature_sets import feature_set
 

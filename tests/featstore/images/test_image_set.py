@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.evaluate import evaluate
-from classifiers.labelcheck import wrong_labels
+from classifiers.comparison.evaluate import evaluate
+from classifiers.comparison.label_errors import wrong_labels
 from classifiers.validation.protocol import lay_out
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images import hashing
@@ -411,7 +411,7 @@ def test_weak_heads_and_references_are_not_asked(flipped):
 
 def test_the_list_ends_somewhere(flipped, monkeypatch):
     features, runs, _, _ = flipped
-    monkeypatch.setattr("classifiers.labelcheck.MOST", 10)
+    monkeypatch.setattr("classifiers.comparison.label_errors.MOST", 10)
     assert len(wrong_labels(features, runs)["suspects"]) == 10
 
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.curves import layer_curve, learning_curve
-from classifiers.embedding import flat_map
-from classifiers.environment import environment
-from classifiers.evaluate import Run, evaluate
+from classifiers.comparison.curves import layer_curve, learning_curve
+from classifiers.comparison.embedding import flat_map
+from classifiers.comparison.environment import environment
+from classifiers.comparison.evaluate import Run, evaluate
+from classifiers.comparison.label_errors import wrong_labels
+from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
 from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
-from classifiers.labelcheck import wrong_labels
-from classifiers.pairs import beats_majority, choose, comparisons
 from classifiers.report.report import Report
 from classifiers.report.verdict import verdict
 from classifiers.types import BUDGETS, FOLDS, Budget

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from classifiers.comparison import compare
+from classifiers.comparison.job import compare
 from classifiers.report.report import Report
 from classifiers.report.report_data import check
 from featstore.errors import FeaturesError, UnknownNameError

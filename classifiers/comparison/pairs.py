@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from classifiers.evaluate import Run
+from classifiers.comparison.evaluate import Run
 from classifiers.validation.significance import holm, mcnemar_exact
 
 TEST = "exact McNemar"

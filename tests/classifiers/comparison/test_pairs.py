@@ -4,8 +4,8 @@ import types
 import numpy as np
 import pytest
 
-from classifiers.comparison import compare
-from classifiers.pairs import beats_majority, comparisons, differences
+from classifiers.comparison.job import compare
+from classifiers.comparison.pairs import beats_majority, comparisons, differences
 from classifiers.validation.significance import holm, mcnemar_exact
 from tests.support.feature_sets import digits
 

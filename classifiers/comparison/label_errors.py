@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.evaluate import Run
+from classifiers.comparison.evaluate import Run
 from featstore.features import FeatureSet
 
 MOST = 2000

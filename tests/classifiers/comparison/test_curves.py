@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from classifiers.curves import layer_curve, learning_curve
-from classifiers.evaluate import evaluate
+from classifiers.comparison.curves import layer_curve, learning_curve
+from classifiers.comparison.evaluate import evaluate
 from classifiers.validation.protocol import lay_out
 from tests.support.feature_sets import digits, feature_set
 

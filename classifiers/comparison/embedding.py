@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from classifiers.evaluate import Run
+from classifiers.comparison.evaluate import Run
 from featstore.features import FeatureSet
 
 MOST_IMAGES = 1000

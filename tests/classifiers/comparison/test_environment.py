@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from classifiers.environment import environment
+from classifiers.comparison.environment import environment
 
 
 def test_it_says_what_ran_where():

@@ -3,9 +3,9 @@ import pytest
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from classifiers import embedding
-from classifiers.embedding import flat_map
-from classifiers.evaluate import evaluate
+from classifiers.comparison import embedding
+from classifiers.comparison.embedding import flat_map
+from classifiers.comparison.evaluate import evaluate
 from classifiers.validation.protocol import lay_out
 from tests.support.feature_sets import digits
 

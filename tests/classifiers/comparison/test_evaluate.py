@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
-from classifiers.evaluate import evaluate, plain
+from classifiers.comparison.evaluate import evaluate, plain
 from classifiers.validation.protocol import lay_out
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import digits, feature_set

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from classifiers.evaluate import Run
+from classifiers.comparison.evaluate import Run
 from classifiers.formatting import points as in_points
 from classifiers.linalg import standardised_kernel
 from classifiers.validation.protocol import Plan
