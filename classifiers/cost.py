@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.reopening import Reopening
+from classifiers.training.unfreezing import Reopening
 from featstore.backbone.backbone import Backbone
 
 BATCH = 8

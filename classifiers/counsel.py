@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from classifiers.advise import Advice, judge, revise
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
-from classifiers.regimes import REGIMES, settings_for
 from classifiers.report.report_data import filled
+from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.validation.alignment import require_memory
 from classifiers.validation.leakage.duplicate_groups import find_sources
 from classifiers.validation.leakage.leaks import find_leaks

@@ -17,17 +17,17 @@ import torch
 from torch import nn
 
 from classifiers.cachednetwork import CachedNetwork, Data
-from classifiers.checkpoint import CheckpointFolder
-from classifiers.feed import Feed
 from classifiers.finetuning import FineTuning
-from classifiers.learner import Learner, NotFiniteError
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.regimechoice import best_node, choose_regime
-from classifiers.regimes import REGIMES, Settings, settings_for
-from classifiers.reopening import HEAD, Reopening
-from classifiers.startingpoint import Probe, StartingPoint, linear_head, starting_point
-from classifiers.supply import Supply
-from classifiers.trainer import State, Trainer
+from classifiers.training.checkpoint import CheckpointFolder
+from classifiers.training.data import Supply
+from classifiers.training.learner import Learner, NotFiniteError
+from classifiers.training.loaders import Feed
+from classifiers.training.regimes import REGIMES, Settings, settings_for
+from classifiers.training.starting_point import Probe, StartingPoint, linear_head, starting_point
+from classifiers.training.trainer import State, Trainer
+from classifiers.training.unfreezing import HEAD, Reopening
 from classifiers.tunednetwork import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import mixed_precision, training_device
@@ -74,7 +74,7 @@ def finetune(
     dataset, select, weights
         Which network, where the store has several; see `CachedNetwork.find`.
     regime : {"auto", 1, 2, 3, 4}
-        See `classifiers.regimes.REGIMES`; "auto" judges by the evidence in the cache.
+        See `classifiers.training.regimes.REGIMES`; "auto" judges by the evidence in the cache.
     head : str
         The cached head to start from; where it is not linear a linear one is taken, and that is said.
     budget : {"quick", "normal", "thorough"}

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.cost import measure
-from classifiers.learner import Learner
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.regimes import REGIMES, settings_for
-from classifiers.reopening import ALL, Reopening
-from classifiers.startingpoint import Probe, StartingPoint
-from classifiers.supply import Supply
+from classifiers.training.data import Supply
+from classifiers.training.learner import Learner
+from classifiers.training.regimes import REGIMES, settings_for
+from classifiers.training.starting_point import Probe, StartingPoint
+from classifiers.training.unfreezing import ALL, Reopening
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone

@@ -8,7 +8,7 @@ from classifiers.advise import judge
 from classifiers.cachednetwork import CachedNetwork
 from classifiers.evidence import gather
 from classifiers.imagenethead import ImageNetHead
-from classifiers.startingpoint import Probe, StartingPoint
+from classifiers.training.starting_point import Probe, StartingPoint
 from featstore.system.reporting import Progress
 
 

@@ -164,7 +164,7 @@ def test_a_resnets_weights_file_is_torchvisions_state_dict(place, tmp_path, monk
     network = {"backbone": "resnet18", "weights": "none", "input_size": 32}
     extract(place / "insects", tmp_path / "s", engine="eager", workers=0, **network)
     # One epoch from random weights gets better on some processors and not on others: here the later one is kept.
-    monkeypatch.setattr("classifiers.trainer._rank", lambda entry: entry["epoch"])
+    monkeypatch.setattr("classifiers.training.trainer._rank", lambda entry: entry["epoch"])
     options = {**QUICK, "regime": 4, "from_scratch": True, "epochs": 1, "head_rate": 1e-2}
     result = finetune(place / "insects", tmp_path / "s", tmp_path / "r.bundle", **options)
     assert result.best == 1
@@ -203,7 +203,7 @@ def test_activations_are_cached_once(place, tmp_path, monkeypatch):
     finetune(place / "insects", tmp_path / "store", tmp_path / "a", **options)
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "store" / "activations").rglob("*.safetensors")}
     assert len(files) == 3  # two views to train on, one part to validate on
-    monkeypatch.setattr("classifiers.supply.decode_rows", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr("classifiers.training.data.decode_rows", lambda *a, **k: pytest.fail("decoded again"))
     finetune(place / "insects", tmp_path / "store", tmp_path / "b", **options)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "store" / "activations").rglob("*.safetensors")} == files
 
@@ -273,7 +273,7 @@ def test_restart_throws_the_interrupted_run_away(place, tmp_path):
 
 
 def test_a_loss_that_becomes_nan_keeps_the_best_weights_and_names_the_step(place, tmp_path, monkeypatch):
-    from classifiers import learner
+    from classifiers.training import learner
 
     inner = learner.cross_entropy
 

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.checkpoint import CheckpointFolder
 from classifiers.models import tensor_file
 from classifiers.models.bundle import KIND, load_bundle
+from classifiers.training.checkpoint import CheckpointFolder
 from featstore import FeatureStore
 from featstore.backbone.weights_file import read_state
 from featstore.errors import BundleError, FeatstoreError, StoreDamagedError, StoreError, TrainingError, WeightsError

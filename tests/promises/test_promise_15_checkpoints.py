@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from classifiers.checkpoint import CheckpointFolder
+from classifiers.training.checkpoint import CheckpointFolder
 from featstore.errors import StoreWriteError
 from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, Killed, ending, failing

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classifiers.startingpoint import Probe, linear_head, starting_point
+from classifiers.training.starting_point import Probe, linear_head, starting_point
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint

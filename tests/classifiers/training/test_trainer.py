@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers import learner as learner_file
-from classifiers.augment import Augmentation
-from classifiers.checkpoint import CheckpointFolder
-from classifiers.feed import PixelFeed
-from classifiers.learner import Learner, NotFiniteError
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.regimes import Settings
-from classifiers.reopening import Reopening
-from classifiers.trainer import Trainer, shown
+from classifiers.training import learner as learner_file
+from classifiers.training.augment import Augmentation
+from classifiers.training.checkpoint import CheckpointFolder
+from classifiers.training.learner import Learner, NotFiniteError
+from classifiers.training.loaders import PixelFeed
+from classifiers.training.regimes import Settings
+from classifiers.training.trainer import Trainer, shown
+from classifiers.training.unfreezing import Reopening
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, TrainingError
 from tests.support.pictures import texture
@@ -113,7 +113,7 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("steps", [1, 3, 5, 8])
 def test_a_run_that_is_broken_off_ends_with_the_same_bits(tmp_path, reference, monkeypatch, steps):
-    monkeypatch.setattr("classifiers.trainer.SECONDS_A_CHECKPOINT", 0.0)  # a checkpoint at every step
+    monkeypatch.setattr("classifiers.training.trainer.SECONDS_A_CHECKPOINT", 0.0)  # a checkpoint at every step
     count = 0
 
     def break_off(stage, done, total, note):
@@ -136,7 +136,7 @@ def test_a_run_that_is_broken_off_ends_with_the_same_bits(tmp_path, reference, m
 def test_a_run_killed_with_sigkill_ends_with_the_same_bits(tmp_path, reference):
     program = f"""
         import os, signal, sys
-        sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+        sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
         import torch
         torch.set_num_threads(1)
         from tests.test_trainer import trainer

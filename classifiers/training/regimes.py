@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from classifiers.augment import Augmentation
-from classifiers.reopening import ALL, HEAD
+from classifiers.training.augment import Augmentation
+from classifiers.training.unfreezing import ALL, HEAD
 
 
 @dataclass(frozen=True)

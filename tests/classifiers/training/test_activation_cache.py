@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from classifiers.splitcache import SplitCache
+from classifiers.training.activation_cache import SplitCache
 
 RECIPE = {"backbone": "mobilenet_v2", "weights": "0" * 64, "cut": "features.16", "seed": 0}
 

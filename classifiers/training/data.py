@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.augment import source_transform
-from classifiers.feed import ActivationFeed, Feed, PixelFeed, channels_first, laid_out
-from classifiers.regimes import Settings
-from classifiers.reopening import Reopening
-from classifiers.splitcache import SplitCache
-from classifiers.startingpoint import StartingPoint
+from classifiers.training.activation_cache import SplitCache
+from classifiers.training.augment import source_transform
+from classifiers.training.loaders import ActivationFeed, Feed, PixelFeed, channels_first, laid_out
+from classifiers.training.regimes import Settings
+from classifiers.training.starting_point import StartingPoint
+from classifiers.training.unfreezing import Reopening
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from classifiers.checkpoint import CheckpointFolder
+from classifiers.training.checkpoint import CheckpointFolder
 from featstore.errors import StoreWriteError, TrainingError
 from featstore.system import fsio
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from classifiers.averaging import Averaging, live_tensors, put
+from classifiers.training.averaging import Averaging, live_tensors, put
 
 
 def test_the_average_follows_the_formula_and_counts_buffers_too():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.reopening import Reopening
+from classifiers.training.unfreezing import Reopening
 from featstore.backbone import Backbone
 from featstore.errors import UnknownNameError
 

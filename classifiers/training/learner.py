@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classifiers.augment import mix
-from classifiers.averaging import Averaging, live_tensors, put
-from classifiers.feed import Feed
-from classifiers.objective import class_weights, cross_entropy, targets
-from classifiers.regimes import Settings
-from classifiers.reopening import Reopening
-from classifiers.schedule import Schedule, parameter_groups
+from classifiers.training.augment import mix
+from classifiers.training.averaging import Averaging, live_tensors, put
+from classifiers.training.loaders import Feed
+from classifiers.training.objective import class_weights, cross_entropy, targets
+from classifiers.training.regimes import Settings
+from classifiers.training.schedule import Schedule, parameter_groups
+from classifiers.training.unfreezing import Reopening
 from featstore.errors import DeviceError, TrainingError
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

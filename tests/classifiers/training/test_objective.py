@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from classifiers.objective import class_weights, cross_entropy, targets
+from classifiers.training.objective import class_weights, cross_entropy, targets
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.averaging import put
-from classifiers.checkpoint import CheckpointFolder
-from classifiers.learner import Learner, NotFiniteError
-from classifiers.regimes import Settings
+from classifiers.training.averaging import put
+from classifiers.training.checkpoint import CheckpointFolder
+from classifiers.training.learner import Learner, NotFiniteError
+from classifiers.training.regimes import Settings
 from featstore.errors import TrainingError
 from featstore.system.reporting import Progress, silent
 

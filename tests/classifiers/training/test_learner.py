@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from classifiers.learner import Learner
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.regimes import Settings
-from classifiers.reopening import Reopening
+from classifiers.training.learner import Learner
+from classifiers.training.regimes import Settings
+from classifiers.training.unfreezing import Reopening
 from featstore.backbone import Backbone
 
 SETTINGS = Settings(

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from classifiers.augment import Augmentation
-from classifiers.reopening import Reopening
+from classifiers.training.augment import Augmentation
+from classifiers.training.unfreezing import Reopening
 
 Index = NDArray[np.intp]
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from classifiers.augment import Augmentation
-from classifiers.feed import ActivationFeed, PixelFeed
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.reopening import Reopening
+from classifiers.training.augment import Augmentation
+from classifiers.training.loaders import ActivationFeed, PixelFeed
+from classifiers.training.unfreezing import Reopening
 from featstore.backbone import Backbone
 
 CPU = torch.device("cpu")

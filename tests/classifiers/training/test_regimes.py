@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from classifiers.augment import Augmentation
-from classifiers.regimes import REGIMES, settings_for
+from classifiers.training.augment import Augmentation
+from classifiers.training.regimes import REGIMES, settings_for
 
 
 def test_small_sets_keep_the_network_frozen_and_large_ones_reopen_it():

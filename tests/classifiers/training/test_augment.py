@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.augment import Augmentation, mix, source_transform
+from classifiers.training.augment import Augmentation, mix, source_transform
 from featstore.decoding.transform import TransformSpec
 
 STILL = Augmentation(smallest=1.0, stretch=1.0, flip=False, colour=0.0)

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.augment import Augmentation
-from classifiers.feed import ActivationFeed, PixelFeed
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.regimes import Settings
-from classifiers.reopening import Reopening
-from classifiers.startingpoint import starting_point
-from classifiers.supply import Supply
+from classifiers.training.augment import Augmentation
+from classifiers.training.data import Supply
+from classifiers.training.loaders import ActivationFeed, PixelFeed
+from classifiers.training.regimes import Settings
+from classifiers.training.starting_point import starting_point
+from classifiers.training.unfreezing import Reopening
 from featstore.backbone import Backbone
 from featstore.backbone.nodes import Anatomy
 from featstore.backbone.pixel_input import FromPixels, fold_batch_norms
@@ -87,10 +87,10 @@ def test_another_seed_or_augmentation_makes_other_views_and_keeps_the_first(star
 def test_too_many_bytes_mean_fewer_views_and_that_is_said(start, tmp_path, monkeypatch):
     supply, reopening = supplied(start, tmp_path, views=4)
     one = 2 * reopening.lower(torch.zeros(1, 3, 32, 32)).numel() * len(start.fit)
-    monkeypatch.setattr("classifiers.supply.CACHE_LIMIT", 2 * one)
+    monkeypatch.setattr("classifiers.training.data.CACHE_LIMIT", 2 * one)
     supply.feed()
     assert supply.views == 2 and "kept 2 views" in supply.notes[0]
-    monkeypatch.setattr("classifiers.supply.CACHE_LIMIT", one - 1)
+    monkeypatch.setattr("classifiers.training.data.CACHE_LIMIT", one - 1)
     supply, _ = supplied(start, tmp_path, views=4)
     assert isinstance(supply.feed(), PixelFeed) and "computed anew in every epoch" in supply.notes[0]
 

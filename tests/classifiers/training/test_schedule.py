@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.schedule import Schedule, layer_rates, parameter_groups
+from classifiers.training.schedule import Schedule, layer_rates, parameter_groups
 
 
 def test_the_rate_rises_and_falls_as_a_cosine():
