@@ -50,9 +50,9 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
     """
     from pathlib import Path
 
-    from classifiers.advise import VERDICTS
-    from classifiers.counsel import counsel, saved_report
     from classifiers.report.report import Report
+    from classifiers.transfer.advisor import counsel, saved_report
+    from classifiers.transfer.decision import VERDICTS
     from featstore import FeatureStore
 
     if report is not None:

@@ -110,7 +110,7 @@ def finetune(
     """
     from pathlib import Path
 
-    from classifiers.finetune import finetune as run
+    from classifiers.transfer.finetune import finetune as run
 
     names = ("dataset", "backbone", "nodes", "pool", "weights", "precision", "key")
     chosen = {name: settings.pop(name) for name in names}
@@ -123,7 +123,7 @@ def finetune(
     with ExitStack() as stack:
         log = None
         if tensorboard is not None:
-            from classifiers.tensorboardlog import TensorBoardLog
+            from classifiers.transfer.tensorboard_log import TensorBoardLog
 
             log = stack.enter_context(TensorBoardLog(tensorboard))
         report = stack.enter_context(options.reporter(quiet))

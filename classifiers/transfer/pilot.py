@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.cost import measure
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.data import Supply
 from classifiers.training.learner import Learner
 from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.training.starting_point import Probe, StartingPoint
 from classifiers.training.unfreezing import ALL, Reopening
+from classifiers.transfer.cost import measure
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone

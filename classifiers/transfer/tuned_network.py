@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from classifiers.cachednetwork import SUFFIX, CachedNetwork
 from classifiers.models.bundle import save_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.trained import full_proba
+from classifiers.transfer.cached_network import SUFFIX, CachedNetwork
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.weights_file import TUNED_MARK
 from featstore.system import fsio

@@ -16,10 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from classifiers.cachednetwork import CachedNetwork, Data
-from classifiers.finetuning import FineTuning
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.regimechoice import best_node, choose_regime
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.data import Supply
 from classifiers.training.learner import Learner, NotFiniteError
@@ -28,7 +25,10 @@ from classifiers.training.regimes import REGIMES, Settings, settings_for
 from classifiers.training.starting_point import Probe, StartingPoint, linear_head, starting_point
 from classifiers.training.trainer import State, Trainer
 from classifiers.training.unfreezing import HEAD, Reopening
-from classifiers.tunednetwork import TunedNetwork, save_network, weights_path, with_layer
+from classifiers.transfer.cached_network import CachedNetwork, Data
+from classifiers.transfer.regime_choice import best_node, choose_regime
+from classifiers.transfer.result import FineTuning
+from classifiers.transfer.tuned_network import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import mixed_precision, training_device
 from featstore.errors import OutputExistsError, TrainingError

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.advise import VERDICTS
-from classifiers.counsel import counsel, saved_report
 from classifiers.report.report import Report
+from classifiers.transfer.advisor import counsel, saved_report
+from classifiers.transfer.decision import VERDICTS
 from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore

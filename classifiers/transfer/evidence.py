@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.comparison.curves import learning_curve
 from classifiers.heads.registry import make_head
-from classifiers.imagenethead import ImageNetHead
+from classifiers.transfer.imagenet_head import ImageNetHead
 from classifiers.validation.alignment import require_memory
 from classifiers.validation.extrapolate import extrapolate
 from classifiers.validation.protocol import Plan

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18
 
-from classifiers.finetune import finetune
 from classifiers.models.bundle import load_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.prediction import predict_images
+from classifiers.transfer.finetune import finetune
 from featstore.backbone import Backbone
 from featstore.errors import (
     FeaturesError,
@@ -234,7 +234,7 @@ def test_killed_and_run_again_it_ends_with_the_same_weights_bit_for_bit(place, t
     program = f"""
         import os, signal, sys
         from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+        sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
         import torch
         torch.set_num_threads(1)
         from tests.test_finetune import tune

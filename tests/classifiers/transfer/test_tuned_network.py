@@ -12,7 +12,7 @@ from torchvision.models import mobilenet_v2
 
 from classifiers.heads.registry import make_head
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.tunednetwork import save_network, weights_path, with_layer
+from classifiers.transfer.tuned_network import save_network, weights_path, with_layer
 from featstore.backbone import Backbone
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from classifiers.advise import judge
-from classifiers.cachednetwork import CachedNetwork
-from classifiers.evidence import gather
-from classifiers.imagenethead import ImageNetHead
 from classifiers.training.starting_point import Probe, StartingPoint
+from classifiers.transfer.cached_network import CachedNetwork
+from classifiers.transfer.decision import judge
+from classifiers.transfer.evidence import gather
+from classifiers.transfer.imagenet_head import ImageNetHead
 from featstore.system.reporting import Progress
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.advise import Advice, judge, revise
-from classifiers.evidence import gather
-from classifiers.imagenethead import ImageNetHead
 from classifiers.report.report_data import filled
 from classifiers.training.regimes import REGIMES, settings_for
+from classifiers.transfer.decision import Advice, judge, revise
+from classifiers.transfer.evidence import gather
+from classifiers.transfer.imagenet_head import ImageNetHead
 from classifiers.validation.alignment import require_memory
 from classifiers.validation.leakage.duplicate_groups import find_sources
 from classifiers.validation.leakage.leaks import find_leaks
@@ -125,7 +125,7 @@ def counsel(
     )  # fmt: skip
     advice = judge(evidence)
     if backbone is not None and pilot is not None:
-        from classifiers.pilot import run_pilot
+        from classifiers.transfer.pilot import run_pilot
 
         seen = run_pilot(
             backbone, sets[-1], sets[evidence.best], minutes=pilot, regime=advice.regime, store=store.path,
@@ -213,7 +213,7 @@ def _sources(
 
 def _cost(advice: Advice, backbone: Backbone, images: int, device: str) -> dict[str, Any]:
     """What the action advised costs; of the others that need no training the time is that of a comparison."""
-    from classifiers.cost import measure
+    from classifiers.transfer.cost import measure
 
     regime = REGIMES[advice.regime if advice.regime > 2 else advice.regime + 2]
     top = advice.verdict == "reopen-top"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from classifiers.finetuning import FineTuning
+from classifiers.transfer.result import FineTuning
 
 RESULT = FineTuning(
     bundle=Path("b"),

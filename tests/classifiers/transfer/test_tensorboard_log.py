@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from classifiers.tensorboardlog import TensorBoardLog
+from classifiers.transfer.tensorboard_log import TensorBoardLog
 from featstore.errors import MissingExtraError
 
 ENTRY = {"epoch": 2, "loss": 0.5, "train_accuracy": None, "valid_accuracy": 0.75, "valid_log_loss": 0.6, "step": 9}

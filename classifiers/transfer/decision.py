@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.evidence import Evidence
 from classifiers.report.verdict import WITNESS
+from classifiers.transfer.evidence import Evidence
 
 VERDICTS = {
     "cache-is-enough": "The cache is enough: keep the frozen features.",
@@ -197,7 +197,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     Parameters
     ----------
     pilot : mapping
-        `classifiers.pilot.Pilot.to_json()`.
+        `classifiers.transfer.pilot.Pilot.to_json()`.
     """
     evidence, lead = advice.evidence, float(pilot["lead"])
     most = pilot["trained"] >= 0.9 * (evidence.train - pilot["judged"])
