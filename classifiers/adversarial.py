@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from classifiers.attack import LEVELS, Attack
 from classifiers.attacked import Attacked, run_attack
-from classifiers.filenames import make_room, plain, stems
 from classifiers.formatting import count
-from classifiers.frame import Frame
+from classifiers.inspection.file_names import make_room, plain, stems
+from classifiers.inspection.lossless_crop import Frame
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.original import Original, probabilities
 from classifiers.report.figures.raster import grid, png
@@ -114,7 +114,7 @@ def attack_files(
 ) -> tuple[list[Adversarial], list[tuple[str, str]]]:
     """Attack image files and write the results.
 
-    The result is saved in the frame it was cut from (see `classifiers.frame`), so that the classifier's own transform
+    The result is saved in the frame it was cut from (see `classifiers.inspection.lossless_crop`), so that the classifier's own transform
     leaves its pixels as they are; everything stated is measured on the file as the classifier opens it.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.frame import Frame, to_tensor
+from classifiers.inspection.lossless_crop import Frame, to_tensor
 from classifiers.models.image_classifier import ImageClassifier
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.attacked import run_attack
 from classifiers.formatting import count, interval, percent
-from classifiers.frame import to_bytes
+from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.report.figures.line_chart import Line, line_chart
 from classifiers.report.figures.picture_page import Figure, PicturePage, Section

@@ -57,8 +57,8 @@ def activations(
 
     Writes a grid of feature maps for each node, the Grad-CAM of a class, and one HTML page with everything to DIR.
     """  # fmt: skip
-    from classifiers.activations import usual_nodes
-    from classifiers.insight import look_into
+    from classifiers.inspection.activation_report import look_into
+    from classifiers.inspection.activations import usual_nodes
     from classifiers.models.class_names import find_class
     from classifiers.models.open_classifier import identity, open_for_looking, place
     from featstore.engines.devices import find_device

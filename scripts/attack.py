@@ -218,8 +218,8 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
     from classifiers.attack import epsilon_text
-    from classifiers.filenames import make_room
     from classifiers.formatting import interval, percent
+    from classifiers.inspection.file_names import make_room
     from classifiers.models.open_classifier import caveats, identity
     from classifiers.robustness import EPSILONS, judged_rows, robust_accuracy
     from featstore.images.discovery import scan

@@ -97,8 +97,8 @@ def ideal(
     import os
     from dataclasses import replace
 
-    from classifiers.ideal import Settings
-    from classifiers.idealfiles import ideal_image
+    from classifiers.inspection.ideal import Settings
+    from classifiers.inspection.ideal_files import ideal_image
     from classifiers.models.class_names import find_class
     from classifiers.models.open_classifier import at_hand, caveats, open_classifier, parse_other, place
     from featstore.engines.devices import find_device

@@ -9,7 +9,7 @@ from PIL import Image
 from classifiers import adversarial
 from classifiers.adversarial import attack_files, success_rate
 from classifiers.attack import Attack
-from classifiers.frame import Frame
+from classifiers.inspection.lossless_crop import Frame
 from classifiers.ssim import ssim
 from featstore.errors import DecodeError, OutputExistsError
 from tests.support.small_classifiers import CLASSES, small_classifier, write_image

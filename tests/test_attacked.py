@@ -5,7 +5,7 @@ from torch import nn
 
 from classifiers.attack import Attack
 from classifiers.attacked import run_attack
-from classifiers.frame import to_tensor
+from classifiers.inspection.lossless_crop import to_tensor
 from featstore.errors import AttackError
 from tests.support.pictures import texture
 from tests.support.small_classifiers import linear_pixels, small_classifier

@@ -7,7 +7,7 @@ from PIL import Image
 
 from classifiers.attack import Attack
 from classifiers.attacked import run_attack
-from classifiers.frame import to_bytes
+from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.robustness import EPSILONS, robust_accuracy
 from classifiers.robustness import judged_rows as choose

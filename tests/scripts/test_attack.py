@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from classifiers.frame import Frame
+from classifiers.inspection.lossless_crop import Frame
 from classifiers.models.bundle import load_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.prediction import predict_images

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from classifiers.ideal import Settings
+from classifiers.inspection.ideal import Settings
 from featstore.errors import NoGradientError, OutputExistsError, UnknownNameError
 from featstore_scripts.ideal import ideal
 from tests.support.small_classifiers import save_tint_bundle, write_image

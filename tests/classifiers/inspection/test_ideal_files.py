@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.ideal import Settings
-from classifiers.idealfiles import ideal_image
+from classifiers.inspection.ideal import Settings
+from classifiers.inspection.ideal_files import ideal_image
 from classifiers.models.image_classifier import ImageClassifier
 from featstore.errors import OutputExistsError, UnknownNameError
 from tests.support.small_classifiers import CLASSES, save_tint_bundle, small_classifier, write_image

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.frame import to_tensor
-from classifiers.ideal import Settings, search_ideal, total_variation
+from classifiers.inspection.ideal import Settings, search_ideal, total_variation
+from classifiers.inspection.lossless_crop import to_tensor
 from featstore.errors import TrainingError
 from tests.support.pictures import texture
 from tests.support.small_classifiers import small_classifier

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import v2
 
-from classifiers.frame import Frame, frame_side, to_bytes, to_tensor
+from classifiers.inspection.lossless_crop import Frame, frame_side, to_bytes, to_tensor
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
 from tests.support.pictures import texture

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torchvision.models import mobilenet_v3_small, resnet18
 
-from classifiers.frame import to_tensor
-from classifiers.gradcam import GradCam
+from classifiers.inspection.gradcam import GradCam
+from classifiers.inspection.lossless_crop import to_tensor
 from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone import Backbone
 from featstore.errors import UnknownNameError

@@ -1,6 +1,6 @@
 import pytest
 
-from classifiers.filenames import make_room, plain, stems
+from classifiers.inspection.file_names import make_room, plain, stems
 from featstore.errors import OutputExistsError
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.activations import Activation, Probe
-from classifiers.filenames import make_room, plain, stems
 from classifiers.formatting import count
-from classifiers.frame import to_bytes
-from classifiers.gradcam import GradCam, HeatMap
+from classifiers.inspection.activations import Activation, Probe
+from classifiers.inspection.file_names import make_room, plain, stems
+from classifiers.inspection.gradcam import GradCam, HeatMap
+from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.open_classifier import describe
 from classifiers.report.figures.picture_page import Figure, PicturePage, Section
@@ -112,7 +112,7 @@ def look_into(
     target : int, optional
         Index of the class that Grad-CAM is for; default: the one that the classifier is surest of, image by image.
     cam_node : str, optional
-        Where Grad-CAM looks; see `classifiers.gradcam.GradCam`.
+        Where Grad-CAM looks; see `classifiers.inspection.gradcam.GradCam`.
     maps : int
         Channels drawn a node.
     save_npz : bool

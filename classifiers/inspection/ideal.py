@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.fourier import FourierPicture, PixelPicture, Views
-from classifiers.frame import to_bytes, to_tensor
+from classifiers.inspection.lossless_crop import to_bytes, to_tensor
+from classifiers.inspection.parametrisation import FourierPicture, PixelPicture, Views
 from featstore.errors import TrainingError
 from featstore.system.reporting import Progress, silent
 
@@ -49,7 +49,7 @@ class Settings:
         The cross-entropy is that of the logits divided by this, times this: above 1, it still asks for more when the
         class is nearly certain, where the variation term would otherwise flatten the picture.
     falloff : float
-        With "fourier": how much more large shapes weigh than fine ones; see `classifiers.fourier`.
+        With "fourier": how much more large shapes weigh than fine ones; see `classifiers.inspection.parametrisation`.
     jitter : int
         Largest shift of a view in pixels.
     zoom, degrees : float

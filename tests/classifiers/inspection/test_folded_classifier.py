@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.foldedclassifier import FoldedClassifier
+from classifiers.inspection.folded_classifier import FoldedClassifier
 from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone import Backbone
 from tests.support.small_classifiers import save_tint_bundle, small_classifier

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from classifiers.filenames import make_room, plain
-from classifiers.foldedclassifier import FoldedClassifier
-from classifiers.frame import Frame, frame_side
-from classifiers.ideal import Ideal, Settings, search_ideal
+from classifiers.inspection.file_names import make_room, plain
+from classifiers.inspection.folded_classifier import FoldedClassifier
+from classifiers.inspection.ideal import Ideal, Settings, search_ideal
+from classifiers.inspection.lossless_crop import Frame, frame_side
+from classifiers.inspection.side_by_side import side_by_side
 from classifiers.models.class_names import find_class
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.open_classifier import caveats, describe
 from classifiers.report.figures.line_chart import Line, line_chart
 from classifiers.report.figures.raster import grid, png
-from classifiers.sidebyside import side_by_side
 from featstore.errors import UnknownNameError
 from featstore.system import fsio
 from featstore.system.reporting import Progress

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.fourier import FourierPicture, PixelPicture, Views
-from classifiers.frame import to_tensor
+from classifiers.inspection.lossless_crop import to_tensor
+from classifiers.inspection.parametrisation import FourierPicture, PixelPicture, Views
 from tests.support.pictures import texture
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.activations import Probe
-from classifiers.gradcam import GradCam
-from classifiers.insight import look_into
+from classifiers.inspection.activation_report import look_into
+from classifiers.inspection.activations import Probe
+from classifiers.inspection.gradcam import GradCam
 from featstore.errors import DecodeError, OutputExistsError, UnknownNameError
 from tests.support.small_classifiers import CLASSES, small_classifier, write_image
 

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from classifiers.sidebyside import side_by_side
+from classifiers.inspection.side_by_side import side_by_side
 
 torch.set_num_threads(1)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torchvision import models
 
-from classifiers.activations import Activation, Probe, usual_nodes
-from classifiers.frame import to_tensor
+from classifiers.inspection.activations import Activation, Probe, usual_nodes
+from classifiers.inspection.lossless_crop import to_tensor
 from featstore.backbone import Backbone
 from featstore.backbone.architecture import shell
 from featstore.backbone.catalogue import BACKBONES
