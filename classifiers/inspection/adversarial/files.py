@@ -12,22 +12,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.attack import LEVELS, Attack
-from classifiers.attacked import Attacked, run_attack
 from classifiers.formatting import count
+from classifiers.inspection.adversarial.attack import LEVELS, Attack
+from classifiers.inspection.adversarial.original import Original, probabilities
+from classifiers.inspection.adversarial.pgd import Attacked, run_attack
+from classifiers.inspection.adversarial.ssim import ssim
 from classifiers.inspection.file_names import make_room, plain, stems
 from classifiers.inspection.lossless_crop import Frame
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.original import Original, probabilities
 from classifiers.report.figures.raster import grid, png
-from classifiers.ssim import ssim
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio
 from featstore.system.reporting import Progress, printable
 
 BATCH = 8
 REPORT = ("attack.json", "attack.html")
-"""Files that tell of all images together, see `classifiers.attackreport`."""
+"""Files that tell of all images together, see `classifiers.inspection.adversarial.attack_report`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.attack import LEVELS, Attack
+from classifiers.inspection.adversarial.attack import LEVELS, Attack
 from featstore.errors import AttackError
 from featstore.system.reporting import Progress
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.attack import Attack, Ball, epsilon_text, parse_epsilon
+from classifiers.inspection.adversarial.attack import Attack, Ball, epsilon_text, parse_epsilon
 from featstore.errors import AttackError
 
 

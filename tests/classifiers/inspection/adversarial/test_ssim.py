@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifiers.ssim import ssim
+from classifiers.inspection.adversarial.ssim import ssim
 from tests.support.pictures import texture
 
 

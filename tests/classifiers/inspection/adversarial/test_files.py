@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers import adversarial
-from classifiers.adversarial import attack_files, success_rate
-from classifiers.attack import Attack
+from classifiers.inspection.adversarial import files
+from classifiers.inspection.adversarial.attack import Attack
+from classifiers.inspection.adversarial.files import attack_files, success_rate
+from classifiers.inspection.adversarial.ssim import ssim
 from classifiers.inspection.lossless_crop import Frame
-from classifiers.ssim import ssim
 from featstore.errors import DecodeError, OutputExistsError
 from tests.support.small_classifiers import CLASSES, small_classifier, write_image
 
@@ -98,8 +98,8 @@ def test_a_file_that_does_not_give_back_its_pixels_is_noticed(classifier, paths,
     def lossy(picture, text=None):
         return adversarial_png(np.asarray(picture) // 16 * 16, text)
 
-    adversarial_png = adversarial.png
-    monkeypatch.setattr(adversarial, "png", lossy)
+    adversarial_png = files.png
+    monkeypatch.setattr(files, "png", lossy)
     (result,), _ = attack_files(classifier, paths[:1], Attack(epsilon=1 / 255, steps=2), tmp_path / "out")
     assert any("does not give back the pixels" in note for note in result.notes)
     assert not result.within and any("larger than epsilon" in note for note in result.notes)
@@ -115,13 +115,13 @@ def test_a_gradient_of_zero_is_said(classifier, paths, tmp_path):
 
 
 def test_a_step_that_only_made_it_worse_is_said(classifier, paths, tmp_path, monkeypatch):
-    honest = adversarial.run_attack
+    honest = files.run_attack
 
     def worse(*arguments, **options):
         done = honest(*arguments, **options)
         return dataclasses.replace(done, pictures=arguments[1], fooled=np.zeros_like(done.fooled))
 
-    monkeypatch.setattr(adversarial, "run_attack", worse)
+    monkeypatch.setattr(files, "run_attack", worse)
     (result,), _ = attack_files(classifier, paths[:1], Attack(method="fgsm", epsilon=1 / 255), tmp_path / "out")
     assert result.linf == 0
     assert "was not fooled within 1 step; no change that was tried brought it nearer" in result.notes[-1]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from classifiers.adversarial import REPORT, Adversarial, success_rate
-from classifiers.attack import NORMS, Attack, epsilon_text
 from classifiers.formatting import count, percent
+from classifiers.inspection.adversarial.attack import NORMS, Attack, epsilon_text
+from classifiers.inspection.adversarial.files import REPORT, Adversarial, success_rate
 from classifiers.report.figures.picture_page import Figure, PicturePage, Section
 from featstore.system import fsio
 

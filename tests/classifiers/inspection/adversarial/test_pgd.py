@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.attack import Attack
-from classifiers.attacked import run_attack
+from classifiers.inspection.adversarial.attack import Attack
+from classifiers.inspection.adversarial.pgd import run_attack
 from classifiers.inspection.lossless_crop import to_tensor
 from featstore.errors import AttackError
 from tests.support.pictures import texture

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.attack import NORMS, Attack, epsilon_text
-from classifiers.attacked import run_attack
 from classifiers.formatting import count, interval, percent
+from classifiers.inspection.adversarial.attack import NORMS, Attack, epsilon_text
+from classifiers.inspection.adversarial.pgd import run_attack
 from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.report.figures.line_chart import Line, line_chart

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.original import Original, probabilities
+from classifiers.inspection.adversarial.original import Original, probabilities
 from featstore.errors import DecodeError
 from tests.support.small_classifiers import CLASSES, small_classifier, write_image
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.attack import Attack
-from classifiers.attacked import run_attack
+from classifiers.inspection.adversarial.attack import Attack
+from classifiers.inspection.adversarial.pgd import run_attack
+from classifiers.inspection.adversarial.robustness import EPSILONS, robust_accuracy
+from classifiers.inspection.adversarial.robustness import judged_rows as choose
 from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.robustness import EPSILONS, robust_accuracy
-from classifiers.robustness import judged_rows as choose
 from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, UnknownNameError
 from featstore.images.discovery import scan
