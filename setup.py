@@ -1,22 +1,28 @@
-"""The one thing that pyproject.toml cannot say: modules in C, without which everything works as well, only slower."""
+"""What pyproject.toml cannot say: rooms found by looking, and modules in C, without which all works as well, only slower."""
 
 import os
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 FLAGS = [] if os.name == "nt" else ["-O3", "-ffp-contract=off"]  # no fused multiply-add: the weights are Pillow's bits
 LIBRARIES = [] if os.name == "nt" else ["m"]
 
 setup(
+    packages=[
+        *find_packages(include=["featstore", "featstore.*", "classifiers", "classifiers.*"]),
+        "featstore_scripts",
+    ],
+    package_dir={"featstore_scripts": "scripts"},
     ext_modules=[
         Extension(
-            f"featstore.{name}",
-            [f"featstore/{name}.c"],
+            name,
+            [f"{name.replace('.', '/')}.c"],
             depends=["featstore/_clones.h"],
+            include_dirs=["featstore"],
             extra_compile_args=FLAGS,
             libraries=LIBRARIES,
             optional=True,  # an install without a compiler goes on
         )
-        for name in ("_resample", "_sums")
-    ]
+        for name in ("featstore.decoding._resample", "featstore.store.format._sums")
+    ],
 )

@@ -1,33 +1,29 @@
 """classifiers: features -> classifiers, comparisons, reports, advice.
 
-The names below are imported when first used, so that `import classifiers` costs nothing.
+Rooms, from the bottom: `validation` (parts, scores, doubt), `heads` (estimators), `models` (saved, opened, applied),
+`report` (one dict, several renderings), `comparison` (heads side by side), `training` (the loop), `transfer` (is the
+cache enough?), `inspection` (look inside). Each may import from those before it and from featstore. The names below are
+imported when first used, so that `import classifiers` costs nothing.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from classifiers.comparison.job import compare
-    from classifiers.heads.registry import HEADS, make_head
-    from classifiers.models.bundle import load_bundle, save_bundle
-    from classifiers.report.report import Report
-    from classifiers.validation.scores import Scores
+    from classifiers.comparison.job import compare as compare
+    from classifiers.heads.registry import HEADS as HEADS, make_head as make_head
+    from classifiers.models.bundle import load_bundle as load_bundle, save_bundle as save_bundle
+    from classifiers.report.report import Report as Report
+    from classifiers.validation.scores import Scores as Scores
 
-__all__ = ["HEADS", "Report", "Scores", "compare", "load_bundle", "make_head", "save_bundle"]
-
-_HOMES = {
-    "HEADS": "heads",
-    "Report": "report",
-    "Scores": "scores",
-    "compare": "comparison",
-    "load_bundle": "bundle",
-    "make_head": "heads",
-    "save_bundle": "bundle",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'classifiers' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"classifiers.{_HOMES[name]}"), name)
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "comparison.job": "compare",
+        "heads.registry": "HEADS make_head",
+        "models.bundle": "load_bundle save_bundle",
+        "report.report": "Report",
+        "validation.scores": "Scores",
+    },
+)

@@ -1,24 +1,23 @@
 """featstore: images -> features on disk.
 
-Importing this package loads neither torch nor h5py; the three names below are imported when first used.
+Rooms, from the bottom: `system` (files, memory, processes), `images` (which files, labels, parts), `store` (features on
+disk), `decoding` (bytes to network input), `backbone` (frozen networks), `engines` (run one fast), `extract` (the job).
+Each may import from those before it. Importing this package loads neither torch nor h5py; the names below are imported
+when first used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from featstore.features import FeatureSet
-    from featstore.images.image_set import ImageSet
-    from featstore.store.feature_store import FeatureStore
+    from featstore.features import FeatureSet as FeatureSet
+    from featstore.images.image_set import ImageSet as ImageSet
+    from featstore.store.feature_store import FeatureStore as FeatureStore
+
+__getattr__, __all__ = lazy_exports(
+    __name__, {"features": "FeatureSet", "images.image_set": "ImageSet", "store.feature_store": "FeatureStore"}
+)
 
 __version__ = "0.1.0"
-__all__ = ["FeatureSet", "FeatureStore", "ImageSet", "__version__"]
-
-_HOMES = {"FeatureSet": "features", "FeatureStore": "store", "ImageSet": "imageset"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'featstore' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"featstore.{_HOMES[name]}"), name)
+__all__ += ["__version__"]

@@ -60,7 +60,7 @@ def activations(
     from classifiers.inspection.activation_report import look_into
     from classifiers.inspection.activations import usual_nodes
     from classifiers.models.class_names import find_class
-    from classifiers.models.open_classifier import identity, open_for_looking, place
+    from classifiers.models.classifier_choice import identity, open_for_looking, place
     from featstore.engines.devices import find_device
     from featstore.images.unlabelled import find_images
 

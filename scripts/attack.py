@@ -128,7 +128,7 @@ def attack(
     the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
     """  # fmt: skip
     from classifiers.inspection.adversarial.attack import Attack
-    from classifiers.models.open_classifier import open_classifier, place
+    from classifiers.models.classifier_choice import open_classifier, place
     from featstore.engines.devices import find_device
 
     _check_usage(images, dataset, target, truth, epsilon, epsilons, limit)
@@ -174,7 +174,7 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
     from classifiers.inspection.adversarial.attack_report import AttackReport, summary
     from classifiers.inspection.adversarial.files import attack_files
     from classifiers.models.class_names import find_class
-    from classifiers.models.open_classifier import caveats, identity
+    from classifiers.models.classifier_choice import caveats, identity
     from featstore.images.unlabelled import find_images
 
     aim = None if target is None else find_class(classifier.classes, target)
@@ -221,7 +221,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.inspection.adversarial.attack import epsilon_text
     from classifiers.inspection.adversarial.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.inspection.file_names import make_room
-    from classifiers.models.open_classifier import caveats, identity
+    from classifiers.models.classifier_choice import caveats, identity
     from featstore.images.discovery import scan
     from featstore.system import fsio
 

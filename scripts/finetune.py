@@ -110,7 +110,7 @@ def finetune(
     """
     from pathlib import Path
 
-    from classifiers.transfer.finetune import finetune as run
+    from classifiers.transfer.fine_tuning import finetune as run
 
     names = ("dataset", "backbone", "nodes", "pool", "weights", "precision", "key")
     chosen = {name: settings.pop(name) for name in names}

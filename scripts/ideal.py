@@ -100,7 +100,7 @@ def ideal(
     from classifiers.inspection.ideal import Settings
     from classifiers.inspection.ideal_files import ideal_image
     from classifiers.models.class_names import find_class
-    from classifiers.models.open_classifier import at_hand, caveats, open_classifier, parse_other, place
+    from classifiers.models.classifier_choice import at_hand, caveats, open_classifier, parse_other, place
     from featstore.engines.devices import find_device
 
     options.one_classifier(bundle, backbone, input_size)

@@ -16,10 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featstore_scripts.process import run as run
-from featstore_scripts.process import say as say
-from featstore_scripts.process import say_failed as say_failed
-from featstore_scripts.process import told as told
+from featstore_scripts.process import run as run, say as say, say_failed as say_failed, told as told
 
 if TYPE_CHECKING:
     from rich.console import Console

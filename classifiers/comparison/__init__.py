@@ -1,0 +1,14 @@
+"""Several heads on the same folds, each judged once, as one report.
+
+May import `validation`, `heads`, `models`, `report` and featstore.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.comparison.evaluate import Run as Run
+    from classifiers.comparison.job import compare as compare
+
+__getattr__, __all__ = lazy_exports(__name__, {"evaluate": "Run", "job": "compare"})

@@ -1,0 +1,26 @@
+"""A look inside: what layers answer to an image, what a class would like to see.
+
+`adversarial` fools networks. May import `models`, `report` and what these may import.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.inspection.activation_report import look_into as look_into
+    from classifiers.inspection.activations import Activation as Activation
+    from classifiers.inspection.gradcam import GradCam as GradCam
+    from classifiers.inspection.ideal import search_ideal as search_ideal
+    from classifiers.inspection.ideal_files import ideal_image as ideal_image
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "activation_report": "look_into",
+        "activations": "Activation",
+        "gradcam": "GradCam",
+        "ideal": "search_ideal",
+        "ideal_files": "ideal_image",
+    },
+)

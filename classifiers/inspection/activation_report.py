@@ -18,8 +18,8 @@ from classifiers.inspection.activations import Activation, Probe
 from classifiers.inspection.file_names import make_room, plain, stems
 from classifiers.inspection.gradcam import GradCam, HeatMap
 from classifiers.inspection.lossless_crop import to_bytes
+from classifiers.models.classifier_choice import describe
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.models.open_classifier import describe
 from classifiers.report.figures.picture_page import Figure, PicturePage, Section
 from classifiers.report.figures.raster import grid, overlay, png
 from featstore.backbone.backbone import Backbone

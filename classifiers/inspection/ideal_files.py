@@ -20,8 +20,8 @@ from classifiers.inspection.ideal import Ideal, Settings, search_ideal
 from classifiers.inspection.lossless_crop import Frame, frame_side
 from classifiers.inspection.side_by_side import side_by_side
 from classifiers.models.class_names import find_class
+from classifiers.models.classifier_choice import caveats, describe
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.models.open_classifier import caveats, describe
 from classifiers.report.figures.line_chart import Line, line_chart
 from classifiers.report.figures.raster import grid, png
 from featstore.errors import UnknownNameError

@@ -1,0 +1,13 @@
+"""A comparison's result: one dict is the truth; text, Markdown and one HTML page are renderings of it.
+
+`figures` draws. May import `formatting`, `validation` and featstore; never a head: it takes what `comparison` gives.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.report.report import Report as Report
+
+__getattr__, __all__ = lazy_exports(__name__, {"report": "Report"})

@@ -1,0 +1,26 @@
+"""The training loop of a reopened network: what is open, what it is fed, steps, epochs, checkpoints.
+
+May import `validation`, `heads`, `models` and featstore.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.training.augment import Augmentation as Augmentation
+    from classifiers.training.learner import Learner as Learner
+    from classifiers.training.regimes import REGIMES as REGIMES, Settings as Settings
+    from classifiers.training.trainer import Trainer as Trainer
+    from classifiers.training.unfreezing import Reopening as Reopening
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "augment": "Augmentation",
+        "learner": "Learner",
+        "regimes": "REGIMES Settings",
+        "trainer": "Trainer",
+        "unfreezing": "Reopening",
+    },
+)

@@ -1,0 +1,28 @@
+"""Is the cache enough? The evidence in it, the advice, a pilot to see, and fine-tuning where it is not.
+
+May import every other room of classifiers but `inspection`.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.transfer.advisor import counsel as counsel
+    from classifiers.transfer.decision import Advice as Advice
+    from classifiers.transfer.evidence import Evidence as Evidence, gather as gather
+    from classifiers.transfer.fine_tuning import finetune as finetune
+    from classifiers.transfer.pilot import Pilot as Pilot, run_pilot as run_pilot
+    from classifiers.transfer.result import FineTuning as FineTuning
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "advisor": "counsel",
+        "decision": "Advice",
+        "evidence": "Evidence gather",
+        "fine_tuning": "finetune",
+        "pilot": "Pilot run_pilot",
+        "result": "FineTuning",
+    },
+)

@@ -1,0 +1,37 @@
+"""Who trains and who judges, how good predictions are, and how sure one can be.
+
+`leakage` finds images of one source on both sides. May import `types`, `formatting`, `linalg` and featstore.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.validation.calibration import Calibration as Calibration, fit_calibration as fit_calibration
+    from classifiers.validation.protocol import lay_out as lay_out
+    from classifiers.validation.scores import Scores as Scores
+    from classifiers.validation.significance import (
+        bootstrap as bootstrap,
+        holm as holm,
+        mcnemar_exact as mcnemar_exact,
+        wilson as wilson,
+    )
+    from classifiers.validation.splits import (
+        group_by as group_by,
+        holdout as holdout,
+        stratified_folds as stratified_folds,
+    )
+    from classifiers.validation.transferability import h_score as h_score, log_me as log_me
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "calibration": "Calibration fit_calibration",
+        "protocol": "lay_out",
+        "scores": "Scores",
+        "significance": "bootstrap holm mcnemar_exact wilson",
+        "splits": "group_by holdout stratified_folds",
+        "transferability": "h_score log_me",
+    },
+)

@@ -1,0 +1,22 @@
+"""A frozen network run fast: eager PyTorch, torch.compile or OpenVINO, each checked against torchvision before use.
+
+May import `system`, `store`, `decoding` and `backbone`.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from featstore.engines.devices import find_device as find_device
+    from featstore.engines.engine import (
+        ENGINES as ENGINES,
+        PRECISIONS as PRECISIONS,
+        Engine as Engine,
+        make_engine as make_engine,
+    )
+    from featstore.engines.runner import Runner as Runner
+
+__getattr__, __all__ = lazy_exports(
+    __name__, {"devices": "find_device", "engine": "ENGINES PRECISIONS Engine make_engine", "runner": "Runner"}
+)

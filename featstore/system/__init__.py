@@ -1,0 +1,29 @@
+"""Files, memory, processes: what the machine does for every other room, and how work speaks to people.
+
+May import `featstore.errors` only.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from featstore.system.download import fetch as fetch
+    from featstore.system.machine import usable_cores as usable_cores
+    from featstore.system.reporting import (
+        Count as Count,
+        Progress as Progress,
+        printable as printable,
+        silent as silent,
+    )
+    from featstore.system.user_cache import cache_folder as cache_folder
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "download": "fetch",
+        "machine": "usable_cores",
+        "reporting": "Count Progress printable silent",
+        "user_cache": "cache_folder",
+    },
+)

@@ -39,7 +39,7 @@ def start(target: str, settings: Mapping[str, Any], **options: Any) -> subproces
         No process can be started.
     """
     module, _, function = target.partition(":")
-    package = str(Path(__file__).resolve().parents[1])  # last: only where featstore was found by other means
+    package = str(Path(__file__).resolve().parents[2])  # last: only where featstore was found by other means
     path = [str(entry) or str(Path.cwd()) for entry in sys.path] + [package]
     order = {"path": path, "module": module, "function": function, "settings": dict(settings)}
     return subprocess.Popen([sys.executable or "python3", "-c", _BOOT, json.dumps(order)], **options)

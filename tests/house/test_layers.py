@@ -1,88 +1,144 @@
-"""The layers of docs/design.md, read off the imports."""
+"""The rooms of docs/design.md and their order, read off every import of the code."""
 
 import ast
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-# A module may import, at its top level, from its own layer and the layers before it.
-FEATSTORE = [
-    {"errors"},
-    {"fsio", "decode", "resample", "transform", "fingerprint"},
-    {"imageset", "scan", "shard", "features", "worker", "weights", "recall", "extraction"},
-    {"store", "pool", "backbone"},
-    {"engine", "writer"},
-    {"extract", "samples"},
+from tests.house.imports import ROOT, arrows, circles, imported, modules, reachable
+
+# From the bottom up: a module may import from its own room and from rooms before it.
+FEATSTORE = (
+    "errors", "lazy_exports", "system", "fingerprint", "features", "images", "store.format", "store", "store.maintenance",
+    "decoding", "backbone", "engines", "extract",
+)  # fmt: skip
+CLASSIFIERS = (
+    "types", "formatting", "linalg", "validation", "validation.leakage", "heads.linear", "heads", "models",
+    "report.figures", "report", "comparison", "training", "transfer", "inspection", "inspection.adversarial",
+)  # fmt: skip
+ROOMS = [
+    *(f"featstore.{room}" for room in FEATSTORE),
+    *(f"classifiers.{room}" for room in CLASSIFIERS),
+    "featstore_scripts",
 ]
+MOST = 15
+"""Modules of a room."""
+
+KNOWN = modules()
+ARROWS = arrows()
+DOORS = {name for name, path in KNOWN.items() if path.name == "__init__.py"}
 
 
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+def room(module: str) -> str | None:
+    """The room of a module: the longest name of a room that it bears; None for a door, which belongs to no room."""
+    if module in DOORS and module != "featstore_scripts":
+        return None
+    inside = [name for name in ROOMS if module == name or module.startswith(f"{name}.")]
+    return max(inside, key=len, default="")
+
+
+def members() -> dict[str, list[str]]:
+    found = {name: [] for name in ROOMS}
+    for module in KNOWN:
+        if (place := room(module)) is not None:
+            found.setdefault(place, []).append(module)
     return found
 
 
-def packages(path: Path) -> set[str]:
-    return {name.split(".")[0] for name in imports(path)}
+def test_every_module_is_in_a_room():
+    assert not members().get(""), "no room of ROOMS holds them"
+    assert not [name for name, inside in members().items() if not inside], "rooms without a module"
 
 
-def files(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).glob("*.py"))
+def test_no_room_is_too_large():
+    assert {name: len(inside) for name, inside in members().items() if len(inside) > MOST} == {"featstore_scripts": 22}
 
 
-@pytest.mark.parametrize("path", files("featstore"), ids=lambda p: p.stem)
-def test_featstore_knows_neither_classifiers_nor_scripts(path):
-    assert packages(path).isdisjoint({"classifiers", "featstore_scripts", "scripts"})
+def test_imports_go_down():
+    up = []
+    for (module, target), line in ARROWS.items():
+        if module in DOORS:
+            continue
+        here, there = room(module), room(target)
+        if there is not None and ROOMS.index(there) > ROOMS.index(here):
+            up.append(f"{KNOWN[module].relative_to(ROOT)}:{line} imports {target}: {there} stands above {here}")
+    assert not up, "\n".join(up)
 
 
-@pytest.mark.parametrize("path", files("classifiers"), ids=lambda p: p.stem)
-def test_classifiers_do_not_know_scripts(path):
-    assert packages(path).isdisjoint({"featstore_scripts", "scripts"})
+def test_no_import_goes_round():
+    inside = {pair: line for pair, line in ARROWS.items() if not DOORS & set(pair)}
+    assert circles(inside) == []
+    between = {(room(a), room(b)): line for (a, b), line in inside.items() if room(a) != room(b)}
+    assert circles(between) == []
 
 
-@pytest.mark.parametrize("path", files("scripts"), ids=lambda p: p.stem)
-def test_a_command_imports_no_other_command_and_nothing_heavy_at_the_top(path):
-    allowed = {"featstore_scripts", "featstore_scripts.options", "featstore_scripts.__init__"}
-    ours = {name for name in imports(path) if name.startswith("featstore_scripts")}
-    if path.stem == "options":  # which hands on how a command runs; that is no command
-        ours = {name for name in ours if not name.startswith("featstore_scripts.process")}
+def test_the_libraries_go_to_modules_and_leave_the_doors_to_users():
+    inner = {pair for pair in ARROWS if pair[1] in DOORS and not pair[0].startswith("featstore_scripts")}
+    assert {pair for pair in inner if pair != ("featstore", "featstore")} == set()
+
+
+@pytest.mark.parametrize("door", sorted(DOORS - {"featstore_scripts"}))
+def test_a_door_says_what_its_room_is_for_and_opens_what_its_type_checker_sees(door):
+    tree = ast.parse(KNOWN[door].read_text(encoding="utf-8"))
+    told = ast.get_docstring(tree)
+    assert len(told.splitlines()) >= 3 and ("ay import" in told)
+    offered = set(__import__(door, fromlist=["__all__"]).__all__) - {"__version__"}
+    seen = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert offered == seen - {"TYPE_CHECKING", "lazy_exports"}
+    beside = {path.stem for path in KNOWN[door].parent.iterdir()}
+    assert offered.isdisjoint(beside), "a name that a module bears, too, would be hidden by it"
+
+
+def test_every_offered_name_is_there():
+    code = "import importlib\nfor door in {!r}:\n    m = importlib.import_module(door)\n    [getattr(m, n) for n in m.__all__]"
+    subprocess.run([sys.executable, "-c", code.format(sorted(DOORS))], check=True, cwd=ROOT)
+
+
+def test_featstore_knows_neither_classifiers_nor_commands():
+    assert not [pair for pair in ARROWS if pair[0].startswith("featstore.") and not pair[1].startswith("featstore")]
+
+
+@pytest.mark.parametrize(
+    "start", ["featstore.decoding.worker", "featstore.decoding.pool", "featstore.store.feature_store"]
+)
+def test_the_store_and_the_workers_stay_clear_of_torch(start):
+    for module in reachable(start, {pair: 0 for pair in ARROWS if pair[0] not in DOORS}):
+        assert _packages(module).isdisjoint({"torch", "torchvision", "sklearn", "lightgbm"}), module
+
+
+def test_a_reader_of_a_store_loads_neither_torch_nor_the_decoders():
+    code = "import sys, featstore.store.feature_store; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.split()
+    assert {"torch", "PIL", "featstore.decoding.decode"}.isdisjoint(loaded) and "featstore.store.snapshot" in loaded
+
+
+@pytest.mark.parametrize("verb", sorted(m for m in KNOWN if m.startswith("featstore_scripts.")))
+def test_a_command_imports_no_other_command_and_nothing_heavy_at_the_top(verb):
+    ours = {target for target, _ in imported(KNOWN[verb], KNOWN) if target.startswith("featstore_scripts")}
+    allowed = {"featstore_scripts", "featstore_scripts.options"}
+    if verb == "featstore_scripts.options":  # which hands on how a command runs; that is no command
+        allowed.add("featstore_scripts.process")
     assert ours <= allowed
     heavy = {"torch", "torchvision", "sklearn", "numpy", "h5py", "lightgbm", "matplotlib", "scipy", "PIL", "rich"}
-    at_top = {name.split(".")[0] for name in imports(path, top_level_only=True)}
-    assert at_top.isdisjoint(heavy)
+    assert _packages(verb, top=True).isdisjoint(heavy)
 
 
-STAY_CLEAR = ["errors", "fsio", "imageset", "fingerprint", "shard", "features", "store", "decode", "resample"]
+def test_report_takes_runs_never_a_head_and_the_store_a_fingerprint_never_a_network():
+    for (module, target), line in ARROWS.items():
+        assert not (module.startswith("classifiers.report.") and target.startswith("classifiers.heads")), (module, line)
+        assert not (module.startswith("featstore.store.") and target.startswith("featstore.backbone")), (module, line)
 
 
-@pytest.mark.parametrize("name", [*STAY_CLEAR, "transform", "pool"])
-def test_the_store_and_the_workers_stay_clear_of_torch(name):
-    path = ROOT / "featstore" / f"{name}.py"
-    assert packages(path).isdisjoint({"torch", "torchvision", "sklearn", "lightgbm"})
-
-
-def test_lower_layers_do_not_import_higher_ones():
-    level = {name: i for i, names in enumerate(FEATSTORE) for name in names}
-    for path in files("featstore"):
-        for imported in imports(path, top_level_only=True):
-            other = imported.removeprefix("featstore.")
-            if imported.startswith("featstore.") and other in level and path.stem in level:
-                assert level[other] <= level[path.stem], f"featstore/{path.name} imports {imported}, a layer above it"
-
-
-def test_report_takes_runs_never_a_head():
-    assert imports(ROOT / "classifiers" / "report.py").isdisjoint(
-        {"classifiers.heads.registry", "classifiers.heads.registry.linear.estimators", "classifiers.heads.mlp"}
-    )
-
-
-def test_store_takes_a_fingerprint_never_a_backbone():
-    assert "featstore.backbone.backbone" not in imports(ROOT / "featstore" / "store.py")
+def _packages(module: str, top: bool = False) -> set[str]:
+    """What a module imports, by its first name; `top`: outside of functions only."""
+    tree = ast.parse(KNOWN[module].read_text(encoding="utf-8"))
+    found = set()
+    for node in tree.body if top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found

@@ -7,8 +7,7 @@ import pytest
 
 from classifiers import Report
 from featstore.images import samples
-from featstore_scripts import demo as file
-from featstore_scripts import options
+from featstore_scripts import demo as file, options
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from featstore.decoding.transform import TransformSpec
 from tests.support.pictures import encode, texture
 
 SPEC = TransformSpec(resize=40, crop=32)
-FAULTY = "tests.faulty:decode"
+FAULTY = "tests.support.faulty_decoders:decode"
 
 
 @pytest.fixture(autouse=True)

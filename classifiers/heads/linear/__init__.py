@@ -1,0 +1,20 @@
+"""Linear classifiers by Newton's method: many strengths C and all folds at once, each with a certificate.
+
+May import `heads.head_input` and `heads.threads`, and what `heads` may import; no other head.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.heads.linear.estimators import (
+        LinearSVM as LinearSVM,
+        LinearSVMCV as LinearSVMCV,
+        SoftmaxRegression as SoftmaxRegression,
+        SoftmaxRegressionCV as SoftmaxRegressionCV,
+    )
+
+__getattr__, __all__ = lazy_exports(
+    __name__, {"estimators": "LinearSVM LinearSVMCV SoftmaxRegression SoftmaxRegressionCV"}
+)

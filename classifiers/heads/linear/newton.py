@@ -126,7 +126,7 @@ def minimise(
     matrix : FoldMatrix or RowSpace
         The features.
     loss : Loss
-        One of `classifiers.heads.registry.linear.losses`, in the dtype of `weight`.
+        One of `classifiers.heads.linear.losses`, in the dtype of `weight`.
     C : float
         Weight of the loss against the penalty, as in scikit-learn.
     weight, bias : Tensor of shape (groups, r, d) and (groups, r)

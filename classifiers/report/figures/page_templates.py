@@ -18,7 +18,7 @@ def templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("classifiers"),
+        loader=PackageLoader("classifiers.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -56,4 +56,4 @@ def asset(name: str) -> str:
     """The text of a file that stands beside the templates."""
     from importlib.resources import files
 
-    return (files("classifiers") / "templates" / name).read_text(encoding="utf-8")
+    return (files("classifiers.report") / "templates" / name).read_text(encoding="utf-8")

@@ -67,7 +67,7 @@ static PyModuleDef_Slot slots[] = {
 
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "featstore._sums",
+    .m_name = "featstore.store.format._sums",
     .m_doc = "The sums of featstore.checksum.",
     .m_methods = methods,
     .m_slots = slots,

@@ -3,8 +3,7 @@
 import lightgbm as lgb
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from classifiers.models.tree_guard import check_forest, checked_lightgbm
 from featstore.errors import BundleError

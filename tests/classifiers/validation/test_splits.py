@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from classifiers.validation.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError

@@ -66,11 +66,13 @@ def stand_in(monkeypatch):
 
 @pytest.fixture
 def misbehaving(monkeypatch):
-    """The device's process runs `tests.faultydevice`."""
+    """The device's process runs `tests.support.faulty_nvjpeg_worker`."""
 
     def start(target, settings, **options):
         return interpreter.start(
-            target.replace("featstore.decoding.nvjpeg_worker", "tests.faultydevice"), settings, **options
+            target.replace("featstore.decoding.nvjpeg_worker", "tests.support.faulty_nvjpeg_worker"),
+            settings,
+            **options,
         )
 
     monkeypatch.setattr(worker_process, "start", start)

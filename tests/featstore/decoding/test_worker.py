@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes nee
 
 
 def test_workers_import_no_torch(tmp_path):
-    with DecodePool(SPEC, workers=1, decoder="tests.faulty:imports") as pool:
+    with DecodePool(SPEC, workers=1, decoder="tests.support.faulty_decoders:imports") as pool:
         _, status, reasons = gather(pool, write(tmp_path, 1))
     assert status.tolist() == [1] and reasons == ["none"]
 

@@ -36,7 +36,7 @@ SCRIPT = textwrap.dedent("""
     pools.AT_FIRST = 1.0
     items = [(os.fsencode(p), hashlib.sha256(open(p, "rb").read()).digest()) for p in sys.argv[1:]] * 50
     limits = {"workers": 2, "batch_size": 4, "seconds_per_image": 3}
-    pool = DecodePool(TransformSpec(40, 32), decoder="tests.faulty:decode", **limits)
+    pool = DecodePool(TransformSpec(40, 32), decoder="tests.support.faulty_decoders:decode", **limits)
     for number, batch in enumerate(pool.run(items)):
         if number == 1:
             print(*[member.pid for member in pool._crew.members], flush=True)

@@ -234,7 +234,7 @@ def test_a_read_only_store_is_read_and_refuses_writing_in_one_sentence(store):
         import os, sys
         from featstore import FeatureStore
         from featstore.errors import StoreWriteError
-        from tests.storekit import PROVENANCE, fingerprint, images, rows
+        from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
         FeatureStore(sys.argv[1]).read(), FeatureStore(sys.argv[1]).verify()
         if os.geteuid() == 0:
             os.setgid(65534), os.setuid(65534)

@@ -1,6 +1,5 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.store.image_sets import ImageShelf, folder_name

@@ -3,8 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from classifiers.inspection.adversarial.attack import Attack, Ball, epsilon_text, parse_epsilon
 from featstore.errors import AttackError

@@ -7,8 +7,7 @@ from PIL import Image
 
 from classifiers.inspection.adversarial.attack import Attack
 from classifiers.inspection.adversarial.pgd import run_attack
-from classifiers.inspection.adversarial.robustness import EPSILONS, robust_accuracy
-from classifiers.inspection.adversarial.robustness import judged_rows as choose
+from classifiers.inspection.adversarial.robustness import EPSILONS, judged_rows as choose, robust_accuracy
 from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.validation.significance import wilson

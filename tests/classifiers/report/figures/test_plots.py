@@ -2,8 +2,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from classifiers.report.figures import plots
 from classifiers.validation.significance import wilson

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from featstore.store.format import checksum as module
 from featstore.store.format.checksum import BLOCK, PIECE, Checksum, checksum
@@ -39,7 +38,7 @@ def sums(monkeypatch):
 
     def replaced(function):
         other = None if function is None else SimpleNamespace(sums=function)
-        monkeypatch.setitem(sys.modules, "featstore.store.feature_store.format._sums", other)
+        monkeypatch.setitem(sys.modules, "featstore.store.format._sums", other)
         module._summing.cache_clear()
 
     yield replaced
@@ -63,7 +62,7 @@ def test_the_compiled_sums_are_in_use_where_there_is_a_compiler(compiler):
 
 
 def test_a_module_with_other_sums_is_not_used(sums):
-    really = pytest.importorskip("featstore.store.feature_store.format._sums").sums
+    really = pytest.importorskip("featstore.store.format._sums").sums
 
     def wrong(out, words, keys):
         really(out, words, keys)
@@ -77,7 +76,7 @@ def test_a_module_with_other_sums_is_not_used(sums):
 
 @pytest.mark.parametrize(("out", "words", "keys"), [(32, 64, 24), (15, 64, 64), (16, 63, 63), (0, 0, 64), (16, 64, 0)])
 def test_the_module_refuses_what_does_not_fit(out, words, keys):
-    really = pytest.importorskip("featstore.store.feature_store.format._sums").sums
+    really = pytest.importorskip("featstore.store.format._sums").sums
     with pytest.raises(
         ValueError, match=f"{words} bytes are not blocks of {keys}, with room for two sums each in {out}"
     ):

@@ -48,7 +48,7 @@ def test_unpack_gives_back_attribute_arrays_and_layout(head):
 
 def test_bytes_are_the_same_in_another_process_at_another_time():
     program = (
-        "import sys, numpy as np; from featstore.store.feature_store.format.container import pack;"
+        "import sys, numpy as np; from featstore.store.format.container import pack;"
         "sys.stdout.buffer.write(pack({'x': np.arange(6, dtype='<f4')}, {'a': 1})[0])"
     )
     here, _ = pack({"x": np.arange(6, dtype="<f4")}, {"a": 1})

@@ -3,8 +3,7 @@ import io
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.images.image_set import ImageSet, Skipped

@@ -6,8 +6,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from featstore.errors import FeaturesError, StoreDamagedError
 from featstore.store.format.container import pack

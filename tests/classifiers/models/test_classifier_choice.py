@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from classifiers.models.open_classifier import at_hand, describe, open_classifier, open_for_looking, parse_other, place
+from classifiers.models.classifier_choice import (
+    at_hand,
+    describe,
+    open_classifier,
+    open_for_looking,
+    parse_other,
+    place,
+)
 from featstore.backbone import Backbone
 from featstore.errors import (
     BundleNotFoundError,

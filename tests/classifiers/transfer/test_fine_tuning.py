@@ -19,7 +19,7 @@ from torchvision.models import mobilenet_v3_small, resnet18
 from classifiers.models.bundle import load_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.prediction import predict_images
-from classifiers.transfer.finetune import finetune
+from classifiers.transfer.fine_tuning import finetune
 from featstore.backbone import Backbone
 from featstore.errors import (
     FeaturesError,
