@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: rooms found by looking, and modules in C, without which all works as well, only slower."""
+"""What pyproject.toml cannot say: the rooms, found by looking, and the optional modules in C."""
 
 import os
 

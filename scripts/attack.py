@@ -11,14 +11,14 @@ import click
 from featstore_scripts import options
 
 if TYPE_CHECKING:
-    from classifiers.inspection.adversarial.attack import Attack
-    from classifiers.inspection.adversarial.files import Adversarial
+    from classifiers.adversarial.attack import Attack
+    from classifiers.adversarial.files import Adversarial
     from classifiers.models.image_classifier import ImageClassifier
 
 
 def _epsilon(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
     """Parse 4/255 or 0.0157."""
-    from classifiers.inspection.adversarial.attack import parse_epsilon
+    from classifiers.adversarial.attack import parse_epsilon
     from featstore.errors import AttackError
 
     try:
@@ -127,7 +127,7 @@ def attack(
     The results are saved without loss, in the form in which the classifier opens them unchanged, and judged by what
     the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
     """  # fmt: skip
-    from classifiers.inspection.adversarial.attack import Attack
+    from classifiers.adversarial.attack import Attack
     from classifiers.models.classifier_choice import open_classifier, place
     from featstore.engines.devices import find_device
 
@@ -170,9 +170,9 @@ def _check_method(epsilon: float | None, settings: dict[str, Any]) -> None:
 
 def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, target: str | None, truth: str | None,
             out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
+    from classifiers.adversarial.attack_report import AttackReport, summary
+    from classifiers.adversarial.files import attack_files
     from classifiers.formatting import count
-    from classifiers.inspection.adversarial.attack_report import AttackReport, summary
-    from classifiers.inspection.adversarial.files import attack_files
     from classifiers.models.class_names import find_class
     from classifiers.models.classifier_choice import caveats, identity
     from featstore.images.unlabelled import find_images
@@ -217,9 +217,9 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
+    from classifiers.adversarial.attack import epsilon_text
+    from classifiers.adversarial.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.formatting import interval, percent
-    from classifiers.inspection.adversarial.attack import epsilon_text
-    from classifiers.inspection.adversarial.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.inspection.file_names import make_room
     from classifiers.models.classifier_choice import caveats, identity
     from featstore.images.discovery import scan

@@ -1,6 +1,6 @@
 """Several heads on the same folds, each judged once, as one report.
 
-May import `validation`, `heads`, `models`, `report` and featstore.
+May import `validation`, `leakage`, `heads`, `models`, `report` and featstore.
 """
 
 from typing import TYPE_CHECKING

@@ -19,12 +19,12 @@ from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
 from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
+from classifiers.leakage.duplicate_groups import find_sources, members_of
+from classifiers.leakage.leaks import Leaks, find_leaks
 from classifiers.report.report import Report
 from classifiers.report.verdict import verdict
 from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.validation.alignment import align, check_classes, named_runs
-from classifiers.validation.leakage.duplicate_groups import find_sources, members_of
-from classifiers.validation.leakage.leaks import Leaks, find_leaks
 from classifiers.validation.protocol import Plan, lay_out
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError

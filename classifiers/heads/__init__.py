@@ -1,7 +1,7 @@
 """What can be trained on features: classifiers in scikit-learn's contract whose `fit` includes their search.
 
-`linear` holds the solvers of logistic regression and the linear SVM. May import `types`, `linalg`, `validation` and
-featstore.
+Its own rooms, from the bottom: `base` (what heads share), `linear` (logistic regression and the linear SVM). May import
+these, `types`, `linalg`, `validation` and featstore.
 """
 
 from typing import TYPE_CHECKING

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.heads.fold_search import SearchedHead
-from classifiers.heads.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_search import SearchedHead
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
 from classifiers.heads.linear.estimators import SoftmaxRegressionCV
 from featstore.features import FeatureSet
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.heads.fold_search import SearchedHead
-from classifiers.heads.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_search import SearchedHead
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
 from classifiers.validation.temperature import best_temperature, softmax
 
 _CHUNK = 4096  # rows held in float64 at a time

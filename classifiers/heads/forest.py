@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.heads.fold_search import SearchedHead
-from classifiers.heads.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_search import SearchedHead
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
 from classifiers.heads.reduction import Reduction
 from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError
@@ -103,8 +103,8 @@ class Trees:
 class ForestHead(SearchedHead):
     """Random forest or extremely randomised trees, on the features or on their reduction.
 
-    The reduction (`classifiers.heads.reduction.Reduction`) is fitted inside the fold. Predictions walk plain arrays, before
-    and after saving, so that they are the same bits.
+    The reduction (`classifiers.heads.reduction.Reduction`) is fitted inside the fold. Predictions walk plain arrays,
+    before and after saving, so that they are the same bits.
 
     Parameters
     ----------

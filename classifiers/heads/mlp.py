@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifiers.heads.fold_search import SearchedHead
-from classifiers.heads.fold_table import FoldTable, Learnt, Outcome, Params
-from classifiers.heads.head_input import check_logits
+from classifiers.heads.base.fold_search import SearchedHead
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.base.head_input import check_logits
+from classifiers.heads.base.threads import at_most
 from classifiers.heads.mlp_training import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
-from classifiers.heads.threads import at_most
 from classifiers.linalg import standardiser, truncated_svd
 
 RANK = 384

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.heads.fold_search import SearchedHead
-from classifiers.heads.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_search import SearchedHead
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
 from classifiers.linalg import standardiser
 from classifiers.validation.temperature import best_temperature, softmax
 from featstore.errors import FeaturesError

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from classifiers.heads.registry import check_name, make_head
+from classifiers.leakage.duplicate_groups import find_sources, members_of
 from classifiers.models.bundle import Bundle, save_bundle
 from classifiers.types import Budget
 from classifiers.validation.alignment import check_few, require_memory
-from classifiers.validation.leakage.duplicate_groups import find_sources, members_of
 from classifiers.validation.scores import Scores
 from classifiers.validation.significance import wilson
 from classifiers.validation.splits import stratified_folds

@@ -1,6 +1,7 @@
 """A comparison's result: one dict is the truth; text, Markdown and one HTML page are renderings of it.
 
-`figures` draws. May import `formatting`, `validation` and featstore; never a head: it takes what `comparison` gives.
+Its own room `figures` draws. May import that, `formatting`, `validation` and featstore; never a head: it takes what
+`comparison` gives.
 """
 
 from typing import TYPE_CHECKING

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.registry import HEADS, candidates, make_head
+from classifiers.leakage.duplicate_groups import find_sources
 from classifiers.types import FOLDS
-from classifiers.validation.leakage.duplicate_groups import find_sources
 from classifiers.validation.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.leakage.duplicate_groups import find_sources
+from classifiers.leakage.leaks import find_leaks
 from classifiers.report.report_data import filled
 from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.transfer.decision import Advice, judge, revise
 from classifiers.transfer.evidence import gather
 from classifiers.transfer.imagenet_head import ImageNetHead
 from classifiers.validation.alignment import require_memory
-from classifiers.validation.leakage.duplicate_groups import find_sources
-from classifiers.validation.leakage.leaks import find_leaks
 from classifiers.validation.protocol import lay_out
 from classifiers.validation.splits import group_by
 from featstore.backbone.backbone import Backbone

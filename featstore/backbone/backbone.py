@@ -51,7 +51,8 @@ class Backbone:
     jpeg_scaling : bool
         Decode large JPEG files at a fraction of their size, see `TransformSpec`: other numbers, under another key.
     nvjpeg : bool
-        Decode JPEG files on the CUDA device, see `featstore.decoding.nvjpeg_pool`: likewise. Not together with `jpeg_scaling`.
+        Decode JPEG files on the CUDA device, see `featstore.decoding.nvjpeg_pool`: likewise. Not together with
+        `jpeg_scaling`.
     timeout : float
         Seconds that a download server may stay silent.
     progress : callable, optional

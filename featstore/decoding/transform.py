@@ -34,8 +34,8 @@ class TransformSpec:
     jpeg_scaling : bool
         Decode JPEG files at 1/2, 1/4 or 1/8 of their size where that leaves at least twice `resize`.
     nvjpeg : bool
-        JPEG files without peculiarities are decoded and resized on a CUDA device, see `featstore.decoding.nvjpeg_pool`; what is
-        done here is for the others.
+        JPEG files without peculiarities are decoded and resized on a CUDA device, see
+        `featstore.decoding.nvjpeg_pool`; what is done here is for the others.
 
     Raises
     ------

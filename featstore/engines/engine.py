@@ -21,7 +21,7 @@ from featstore.engines.parity import check
 from featstore.engines.runner import Runner
 from featstore.engines.torch_runner import TorchRunner, missing_compiler, torch_batch
 from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError, UnknownNameError
-from featstore.store.layout import SHARD_ROWS
+from featstore.store.tables.layout import SHARD_ROWS
 from featstore.system.machine import is_out_of_memory, usable_cores
 
 ENGINES = ("auto", "eager", "compile", "openvino")

@@ -21,9 +21,9 @@ from featstore.extract.pipeline import Plan, Work, compute
 from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, hold_out
 from featstore.images.listing import UNREADABLE
-from featstore.store import identity
 from featstore.store.feature_store import FeatureStore
-from featstore.store.layout import SHARD_ROWS
+from featstore.store.tables import identity
+from featstore.store.tables.layout import SHARD_ROWS
 from featstore.system.reporting import Progress, printable
 
 if TYPE_CHECKING:

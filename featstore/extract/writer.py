@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from featstore.fingerprint import Fingerprint
 from featstore.store.feature_store import FeatureStore
 from featstore.store.format.rows import Rows
-from featstore.store.layout import SHARD_BYTES, SHARD_ROWS
+from featstore.store.tables.layout import SHARD_BYTES, SHARD_ROWS
 
 SECONDS_A_SHARD = 20.0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
 from featstore.fingerprint import TUNED, Fingerprint
-from featstore.store.layout import has_shards
+from featstore.store.tables.layout import has_shards
 
 OPTIONS = ("backbone", "node", "pool", "weights", "precision", "key")
 

@@ -22,12 +22,12 @@ from featstore.errors import (
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
-from featstore.store import identity
 from featstore.store.feature_info import FeatureInfo, choose, the_only
 from featstore.store.format.rows import PASSING, Rows
-from featstore.store.image_sets import ImageShelf
 from featstore.store.join import read_joined
-from featstore.store.table import FeatureTable, feature_keys
+from featstore.store.tables import identity
+from featstore.store.tables.feature_table import FeatureTable, feature_keys
+from featstore.store.tables.image_set_table import ImageShelf
 
 if TYPE_CHECKING:
     from featstore.store.maintenance.compaction import Compaction

@@ -13,8 +13,8 @@ from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
 from featstore.store.feature_info import FeatureInfo
 from featstore.store.format.rows import OK
-from featstore.store.snapshot import Snapshot
-from featstore.store.table import FeatureTable
+from featstore.store.tables.feature_table import FeatureTable
+from featstore.store.tables.snapshot import Snapshot
 from featstore.system.canonical_json import canonical_json
 from featstore.system.machine import require
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"featstore": "featstore", "classifiers": "classifiers", "featstore_scripts": "scripts"}
-TARGET = re.compile(r"((?:featstore|classifiers|featstore_scripts)(?:\.\w+)+)(?::\w+)?")
+TARGET = re.compile(r"((?:featstore|classifiers|featstore_scripts)(?:\.\w+)+):\w+")
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
@@ -24,8 +24,9 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
 def imported(path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, int]]:
     """What one file imports of the three packages: (module, line), wherever in the file the import stands.
 
-    `from package import name` is an import of `package.name` where that is a module, else of the package. Strings such
-    as "package.module:function", by which a process is told what to run, count too; so do relative imports.
+    `from package import name` is an import of `package.name` where that is a module, else of the package. Relative
+    imports count, and so do strings such as "package.module:function", by which a process is told what to run, and what
+    `import_module` is given; of a name that is put together there, everything that begins as its first part does.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = next(name for name, place in known.items() if place == path)
@@ -34,17 +35,22 @@ def imported(path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, int]]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if alias.name.partition(".")[0] in FOLDERS:
+                if alias.name in known:
                     yield alias.name, node.lineno
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *filter(None, [base])])
-            if base.partition(".")[0] in FOLDERS:
-                for alias in node.names:
-                    inside = f"{base}.{alias.name}"
-                    yield inside if inside in known else base, node.lineno
+            for alias in node.names if base in known else ():
+                inside = f"{base}.{alias.name}"
+                yield inside if inside in known else base, node.lineno
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            text = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+            if isinstance(text, ast.Constant):
+                whole = text is node.args[0]
+                fits = (name for name in known if name == text.value or (name.startswith(text.value) and not whole))
+                yield from ((name, node.lineno) for name in fits)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
             whole = TARGET.fullmatch(node.value)
             if whole and whole.group(1) in known:

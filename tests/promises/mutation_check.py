@@ -1,7 +1,7 @@
 # ruff: noqa: E501
 """Take each protection of the store away, one at a time, in a copy of the tree: the test named beside it must fail.
 
-Run by hand, `python -m tests.mutation_check`; prints one line a protection and ends with status 1 where one is not missed.
+Run by hand, `python -m tests.promises.mutation_check`; prints one line a protection and ends with status 1 where one is not missed.
 """
 
 import os
@@ -39,7 +39,7 @@ MUTATIONS = [
     ("the seal of documents", "sealed.py", "    if not intact:\n", "    if False:\n", FLIP),
     ("the checksum of features", "snapshot.py", "    if check.hexdigest() != entry.features_check:", "    if False:", FLIP),
     ("the hash of a shard's index", "shard.py", "!= entry.index_sha256:", "== 0:", FLIP),
-    ("the hash of an image set", "imagefile.py", "!= document.get(\"body_sha256\"):", "== 0:", FLIP),
+    ("the hash of an image set", "image_file.py", "!= document.get(\"body_sha256\"):", "== 0:", FLIP),
     ("links are not followed", "fsread.py", " | os.O_NOFOLLOW", "", HOSTILE),
     ("only regular files", "fsread.py", "        if not stat.S_ISREG(status.st_mode):\n            raise", "        if False:\n            raise", HOSTILE),
     ("the highest number ends writers", "manifest.py", "    if highest >= MOST:\n", "    if False:\n", "test_repair.py"),
@@ -53,12 +53,21 @@ def missed(file: str, old: str, new: str, test: str) -> bool:
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv", ".git", "__pycache__", ".*_cache"))
-        source = copy / "featstore" / file
+        (source,) = (copy / "featstore").rglob(file)
         text = source.read_text(encoding="utf-8")
         if text.count(old) != 1:
-            raise SystemExit(f"featstore/{file} does not hold this once: {old!r}; bring the list up to date")
+            raise SystemExit(f"{file} does not hold this once: {old!r}; bring the list up to date")
         source.write_text(text.replace(old, new), encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{test}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            *map(str, (copy / "tests").rglob(test)),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(copy), "FEATSTORE_TEST_DATA": str(place)}
         return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode == 1
 

@@ -8,7 +8,7 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import StoreError
-from featstore.store.identity import STORE
+from featstore.store.tables.identity import STORE
 from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, failing
 from tests.support.power_cut import Disk, cuts, read_tree, write_tree

@@ -8,7 +8,7 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import StoreConflictError
-from featstore.store.table import FeatureTable
+from featstore.store.tables.feature_table import FeatureTable
 from tests.support.killing import agree, committed, run, start, store_digest
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows
 

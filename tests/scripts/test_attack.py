@@ -111,7 +111,7 @@ def test_the_report_says_whose_it_is_and_is_also_a_file_and_a_page(place, tmp_pa
 
 
 def test_what_is_done_stays_when_it_is_cut_short(place, tmp_path, monkeypatch):
-    from classifiers.inspection.adversarial import files as adversarial
+    from classifiers.adversarial import files as adversarial
 
     calls, attack_batch = [], adversarial.run_attack
 

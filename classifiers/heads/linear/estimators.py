@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from classifiers.heads.head_input import ClassWeight, folds_of, read_training
-from classifiers.heads.linear.base import LinearHead
+from classifiers.heads.base.head_input import ClassWeight, folds_of, read_training
+from classifiers.heads.linear.linear_head import LinearHead
 from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError, UnknownNameError
 

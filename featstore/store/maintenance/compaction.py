@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import StoreDamagedError
-from featstore.store import identity
 from featstore.store.format.manifest import Manifest, following
 from featstore.store.format.shard import ShardEntry, encode
-from featstore.store.layout import MANIFESTS, SHARDS
-from featstore.store.snapshot import Snapshot
-from featstore.store.table import FeatureTable, feature_keys
+from featstore.store.tables import identity
+from featstore.store.tables.feature_table import FeatureTable, feature_keys
+from featstore.store.tables.layout import MANIFESTS, SHARDS
+from featstore.store.tables.snapshot import Snapshot
 
 TARGET_BYTES = 32 << 20
 TARGET_ROWS = 1 << 16

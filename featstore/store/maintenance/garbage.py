@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from featstore.store import identity
 from featstore.store.format.manifest import Manifest, numbered
 from featstore.store.format.shard import ShardEntry
-from featstore.store.image_sets import ImageShelf
-from featstore.store.latest import load_manifest
-from featstore.store.layout import MANIFESTS, SHARDS
 from featstore.store.maintenance.orphans import only_there
-from featstore.store.table import FeatureTable, feature_keys
+from featstore.store.tables import identity
+from featstore.store.tables.feature_table import FeatureTable, feature_keys
+from featstore.store.tables.image_set_table import ImageShelf
+from featstore.store.tables.latest import load_manifest
+from featstore.store.tables.layout import MANIFESTS, SHARDS
 from featstore.system import fsio, fsread
 
 KEPT = 2

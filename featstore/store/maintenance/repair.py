@@ -6,17 +6,17 @@ import dataclasses
 from pathlib import Path
 
 from featstore.errors import FeatstoreError, StoreDamagedError
-from featstore.store import identity
 from featstore.store.format.manifest import MOST, Manifest, following, numbered, numbered_name
 from featstore.store.format.shard import ShardEntry, decode
-from featstore.store.image_sets import ImageShelf
-from featstore.store.latest import load_manifest
-from featstore.store.layout import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
 from featstore.store.maintenance.garbage import put_back
 from featstore.store.maintenance.orphans import state_of, worth_naming
 from featstore.store.maintenance.shard_check import SHARD_LIMIT, check_shard
 from featstore.store.maintenance.verification import Problem
-from featstore.store.table import FeatureTable, feature_keys
+from featstore.store.tables import identity
+from featstore.store.tables.feature_table import FeatureTable, feature_keys
+from featstore.store.tables.image_set_table import ImageShelf
+from featstore.store.tables.latest import load_manifest
+from featstore.store.tables.layout import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
 from featstore.system import fsio, fsread
 
 

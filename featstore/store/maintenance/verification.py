@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from featstore.errors import FeatstoreError, StoreDamagedError, StoreFormatError, StoreNotFoundError
-from featstore.store import identity
 from featstore.store.format.container import unpack
 from featstore.store.format.manifest import MOST, Manifest, numbered, numbered_name
 from featstore.store.format.shard import ShardEntry
-from featstore.store.image_sets import IMAGES, SIZE_LIMIT, ImageShelf
-from featstore.store.latest import load_manifest
-from featstore.store.layout import MANIFESTS, SHARDS
 from featstore.store.maintenance.orphans import only_there
 from featstore.store.maintenance.shard_check import check_shard
-from featstore.store.table import FeatureTable, feature_keys
+from featstore.store.tables import identity
+from featstore.store.tables.feature_table import FeatureTable, feature_keys
+from featstore.store.tables.image_set_table import IMAGES, SIZE_LIMIT, ImageShelf
+from featstore.store.tables.latest import load_manifest
+from featstore.store.tables.layout import MANIFESTS, SHARDS
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Count

@@ -39,7 +39,10 @@ def test_unknown_names_options_and_budgets_are_refused():
 
 
 def test_importing_the_names_loads_no_library_that_is_slow():
-    code = "import sys, classifiers.heads.registry; print([m for m in ('torch', 'lightgbm', 'matplotlib') if m in sys.modules])"
+    code = (
+        "import sys, classifiers.heads.registry; "
+        "print([m for m in ('torch', 'lightgbm', 'matplotlib') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -289,7 +289,10 @@ def test_a_full_disk_is_one_sentence_and_the_store_stays_readable(store, monkeyp
 
 
 def test_importing_the_store_loads_neither_torch_nor_h5py():
-    program = "import sys, featstore.store.feature_store; assert not {'torch', 'h5py', 'PIL'} & set(sys.modules), sys.modules.keys()"
+    program = (
+        "import sys, featstore.store.feature_store; "
+        "assert not {'torch', 'h5py', 'PIL'} & set(sys.modules), sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -4,8 +4,8 @@ import pytest
 from featstore import FeatureStore
 from featstore.errors import FeaturesError, StoreNotFoundError
 from featstore.store.join import failed_rows, join
-from featstore.store.snapshot import Snapshot
-from featstore.store.table import FeatureTable
+from featstore.store.tables.feature_table import FeatureTable
+from featstore.store.tables.snapshot import Snapshot
 from featstore.system import machine
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
 

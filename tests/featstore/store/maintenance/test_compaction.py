@@ -5,7 +5,7 @@ import featstore.store.maintenance.compaction as module
 from featstore import FeatureStore
 from featstore.errors import StoreDamagedError
 from featstore.store.format.rows import PASSING
-from featstore.store.table import FeatureTable
+from featstore.store.tables.feature_table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree
 
 KEY = fingerprint().key

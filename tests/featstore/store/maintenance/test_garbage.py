@@ -8,7 +8,7 @@ from featstore import FeatureStore
 from featstore.errors import StoreDamagedError
 from featstore.store.maintenance import garbage
 from featstore.store.maintenance.garbage import collect
-from featstore.store.table import FeatureTable
+from featstore.store.tables.feature_table import FeatureTable
 from featstore.system import fsio
 from tests.support.store_inputs import PROVENANCE, features, fingerprint, images, rows, tree
 

@@ -2,9 +2,9 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import StoreNotFoundError
-from featstore.store.layout import has_shards
 from featstore.store.maintenance.orphans import only_there, worth_naming
-from featstore.store.table import FeatureTable
+from featstore.store.tables.feature_table import FeatureTable
+from featstore.store.tables.layout import has_shards
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows
 
 KEY = fingerprint().key

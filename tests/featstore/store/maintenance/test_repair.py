@@ -8,7 +8,7 @@ import pytest
 from featstore import FeatureStore
 from featstore.errors import StoreDamagedError, StoreError, StoreFormatError, StoreNotFoundError
 from featstore.store.maintenance.repair import repair
-from featstore.store.table import FeatureTable
+from featstore.store.tables.feature_table import FeatureTable
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows, tree
 
 KEY = fingerprint().key

@@ -1,0 +1,13 @@
+"""What all heads share: their input checked, their search over folds, their state.
+
+May import what `heads` may import; no head.
+"""
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from classifiers.heads.base.fold_search import SearchedHead as SearchedHead
+
+__getattr__, __all__ = lazy_exports(__name__, {"fold_search": "SearchedHead"})

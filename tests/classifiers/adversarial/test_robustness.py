@@ -1,0 +1,139 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from classifiers.adversarial.attack import Attack
+from classifiers.adversarial.pgd import run_attack
+from classifiers.adversarial.robustness import EPSILONS, judged_rows as choose, robust_accuracy
+from classifiers.inspection.lossless_crop import to_bytes
+from classifiers.models.image_classifier import ImageClassifier
+from classifiers.validation.significance import wilson
+from featstore.errors import AttackError, UnknownNameError
+from featstore.images.discovery import scan
+from tests.support.small_classifiers import save_tint_bundle, write_image, write_tinted
+
+torch.set_num_threads(1)
+QUICK = Attack(steps=6, epsilon=1 / 255)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A classifier, image files, and their labels, one of them wrong."""
+    folder = tmp_path_factory.mktemp("robust")
+    classifier = ImageClassifier.from_bundle(save_tint_bundle(folder / "b"))
+    images = scan(write_tinted(folder / "data", each=5))
+    labels = images.labels.tolist()
+    labels[0] = 1 - labels[0]
+    return classifier, [images.absolute(i) for i in range(len(images))], labels
+
+
+@pytest.fixture(scope="module")
+def curve(judged):
+    return robust_accuracy(*judged, QUICK, [e / 255 for e in (2, 8, 24, 64)])
+
+
+def test_without_attack_it_is_the_plain_accuracy(judged, curve):
+    classifier, paths, labels = judged
+    with torch.no_grad():
+        plain = classifier(classifier.open(paths)).argmax(1).numpy() == labels
+    np.testing.assert_array_equal(curve.right[0], plain)
+    assert curve.accuracy[0] == 0.9 and curve.epsilons[0] == 0
+
+
+def test_it_falls_with_epsilon_and_in_the_end_to_nothing(curve):
+    assert all(a >= b for a, b in zip(curve.accuracy, curve.accuracy[1:], strict=False))
+    assert curve.accuracy[-1] == 0
+    assert (curve.right[:-1] >= curve.right[1:]).all()
+
+
+def test_each_point_is_the_plain_attack_on_those_still_standing(judged, curve):
+    classifier, paths, labels = judged
+    pictures = to_bytes(classifier.open(paths))
+    direct = run_attack(classifier, pictures, labels, Attack(steps=6, epsilon=2 / 255, enough=0.0))
+    np.testing.assert_array_equal(curve.right[1], ~direct.fooled)
+
+
+def test_the_json_holds_counts_and_wilson_intervals(curve):
+    document = json.loads(json.dumps(curve.to_json(), allow_nan=False))
+    assert document["images"] == 10 and document["clean_accuracy"] == 0.9
+    for point, epsilon in zip(document["curve"], (0, 2, 8, 24, 64), strict=True):
+        assert point["epsilon"] == pytest.approx(epsilon / 255) and point["grey_levels"] == pytest.approx(epsilon)
+        assert point["accuracy"] == point["right"] / 10
+        assert point["accuracy_ci"] == pytest.approx(list(wilson(point["right"], 10)))
+    assert document["attack"]["norm"] == "linf" and document["attack"]["steps"] == 6
+
+
+def test_the_curve_is_written_as_picture_and_page(curve, tmp_path):
+    places = curve.write(tmp_path, "Robust accuracy on <tints>", "a <classifier>")
+    assert min(Image.open(places["png"]).size) > 300
+    html = places["html"].read_text()
+    assert "&lt;tints&gt;" in html and "<tints>" not in html and "a &lt;classifier&gt;" in html
+    assert "9 of 10" in html and "90.0" in html and "0 of 10" in html and "data:image/png" in html
+
+
+def test_an_l2_curve_is_told_in_lengths_not_in_grey_levels(judged, tmp_path):
+    classifier, paths, labels = judged
+    curve = robust_accuracy(classifier, paths[1:3], labels[1:3], Attack(norm="l2", epsilon=1.0, steps=2), [0.5, 2.0])
+    html = curve.write(tmp_path, "L2", "somebody")["html"].read_text()
+    assert "/255" not in html and "<td>0.5</td>" in html.replace(' class="text"', "")
+    assert [point["grey_levels"] for point in curve.to_json()["curve"]] == [None] * 3
+
+
+def test_an_unreadable_image_is_in_no_number(judged, tmp_path):
+    classifier, paths, labels = judged
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"nothing")
+    result = robust_accuracy(classifier, [bytes(broken), *paths[1:3]], labels[:3], QUICK, [])
+    assert result.right.shape == (1, 2) and result.failed[0][0].endswith("broken.png")
+    assert result.labels.tolist() == labels[1:3]
+    with pytest.raises(AttackError, match=r"none of the 1 images can be read; the first: .*broken\.png"):
+        robust_accuracy(classifier, [bytes(broken)], [0], QUICK)
+
+
+def test_usual_epsilons_fit_the_norm(judged):
+    classifier, paths, labels = judged
+    result = robust_accuracy(classifier, paths[1:2], labels[1:2], Attack(norm="l2", epsilon=1.0, steps=2))
+    assert result.epsilons == EPSILONS["l2"]
+
+
+def test_descent_has_no_robust_accuracy(judged):
+    with pytest.raises(AttackError, match="descent has no bound"):
+        robust_accuracy(*judged, Attack(method="descent"))
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    return ImageClassifier.from_bundle(save_tint_bundle(tmp_path_factory.mktemp("b") / "b"))
+
+
+def test_the_test_part_comes_before_val_and_val_before_everything(classifier, tmp_path):
+    for split, part in (("train", "the whole set"), ("val", "the val part"), ("test", "the test part")):
+        write_tinted(tmp_path, each=2, split=split)
+        images = scan(tmp_path)
+        rows, labels, words = choose(images, classifier)
+        assert words.startswith(f"the 4 images of {part}") and len(rows) == 4
+        names = [classifier.classes[label] for label in labels]
+        assert names == [images.classes[images.labels[row]] for row in rows]
+
+
+def test_a_sample_is_drawn_by_the_seed(classifier, tmp_path):
+    images = scan(write_tinted(tmp_path, each=10))
+    first, again, other = (choose(images, classifier, 6, seed)[0] for seed in (0, 0, 1))
+    assert first == again != other and len(set(first)) == 6 and first == sorted(first)
+    assert choose(images, classifier, 6)[2] == "6 of the 20 images of the whole set, as it has no test part"
+    assert len(choose(images, classifier, 600)[0]) == 20
+
+
+def test_a_class_that_the_classifier_does_not_know_is_refused(classifier, tmp_path):
+    write_tinted(tmp_path, each=1)
+    write_image(tmp_path / "reed" / "a.png")
+    with pytest.raises(UnknownNameError, match="unknown class 'reed'; close matches: red"):
+        choose(scan(tmp_path), classifier)
+
+
+def test_rows_are_plain_numbers(classifier, tmp_path):
+    rows, labels, _ = choose(scan(write_tinted(tmp_path, each=1)), classifier)
+    assert not any(isinstance(value, np.generic) for value in (*rows, *labels))

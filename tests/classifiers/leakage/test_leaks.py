@@ -1,0 +1,127 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from classifiers.leakage.duplicate_groups import find_sources
+from classifiers.leakage.leaks import find_leaks
+from classifiers.validation.protocol import lay_out
+from tests.support.feature_sets import copies, digits, feature_set
+
+
+def look(features, **options):
+    sources = find_sources(features)
+    groups = sources.groups if options.pop("keep", False) else None
+    apart = sources.groups if options.pop("apart", False) else None
+    plan = lay_out(features, groups=groups, apart=apart, **options)
+    return find_leaks(features, plan, sources, grouped=groups is not None), plan
+
+
+@pytest.fixture(scope="module")
+def augmented():
+    X, y, source = copies(sources=160, each=4, signal=0.1, noise=0.5)
+    return feature_set(X, y), source
+
+
+def same_bytes(features, pairs):
+    digests = features.digests.copy()
+    for a, b in pairs:
+        digests[b] = digests[a]
+    return dataclasses.replace(features, digests=digests)
+
+
+def test_identical_files_on_both_sides_are_counted_and_named():
+    features = same_bytes(digits(300, split=0.3), [(0, 200), (1, 201), (202, 203), (204, 205)])
+    leaks, plan = look(features)
+    assert leaks.judged.identical == 2  # (202, 203) and (204, 205) are both in the training part
+    np.testing.assert_array_equal(leaks.judged.training, [200, 201])
+    np.testing.assert_array_equal(leaks.judged.judged, [0, 1])
+    kind, text = leaks.texts[0]
+    assert kind == "leak" and text.startswith(
+        "2 pairs of byte-identical images stand in the training and the test part"
+    )
+    assert features.ids[200] in text and "--drop-leaks" in text
+    assert leaks.folds.identical <= 2
+    document = leaks.to_json()
+    assert document["identical"] == 2 and document["examples"][0]["kind"] == "identical"
+    assert document["groups"] == "auto"
+
+
+def test_dropping_leaves_nothing_that_leaks():
+    features = same_bytes(digits(300, split=0.3), [(0, 200), (1, 201)])
+    leaks, plan = look(features, apart=True)
+    assert not leaks.judged.any and leaks.texts == ()
+    np.testing.assert_array_equal(plan.dropped, [200, 201])
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "cv"])
+def test_copies_that_a_plan_parts_are_warned_of_and_keeping_them_together_helps(augmented, protocol):
+    features, source = augmented
+    leaks, plan = look(features, protocol=protocol)
+    assert leaks.judged.near > 100
+    side = {row: i for i, (_, test) in enumerate(plan.outer) for row in test.tolist()}
+    for example in leaks.judged.examples:
+        a, b = features.ids.index(example["a"]), features.ids.index(example["b"])
+        assert side.get(a) != side.get(b)
+    text = leaks.texts[0][1]
+    assert f"{leaks.judged.near:,} pairs of images look like copies of one picture" in text
+    assert "--groups auto keeps the" in text and "a trial head is right on" in text
+    kept, _ = look(features, protocol=protocol, keep=True)
+    assert not kept.judged.any and kept.texts == ()
+
+
+def test_copies_within_the_training_part_leak_between_the_folds_of_the_search(augmented):
+    features, source = augmented
+    test = source < 40
+    given = dataclasses.replace(features, splits=np.where(test, "test", "train"))
+    leaks, _ = look(given)
+    assert not leaks.judged.any
+    assert leaks.folds.near > 100
+    assert "stand in different folds of the search" in leaks.texts[0][1]
+    assert leaks.to_json()["folds"]["near"] == leaks.folds.near
+
+
+def test_a_given_split_that_parts_copies_is_found_out(augmented):
+    features, _ = augmented
+    rng = np.random.default_rng(0)
+    given = dataclasses.replace(features, splits=np.where(rng.random(len(features)) < 0.3, "test", "train"))
+    leaks, _ = look(given)
+    assert leaks.judged.near > 100 and "the training and the test part" in leaks.texts[0][1]
+
+
+def test_names_that_tell_the_source_are_counted_by_pairs():
+    X, y, source = copies(sources=100, each=3, noise=1.2, signal=2.0)
+    ids = [f"class{c}/scan{s}_{i}.png" for i, (c, s) in enumerate(zip(y, source, strict=True))]
+    features = feature_set(X, y, ids=ids)
+    leaks, plan = look(features, protocol="holdout")
+    train, test = plan.outer[0]
+    assert leaks.judged.stems == sum((source[train] == source[row]).sum() for row in test)
+    nested, plan = look(features, protocol="cv")
+    fold = np.empty(len(y), int)
+    for i, (_, rows) in enumerate(plan.outer):
+        fold[rows] = i
+    a, b = np.triu_indices(len(y), 1)
+    assert nested.judged.stems == ((source[a] == source[b]) & (fold[a] != fold[b])).sum()
+
+
+def test_a_clean_set_is_left_in_peace():
+    y = np.arange(600) % 3
+    rng = np.random.default_rng(0)
+    features = feature_set(rng.normal(size=(600, 150)) + 3 * rng.normal(size=(3, 150))[y], y)
+    leaks, _ = look(features, protocol="cv")
+    assert leaks.texts == () and leaks.to_json()["groups"] is None
+
+
+def test_a_single_double_is_mentioned_but_spoils_nothing():
+    features = same_bytes(digits(300, split=0.6), [(0, 200)])
+    leaks, _ = look(features)
+    assert [kind for kind, _ in leaks.texts] == ["split"]
+    assert "1 pair of byte-identical images" in leaks.texts[0][1]
+
+
+def test_names_without_meaning_are_mentioned():
+    X, y, source = copies(sources=90, each=4)
+    counter = np.random.default_rng(0).permutation(source)
+    features = feature_set(X, y, ids=[f"c{c}/_{s}_{i}.jpeg" for i, (c, s) in enumerate(zip(y, counter, strict=True))])
+    leaks, _ = look(features)
+    assert "no more alike than others" in leaks.to_json()["groups_text"]
