@@ -1,0 +1,157 @@
+"""A command as a process: its exit status, and the one sentence that it leaves on standard error."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import click
+import pytest
+
+from featstore.errors import FeatstoreError, StoreDamagedError, UnknownNameError
+from featstore_scripts.process import run, say_failed, told
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(monkeypatch):
+    """`run` is the last thing a process does: it changes handlers and does not put them back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def ended(work, arguments=()):
+    """Exit status of a command that does this work; with --json and any further words as its arguments."""
+
+    @click.command(context_settings={"ignore_unknown_options": True})
+    @click.option("--json", "as_json", is_flag=True)
+    @click.argument("words", nargs=-1)
+    def command(as_json, words):
+        return work(words)
+
+    with pytest.raises(SystemExit) as stopped:
+        run(command, list(arguments))
+    return stopped.value.code
+
+
+def failing(error):
+    def work(words):
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), ("text", 0), (0, 0), (3, 3)])
+def test_done_is_0_and_a_number_that_a_command_returns_is_its_status(returned, status, capsys):
+    assert ended(lambda words: returned) == status
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (FeatstoreError("there are 3 images, expected 4; add one"), 1, "Error: there are 3 images, expected 4; add one"),
+        (UnknownNameError("node", "avgpol", ["avgpool"]), 2, "Error: unknown node 'avgpol'; close matches: avgpool"),
+        (MemoryError("Unable to allocate 9 TiB"), 1, "Error: there is not enough memory for this (Unable to allocate 9 "
+         "TiB); close programs or ask for less"),
+        (PermissionError(13, "Permission denied", "/x/y"), 1, "Error: /x/y: there is no permission for this; change "
+         "the permissions"),
+        (KeyError("k"), 1, "Error: KeyError: 'k' (this is a defect in featstore; --debug shows where)"),
+    ],
+)  # fmt: skip
+def test_a_failure_is_one_sentence_on_standard_error_and_with_json_no_document(error, status, said, capsys):
+    for arguments in ([], ["--json"]):
+        assert ended(failing(error), arguments) == status
+        output = capsys.readouterr()
+        assert output.err == said + "\n" and output.out == ""
+
+
+@pytest.mark.parametrize("error", [FeatstoreError("a"), UnknownNameError("a", "b", []), MemoryError("c"), KeyError("d"),
+                                   PermissionError(13, "e")])  # fmt: skip
+def test_debug_raises_what_was_raised(error):
+    with pytest.raises(type(error)) as raised:
+        run(click.command()(lambda: failing(error)(())), ["--debug"])
+    assert raised.value is error
+
+
+def test_debug_is_taken_out_of_the_arguments_but_not_from_behind_the_double_dash(capsys):
+    seen = []
+    assert ended(seen.append, ["--debug", "a"]) == 0
+    assert ended(seen.append, ["a", "--", "--debug"]) == 0
+    assert seen == [("a",), ("a", "--debug")]
+    assert ended(failing(FeatstoreError("no")), ["--", "--debug"]) == 1 and capsys.readouterr().err == "Error: no\n"
+
+
+def test_wrong_usage_is_2_and_says_how_it_is_used(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(click.command()(lambda: None), ["--nonsense"])
+    assert stopped.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.startswith("Usage: ") and "--nonsense" in output.err
+    assert ended(failing(click.UsageError("take one"))) == 2 and "take one" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_130_and_what_is_lost_is_said_first(capsys):
+    def work(words):
+        with told("two images are lost"):
+            raise KeyboardInterrupt
+
+    assert ended(work) == 130
+    assert capsys.readouterr().err.split("\n") == ["Two images are lost.", "", "Interrupted.", ""]
+
+
+def test_what_is_told_may_be_made_when_it_is_known_and_is_for_ctrl_c_alone(capsys):
+    done = 0
+    with pytest.raises(KeyboardInterrupt), told(lambda: f"{done} are kept"):
+        done = 7
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "7 are kept.\n"
+    with pytest.raises(ValueError, match="other"), told("nothing"):
+        raise ValueError("other")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_warning_is_a_sentence_without_the_line_that_it_came_from(capsys):
+    def work(words):
+        warnings.warn("the grid is short", UserWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert ended(work) == 0
+    assert capsys.readouterr().err == "Warning: the grid is short\n"
+
+
+@pytest.mark.parametrize("form", ["{}", "--store={}"])
+def test_the_advice_to_repair_names_the_store_that_was_given_quoted_for_a_shell(form, tmp_path, capsys):
+    store = tmp_path / "a store"
+    error = StoreDamagedError("a shard is damaged; run `featstore repair`")
+    assert ended(failing(error), [form.format(store)]) == 1
+    assert capsys.readouterr().err.endswith("run `featstore repair`\n")  # there is no store at that place
+    (store / "features").mkdir(parents=True)
+    assert ended(failing(error), ["--json", form.format(store)]) == 1
+    assert capsys.readouterr().err.endswith(f"run `featstore repair '{store}'`\n")
+
+
+def test_an_image_that_failed_is_named_once(capsys):
+    say_failed("a/b.jpg", "a/b.jpg: cannot be decoded")
+    say_failed("a/b.jpg", "is a folder")
+    assert capsys.readouterr().err == "failed: a/b.jpg: cannot be decoded\nfailed: a/b.jpg: is a folder\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_a_schedulers_polite_end_is_an_interrupt_and_a_real_traceback_needs_debug():
+    head = "import click, os, signal, sys\nfrom featstore_scripts.process import run\n"
+    body = "run(click.command()(lambda: os.kill(os.getpid(), signal.SIGTERM) or 1 / 0))"
+    done = subprocess.run([sys.executable, "-c", head + body], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 130 and done.stderr.split() == ["Interrupted."] and done.stdout == ""
+    program = [sys.executable, "-c", head + "run(click.command()(lambda: 1 / 0))"]
+    short = subprocess.run(program, capture_output=True, text=True, cwd=ROOT)
+    assert short.returncode == 1 and short.stderr.startswith("Error: ZeroDivisionError: division by zero (this is a")
+    long = subprocess.run([*program, "--debug"], capture_output=True, text=True, cwd=ROOT)
+    assert long.returncode == 1 and long.stderr.startswith("Traceback") and "ZeroDivisionError" in long.stderr
