@@ -56,7 +56,7 @@ def test_done_is_0_and_a_number_that_a_command_returns_is_its_status(returned, s
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (FeatstoreError("there are 3 images, expected 4; add one"), 1, "Error: there are 3 images, expected 4; add one"),
+        (FeatstoreError("found 3 images, expected 4; add one"), 1, "Error: found 3 images, expected 4; add one"),
         (UnknownNameError("node", "avgpol", ["avgpool"]), 2, "Error: unknown node 'avgpol'; close matches: avgpool"),
         (MemoryError("Unable to allocate 9 TiB"), 1, "Error: there is not enough memory for this (Unable to allocate 9 "
          "TiB); close programs or ask for less"),
