@@ -1,0 +1,124 @@
+"""What every runner of a network promises, kept by each of them: eager, CUDA's on the CPU, and OpenVINO."""
+
+import importlib.util
+import inspect
+import json
+import threading
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+
+from featstore.engine_cuda import CudaRunner
+from featstore.engine_openvino import OpenVINORunner
+from featstore.engine_torch import TorchRunner
+from featstore.runner import Pending, Runner
+from tests.engine_example import (
+    assert_bits_depend_on_the_image_alone,
+    assert_same_features,
+    example,
+    images,
+    own_cache,  # noqa: F401
+    torchvision_features,
+)
+from tests.test_nodes import one_thread  # noqa: F401
+
+MADE = {
+    TorchRunner: {"device": "cpu", "precision": "fp32", "batch_size": 8, "threads": 2},
+    CudaRunner: {"device": "cpu", "precision": "fp32", "batch_size": 8},
+    OpenVINORunner: {"precision": "fp32", "request": 4, "batch_size": 8, "threads": 2},
+}
+NAMES = {TorchRunner: "eager", CudaRunner: "eager", OpenVINORunner: "openvino"}
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return example(tmp_path_factory.mktemp("weights"), nodes=("features.1", "features.3"))
+
+
+@pytest.fixture(params=MADE, ids=lambda kind: kind.__name__)
+def runner(request, backbone):
+    if request.param is OpenVINORunner and importlib.util.find_spec("openvino") is None:
+        pytest.skip("needs OpenVINO: pip install 'featstore[openvino]'")
+    runner = request.param(backbone, **MADE[request.param])
+    runner.prepare()
+    yield runner
+    runner.close()
+
+
+def test_every_method_of_the_interface_is_there_with_its_arguments(runner):
+    methods = {name for name, value in vars(Runner).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert methods == {"prepare", "submit", "resize", "close"}
+    for name in methods:
+        wanted = inspect.signature(getattr(Runner, name)).parameters
+        found = inspect.signature(getattr(type(runner), name)).parameters
+        assert list(found) == list(wanted)
+        assert [p.default for p in found.values()] == [p.default for p in wanted.values()]
+    assert runner.name == NAMES[type(runner)] and runner.batch_size == 8
+
+
+def test_features_are_torchvisions_one_float32_matrix_a_node(runner, backbone):
+    pending = runner.submit(images(8))
+    assert list(inspect.signature(pending.result).parameters) == list(inspect.signature(Pending.result).parameters)[1:]
+    found = pending.result()
+    assert [rows.shape for rows in found] == [(8, 16), (8, 24)] and isinstance(found, list)
+    assert_same_features(found, torchvision_features(backbone, images(8)))
+
+
+def test_bits_depend_on_the_image_alone_whatever_its_batch(runner):
+    def in_batches(pixels):
+        parts = [runner.submit(pixels[i : i + runner.batch_size]).result() for i in range(0, len(pixels), 8)]
+        return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+
+    assert_bits_depend_on_the_image_alone(in_batches, count=32)
+
+
+def test_batches_under_way_at_once_do_not_touch_each_other(runner):
+    pixels = [images(1 + i, seed=i) for i in range(4)]
+    alone = [[rows.copy() for rows in runner.submit(part).result()] for part in pixels]
+    together = [runner.submit(part) for part in pixels]
+    results = [pending.result() for pending in together]
+    for expected, found in zip(alone, results, strict=True):
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_facts_are_json_and_name_what_changes_with_the_batch_size(runner):
+    before = json.loads(json.dumps(runner.facts))
+    assert before == runner.facts and before
+    runner.resize(2)
+    assert runner.batch_size == 2
+    if not isinstance(runner, OpenVINORunner):  # its bits do not depend on the size of a request
+        assert runner.facts != before and 2 in runner.facts.values()
+
+
+def test_after_resize_it_goes_on_in_smaller_batches_with_the_same_features(runner, backbone):
+    expected = torchvision_features(backbone, images(2))
+    for size in (4, 2, 1):
+        runner.resize(size)
+        assert runner.batch_size == size
+        assert_same_features(
+            runner.submit(images(2)[:size]).result(), [rows[:size] for rows in expected]
+        )  # fmt: skip
+
+
+def test_what_was_handed_over_is_finished_by_close(runner, backbone):
+    pending = runner.submit(images(8))
+    runner.close()
+    assert_same_features(pending.result(), torchvision_features(backbone, images(8)))
+
+
+def test_close_without_finishing_drops_what_waits_and_leaves_no_thread(runner):
+    before = set(threading.enumerate())
+    waiting = [runner.submit(images(8, seed=i)) for i in range(30)]
+    runner.close(finish=False)
+    dropped = 0
+    for pending in waiting:
+        try:
+            assert len(pending.result()[0]) == 8
+        except CancelledError:
+            dropped += 1
+    if not isinstance(runner, CudaRunner):  # on the CPU its batches are computed while they are handed over
+        assert dropped > 0
+    left = {thread for thread in threading.enumerate() if thread.name.startswith("featstore-engine")}
+    assert not left & before
