@@ -1,0 +1,155 @@
+"""Regime and node by evidence that was planted in a cache: which of the four, and which node."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from classifiers.regimechoice import best_node, choose_regime
+from classifiers.startingpoint import Probe, StartingPoint
+from tests.featurekit import feature_set
+
+TELLING, NOISE = slice(0, 3), slice(3, 8)
+"""Which of eight features tell the classes apart, and which say nothing."""
+PROBE = Probe("logistic", 0, "quick", None)
+
+
+def features(n, signal=2.0, node="avgpool", classes=3, ids=None, seed=0):
+    """Eight features of n images, of which every fourth is a test image; `signal` between classes, noise of 1."""
+    y = np.arange(n) % classes
+    X = np.random.default_rng(seed).normal(size=(n, 8))
+    X[np.arange(n), y % 3] += signal
+    splits = np.where(np.arange(n) // classes % 4 == 3, "test", "train")
+    return feature_set(X, y, splits=splits, node=node, weights="IMAGENET1K_V1", ids=ids)
+
+
+class Cached:
+    """As much of a CachedNetwork as is asked for: nodes of one data set, and the network's own ImageNet head."""
+
+    def __init__(self, sets, sees=TELLING):
+        head = nn.Linear(8, 1000)
+        with torch.no_grad():
+            head.weight.zero_()
+            head.bias.zero_()
+            columns = head.weight[:, sees]
+            columns.copy_(torch.randn(columns.shape, generator=torch.Generator().manual_seed(0)))
+        network = nn.Module()
+        network.fc = head
+        self.features, self.sets = sets[0], sets
+        self.backbone = SimpleNamespace(has_imagenet_head=True, network=network)
+
+    def siblings(self):
+        return self.sets
+
+    def at(self, features):
+        return Cached([features])
+
+
+def start_of(own, groups=None):
+    training = own.training()
+    return StartingPoint(own, training[::2], training[1::2], own.testing(), groups)
+
+
+def chosen(network, groups=None):
+    notes, told = [], []
+    regime = choose_regime(network, start_of(network.features, groups), notes, lambda *now: told.append(now))
+    assert told and all(stage == "advise" for stage, *_ in told)
+    (note,) = notes
+    assert note.startswith(f"regime {regime}: The training part is ")
+    return regime, note
+
+
+@pytest.mark.parametrize(
+    ("images", "sees", "regime", "words"),
+    [
+        (156, TELLING, 1, "small (117 images, 39 a class) and similar to"),
+        (156, NOISE, 2, "small (117 images, 39 a class) and different from"),
+        (720, TELLING, 3, "large (540 images, 180 a class) and similar to"),
+        (720, NOISE, 4, "large (540 images, 180 a class) and different from"),
+    ],
+)
+def test_size_and_what_the_networks_own_classes_tell_make_the_four_regimes(images, sees, regime, words):
+    found, note = chosen(Cached([features(images)], sees))
+    assert found == regime and words in note
+
+
+def test_many_images_of_many_classes_are_few():
+    found, note = chosen(Cached([features(800, classes=40)], TELLING))
+    assert found in (1, 2) and "(600 images, 15 a class)" in note
+
+
+def test_an_earlier_node_that_is_better_makes_a_domain_different_whatever_the_head_sees():
+    late, early = features(156, 0.7), features(156, 4.0, node="layer2")
+    assert chosen(Cached([late], TELLING))[0] == 1
+    assert chosen(Cached([late, early], TELLING))[0] == 2
+    large = [features(720, 0.7), features(720, 4.0, node="layer2")]
+    assert chosen(Cached(large, TELLING))[0] == 4
+
+
+def test_no_test_image_is_looked_at():
+    network = Cached([features(156), features(156, 0.5, node="layer2")], TELLING)
+    expected = chosen(network)
+    for one in network.sets:
+        one.X[one.testing()] = np.nan
+    assert chosen(network) == expected
+
+
+def test_images_of_one_source_are_counted_once():
+    own = features(156)
+    _, note = chosen(Cached([own]), groups=np.arange(156) // 6)
+    assert f"(117 images from {len(set(own.training() // 6))} sources, " in note
+
+
+def accuracy(one, start):
+    """scikit-learn's own logistic regression, on the same rows."""
+    model = LogisticRegression(max_iter=1000).fit(one.X[start.fit], one.y[start.fit])
+    return model.score(one.X[start.valid], one.y[start.valid])
+
+
+def test_the_node_is_the_one_whose_head_does_best_on_the_validation_part():
+    sets = [features(156, 0.5), features(156, 6.0, node="layer3", seed=1), features(156, 1.5, node="layer2", seed=2)]
+    start, notes = start_of(sets[0]), []
+    network, there = best_node(Cached(sets), start, PROBE, notes)
+    scores = [accuracy(one, start) for one in sets]
+    assert scores.index(max(scores)) == 1 and max(scores) == 1.0
+    assert network.features is there.features is sets[1]
+    for name in ("fit", "valid", "test", "groups"):
+        assert getattr(there, name) is getattr(start, name)
+    (note,) = notes
+    head, _, tried = note.partition(": ")
+    said = dict(entry.split() for entry in tried.split(", "))
+    assert head == "validation accuracy by node" and list(said) == ["avgpool", "layer3", "layer2"]
+    for share, expected in zip(said.values(), scores, strict=True):
+        assert float(share.rstrip("%")) / 100 == pytest.approx(expected, abs=0.12)
+    assert said["layer3"] == "100.0%"
+
+
+def test_of_nodes_that_do_equally_well_the_networks_own_is_kept():
+    own, other = features(156, 9.0), features(156, 9.0, node="layer3")
+    network, start = best_node(Cached([own, other]), start_of(own), PROBE, [])
+    assert network.features is start.features is own
+
+
+def test_only_the_validation_part_judges_a_node():
+    sets = [features(156, 0.5), features(156, 6.0, node="layer3")]
+    start = start_of(sets[0])
+    # on the test images the other node looks better
+    rest = start.test
+    sets[0].X[rest] = features(156, 20.0).X[rest]
+    sets[1].X[rest] = 0.0
+    assert best_node(Cached(sets), start, PROBE, [])[1].features is sets[1]
+    spoilt = dataclasses.replace(sets[1], X=sets[1].X.copy())
+    spoilt.X[start.valid] = np.random.default_rng(0).normal(size=(len(start.valid), 8))
+    better = features(156, 2.0)
+    assert best_node(Cached([better, spoilt]), start_of(better), PROBE, [])[1].features is better
+
+
+def test_one_cached_node_leaves_nothing_to_choose_and_says_how_to_add_others():
+    network, notes = Cached([features(156)]), []
+    start = start_of(network.features)
+    assert best_node(network, start, PROBE, notes) == (network, start)
+    assert notes == ["only avgpool is cached; `featstore extract --node` adds earlier nodes to choose from"]
