@@ -1,0 +1,191 @@
+"""A pilot on small real pictures: who trains, who judges, how long, and the numbers that it states."""
+
+import copy
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from classifiers import pilot
+from classifiers.cost import Cost
+from classifiers.pilot import run_pilot
+from classifiers.regimes import REGIMES
+from featstore.backbone import Backbone
+from featstore.errors import DeviceError, ImageSetError
+from featstore.extract import extract
+from featstore.store import FeatureStore
+
+CLASSES = ("dark", "light", "red")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root, rng = tmp_path_factory.mktemp("pilot"), np.random.default_rng(0)
+    for split, each in (("train", 20), ("test", 2)):
+        for k, name in enumerate(CLASSES):
+            (root / "tones" / split / name).mkdir(parents=True)
+            for i in range(each):
+                picture = rng.normal((75, 115, 95)[k], 50, (40, 40, 3))
+                picture[..., 0] += 20 * (k == 2)
+                image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+                image.save(root / "tones" / split / name / f"{name}{split}{i}.png")
+    extract(root / "tones", root / "store", backbone="mobilenet_v3_small", weights="none", input_size=32,
+            nodes=("features.3", "avgpool"), engine="eager", workers=0)  # fmt: skip
+    return root
+
+
+@pytest.fixture
+def last(place):
+    return FeatureStore(place / "store").read(node="avgpool")
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What a pilot trains and judges on, and the settings that it takes; two epochs of it."""
+    kept = {"starts": [], "regimes": [], "settings": [], "given": {"epochs": 2, "batch_size": 15}}
+    point, settings = pilot.StartingPoint, pilot.settings_for
+
+    def starting(*parts):
+        kept["starts"].append(point(*parts))
+        return kept["starts"][-1]
+
+    def chosen(case, images, **given):
+        kept["regimes"].append(case)
+        kept["settings"].append(settings(case, images, **(kept["given"] | given)))
+        return kept["settings"][-1]
+
+    monkeypatch.setattr(pilot, "StartingPoint", starting)
+    monkeypatch.setattr(pilot, "settings_for", chosen)
+    monkeypatch.setattr(pilot, "measure", lambda *what: Cost(1e-6, 0.0, "cpu"))
+    return kept
+
+
+@functools.cache
+def network():
+    """As the features were computed with; a pilot is given a copy, for it trains it."""
+    return Backbone("mobilenet_v3_small", "none", input_size=32)
+
+
+def piloted(place, last, best=None, **more):
+    backbone = copy.deepcopy(network())
+    options = {"minutes": 5.0, "regime": 3, "store": place / "store", "device": "cpu", "workers": 0}
+    return run_pilot(backbone, last, best or last, **(options | more)), backbone
+
+
+def planted(last, right):
+    """Features that tell the class of exactly these rows, and mislead about the others."""
+    told = np.where(right, last.y, (last.y + 1) % 3)
+    return dataclasses.replace(last, X=(20 * np.eye(3)[told]).astype(np.float32))
+
+
+def test_a_quarter_of_the_training_part_judges_and_the_rest_trains(place, last, seen):
+    told = []
+    found, backbone = piloted(place, last, progress=lambda *now: told.append(now))
+    start = seen["starts"][-1]
+    assert (found.trained, found.judged) == (len(start.fit), len(start.valid)) == (45, 15)
+    assert sorted([*start.fit, *start.valid]) == last.training().tolist() and len(start.test) == 0
+    assert np.bincount(last.y[start.valid]).tolist() == [5, 5, 5]
+    assert (found.epochs, found.planned_epochs, found.complete, found.minutes) == (2, 2, True, 5.0)
+    steps = [now for now in told if now[0] == "pilot"]
+    assert [now[1:3] for now in steps] == [(step, 6) for step in range(1, 7)]  # 45 images, 15 a step, two epochs
+    assert steps[-1][3].startswith("epoch 2, loss ")
+    assert backbone.state_sha256() != network().state_sha256() == Backbone.from_recipe(backbone.recipe()).state_sha256()
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["gain_ci"] == list(found.gain_ci)
+
+
+def test_the_last_nodes_accuracy_is_a_linear_heads_on_the_images_that_judge(place, last, seen):
+    found, _ = piloted(place, last, minutes=1e-9)
+    fit, judged = seen["starts"][0].fit, seen["starts"][0].valid
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(last.X[fit], last.y[fit])
+    assert found.accuracy_last == pytest.approx(model.score(last.X[judged], last.y[judged]), abs=2.01 / 15)
+    assert found.accuracy_best == found.accuracy_last and found.lead == found.gain and found.lead_ci == found.gain_ci
+
+
+def test_training_that_moves_nothing_gains_nothing(place, last, seen):
+    seen["given"] |= {"learning_rate": 0.0, "head_rate": 0.0}
+    found, _ = piloted(place, last)
+    assert found.epochs == 2 and found.accuracy_tuned == found.accuracy_last  # the cached features, seen anew
+    assert (found.gain, found.lead, found.p) == (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("best", ["all right", "all wrong"])
+def test_lead_interval_and_p_are_those_of_the_pairs(place, last, seen, best):
+    piloted(place, last, minutes=1e-9)
+    judged = seen["starts"][0].valid
+    right = np.ones(len(last), dtype=bool)
+    if best == "all wrong":
+        right[judged] = False
+    found, _ = piloted(place, last, planted(last, right))
+    tuned = round(found.accuracy_tuned * 15)
+    assert tuned / 15 == found.accuracy_tuned and found.accuracy_best == float(best == "all right")
+    pairs = np.zeros(15)
+    pairs[: 15 - tuned if best == "all right" else tuned] = -1 if best == "all right" else 1
+    half = 1.96 * np.sqrt(((np.abs(pairs).sum() + 1) / 15 - pairs.mean() ** 2) / 15)
+    assert found.lead == pytest.approx(pairs.mean())
+    assert found.lead_ci == pytest.approx((max(-1, pairs.mean() - half), min(1, pairs.mean() + half)))
+    differing = int(np.abs(pairs).sum())
+    assert found.p == pytest.approx(binomtest(0, differing).pvalue if differing else 1.0)
+    assert found.gain == pytest.approx(found.accuracy_tuned - found.accuracy_last)
+    assert found.gain_ci[0] <= found.gain <= found.gain_ci[1]
+
+
+@pytest.mark.parametrize(("regime", "taken"), [(1, 3), (2, 4), (4, 4)])
+def test_a_small_regime_takes_the_rates_of_the_large_one_of_its_domain(place, last, seen, regime, taken):
+    piloted(place, last, regime=regime, minutes=1e-9)
+    assert {case.number for case in seen["regimes"]} == {taken} and seen["regimes"][0] is REGIMES[taken]
+    assert all(settings.reopen == "all" for settings in seen["settings"])
+
+
+def test_time_that_is_over_ends_it_after_the_step_at_hand(place, last, seen, monkeypatch):
+    found, _ = piloted(place, last, minutes=1e-9)
+    assert found.trained == 15 and found.epochs == 1.0 and not found.complete  # one batch, for there is no time
+    monkeypatch.setattr(pilot, "measure", lambda *what: Cost(1e-9, 0.0, "cpu"))
+    found, _ = piloted(place, last, minutes=1e-5)  # time for all by the measurement, which was wrong
+    assert found.trained == 45 and found.epochs < 2 and not found.complete
+
+
+def test_fewer_images_train_where_not_even_three_epochs_would_fit(place, last, seen, monkeypatch):
+    monkeypatch.setattr(pilot, "measure", lambda *what: Cost(1.0, 0.0, "cpu"))
+    found, _ = piloted(place, last, minutes=1.5)  # 90 seconds, a second an image: 30 images three times
+    start = seen["starts"][-1]
+    assert found.trained == len(start.fit) == 30 and found.judged == 15 and not found.complete
+    assert set(start.fit) < set(seen["starts"][0].fit) and not set(start.fit) & set(start.valid)
+    assert seen["settings"][-1].epochs == found.planned_epochs == 2
+
+
+def test_images_of_one_source_are_on_one_side(place, last, seen):
+    groups = np.arange(len(last)) // 4
+    piloted(place, last, groups=groups, minutes=1e-9)
+    start = seen["starts"][0]
+    assert not set(groups[start.fit]) & set(groups[start.valid]) and len(start.valid) > 5
+    assert start.groups is groups
+
+
+def test_the_same_seed_gives_the_same_pilot_and_another_one_judges_by_other_images(place, last, seen):
+    first, second = (piloted(place, last, seed=3)[0].to_json() for _ in range(2))
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    piloted(place, last, seed=4, minutes=1e-9)
+    assert not np.array_equal(seen["starts"][0].valid, seen["starts"][-1].valid)
+
+
+def test_what_cannot_be_trained_on_is_said(place, last, seen):
+    with pytest.raises(ImageSetError, match=r"45 of 45 images .* cannot be decoded now, such as /nowhere/train/dark"):
+        piloted(place, dataclasses.replace(last, root=b"/nowhere"))
+    with pytest.raises(DeviceError, match="no device 'tpu' that torch can use"):
+        piloted(place, last, device="tpu")
