@@ -153,6 +153,8 @@ def test_a_start_on_the_line_of_the_last_two_solutions_saves_steps_and_moves_no_
     cold, warm = found.solve_folds(0.4, **TIGHT), found.solve_folds(0.4, second, first, **TIGHT)
     np.testing.assert_allclose(warm.weight, cold.weight, atol=1e-6)
     assert warm.steps <= cold.steps and warm.products < cold.products
+    near, far = (found.solve_folds(0.4, second, before, tol=1e-13, max_steps=0) for before in (None, first))
+    assert bool((far.objective < near.objective).all())
 
 
 def test_a_problem_above_the_limit_is_walked_in_float32_and_still_certified_in_float64(monkeypatch):

@@ -173,3 +173,4 @@ def test_solutions_of_parts_are_joined_and_the_effort_of_a_first_try_is_added():
     assert Solution.join([first]) is first
     after = second.after(first)
     assert after.weight is second.weight and after.steps == first.steps + 2
+    assert after.products == joined.products > second.products
