@@ -1,4 +1,4 @@
-"""What a package offers, each name imported when it is first asked for: decoding workers load no torch, readers no h5py."""
+"""What a package offers, each name imported when it is first asked for."""
 
 from __future__ import annotations
 

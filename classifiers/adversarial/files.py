@@ -115,7 +115,8 @@ def attack_files(
     """Attack image files and write the results.
 
     The result is saved in the frame it was cut from (see `classifiers.inspection.lossless_crop`), so that the
-    classifier's own transform leaves its pixels as they are; everything stated is measured on the file as the classifier opens it.
+    classifier's own transform leaves its pixels as they are; everything stated is measured on the file as the
+    classifier opens it.
 
     Parameters
     ----------

@@ -96,8 +96,8 @@ def find_sources(features: FeatureSet, rows: NDArray[np.intp] | None = None, *, 
 
     Byte-identical files and near-duplicates (cosine of the centred features at least 0.95) count at once. Other
     look-alikes (see `classifiers.leakage.near_duplicates`) count if they form cliques, as copies do, and if keeping
-    them together makes a cross-validation worse, and more than keeping as many images together at random does: then parting them lets
-    a head recognise pictures, not classes. That takes 500 images to see.
+    them together makes a cross-validation worse, and more than keeping as many images together at random does: then
+    parting them lets a head recognise pictures, not classes. That takes 500 images to see.
 
     Parameters
     ----------

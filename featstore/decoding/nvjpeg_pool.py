@@ -2,7 +2,8 @@
 
 A decode rule of its own (`TransformSpec.nvjpeg`): what a plain JPEG file is, is decided from its bytes alone
 (`featstore.decoding.jpeg_header`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it
-crashes on, or has no memory for, fails. So the pixels of an image depend on neither its neighbours nor the state of the machine.
+crashes on, or has no memory for, fails. So the pixels of an image depend on neither its neighbours nor the state of the
+machine.
 """
 
 from __future__ import annotations

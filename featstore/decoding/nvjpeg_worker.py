@@ -1,8 +1,8 @@
 """What the process beside a GPU does: read files, check their digests, decode JPEG files on the device, write pixels.
 
 It speaks as `featstore.decoding.worker` does, but takes many tasks at a time, and answers DEFERRED for every image that
-is not for the device. It is a process of its own because nvJPEG parses what strangers wrote: where it crashes, this process
-ends and no other.
+is not for the device. It is a process of its own because nvJPEG parses what strangers wrote: where it crashes, this
+process ends and no other.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ def test_a_door_says_what_its_room_is_for_and_opens_what_its_type_checker_sees(d
 
 
 def test_every_offered_name_is_there():
-    code = "import importlib\nfor door in {!r}:\n    m = importlib.import_module(door)\n    [getattr(m, n) for n in m.__all__]"
-    subprocess.run([sys.executable, "-c", code.format(sorted(DOORS))], check=True, cwd=ROOT)
+    code = "from importlib import import_module as door\n[getattr(m, n) for m in map(door, {!r}) for n in m.__all__]"
+    subprocess.run([sys.executable, "-c", code.format(sorted(DOORS - {"featstore_scripts"}))], check=True, cwd=ROOT)
 
 
 def test_featstore_knows_neither_classifiers_nor_commands():

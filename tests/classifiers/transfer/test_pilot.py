@@ -14,14 +14,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from classifiers import pilot
-from classifiers.cost import Cost
-from classifiers.pilot import run_pilot
-from classifiers.regimes import REGIMES
+from classifiers.training.regimes import REGIMES
+from classifiers.transfer import pilot
+from classifiers.transfer.cost import Cost
+from classifiers.transfer.pilot import run_pilot
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extract import extract
-from featstore.store import FeatureStore
+from featstore.store.feature_store import FeatureStore
 
 CLASSES = ("dark", "light", "red")
 

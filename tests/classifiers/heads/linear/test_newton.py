@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.optimize import minimize
 from sklearn.svm import LinearSVC
 
-from classifiers.foldmatrix import FoldMatrix
-from classifiers.losses import LogisticLoss, SoftmaxLoss, SquaredHingeLoss
-from classifiers.newton import Solution, minimise, objective_of
+from classifiers.heads.linear.fold_matrix import FoldMatrix
+from classifiers.heads.linear.losses import LogisticLoss, SoftmaxLoss, SquaredHingeLoss
+from classifiers.heads.linear.newton import Solution, minimise, objective_of
 
 N, D, K = 50, 6, 3
 RNG = np.random.default_rng(0)

@@ -8,22 +8,23 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from featstore import engine, fleet, pool
-from featstore.decode import decode
+from featstore.decoding.decode import decode
+from featstore.decoding.pool import DecodePool
+from featstore.decoding.transform import TransformSpec
+from featstore.engines import engine
 from featstore.errors import StoreConflictError
-from featstore.imageset import scan
-from featstore.pipeline import Plan, compute, compute_on
-from featstore.pool import DecodePool
-from featstore.store import FeatureStore
-from featstore.transform import TransformSpec
-from tests import storekit
-from tests.pictures import write_tree
+from featstore.extract import multi_device
+from featstore.extract.multi_device import compute_on
+from featstore.extract.pipeline import Plan, compute
+from featstore.images.discovery import scan
+from featstore.store.feature_store import FeatureStore
+from tests.support import store_inputs
+from tests.support.pictures import write_tree
 
 SPEC = TransformSpec(resize=40, crop=32)
-PRINTS = {node: storekit.fingerprint(node=node) for node in ("avgpool", "layer1")}
+PRINTS = {node: store_inputs.fingerprint(node=node) for node in ("avgpool", "layer1")}
 NETWORK = SimpleNamespace(widths={"avgpool": 3, "layer1": 6})
 """All that is asked of a backbone where the engine is a plain one."""
 
@@ -119,7 +120,7 @@ def test_a_row_that_a_node_has_is_not_written_again_and_one_that_all_have_is_not
     some = np.arange(8) < 5
     computed(plan_for(store, images, wanted=some, nodes=("avgpool",)))
     computed(plan_for(store, images, wanted=np.arange(8) < 2, nodes=("layer1",)))
-    before = storekit.tree(store.path / "features")
+    before = store_inputs.tree(store.path / "features")
     plan = plan_for(store, images)
     assert plan.rows().tolist() == [2, 3, 4, 5, 6, 7]
     computed(plan)
@@ -127,7 +128,7 @@ def test_a_row_that_a_node_has_is_not_written_again_and_one_that_all_have_is_not
     assert {node: info.rows for node, info in zip(("avgpool", "layer1"), store.features(), strict=True)} == {
         "avgpool": 8, "layer1": 8,
     }  # fmt: skip
-    after = storekit.tree(store.path / "features")
+    after = store_inputs.tree(store.path / "features")
     shards = {name for name in before if name.endswith(".h5")}
     assert all(after[name] == before[name] for name in shards)
     new = {name for name in after if name.endswith(".h5")} - shards
@@ -141,8 +142,8 @@ def test_a_row_that_a_node_has_is_not_written_again_and_one_that_all_have_is_not
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
 def test_of_any_images_with_the_same_bytes_one_is_computed(items):
-    images = storekit.images([f"{i}" for i in range(len(items))])
-    images.digests[:] = storekit.digests([content for content, _ in items])
+    images = store_inputs.images([f"{i}" for i in range(len(items))])
+    images.digests[:] = store_inputs.digests([content for content, _ in items])
     asked = {content for content, wanted in items if wanted}
     wanted = np.array([content in asked for content, _ in items])
     rows = Plan(None, images, {}, {}, wanted, False).rows()
@@ -168,17 +169,17 @@ def test_what_cannot_be_decoded_is_committed_as_failed_and_what_changed_is_not_c
 def test_strict_refuses_another_way_of_computing_and_adds_nothing(plain, images, tmp_path):
     store = FeatureStore(tmp_path / "s", create=True)
     computed(plan_for(store, images, wanted=np.arange(8) < 4))
-    before = storekit.tree(store.path)
+    before = store_inputs.tree(store.path)
     computed(plan_for(store, images, wanted=np.arange(8) == 4, strict=True))  # the same way is no mixing
-    assert storekit.tree(store.path) != before
-    before, plain.provenance = storekit.tree(store.path), plain.provenance | {"torch": "9", "engine": "other"}
+    assert store_inputs.tree(store.path) != before
+    before, plain.provenance = store_inputs.tree(store.path), plain.provenance | {"torch": "9", "engine": "other"}
     with pytest.raises(
         StoreConflictError,
         match=r"^feature set \S+ was made with another engine plain \(now other\), "
         r"torch none \(now 9\); --strict refuses to mix them: extract into a new store",
     ):
         computed(plan_for(store, images, strict=True))  # fmt: skip
-    assert storekit.tree(store.path) == before and plain.handed == [] and plain.closed[-1] is False
+    assert store_inputs.tree(store.path) == before and plain.handed == [] and plain.closed[-1] is False
     computed(plan_for(store, images))
     assert {way["engine"] for _, _, way in rows_of(store, "avgpool").values()} == {"plain", "other"}
 
@@ -230,21 +231,23 @@ def test_devices_share_the_decoders_and_their_results_are_one(workers, each, ima
     plan = plan_for(store, images, wanted=np.arange(8) < 6, nodes=("avgpool",))
     seen = []
 
-    def run(devices, call, report):
+    def run(devices, call, report, *, target):
         seen.append((list(devices), call))
         time.sleep(0.01)
         names = [images.digests[row].tobytes() for row in range(4)]  # two of the six files changed meanwhile
-        rows = storekit.rows(names, dim=3)
+        rows = store_inputs.rows(names, dim=3)
         rows.digests[:] = images.digests[:4]
-        store.commit(PRINTS["avgpool"], rows, storekit.PROVENANCE)
+        store.commit(PRINTS["avgpool"], rows, store_inputs.PROVENANCE)
         way = {"engine": "plain", "engine_note": "a slower one"}
         return [{"preparation_seconds": 0.0, "waiting_for_data": 0.5, "provenance": {}},
                 {"preparation_seconds": 0.002, "waiting_for_data": 0.1, "provenance": way}]  # fmt: skip
 
-    monkeypatch.setattr(fleet, "run_fleet", run)
-    monkeypatch.setattr(pool, "usable_cores", lambda: 6)
+    monkeypatch.setattr(multi_device, "run_fleet", run)
+    monkeypatch.setattr(multi_device, "usable_cores", lambda: 6)
     told = []
-    work = compute_on(["cpu", "cpu"], plan, {"workers": workers, "data": "d"}, lambda *now: told.append(now))
+    work = compute_on(
+        ["cpu", "cpu"], plan, {"workers": workers, "data": "d"}, lambda *now: told.append(now), target="x:y"
+    )
     assert seen == [(["cpu", "cpu"], {"workers": each, "data": "d"})]
     assert told == [("prepare", 0, 1, "building the engines of 2 devices")]
     assert work.preparation == 0.002 and work.waited == pytest.approx(0.3 * work.seconds)

@@ -9,9 +9,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from classifiers.regimechoice import best_node, choose_regime
-from classifiers.startingpoint import Probe, StartingPoint
-from tests.featurekit import feature_set
+from classifiers.training.starting_point import Probe, StartingPoint
+from classifiers.transfer.regime_choice import best_node, choose_regime
+from tests.support.feature_sets import feature_set
 
 TELLING, NOISE = slice(0, 3), slice(3, 8)
 """Which of eight features tell the classes apart, and which say nothing."""

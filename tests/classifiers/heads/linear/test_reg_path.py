@@ -9,8 +9,8 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from classifiers.linearproblem import LinearProblem
-from classifiers.regpath import PathPoint, walk
+from classifiers.heads.linear.linear_problem import LinearProblem
+from classifiers.heads.linear.reg_path import PathPoint, walk
 from featstore.errors import FeaturesError
 
 torch.set_num_threads(1)

@@ -6,10 +6,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from classifiers import linearproblem
-from classifiers.foldmatrix import FoldMatrix
-from classifiers.linearproblem import CERTAIN, LinearProblem
-from classifiers.rowspace import RowSpace
+from classifiers.heads.linear import linear_problem
+from classifiers.heads.linear.fold_matrix import FoldMatrix
+from classifiers.heads.linear.linear_problem import CERTAIN, LinearProblem
+from classifiers.heads.linear.row_space import RowSpace
 
 TIGHT = {"tol": 1e-13, "max_steps": 100}
 
@@ -133,7 +133,7 @@ def test_groups_that_do_not_fit_into_memory_together_are_solved_in_turn_with_the
     whole = problem(X, y, folds, kind)
     expected = whole.solve_folds(0.4, **TIGHT)
     decision = whole.held_out(expected, folds)
-    monkeypatch.setattr(linearproblem, "WORKING_BYTES", 1)
+    monkeypatch.setattr(linear_problem, "WORKING_BYTES", 1)
     parts = problem(X, y, folds, kind)
     found = parts.solve_folds(0.4, **TIGHT)
     assert expected.relative is not None and found.relative is None
@@ -161,7 +161,7 @@ def test_a_problem_above_the_limit_is_walked_in_float32_and_still_certified_in_f
     X, y = clouds(90, 8, 3)
     expected = problem(X, y)
     assert expected.small
-    monkeypatch.setattr(linearproblem, "SMALL", 0)
+    monkeypatch.setattr(linear_problem, "SMALL", 0)
     found = problem(X, y, folds_of(90))
     assert not found.small and found.solve_folds(1.0, tol=1e-4, max_steps=50).weight.dtype.itemsize == 4
     solution = found.solve_whole(1.0, None, tol=1e-9, max_steps=50)

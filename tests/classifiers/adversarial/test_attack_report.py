@@ -7,14 +7,13 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
-from classifiers.adversarial import Adversarial
-from classifiers.attack import Attack
-from classifiers.attackreport import AttackReport, summary
-from tests.pictures import texture
+from classifiers.adversarial.attack import Attack
+from classifiers.adversarial.attack_report import AttackReport, summary
+from classifiers.adversarial.files import Adversarial
+from tests.support.pictures import texture
 
 ABOUT = {"description": "logistic on resnet18", "classes": 3}
 

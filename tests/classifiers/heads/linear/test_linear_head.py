@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 
-from classifiers import linearhead, workload
-from classifiers.linear import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
+from classifiers.heads.base import head_input
+from classifiers.heads.linear import linear_head
+from classifiers.heads.linear.estimators import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
 from featstore.errors import FeaturesError
 
 HEADS = [SoftmaxRegression, LinearSVM, SoftmaxRegressionCV, LinearSVMCV]
@@ -37,7 +37,7 @@ def clouds(n=60, d=5, k=3, spread=0.8):
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.float64, (7, 2), elements=st.floats(-50, 50)), st.floats(0.1, 5), st.integers(1, 9))
 def test_decisions_and_probabilities_are_those_of_the_formula(X, slope, at_a_time):
-    usual, linearhead.PREDICT_ROWS = linearhead.PREDICT_ROWS, at_a_time
+    usual, linear_head.PREDICT_ROWS = linear_head.PREDICT_ROWS, at_a_time
     try:
         two = planted([0.5, -2.0], 0.25, ["a", "b"], slope)
         z = 0.5 * X[:, 0] - 2.0 * X[:, 1] + 0.25
@@ -52,7 +52,7 @@ def test_decisions_and_probabilities_are_those_of_the_formula(X, slope, at_a_tim
         np.testing.assert_allclose(three.predict_proba(X), odds / odds.sum(axis=1, keepdims=True), atol=1e-9)
         np.testing.assert_array_equal(three.predict(X), np.array([3, 5, 8])[Z.argmax(axis=1)])
     finally:
-        linearhead.PREDICT_ROWS = usual
+        linear_head.PREDICT_ROWS = usual
 
 
 def test_a_decision_of_exactly_zero_is_the_first_class_as_in_scikit_learn():
@@ -149,7 +149,7 @@ def test_a_row_that_several_folds_judged_has_the_mean_of_their_probabilities():
 
 
 def test_more_logits_than_there_is_time_for_are_refused_by_name(monkeypatch):
-    monkeypatch.setattr(workload, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(head_input, "MOST_NUMBERS", 100)
     for make, name in ((SoftmaxRegression, "logistic"), (LinearSVM, "svm")):
         with pytest.raises(FeaturesError, match=rf"^{name} works on a number .* 60 training images x 3 classes"):
             make().fit(*clouds())

@@ -9,11 +9,12 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from featstore.engine_cuda import CudaRunner
-from featstore.engine_openvino import OpenVINORunner
-from featstore.engine_torch import TorchRunner
-from featstore.runner import Pending, Runner
-from tests.engine_example import (
+from featstore.engines.cuda_runner import CudaRunner
+from featstore.engines.openvino_runner import OpenVINORunner
+from featstore.engines.runner import Pending, Runner
+from featstore.engines.torch_runner import TorchRunner
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
+from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
     example,
@@ -21,7 +22,6 @@ from tests.engine_example import (
     own_cache,  # noqa: F401
     torchvision_features,
 )
-from tests.test_nodes import one_thread  # noqa: F401
 
 MADE = {
     TorchRunner: {"device": "cpu", "precision": "fp32", "batch_size": 8, "threads": 2},
