@@ -49,7 +49,9 @@ def imported(path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, int]]
             text = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
             if isinstance(text, ast.Constant):
                 whole = text is node.args[0]
-                fits = (name for name in known if name == text.value or (name.startswith(text.value) and not whole))
+                doors = {name for name, place in known.items() if place.name == "__init__.py"}
+                begins = {name for name in known.keys() - doors if name.startswith(text.value)}
+                fits = known.keys() & {text.value} if whole else begins
                 yield from ((name, node.lineno) for name in fits)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
             whole = TARGET.fullmatch(node.value)

@@ -123,6 +123,8 @@ def test_a_reader_of_a_store_loads_neither_torch_nor_the_decoders():
 def test_a_command_imports_no_other_command_and_nothing_heavy_at_the_top(verb):
     ours = {target for target, _ in imported(KNOWN[verb], KNOWN) if target.startswith("featstore_scripts")}
     allowed = {"featstore_scripts", "featstore_scripts.options"}
+    if verb == "featstore_scripts.main":  # which imports the one that is asked for
+        return
     if verb == "featstore_scripts.options":  # which hands on how a command runs; that is no command
         allowed.add("featstore_scripts.process")
     assert ours <= allowed

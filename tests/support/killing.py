@@ -17,7 +17,9 @@ from tests.support import deeds
 def _context():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tests.support.deeds", "tests.support.ready_network", "featstore_scripts.extract"])
+    context.set_forkserver_preload(
+        ["pytest", "tests.support.deeds", "tests.support.ready_network", "featstore_scripts.extract"]
+    )
     return context
 
 
