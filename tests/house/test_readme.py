@@ -1,5 +1,6 @@
-"""The README is true: its commands run as printed, its Python runs, its list of files is the list of files."""
+"""The README is true: its commands run as printed, its Python runs, its list of rooms says what the rooms say."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from classifiers import Report
 from featstore_scripts import options
 from featstore_scripts.main import VERBS, group
+from tests.house.imports import modules
 from tests.support.pictures import write_tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +79,16 @@ def test_every_command_of_the_readme_can_be_typed(words):
     words = [word for word in words[1:] if word != "..."]
     if words:
         verb.make_context(words[0], list(words))  # raises UsageError for an option that is not there
+
+
+def test_the_list_of_rooms_is_complete_and_says_what_their_doors_say():
+    told = dict(re.findall(r"^\| `((?:featstore|classifiers|scripts)[\w/]*)` \| (.*) \|$", README, re.M))
+    real = {}
+    for door, path in modules().items():
+        if path.name == "__init__.py" and door not in ("featstore", "classifiers"):
+            first = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split("\n\n")[0]
+            real[str(path.parent.relative_to(ROOT))] = " ".join(first.split()).rstrip(".")
+    assert told == real
 
 
 def test_the_test_command_is_a_complete_one():
