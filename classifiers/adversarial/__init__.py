@@ -1,6 +1,6 @@
 """Adversarial images: searched within a norm, saved without loss, judged by what the saved file shows.
 
-May import `inspection` and what that may import.
+May import `inspection`, and what that may import.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """Several heads on the same folds, each judged once, as one report.
 
-May import `validation`, `leakage`, `heads`, `models`, `report` and featstore.
+May import `heads`, `leakage`, `report`, and what these may import.
 """
 
 from typing import TYPE_CHECKING

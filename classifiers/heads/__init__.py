@@ -1,7 +1,7 @@
 """What can be trained on features: classifiers in scikit-learn's contract whose `fit` includes their search.
 
 Its own rooms, from the bottom: `base` (what heads share), `linear` (logistic regression and the linear SVM). May import
-these, `types`, `linalg`, `validation` and featstore.
+its own rooms, and what these may import.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """A look inside: what layers answer to an image, what a class would like to see.
 
-May import `models`, `report` and what these may import.
+May import `models`, `report.figures`, and what these may import.
 """
 
 from typing import TYPE_CHECKING

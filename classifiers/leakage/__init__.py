@@ -1,6 +1,6 @@
 """Images of one source on both sides of a comparison: found by bytes, by features and by file names.
 
-May import `validation` and what that may import.
+May import `validation`, and what that may import.
 """
 
 from typing import TYPE_CHECKING

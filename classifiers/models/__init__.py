@@ -1,6 +1,6 @@
 """Fitted heads as files and as classifiers of pixels: saved without pickle, opened, applied to image files.
 
-May import `validation`, `heads` and featstore.
+May import `heads`, `leakage`, and what these may import.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """A comparison's result: one dict is the truth; text, Markdown and one HTML page are renderings of it.
 
-Its own room `figures` draws. May import that, `formatting`, `validation` and featstore; never a head: it takes what
+Its own room `figures` draws. May import its own room, and what that may import; never a head: it takes what
 `comparison` gives.
 """
 

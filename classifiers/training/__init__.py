@@ -1,6 +1,6 @@
 """The training loop of a reopened network: what is open, what it is fed, steps, epochs, checkpoints.
 
-May import `validation`, `leakage`, `heads`, `models` and featstore.
+May import `models`, and what that may import.
 """
 
 from typing import TYPE_CHECKING

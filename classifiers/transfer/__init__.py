@@ -1,6 +1,6 @@
 """Is the cache enough? The evidence in it, the advice, a pilot to see, and fine-tuning where it is not.
 
-May import every other room of classifiers but `inspection` and `adversarial`.
+May import `comparison`, `training`, and what these may import.
 """
 
 from typing import TYPE_CHECKING

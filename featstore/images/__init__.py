@@ -1,6 +1,6 @@
 """Which files are images, in which order, with which class and part: folders and lists walked, hashed, split.
 
-May import `system` and `fingerprint`.
+May import `errors` and `system`.
 """
 
 from typing import TYPE_CHECKING

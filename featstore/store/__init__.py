@@ -1,8 +1,8 @@
 """Features on disk: what is committed under which key, written for good, read back checked.
 
 Its own rooms, from the bottom: `format` (the bytes of each kind of file), `tables` (what is committed), `maintenance`
-(what looks after a store). May import these, `system`, `fingerprint`, `features` and `images`; takes a `Fingerprint`,
-never a network.
+(what looks after a store). May import these, `errors`, `system`, `fingerprint`, `features` and `images`; takes
+a `Fingerprint`, never a network.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """Files, memory, processes: what the machine does for every other room, and how work speaks to people.
 
-May import `featstore.errors` only.
+May import `errors`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,7 @@
 """The rooms of docs/design.md and their order, read off every import of the code."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -82,12 +83,39 @@ def test_the_libraries_go_to_modules_and_leave_the_doors_to_users():
 def test_a_door_says_what_its_room_is_for_and_opens_what_its_type_checker_sees(door):
     tree = ast.parse(KNOWN[door].read_text(encoding="utf-8"))
     told = ast.get_docstring(tree)
-    assert len(told.splitlines()) >= 3 and ("ay import" in told)
+    assert len(told.splitlines()) >= 3 and "ay import" in told
     offered = set(__import__(door, fromlist=["__all__"]).__all__) - {"__version__"}
     seen = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert offered == seen - {"TYPE_CHECKING", "lazy_exports"}
     beside = {path.stem for path in KNOWN[door].parent.iterdir()}
     assert offered.isdisjoint(beside), "a name that a module bears, too, would be hidden by it"
+
+
+def allowed(place: str) -> set[str]:
+    """The rooms that a door says its room may import: those in backticks and what they may import; its own; errors."""
+    package = place.partition(".")[0]
+    told = " ".join(ast.get_docstring(ast.parse(KNOWN[place].read_text(encoding="utf-8"))).split())
+    words = re.search(r"May import (.*?)(; |\.( |$))", told).group(1)
+    inner = {name for name in ROOMS if name.startswith(f"{place}.")}
+    if "every other room" in words:
+        return {name for name in ROOMS if name.startswith("featstore.")}
+    named = {name for word in re.findall(r"`([\w.]+)`", words) for name in ROOMS if within(name, f"{package}.{word}")}
+    found = named | inner | {place, "featstore.errors"}
+    if words.endswith("featstore"):
+        found |= {name for name in ROOMS if name.startswith("featstore.")}
+    for name in named | inner if "may import" in words else ():
+        found |= allowed(name) if name in DOORS else set()
+    return found
+
+
+def within(name: str, place: str) -> bool:
+    return name == place or name.startswith(f"{place}.")
+
+
+@pytest.mark.parametrize("place", [name for name in ROOMS if name in DOORS and name != "featstore_scripts"])
+def test_a_room_imports_what_its_door_says(place):
+    arrows = [(KNOWN[a], line, room(b)) for (a, b), line in ARROWS.items() if a not in DOORS and room(a) == place]
+    assert [arrow for arrow in arrows if arrow[2] not in allowed(place) | {None}] == []
 
 
 def test_every_offered_name_is_there():

@@ -1,6 +1,6 @@
 """What all heads share: their input checked, their search over folds, their state.
 
-May import what `heads` may import; no head.
+May import `validation`, and what that may import; no head.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """Linear classifiers by Newton's method: many strengths C and all folds at once, each with a certificate.
 
-May import `base`, and what `heads` may import; no other head.
+May import `heads.base`, and what that may import; no other head.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """Pictures and pages: charts as SVG, pixels as PNG, both as one HTML file that fetches nothing.
 
-May import `formatting` and featstore.
+May import `validation`, and what that may import.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """The bytes of a store's files, to be read with docs/format.md at hand: arrays and documents in, bytes out, and back.
 
-May import `system`, `fingerprint` and `images`. Nothing here knows where in a store a file lies.
+May import `errors`, `system`, `fingerprint` and `images`. Nothing here knows where in a store a file lies.
 """
 
 from typing import TYPE_CHECKING

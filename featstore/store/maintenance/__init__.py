@@ -1,6 +1,6 @@
 """A store looked after: every byte verified, damage repaired, small shards merged, leftovers removed.
 
-May import `tables` and `format`, and what `store` may import.
+May import `store.tables`, and what that may import.
 """
 
 from typing import TYPE_CHECKING

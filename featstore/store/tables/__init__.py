@@ -1,6 +1,6 @@
 """What a store has committed: the rows of a fingerprint, the image sets, and where each lies.
 
-May import `format`, and what `store` may import.
+May import `store.format`, and what that may import.
 """
 
 from typing import TYPE_CHECKING
