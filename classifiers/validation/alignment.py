@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count, listing, printable
-from classifiers.validation.protocol import Plan
+from classifiers.validation.protocol import EvaluationProtocol
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.system.machine import require
@@ -141,14 +141,14 @@ def _fit(one: FeatureSet) -> None:
 
 
 def check_classes(
-    features: FeatureSet, plan: Plan, *, allow_untested: bool = False, allow_few: bool = False
+    features: FeatureSet, protocol: EvaluationProtocol, *, allow_untested: bool = False, allow_few: bool = False
 ) -> list[str]:
-    """Classes that the plan cannot judge as one would expect.
+    """Classes that the protocol cannot judge as one would expect.
 
     Parameters
     ----------
     features : FeatureSet
-    plan : Plan
+    protocol : EvaluationProtocol
     allow_untested : bool
         Go on where a class of several training images has no test image.
     allow_few : bool
@@ -167,8 +167,8 @@ def check_classes(
     """
     k = len(features.classes)
     counts = np.bincount(features.y, minlength=k)
-    trained = np.bincount(features.y[plan.trained], minlength=k)
-    judged = np.bincount(features.y[plan.judged], minlength=k)
+    trained = np.bincount(features.y[protocol.trained], minlength=k)
+    judged = np.bincount(features.y[protocol.judged], minlength=k)
 
     def named(which: np.ndarray) -> str:
         rows = np.flatnonzero(which)
@@ -181,7 +181,7 @@ def check_classes(
         )
     warnings = []
     untested = (trained > 0) & (judged == 0)
-    if plan.name == "given" and (untested & (trained > 1)).any() and not allow_untested:
+    if protocol.name == "given" and (untested & (trained > 1)).any() and not allow_untested:
         raise FeaturesError(
             f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
             f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
@@ -194,7 +194,7 @@ def check_classes(
             f"{count(int(empty.sum()), 'class', 'classes')} without any image took no part: "
             f"{listing([printable(features.classes[i]) for i in np.flatnonzero(empty).tolist()])}."
         )
-    if few := check_few(trained, features.classes, plan.folds, allow_few=allow_few):
+    if few := check_few(trained, features.classes, protocol.folds, allow_few=allow_few):
         warnings.append(f"{few}.")
     return warnings
 

@@ -1,4 +1,4 @@
-"""Plan: which images train and which judge, laid out once so that every head is judged alike."""
+"""EvaluationProtocol: which images train and which judge, decided once so that every head is judged alike."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Rows = NDArray[np.intp]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Plan:
+class EvaluationProtocol:
     """Who trains and who judges.
 
     Attributes
@@ -72,7 +72,7 @@ class Plan:
         return np.unique(np.concatenate([train for train, _ in self.outer]))
 
 
-def protocol_for(features: FeatureSet) -> str:
+def default_protocol(features: FeatureSet) -> str:
     """What `protocol="auto"` means for these features: "given", "cv" or "holdout"."""
     if features.testing().size:
         return "given"
@@ -81,7 +81,7 @@ def protocol_for(features: FeatureSet) -> str:
     return "cv" if few or len(features) < FEW else "holdout"
 
 
-def lay_out(
+def make_protocol(
     features: FeatureSet,
     *,
     protocol: str = "auto",
@@ -90,7 +90,7 @@ def lay_out(
     seed: int = 0,
     groups: NDArray[np.int64] | None = None,
     apart: NDArray[np.int64] | None = None,
-) -> Plan:
+) -> EvaluationProtocol:
     """Lay out the comparison.
 
     Parameters
@@ -113,7 +113,7 @@ def lay_out(
 
     Returns
     -------
-    Plan
+    EvaluationProtocol
 
     Raises
     ------
@@ -122,7 +122,7 @@ def lay_out(
     """
     if protocol not in PROTOCOLS:
         raise FeaturesError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-    protocol = protocol_for(features) if protocol == "auto" else protocol
+    protocol = default_protocol(features) if protocol == "auto" else protocol
 
     def search(rows: Rows, its_seed: int) -> list[Fold]:
         found = stratified_folds(features.y[rows], folds, its_seed, None if groups is None else groups[rows])
@@ -155,7 +155,7 @@ def lay_out(
             f"A seeded, stratified quarter ({len(test)} images) is held out for judging; heads are tuned by "
             f"{folds}-fold cross-validation of the other {len(kept)}{without} and fitted to all of them."
         )
-    return Plan(
+    return EvaluationProtocol(
         name=protocol,
         text=how,
         folds=folds,
@@ -175,7 +175,7 @@ def _apart(train: Rows, judged: Rows, apart: NDArray[np.int64]) -> Rows:
 
 def _nested(
     features: FeatureSet, search: Callable[[Rows, int], list[Fold]], folds: int, repeats: int, seed: int
-) -> Plan:
+) -> EvaluationProtocol:
     rows = np.arange(len(features))
     outer: list[Fold] = []
     inner: list[list[Fold]] = []
@@ -185,7 +185,7 @@ def _nested(
             inner.append(search(train, seed + repeat))
     often = f", {repeats} times with other folds" if repeats > 1 else ""
     judged = len(np.unique(np.concatenate([test for _, test in outer])))
-    return Plan(
+    return EvaluationProtocol(
         name="cv",
         text=(
             f"Nested {folds}-fold cross-validation{often}: each of {judged} images is judged by heads that were tuned "

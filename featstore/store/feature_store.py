@@ -27,7 +27,7 @@ from featstore.store.format.rows import PASSING, Rows
 from featstore.store.join import read_joined
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import ImageShelf
+from featstore.store.tables.image_set_table import ImageSetTable
 
 if TYPE_CHECKING:
     from featstore.store.maintenance.compaction import Compaction
@@ -72,7 +72,7 @@ class FeatureStore:
             identity.create(self.path)
         self.uuid = identity.identify_own(self.path)
         self._tables: dict[str, FeatureTable] = {}
-        self._images = ImageShelf(self.path)
+        self._images = ImageSetTable(self.path)
 
     def __repr__(self) -> str:
         return f"FeatureStore({str(self.path)!r})"

@@ -12,7 +12,7 @@ from featstore.store.format.shard import ShardEntry
 from featstore.store.maintenance.orphans import only_there
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import ImageShelf
+from featstore.store.tables.image_set_table import ImageSetTable
 from featstore.store.tables.latest import load_manifest
 from featstore.store.tables.layout import MANIFESTS, SHARDS
 from featstore.system import fsio, fsread
@@ -134,12 +134,12 @@ class _Collection:
                 self._take(table, path, size)
 
     def images(self) -> None:
-        shelf = ImageShelf(self.store)
-        for name in shelf.names():
-            folder = shelf.folder(name)
+        image_sets = ImageSetTable(self.store)
+        for name in image_sets.names():
+            folder = image_sets.folder(name)
             kept = numbered(folder, ".h5").present[-KEPT:]
             for number in kept:
-                shelf.load(name, number)  # raises where it is damaged: the ones before it may be needed
+                image_sets.load(name, number)  # raises where it is damaged: the ones before it may be needed
             self._numbered(folder, kept[0])
 
     def leftovers(self) -> None:

@@ -16,7 +16,7 @@ from featstore.store.maintenance.orphans import only_there
 from featstore.store.maintenance.shard_check import check_shard
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import IMAGES, SIZE_LIMIT, ImageShelf
+from featstore.store.tables.image_set_table import IMAGES, SIZE_LIMIT, ImageSetTable
 from featstore.store.tables.latest import load_manifest
 from featstore.store.tables.layout import MANIFESTS, SHARDS
 from featstore.system import fsread
@@ -152,21 +152,21 @@ class _Check:
             self.found.bytes += status.st_size
 
     def _images(self) -> None:
-        shelf = ImageShelf(self.store)
-        for name in shelf.names():
+        image_sets = ImageSetTable(self.store)
+        for name in image_sets.names():
             self.found.datasets += 1
-            for number in self._numbered(shelf.folder(name), ".h5"):
-                path = shelf.folder(name) / numbered_name(number, ".h5")
+            for number in self._numbered(image_sets.folder(name), ".h5"):
+                path = image_sets.folder(name) / numbered_name(number, ".h5")
                 self._count(path)
                 try:
-                    shelf.load(name, number)
+                    image_sets.load(name, number)
                     if self.full:
                         unpack(fsread.read_bytes(path, SIZE_LIMIT))
                 except FileNotFoundError:
                     continue  # removed by `gc` meanwhile
                 except FeatstoreError as error:
                     self._report(path, error)
-        named = {shelf.folder(name).name for name in shelf.names()}
+        named = {image_sets.folder(name).name for name in image_sets.names()}
         for folder in fsread.list_folders(self.store / IMAGES):
             if folder not in named and fsread.list_files(self.store / IMAGES / folder):
                 self._report(self.store / IMAGES / folder, "holds no image set")

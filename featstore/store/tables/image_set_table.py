@@ -1,4 +1,4 @@
-"""ImageShelf: the image sets of a store, `images/<data set>/<number>.h5`. The highest number is the one that counts."""
+"""ImageSetTable: the image sets of a store, `images/<data set>/<number>.h5`; the highest number counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE_LIMIT = 1 << 34
 NAME_LIMIT = 240
 
 
-class ImageShelf:
+class ImageSetTable:
     """The image sets of a store.
 
     Parameters

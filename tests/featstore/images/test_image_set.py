@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from classifiers.comparison.evaluate import evaluate
 from classifiers.comparison.label_errors import wrong_labels
-from classifiers.validation.protocol import lay_out
+from classifiers.validation.protocol import make_protocol
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images import hashing
 from featstore.images.discovery import scan
@@ -369,7 +369,9 @@ def flipped():
     y = clean.y.copy()
     y[rows] = (y[rows] + rng.integers(1, 10, 30)) % 10
     features = dataclasses.replace(clean, y=y)
-    runs = [evaluate(head, features, lay_out(features), budget="quick") for head in ("knn", "centroid", "majority")]
+    runs = [
+        evaluate(head, features, make_protocol(features), budget="quick") for head in ("knn", "centroid", "majority")
+    ]
     return features, runs, set(rows.tolist()), clean.y
 
 
@@ -403,7 +405,7 @@ def test_weak_heads_and_references_are_not_asked(flipped):
         "centroid",
     ]
     noise = np.random.default_rng(0).normal(size=features.X.shape).astype(np.float32)
-    weak = evaluate("knn", features, lay_out(features), budget="quick", name="weak", X=noise)
+    weak = evaluate("knn", features, make_protocol(features), budget="quick", name="weak", X=noise)
     assert "weak" not in wrong_labels(features, [*runs, weak])["heads"]
     assert wrong_labels(features, [runs[2]]) is None
 
