@@ -15,7 +15,7 @@ from classifiers.models.image_classifier import ImageClassifier, open_backbone
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 FIRST_CHOICES = ("mobilenet_v3_large", "resnet18", "resnet50", "mobilenet_v2", "vgg16")
 
@@ -112,7 +112,7 @@ def describe(classifier: ImageClassifier) -> str:
     backbone, bundle = classifier.backbone, classifier.bundle
     own = ""
     if bundle is not None:
-        file = "" if bundle.path is None else f"{printable(os.fsencode(bundle.path.name))}: "
+        file = "" if bundle.path is None else f"{printable_path(os.fsencode(bundle.path.name))}: "
         own = f"{file}{bundle.name} on "
     return f"{own}{backbone.name} ({backbone.weights.label}), {len(classifier.classes)} classes"
 

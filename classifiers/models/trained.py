@@ -15,7 +15,7 @@ from classifiers.heads.registry import check_name, make_head
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.models.bundle import Bundle, save_bundle
 from classifiers.types import Budget
-from classifiers.validation.alignment import check_few, require_memory
+from classifiers.validation.alignment import check_few, check_memory
 from classifiers.validation.scores import Scores
 from classifiers.validation.significance import wilson
 from classifiers.validation.splits import stratified_folds
@@ -149,7 +149,7 @@ def train(
     """
     check_name(name)
     rows, test = features.training(), features.testing()
-    require_memory([features], "training on")
+    check_memory([features], "training on")
     part = features.subset(rows)
     if not len(part):
         raise FeaturesError(f"data set {features.dataset!r} has no row to train on; `featstore info` says why")

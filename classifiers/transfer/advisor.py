@@ -20,7 +20,7 @@ from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.transfer.decision import Advice, judge, revise
 from classifiers.transfer.evidence import gather
 from classifiers.transfer.imagenet_head import ImageNetHead
-from classifiers.validation.alignment import require_memory
+from classifiers.validation.alignment import check_memory
 from classifiers.validation.protocol import make_protocol
 from classifiers.validation.splits import group_by
 from featstore.backbone.backbone import Backbone
@@ -159,7 +159,7 @@ def _cached(
         except StoreNotFoundError as error:  # of another data set, or not complete
             lacking = error
     if sets:
-        require_memory(sets, "advising on")
+        check_memory(sets, "advising on")
     elif lacking is not None:
         raise lacking
     if not sets:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from classifiers.comparison.curves import learning_curve
 from classifiers.heads.registry import make_head
 from classifiers.transfer.imagenet_head import ImageNetHead
-from classifiers.validation.alignment import require_memory
+from classifiers.validation.alignment import check_memory
 from classifiers.validation.extrapolate import extrapolate
 from classifiers.validation.protocol import EvaluationProtocol
 from classifiers.validation.ridge_probe import RidgeProbe
@@ -140,7 +140,7 @@ def gather(
                 f"node {other.fingerprint.node} has other rows than {first.fingerprint.node}; extract both for all "
                 f"images"
             )
-    require_memory(features, "advising on")
+    check_memory(features, "advising on")
     train = first.training()
     y = first.y[train]
     counts = np.bincount(y, minlength=len(first.classes))

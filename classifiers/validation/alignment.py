@@ -11,7 +11,7 @@ from classifiers.formatting import count, listing, printable
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-from featstore.system.machine import require
+from featstore.system.machine import require_memory
 
 _COPIES = 4  # of the largest feature set, held at once: standardised rows, a fold's rows, products
 _TABLES = 6  # of probabilities, float64
@@ -49,11 +49,11 @@ def align(features: FeatureSet | Sequence[FeatureSet]) -> tuple[list[FeatureSet]
     sets = _common(sets, notes)
     for one in sets:
         _fit(one)
-    require_memory(sets, "comparing")
+    check_memory(sets, "comparing")
     return sets, list(dict.fromkeys(notes))
 
 
-def require_memory(sets: Sequence[FeatureSet], doing: str) -> None:
+def check_memory(sets: Sequence[FeatureSet], doing: str) -> None:
     """Refuse what memory does not hold.
 
     Parameters
@@ -70,7 +70,7 @@ def require_memory(sets: Sequence[FeatureSet], doing: str) -> None:
     """
     n, k = len(sets[0]), len(sets[0].classes)
     widest = max(sets, key=lambda one: one.X.nbytes)
-    require(
+    require_memory(
         _COPIES * widest.X.nbytes + _TABLES * 8 * n * k,
         f"{doing} {count(n, 'image')} of {widest.X.shape[1]:,} features in {count(k, 'class', 'classes')}",
         "use a node or --pool with fewer features, or fewer images",

@@ -17,7 +17,7 @@ from featstore.images.hashing import hash_files
 from featstore.images.image_set import ImageSet
 from featstore.images.listing import Listing
 from featstore.images.walk import Remembered, list_folder
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 
 def scan(
@@ -55,11 +55,11 @@ def scan(
     """
     place = os.path.abspath(os.fsencode(data))
     if not os.path.exists(place):
-        raise ImagesNotFoundError(f"{printable(place)} does not exist; expected a folder of images or a .csv file")
+        raise ImagesNotFoundError(f"{printable_path(place)} does not exist; expected a folder of images or a .csv file")
     is_folder = os.path.isdir(place)
     if not is_folder and not (place.lower().endswith(b".csv") and os.path.isfile(place)):
         raise ImageSetError(
-            f"{printable(place)} is a file; expected a folder of images or a .csv of path,label[,split]"
+            f"{printable_path(place)} is a file; expected a folder of images or a .csv of path,label[,split]"
         )
 
     root = os.path.realpath(place if is_folder else os.path.dirname(place))
@@ -68,11 +68,11 @@ def scan(
     digests, problems = _digests(root, listing, known, progress)
     if all(problems):
         raise ImageSetError(
-            f"none of the {len(problems)} images in {printable(place)} can be read; "
-            f"the first, {printable(listing.paths[0])}: {problems[0]}"
+            f"none of the {len(problems)} images in {printable_path(place)} can be read; "
+            f"the first, {printable_path(listing.paths[0])}: {problems[0]}"
         )
     if name is None:
-        name = printable(os.path.basename(root) if is_folder else os.path.basename(place)[: -len(b".csv")])
+        name = printable_path(os.path.basename(root) if is_folder else os.path.basename(place)[: -len(b".csv")])
     return ImageSet(
         name=name,
         root=root,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
 from featstore.images.listing import Skipped
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 SPLITS = ("train", "val", "test")
 
@@ -94,7 +94,7 @@ class ImageSet:
 
     def display(self, i: int) -> str:
         """Path of row `i` as text that can be printed: undecodable and invisible characters are escaped."""
-        return printable(self.paths[i])
+        return printable_path(self.paths[i])
 
     def absolute(self, i: int) -> bytes:
         """Full path of row `i`."""
@@ -133,7 +133,7 @@ class ImageSet:
         doubts = []
         if len(self.classes) == 1:
             inner = sorted({parts[1] for path in self.paths if len(parts := path.split(b"/")) > 2})
-            hint = f"; it has sub-folders ({printable(inner[0])}, ...): are these the classes?" if inner else ""
+            hint = f"; it has sub-folders ({printable_path(inner[0])}, ...): are these the classes?" if inner else ""
             doubts.append(f"only one class, {self.classes[0]!r}; classifiers need two{hint}")
         train = (self.splits == "train") | (self.splits == "")
         for split in ("val", "test"):

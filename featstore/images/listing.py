@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 UNREADABLE = "unreadable folder"
 """How the reason begins where a whole folder is missing."""
@@ -94,10 +94,12 @@ class Listing:
             Where two class names look the same when printed.
         """
         names = sorted({class_name for count, class_name, _ in found.groups if count})
-        classes = tuple(printable(name) for name in names)
+        classes = tuple(printable_path(name) for name in names)
         if len(set(classes)) < len(classes):
             double = next(c for c in classes if classes.count(c) > 1)
-            raise ImageSetError(f"{printable(place)}: two different classes are both shown as {double!r}; rename one")
+            raise ImageSetError(
+                f"{printable_path(place)}: two different classes are both shown as {double!r}; rename one"
+            )
         code = {name: number for number, name in enumerate(names)}
         order = sorted(range(len(found.paths)), key=found.paths.__getitem__)
         counts = [count for count, _, _ in found.groups]

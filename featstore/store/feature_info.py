@@ -72,7 +72,9 @@ class FeatureInfo:
         return " ".join(f"--{o} {_quoted(v)}" for o, v in zip(options, values, strict=True))
 
 
-def choose(infos: Sequence[FeatureInfo], selectors: Mapping[str, str | None], place: object) -> list[FeatureInfo]:
+def select_feature_sets(
+    infos: Sequence[FeatureInfo], selectors: Mapping[str, str | None], place: object
+) -> list[FeatureInfo]:
     """The feature sets that fit all selectors, at least one.
 
     Parameters
@@ -103,7 +105,7 @@ def choose(infos: Sequence[FeatureInfo], selectors: Mapping[str, str | None], pl
     raise StoreNotFoundError(f"{place} holds no features with {asked}; it holds {held}{more}")
 
 
-def the_only(infos: Sequence[FeatureInfo], place: object) -> FeatureInfo:
+def single_feature_set(infos: Sequence[FeatureInfo], place: object) -> FeatureInfo:
     """The one feature set of a list that must have one.
 
     Raises

@@ -22,9 +22,9 @@ from featstore.errors import (
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
-from featstore.store.feature_info import FeatureInfo, choose, the_only
+from featstore.store.feature_info import FeatureInfo, select_feature_sets, single_feature_set
+from featstore.store.feature_set_reader import read_feature_set
 from featstore.store.format.rows import PASSING, Rows
-from featstore.store.join import read_joined
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
 from featstore.store.tables.image_set_table import ImageSetTable
@@ -222,11 +222,11 @@ class FeatureStore:
             "weights": weights,
             "precision": precision,
         }
-        infos = choose(self.features(), selectors, self.path)
+        infos = select_feature_sets(self.features(), selectors, self.path)
         if len(infos) > 1 and (dataset is not None or len(self.datasets()) == 1):
             digests = self.imageset(dataset).digests
             infos = [i for i in infos if (self.table(i.key).snapshot().find(digests) >= 0).any()] or infos
-        return the_only(infos, self.path)
+        return single_feature_set(infos, self.path)
 
     def read(
         self,
@@ -273,7 +273,7 @@ class FeatureStore:
         info = self.select(
             images.name, key=key, backbone=backbone, node=node, pool=pool, weights=weights, precision=precision
         )
-        return read_joined(self.table(info.key), info, images, partial=partial, strict=strict)
+        return read_feature_set(self.table(info.key), info, images, partial=partial, strict=strict)
 
     def verify(self, full: bool = True, *, progress: Callable[[int, int], None] | None = None) -> Verification:
         """Check the store; damage is reported, never raised. See `verification.verify`."""

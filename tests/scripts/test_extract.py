@@ -90,7 +90,7 @@ def test_ctrl_c_commits_what_is_done_and_the_next_run_goes_on(tmp_path):
     folder = write_tree(tmp_path / "p", each=400)
     words = ["extract", str(folder), "-s", str(tmp_path / "s"), *SMALL]
     small_shards = (  # so that most of the work is still to come when the first rows are committed
-        "import sys; from featstore import writer; writer.SHARD_ROWS = 64; "
+        "import sys; from featstore.extract import writer; writer.SHARD_ROWS = 64; "
         f"from featstore_scripts.main import cli; sys.argv[1:] = {words!r}; cli()"
     )
     with subprocess.Popen(

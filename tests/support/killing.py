@@ -17,12 +17,14 @@ from tests.support import deeds
 def _context():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tests.deeds", "tests.readynetwork", "featstore_scripts.extract"])
+    context.set_forkserver_preload(
+        ["pytest", "tests.support.deeds", "tests.support.ready_network", "featstore_scripts.extract"]
+    )
     return context
 
 
 def start(deed, *args, **kwargs):
-    """A process that does one of `tests.deeds`."""
+    """A process that does one of `tests.support.deeds`."""
     process = _context().Process(target=deeds.begin, args=(deed, args, kwargs))
     process.start()
     return process

@@ -1,4 +1,4 @@
-"""A small network, built when this is imported: by the process that `tests.crashkit` forks others from."""
+"""A small network, built when this is imported: by the process that `tests.support.killing` forks others from."""
 
 import torch
 

@@ -13,8 +13,8 @@ from featstore.store.maintenance.orphans import only_there
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
 from featstore.store.tables.image_set_table import ImageSetTable
-from featstore.store.tables.latest import load_manifest
-from featstore.store.tables.layout import MANIFESTS, SHARDS
+from featstore.store.tables.layout import MANIFESTS, SHARDS, TMP
+from featstore.store.tables.snapshot_reader import load_manifest
 from featstore.system import fsio, fsread
 
 KEPT = 2
@@ -87,7 +87,7 @@ def put_back(table: FeatureTable, named: Sequence[ShardEntry]) -> list[str]:
     """
     back = []
     for entry in named:
-        taken = table.store / "tmp" / _taken_name(table, entry.file_name)
+        taken = table.store / TMP / _taken_name(table, entry.file_name)
         place = table.folder / SHARDS / entry.file_name
         if fsread.kind(taken) and not fsread.kind(place):
             fsio.move(taken, place)
@@ -143,7 +143,7 @@ class _Collection:
             self._numbered(folder, kept[0])
 
     def leftovers(self) -> None:
-        for path, size in self._old(self.store / "tmp"):
+        for path, size in self._old(self.store / TMP):
             self._remove(path, size)
 
     def _numbered(self, folder: Path, first_kept: int) -> None:
@@ -162,8 +162,8 @@ class _Collection:
         if self.dry_run:
             self._note(path, size)
             return
-        taken = self.store / "tmp" / _taken_name(table, path.name)
-        fsio.make_directory(self.store / "tmp", below=self.store)
+        taken = self.store / TMP / _taken_name(table, path.name)
+        fsio.make_directory(self.store / TMP, below=self.store)
         if not fsio.move(path, taken):
             return
         named = [entry for manifest in _kept(table) for entry in manifest.shards if entry.file_name == path.name]

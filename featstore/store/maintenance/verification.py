@@ -16,12 +16,12 @@ from featstore.store.maintenance.orphans import only_there
 from featstore.store.maintenance.shard_check import check_shard
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import IMAGES, SIZE_LIMIT, ImageSetTable
-from featstore.store.tables.latest import load_manifest
-from featstore.store.tables.layout import MANIFESTS, SHARDS
+from featstore.store.tables.image_set_table import SIZE_LIMIT, ImageSetTable
+from featstore.store.tables.layout import FINGERPRINT, IMAGES, MANIFESTS, SHARDS, TMP
+from featstore.store.tables.snapshot_reader import load_manifest
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
-from featstore.system.reporting import Count
+from featstore.system.reporting import StageProgress
 
 THREADS = 4
 
@@ -82,7 +82,7 @@ class Verification:
         return not self.problems
 
 
-def verify(store: Path, full: bool = True, progress: Count | None = None) -> Verification:
+def verify(store: Path, full: bool = True, progress: StageProgress | None = None) -> Verification:
     """Check a store.
 
     Parameters
@@ -103,7 +103,7 @@ def verify(store: Path, full: bool = True, progress: Count | None = None) -> Ver
 
 
 class _Check:
-    def __init__(self, store: Path, full: bool, progress: Count | None) -> None:
+    def __init__(self, store: Path, full: bool, progress: StageProgress | None) -> None:
         self.store = store
         self.full = full
         self.progress = progress
@@ -128,7 +128,7 @@ class _Check:
         self._images()
         shards = [shard for key in feature_keys(self.store) for shard in self._features(key)]
         self._shards(shards)
-        self.found.leftovers = len(fsread.list_files(self.store / "tmp"))
+        self.found.leftovers = len(fsread.list_files(self.store / TMP))
         self.found.problems.sort(key=lambda problem: problem.path)
         return self.found
 
@@ -179,13 +179,13 @@ class _Check:
         if not numbers and not files:
             return  # a writer was killed before its first commit
         self.found.feature_sets += 1
-        self._count(table.folder / "fingerprint.json")
+        self._count(table.folder / FINGERPRINT)
         try:
             table.fingerprint()
         except FileNotFoundError:
-            self._report(table.folder / "fingerprint.json", "is missing")
+            self._report(table.folder / FINGERPRINT, "is missing")
         except FeatstoreError as error:
-            self._report(table.folder / "fingerprint.json", error)
+            self._report(table.folder / FINGERPRINT, error)
         head = None
         for number in numbers:
             path = table.folder / MANIFESTS / numbered_name(number, ".json")

@@ -9,9 +9,9 @@ from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.images.image_set import ImageSet
 from featstore.store.format.image_file import decode_images, encode_images
 from featstore.store.format.manifest import following, numbered, numbered_name
+from featstore.store.tables.layout import IMAGES, TMP
 from featstore.system import fsio, fsread
 
-IMAGES = "images"
 SIZE_LIMIT = 1 << 34
 NAME_LIMIT = 240
 
@@ -105,12 +105,12 @@ class ImageSetTable:
                 pass
             if data is None:
                 data = encode_images(images)
-                for folder in (self.store / "tmp", self.folder(images.name)):
+                for folder in (self.store / TMP, self.folder(images.name)):
                     fsio.make_directory(folder, below=self.store)
             folder = self.folder(images.name)
             number = following(numbered(folder, ".h5").highest, folder)
             path = folder / numbered_name(number, ".h5")
-            if fsio.publish(path, data, tmp=self.store / "tmp"):
+            if fsio.publish(path, data, tmp=self.store / TMP):
                 return True
 
 

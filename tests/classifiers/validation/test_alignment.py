@@ -69,7 +69,7 @@ def test_sets_that_do_not_belong_together_are_refused():
 
 
 def test_more_than_there_is_memory_for_is_refused_with_both_sizes(monkeypatch):
-    monkeypatch.setattr(machine, "available", lambda: 50_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 50_000)
     with pytest.raises(
         FeaturesError, match=r"comparing 60 images of 64 features in 10 classes needs about .* are free"
     ):

@@ -221,7 +221,7 @@ def test_memory_that_runs_out_is_a_memory_error(resize):
     code = """if True:
         import resource
         import numpy as np
-        from featstore._resample import resize
+        from featstore.decoding._resample import resize
         rgb, out = np.zeros((1, 1 << 24, 3), np.uint8), np.empty((1, 1, 3), np.uint8)
         now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         for more in range(0, 1000 << 20, 50 << 20):

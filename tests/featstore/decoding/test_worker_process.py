@@ -29,9 +29,9 @@ def test_interpreter_that_is_not_there_is_one_clear_error(monkeypatch):
 
 SCRIPT = textwrap.dedent("""
     import os, sys
-    from featstore import pool as pools
-    from featstore.pool import DecodePool
-    from featstore.transform import TransformSpec
+    from featstore.decoding import pool as pools
+    from featstore.decoding.pool import DecodePool
+    from featstore.decoding.transform import TransformSpec
     import hashlib
     pools.AT_FIRST = 1.0
     items = [(os.fsencode(p), hashlib.sha256(open(p, "rb").read()).digest()) for p in sys.argv[1:]] * 50

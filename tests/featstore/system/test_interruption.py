@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals"
 
 HEAD = """
 import os, signal, threading
-from featstore.interruption import held_back
+from featstore.system.interruption import held_back
 number = signal.Signals[{name!r}]
 seen = []
 """
