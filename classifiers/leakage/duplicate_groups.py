@@ -112,6 +112,20 @@ def find_duplicate_groups(
     -------
     DuplicateGroups
         Of all rows of `features`.
+
+    Examples
+    --------
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> rng, names = np.random.default_rng(0), tuple(f"{i}.jpg" for i in range(40))
+    >>> pets = FeatureSet(
+    ...     X=rng.normal(size=(40, 8)).astype(np.float32), y=np.arange(40) % 2, ids=names, classes=("cat", "dog"),
+    ...     splits=np.full(40, ""), digests=rng.integers(0, 256, (20, 32), np.uint8).repeat(2, axis=0),
+    ...     fingerprint=made, dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
+    ... )
+    >>> found = find_duplicate_groups(pets)  # each file is there twice
+    >>> len(found.identical), len(np.unique(found.groups)), found.suggestion
+    (20, 20, 'auto')
     """
     rows = np.arange(len(features)) if rows is None else rows
     X, y = features.X[rows], features.y[rows]

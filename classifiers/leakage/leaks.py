@@ -60,6 +60,14 @@ class Leaks:
     texts : tuple of (kind, sentence)
         Warnings about the judgement where it is touched, else about the folds of the search: of kind "leak" from 1 %
         of the judged images on, of kind "split" below.
+
+    Examples
+    --------
+    >>> none = np.empty((0, 2), np.int64)
+    >>> apart = DuplicateGroups(none, none, none[:, 0] > 0, 1.0, None, (), effect=None, groups=np.arange(9))
+    >>> nothing = Crossing(identical=0, near=0, by_filename=0, training=none[:, 0], judged=none[:, 0], examples=())
+    >>> Leaks(nothing, None, apart, texts=(), seconds=0.1).to_json()["n_groups"]
+    9
     """
 
     judged: Crossing
@@ -116,6 +124,22 @@ def find_leaks(
     Returns
     -------
     Leaks
+
+    Examples
+    --------
+    >>> from classifiers.leakage.duplicate_groups import find_duplicate_groups
+    >>> from classifiers.validation.protocol import make_protocol
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> rng, names = np.random.default_rng(0), tuple(f"{i}.jpg" for i in range(40))
+    >>> pets = FeatureSet(
+    ...     X=rng.normal(size=(40, 8)).astype(np.float32), y=np.arange(40) % 2, ids=names, classes=("cat", "dog"),
+    ...     splits=np.full(40, ""), digests=rng.integers(0, 256, (20, 32), np.uint8).repeat(2, axis=0),
+    ...     fingerprint=made, dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
+    ... )
+    >>> leaks = find_leaks(pets, make_protocol(pets), find_duplicate_groups(pets))
+    >>> leaks.judged.identical > 0, leaks.texts[0][0]
+    (True, 'leak')
     """
     judged = _crossing(features, duplicates, list(protocol.outer), strict=protocol.name == "given")
     rows = protocol.outer[0][0]

@@ -82,6 +82,15 @@ def find_near_duplicates(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: 
     References
     ----------
     Elias, J., Gygi, S. (2007). Target-decoy search strategy. Nature Methods 4.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(30, 20)).astype(np.float32)
+    >>> X[4] = X[0] + 0.01  # nearly the same picture
+    >>> found = find_near_duplicates(X, np.arange(30) % 2)
+    >>> found.a[found.sure], found.b[found.sure]
+    (array([0]), array([4]))
     """
     rng = np.random.default_rng(seed)
     rows = np.arange(len(X))
@@ -113,7 +122,13 @@ def find_near_duplicates(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: 
 
 
 def connected_groups(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the group of each of n rows, when the pairs (a, b) belong together, shape (n,)."""
+    """Number of the group of each of n rows, when the pairs (a, b) belong together, shape (n,).
+
+    Examples
+    --------
+    >>> connected_groups(4, np.array([0, 1]), np.array([1, 3])).tolist()
+    [0, 0, 1, 0]
+    """
     graph = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 

@@ -48,6 +48,13 @@ class EvaluationProtocol:
         With cross-validation: all rows, and folds over them, on which the reported parameters are chosen.
     dropped : ndarray of int
         Rows that were to train and were left out because the judged part holds their copies.
+
+    Examples
+    --------
+    >>> train, test = np.arange(6), np.arange(6, 8)
+    >>> protocol = EvaluationProtocol("given", "", 2, 1, 0, "", outer=((train, test),), inner=([],))
+    >>> protocol.judged, protocol.trained
+    (array([6, 7]), array([0, 1, 2, 3, 4, 5]))
     """
 
     name: str
@@ -119,6 +126,20 @@ def make_protocol(
     ------
     FeaturesError
         For an unknown protocol, "given" without a test part, or parts that cannot be made.
+
+    Examples
+    --------
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> rng, names = np.random.default_rng(0), tuple(f"{i}.jpg" for i in range(40))
+    >>> pets = FeatureSet(
+    ...     X=rng.normal(size=(40, 8)).astype(np.float32), y=np.arange(40) % 2, ids=names, classes=("cat", "dog"),
+    ...     splits=np.full(40, ""), digests=rng.integers(0, 256, (40, 32), dtype=np.uint8), fingerprint=made,
+    ...     dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
+    ... )
+    >>> protocol = make_protocol(pets, folds=4)
+    >>> protocol.name, len(protocol.outer), len(protocol.judged)
+    ('cv', 4, 40)
     """
     if protocol not in PROTOCOLS:
         raise FeaturesError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")

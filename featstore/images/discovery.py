@@ -52,6 +52,18 @@ def scan(
         Where `data` does not exist.
     ImageSetError
         Where it holds no usable image set; the message says what was found and what was expected.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, colour in (("cats", "red"), ("dogs", "blue")):
+    ...         os.mkdir(os.path.join(folder, name))
+    ...         Image.new("RGB", (8, 8), colour).save(os.path.join(folder, name, "1.png"))
+    ...     images = scan(folder, name="pets")
+    >>> images.classes, images.paths
+    (('cats', 'dogs'), (b'cats/1.png', b'dogs/1.png'))
     """
     place = os.path.abspath(os.fsencode(data))
     if not os.path.exists(place):

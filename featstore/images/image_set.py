@@ -55,6 +55,19 @@ class ImageSet:
     ------
     ImageSetError
         Where the fields' lengths or dtypes do not fit together.
+
+    Examples
+    --------
+    >>> digests = np.random.default_rng(0).integers(0, 256, (8, 32), dtype=np.uint8)
+    >>> pets = ImageSet(
+    ...     name="pets", root=b"/pets", paths=tuple(b"%d.jpg" % i for i in range(8)), digests=digests,
+    ...     sizes=np.full(8, 900), mtimes=np.zeros(8, np.int64), labels=np.repeat([0, 1], 4),
+    ...     splits=np.full(8, "", "<U5"), classes=("cat", "dog"), problems=("",) * 8,
+    ... )
+    >>> pets.counts(), pets.display(7)
+    ({'': {'cat': 4, 'dog': 4}}, '7.jpg')
+    >>> pets.check_labels()
+    []
     """
 
     name: str
@@ -171,6 +184,17 @@ def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSe
     ------
     ImageSetError
         Where `name` or `fraction` is out of range, the part exists already, or nothing can be drawn.
+
+    Examples
+    --------
+    >>> digests = np.random.default_rng(0).integers(0, 256, (8, 32), dtype=np.uint8)
+    >>> pets = ImageSet(
+    ...     name="pets", root=b"/pets", paths=tuple(b"%d.jpg" % i for i in range(8)), digests=digests,
+    ...     sizes=np.full(8, 900), mtimes=np.zeros(8, np.int64), labels=np.repeat([0, 1], 4),
+    ...     splits=np.full(8, "", "<U5"), classes=("cat", "dog"), problems=("",) * 8,
+    ... )
+    >>> hold_out(pets, "test", 0.25, seed=0).counts()
+    {'train': {'cat': 3, 'dog': 3}, 'test': {'cat': 1, 'dog': 1}}
     """
     if name not in ("val", "test"):
         raise ImageSetError(f"cannot hold out a part called {name!r}; expected val or test")
@@ -214,6 +238,14 @@ def stratified_sample(
     -------
     ndarray of shape (n,), bool
         The images drawn.
+
+    Examples
+    --------
+    >>> digests = np.random.default_rng(0).integers(0, 256, (8, 32), dtype=np.uint8)
+    >>> labels = np.repeat([0, 1], 4)
+    >>> drawn = stratified_sample(digests, labels, np.ones(8, bool), 0.5, seed=0)
+    >>> np.bincount(labels[drawn])
+    array([2, 2])
     """
     names = [digest.tobytes() for digest in digests]
     groups: dict[int, Counter[bytes]] = {}  # class -> digest -> number of files

@@ -18,7 +18,13 @@ UNREADABLE = "unreadable folder"
 
 
 class Skipped(NamedTuple):
-    """Something in the tree that is no row, and why; `size` and `mtime` (ns) of files, -1 of anything else."""
+    """Something in the tree that is no row, and why; `size` and `mtime` (ns) of files, -1 of anything else.
+
+    Examples
+    --------
+    >>> Skipped(b"notes.txt", "not a supported image").reason
+    'not a supported image'
+    """
 
     path: bytes
     reason: str
@@ -67,6 +73,13 @@ class Listing:
         As they are displayed, in byte order of their names.
     skipped : tuple of Skipped
         In byte order of their paths.
+
+    Examples
+    --------
+    >>> found = Found([b"b/2.jpg", b"a/1.jpg"], [700, 900], [0, 0], [(1, b"b", ""), (1, b"a", "")])
+    >>> listed = Listing.of(found, [], b"/pets")
+    >>> listed.paths, listed.classes, listed.labels
+    ((b'a/1.jpg', b'b/2.jpg'), ('a', 'b'), array([0, 1]))
     """
 
     paths: tuple[bytes, ...]

@@ -27,6 +27,11 @@ class Unlabelled:
         As named, a folder's files below it, in byte order; each once.
     skipped : tuple of (str, str)
         Printable path and reason of what was named, or is named like an image, but cannot be read as a file.
+
+    Examples
+    --------
+    >>> Unlabelled(paths=(b"a.jpg",), skipped=(("b.jpg", "not a regular file"),)).paths
+    (b'a.jpg',)
     """
 
     paths: tuple[bytes, ...]
@@ -46,6 +51,15 @@ def find_images(places: Sequence[Path]) -> Unlabelled:
     ------
     ImagesNotFoundError
         No image in any of the places; where one place alone does not exist, its name and why.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "a.jpg").write_bytes(b"")
+    ...     found = find_images([folder])
+    >>> [os.path.basename(path) for path in found.paths]
+    [b'a.jpg']
     """
     found: dict[bytes, None] = {}
     skipped: list[tuple[str, str]] = []

@@ -31,6 +31,13 @@ class FeatureInfo:
         How rows were computed, each different way once.
     damaged : tuple of int
         Newer manifests that are damaged: all else is of the state before them.
+
+    Examples
+    --------
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> info = FeatureInfo(made, dim=2048, rows=100, failed=1, bytes=819_200, provenance=())
+    >>> info.fits("weights", "auto"), info.describe(("backbone", "node"))
+    (True, '--backbone resnet50 --node avgpool')
     """
 
     fingerprint: Fingerprint

@@ -64,6 +64,19 @@ class FeatureStore:
         Where a folder in it is a symbolic link.
     StoreWriteError
         Where it cannot be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from featstore.store.format.rows import Rows
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> digests = np.arange(1, 65, dtype=np.uint8).reshape(2, 32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = FeatureStore(folder, create=True)
+    ...     store.commit(made, Rows(digests, np.ones((2, 4), np.float32), np.zeros(2, np.uint8), ("", "")), {})
+    ...     store.missing(made, digests), store.features()[0].rows, store.verify().ok
+    (array([False, False]), 2, True)
     """
 
     def __init__(self, path: str | bytes | os.PathLike[Any], create: bool = False) -> None:

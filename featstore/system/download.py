@@ -37,6 +37,16 @@ def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progres
         The server cannot be reached, refuses, stays silent, breaks off early, or the disk refuses.
     WeightsError
         The bytes are not those that the hash promises.
+
+    Examples
+    --------
+    >>> import hashlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     source, target = Path(folder) / "source", Path(folder) / "target"
+    ...     _ = source.write_bytes(b"weights")
+    ...     fetch(source.as_uri(), target, hashlib.sha256(b"weights").hexdigest())
+    ...     target.read_bytes()
+    b'weights'
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

@@ -36,6 +36,12 @@ class Garbage:
         Size of all of them.
     kept : list of str
         Shards that no manifest names and that stay, for they hold rows that nothing else holds; `repair` names them.
+
+    Examples
+    --------
+    >>> found = Garbage(files=["tmp/0123.part"], bytes=812)
+    >>> len(found.files), found.bytes, found.kept
+    (1, 812, [])
     """
 
     files: list[str] = dataclasses.field(default_factory=list)

@@ -34,6 +34,11 @@ class Repair:
         Rows of feature sets that must be computed again.
     advice : list of str
         What to do now; empty where nothing is left to do.
+
+    Examples
+    --------
+    >>> Repair(lost_rows={"0123456789abcdef": 3}).moved
+    []
     """
 
     moved: list[Problem] = dataclasses.field(default_factory=list)

@@ -38,6 +38,11 @@ class Problem:
         What is wrong, and what to do where `repair` cannot do it.
     mendable : bool
         Whether `repair` can.
+
+    Examples
+    --------
+    >>> Problem("features/0123456789abcdef/shards/ab.h5", "is missing").mendable
+    True
     """
 
     path: str
@@ -63,6 +68,11 @@ class Verification:
     leftovers : int
         Files in `tmp`. Harmless; `gc` removes them.
     problems : list of Problem
+
+    Examples
+    --------
+    >>> Verification(files=3).ok, Verification(problems=[Problem("store.json", "is missing")]).ok
+    (True, False)
     """
 
     files: int = 0

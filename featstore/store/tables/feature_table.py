@@ -62,6 +62,19 @@ class FeatureTable:
         Folder of the store.
     key : str
         Of the fingerprint.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> digests = np.arange(1, 65, dtype=np.uint8).reshape(2, 32)
+    >>> rows = Rows(digests, np.ones((2, 4), np.float32), np.zeros(2, np.uint8), ("", ""))
+    >>> with tempfile.TemporaryDirectory() as store:
+    ...     table = FeatureTable(Path(store), made.key)
+    ...     table.commit(made, rows, {"engine": "eager"})
+    ...     snapshot, at, X = table.read(digests[::-1].copy())
+    >>> at, X.shape, snapshot.manifest.number
+    (array([1, 0]), (2, 4), 1)
     """
 
     def __init__(self, store: Path, key: str) -> None:

@@ -23,6 +23,19 @@ class ImageSetTable:
     ----------
     store : Path
         Folder of the store.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> pets = ImageSet(
+    ...     name="pets", root=b"/pets", paths=(b"a.jpg",), digests=np.ones((1, 32), np.uint8), sizes=np.array([900]),
+    ...     mtimes=np.array([0]), labels=np.array([0]), splits=np.array([""], "<U5"), classes=("cat",), problems=("",),
+    ... )
+    >>> with tempfile.TemporaryDirectory() as store:
+    ...     table = ImageSetTable(Path(store))
+    ...     table.put(pets), table.put(pets), table.names(), table.newest("pets").paths
+    (True, False, ['pets'], (b'a.jpg',))
     """
 
     def __init__(self, store: Path) -> None:
