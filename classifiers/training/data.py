@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
-from featstore.system.reporting import Progress, printable_path, silent
+from featstore.system.reporting import Progress, StageProgress, printable_path, silent
 
 MEMORY_LIMIT = 2 << 30
 """Bytes of pixels that are kept in memory; more go to an unnamed file, which vanishes with the process."""
@@ -35,7 +34,7 @@ def decode_rows(
     folder: Path,
     workers: int | None = None,
     memory_limit: int = MEMORY_LIMIT,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> NDArray[np.uint8]:
     """Decode the images of some rows.
 

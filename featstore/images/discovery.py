@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from featstore.images.hashing import hash_files
 from featstore.images.image_set import ImageSet
 from featstore.images.listing import Listing
 from featstore.images.walk import Remembered, list_folder
-from featstore.system.reporting import printable_path
+from featstore.system.reporting import StageProgress, printable_path
 
 
 def scan(
@@ -26,7 +25,7 @@ def scan(
     name: str | None = None,
     previous: ImageSet | None = None,
     content: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> ImageSet:
     """List and hash the images of a folder or CSV.
 
@@ -111,7 +110,7 @@ def _remembered(known: ImageSet | None) -> Remembered:
 
 
 def _digests(
-    root: bytes, listing: Listing, known: ImageSet | None, progress: Callable[[int, int], None] | None
+    root: bytes, listing: Listing, known: ImageSet | None, progress: StageProgress | None
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Digest of every row, taken from `known` where the file is unchanged; updates the listing's sizes and mtimes."""
     n = len(listing.paths)

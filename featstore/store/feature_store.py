@@ -6,7 +6,7 @@ The format is written down in `docs/format.md`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from featstore.store.format.rows import PASSING, Rows
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
 from featstore.store.tables.image_set_table import ImageSetTable
+from featstore.system.reporting import StageProgress
 
 if TYPE_CHECKING:
     from featstore.store.maintenance.compaction import Compaction
@@ -288,7 +289,7 @@ class FeatureStore:
         )
         return read_feature_set(self.table(info.key), info, images, partial=partial, strict=strict)
 
-    def verify(self, full: bool = True, *, progress: Callable[[int, int], None] | None = None) -> Verification:
+    def verify(self, full: bool = True, *, progress: StageProgress | None = None) -> Verification:
         """Check the store; damage is reported, never raised. See `verification.verify`."""
         from featstore.store.maintenance.verification import verify
 
