@@ -1,7 +1,8 @@
 """A store's life in any order: writers that die, fail or come second, readers, compaction, damage, repair.
 
 The model is what was promised: which images have rows for certain, which may have, and which image set is the newest.
-`pytest -m soak tests/promises/test_store_machine.py` tries more and longer lives; hypothesis prints the shortest one that fails.
+`pytest -m soak tests/promises/test_store_machine.py` tries more and longer lives; hypothesis prints the shortest one
+that fails.
 """
 
 import contextlib
