@@ -38,7 +38,7 @@ from sklearn.svm import LinearSVC
 
 from classifiers import compare, make_head
 from classifiers.heads.registry import DEFAULT
-from classifiers.validation.protocol import lay_out
+from classifiers.validation.protocol import make_protocol
 from featstore import FeatureSet, FeatureStore
 from featstore.fingerprint import Fingerprint
 
@@ -140,8 +140,8 @@ def works_of(part: str, features: FeatureSet, place: Path) -> dict[str, Callable
             return float(done.data["runs"][done.data["best_run"]]["accuracy"])
 
         return {"ours": report}
-    plan = lay_out(features)
-    (train, test), folds = plan.outer[0], plan.inner[0]
+    protocol = make_protocol(features)
+    (train, test), folds = protocol.outer[0], protocol.inner[0]
     X, y = features.X[train], features.y[train]
     X_test, y_test = features.X[test], features.y[test]
 
@@ -249,7 +249,7 @@ def main() -> int:
             if options.baseline:
                 print(json.dumps(timed(works_of(options.baseline, features, Path(folder))["baseline"])))
                 return 0
-            judged = len(lay_out(features).judged)
+            judged = len(make_protocol(features).judged)
             for part in parts:
                 works: dict[str, Callable[[], tuple[float, float | None]]] = {}
                 for name, work in works_of(part, features, Path(folder) / f"report-{kind}").items():

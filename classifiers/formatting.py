@@ -26,6 +26,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     -------
     str
         `94.7`; `100.0` only for exactly 1, `0.0` only for exactly 0, and `<0.1` between 0 and what rounds to it.
+
+    Examples
+    --------
+    >>> percent(0.947), percent(0.9997), percent(0.0003)
+    ('94.7', '99.9', '<0.1')
     """
     if share is None or math.isnan(share):
         return NOTHING
@@ -39,20 +44,38 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def interval(bounds: tuple[float, float] | list[float] | None, digits: int = 1) -> str:
-    """An interval of shares in per cent: `89.9 to 97.3`."""
+    """An interval of shares in per cent: `89.9 to 97.3`.
+
+    Examples
+    --------
+    >>> interval((0.899, 0.973))
+    '89.9 to 97.3'
+    """
     if bounds is None:
         return NOTHING
     return f"{percent(bounds[0], digits)} to {percent(bounds[1], digits)}"
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """A difference of shares in percentage points, signed: `+2.3`; `0.0` only where there is none."""
+    """A difference of shares in percentage points, signed: `+2.3`; `0.0` only where there is none.
+
+    Examples
+    --------
+    >>> points(0.023), points(-0.023), points(0)
+    ('+2.3', '−2.3', '0.0')
+    """
     size = percent(abs(difference), digits).removeprefix("<")
     return size if difference == 0 else f"{'+' if difference > 0 else '−'}{size}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A plain number with a fixed count of decimals: log loss, calibration error."""
+    """A plain number with a fixed count of decimals: log loss, calibration error.
+
+    Examples
+    --------
+    >>> number(0.12345), number(None)
+    ('0.123', '–')
+    """
     if value is None or math.isnan(value):
         return NOTHING
     if math.isinf(value):
@@ -61,7 +84,13 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def probability(p: float | None) -> str:
-    """A p-value: three decimals, `<0.001` below that, `1` only for exactly 1 (but for rounding in float64)."""
+    """A p-value: three decimals, `<0.001` below that, `1` only for exactly 1 (but for rounding in float64).
+
+    Examples
+    --------
+    >>> probability(0.0431), probability(1e-9), probability(1.0)
+    ('0.043', '<0.001', '1')
+    """
     if p is None or math.isnan(p):
         return NOTHING
     if p > 1 - 1e-12:
@@ -70,7 +99,13 @@ def probability(p: float | None) -> str:
 
 
 def seconds(duration: float | None) -> str:
-    """A duration: `12 ms`, `3.2 s`, `4 min 05 s`, `2 h 10 min`."""
+    """A duration: `12 ms`, `3.2 s`, `4 min 05 s`, `2 h 10 min`.
+
+    Examples
+    --------
+    >>> seconds(0.012), seconds(245), seconds(7800)
+    ('12 ms', '4 min 05 s', '2 h 10 min')
+    """
     if duration is None or math.isnan(duration):
         return NOTHING
     if duration == 0:
@@ -86,7 +121,13 @@ def seconds(duration: float | None) -> str:
 
 
 def size(count: float) -> str:
-    """A count of bytes: `812 B`, `4.1 MB`."""
+    """A count of bytes: `812 B`, `4.1 MB`.
+
+    Examples
+    --------
+    >>> size(812), size(4_100_000)
+    ('812 B', '4.1 MB')
+    """
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
@@ -95,17 +136,35 @@ def size(count: float) -> str:
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
-    """A count with its noun: `1 image`, `1,204 images`."""
+    """A count with its noun: `1 image`, `1,204 images`.
+
+    Examples
+    --------
+    >>> count(1, 'image'), count(1204, 'class', 'classes')
+    ('1 image', '1,204 classes')
+    """
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def capital(sentence: str) -> str:
-    """The sentence with a capital first letter, but for one that begins with a command."""
+    """The sentence with a capital first letter, but for one that begins with a command.
+
+    Examples
+    --------
+    >>> capital('the best head'), capital('featstore info')
+    ('The best head', 'featstore info')
+    """
     return sentence if sentence.startswith("featstore") else sentence[:1].upper() + sentence[1:]
 
 
 def listing(words: list[str], most: int = 4) -> str:
-    """Words joined as in a sentence: `a, b and c`; the rest is counted: `a, b and 7 more`."""
+    """Words joined as in a sentence: `a, b and c`; the rest is counted: `a, b and 7 more`.
+
+    Examples
+    --------
+    >>> listing(['a', 'b', 'c']), listing(list('abcdefg'), most=2)
+    ('a, b and c', 'a, b and 5 more')
+    """
     if len(words) > most + 1:
         words = [*words[:most], f"{len(words) - most} more"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

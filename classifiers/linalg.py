@@ -24,6 +24,12 @@ def standardiser(
     mean : ndarray of shape (d,), float32
     gain : ndarray of shape (d,), float32
         One over the standard deviation; 0 for a feature that is constant but for rounding.
+
+    Examples
+    --------
+    >>> mean, gain = standardiser(np.array([[0, 5], [4, 5]], np.float32), np.ones(2))
+    >>> mean, gain
+    (array([2., 5.], dtype=float32), array([0.5, 0. ], dtype=float32))
     """
     share = weight / weight.sum()
     mean, variance = np.zeros(X.shape[1]), np.zeros(X.shape[1])
@@ -61,6 +67,13 @@ def truncated_svd(
     References
     ----------
     Halko, N., Martinsson, P., Tropp, J. (2011). Finding structure with randomness. SIAM Review 53.
+
+    Examples
+    --------
+    >>> X = np.outer([1, 2, 3], [1, 1]).astype(np.float32)  # of rank 1
+    >>> U, s, V = truncated_svd(X, 2, iterations=2, seed=0)
+    >>> s.shape, np.allclose(U * s @ V, X, atol=1e-5)
+    ((1,), True)
     """
     found = randomized_range_finder(X, size=min(rank + 10, *X.shape), n_iter=iterations, random_state=seed)
     small = found.T @ X
@@ -75,7 +88,14 @@ def truncated_svd(
 
 
 def standardised_kernel(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Products of the standardised rows, (n, n) float32; 1 on the diagonal on average."""
+    """Products of the standardised rows, (n, n) float32; 1 on the diagonal on average.
+
+    Examples
+    --------
+    >>> kernel = standardised_kernel(np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32))
+    >>> kernel.shape, round(float(np.trace(kernel)) / 50, 3)
+    ((50, 50), 1.0)
+    """
     deviation = X.std(axis=0)
     rows = (X - X.mean(axis=0)) / np.where(deviation > 1e-6, deviation, 1.0)
     return np.asarray(rows @ rows.T / rows.shape[1], dtype=np.float32)

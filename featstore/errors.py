@@ -24,7 +24,13 @@ class DecodeError(FeatstoreError, ValueError):
 
 
 class UnknownNameError(FeatstoreError, LookupError):
-    """A backbone, node, head, class or data set that does not exist; the message offers close matches."""
+    """A backbone, node, head, class or data set that does not exist; the message offers close matches.
+
+    Examples
+    --------
+    >>> UnknownNameError("backbone", "resnet5", ["resnet18", "resnet50"]).close_matches
+    ['resnet50', 'resnet18']
+    """
 
     kind, name, close_matches = "", "", list[str]()
 
@@ -133,6 +139,11 @@ def recreated(kind: str, message: str) -> FeatstoreError:
     kind : str
         Name of its class; one that is not of this module becomes FeatstoreError.
     message : str
+
+    Examples
+    --------
+    >>> recreated("DecodeError", "the file is empty")
+    DecodeError('the file is empty')
     """
     known = globals().get(kind)
     known = known if isinstance(known, type) and issubclass(known, FeatstoreError) else FeatstoreError

@@ -35,6 +35,20 @@ class FeatureSet:
     paths : tuple of n bytes
     failed : tuple of (path, reason)
         Images of the data set that have no row here, printable path and why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> cats = FeatureSet(
+    ...     X=np.ones((3, 4), np.float32), y=np.array([0, 1, 0]), ids=("a.jpg", "b.jpg", "c.jpg"),
+    ...     classes=("cat", "dog"), splits=np.array(["train", "train", "test"]),
+    ...     digests=np.zeros((3, 32), np.uint8), fingerprint=made, dataset="pets", root=b"/pets",
+    ...     paths=(b"a.jpg", b"b.jpg", b"c.jpg"),
+    ... )
+    >>> len(cats.subset(cats.training())), cats.subset(cats.testing()).ids
+    (2, ('c.jpg',))
     """
 
     X: NDArray[np.float32]

@@ -49,6 +49,14 @@ class Fingerprint:
     weights : str
         Label for people, e.g. ``"IMAGENET1K_V1"``, ``"random (seed 0)"`` or ``"fine-tuned x.weights.safetensors"``. Not
         part of the key, and not compared.
+
+    Examples
+    --------
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {"crop": 224}, {}, "fp32", "IMAGENET1K_V2")
+    >>> len(made.key), made.input
+    (16, '224 px')
+    >>> Fingerprint.from_json(made.to_json()) == made
+    True
     """
 
     backbone: str

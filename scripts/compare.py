@@ -141,12 +141,14 @@ def _features(
     """Every feature set that fits and is complete; those that are not are named on standard error."""
     from featstore import FeatureStore
     from featstore.errors import StoreNotFoundError
-    from featstore.store.feature_info import choose
+    from featstore.store.feature_info import select_feature_sets
 
     store = FeatureStore(place)
     known = store.features()
     wanted = {
-        info.key: info for node in nodes or (None,) for info in choose(known, {**selectors, "node": node}, store.path)
+        info.key: info
+        for node in nodes or (None,)
+        for info in select_feature_sets(known, {**selectors, "node": node}, store.path)
     }
     found: list[FeatureSet] = []
     refused: list[StoreNotFoundError] = []

@@ -47,7 +47,7 @@ def extract(
     from there.
     """
     from featstore.extract import extract as run
-    from featstore.system.reporting import printable
+    from featstore.system.reporting import printable_path
 
     if split and no_split:
         raise click.UsageError("--split and --no-split exclude each other")
@@ -71,7 +71,7 @@ def extract(
         if how := [str(result.provenance[what]) for what in ("engine", "device") if what in result.provenance]:
             speed += f" ({' on '.join(how)})"
     out.print(
-        f"{printable(os.fsencode(result.dataset))}: {result.images} images, computed {result.computed}, "
+        f"{printable_path(os.fsencode(result.dataset))}: {result.images} images, computed {result.computed}, "
         f"cached {result.cached}, failed {len(result.failed)} in {result.seconds:.1f} s{speed}"
     )
     for note in result.notes:

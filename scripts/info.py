@@ -32,7 +32,7 @@ def info(store: str, as_json: bool) -> None:
 
 def describe(store: FeatureStore) -> dict[str, Any]:
     """The document that `info --json` prints."""
-    from featstore.system.reporting import printable
+    from featstore.system.reporting import printable_path
 
     features = store.features()
     failures = [(f.key, store.failures(f.fingerprint)) for f in features]
@@ -56,7 +56,7 @@ def describe(store: FeatureStore) -> dict[str, Any]:
                 "classes": list(images.classes),
                 "splits": {split: sum(count.values()) for split, count in counts.items()},
                 "skipped": len(images.skipped),
-                "skipped_files": [{"path": printable(s.path), "reason": s.reason} for s in images.skipped],
+                "skipped_files": [{"path": printable_path(s.path), "reason": s.reason} for s in images.skipped],
                 "failed": failed,
             }
         )

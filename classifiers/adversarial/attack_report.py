@@ -29,7 +29,7 @@ class AttackReport:
         Folder, which exists.
     attack : Attack
     classifier : mapping
-        Of whom the results tell, as `selection.identity` gives it.
+        Of whom the results tell, as `classifier_choice.identity` gives it.
     notes : sequence of str
     """
 

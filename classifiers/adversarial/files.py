@@ -23,7 +23,7 @@ from classifiers.models.image_classifier import ImageClassifier
 from classifiers.report.figures.raster import grid, png
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio
-from featstore.system.reporting import Progress, printable
+from featstore.system.reporting import Progress, printable_path
 
 BATCH = 8
 REPORT = ("attack.json", "attack.html")
@@ -162,7 +162,7 @@ def attack_files(
                 try:
                     originals[row] = Original.open(classifier, paths[row], target, truth, device)
                 except (DecodeError, ImagesNotFoundError) as error:
-                    failed.append((printable(paths[row]), str(error)))
+                    failed.append((printable_path(paths[row]), str(error)))
             going = [row for row, original in originals.items() if original.attempted or original.worth_trying]
             done: Attacked | None = None
             if going:
@@ -232,7 +232,7 @@ def _write(
         )
     fsio.replace(places[1], png(_side_by_side(classes, original, reloaded, said)))
     return Adversarial(
-        image=printable(original.path),
+        image=printable_path(original.path),
         true=classes[original.label],
         labelled=original.labelled,
         before=classes[original.before],

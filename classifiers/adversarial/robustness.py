@@ -24,7 +24,7 @@ from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
 from featstore.images.image_set import ImageSet
 from featstore.system import fsio
-from featstore.system.reporting import Progress, printable
+from featstore.system.reporting import Progress, printable_path
 
 
 def judged_rows(
@@ -290,5 +290,5 @@ def _read(
             pictures.append(to_bytes(classifier.open([paths[row]]))[0])
             good.append(row)
         except (DecodeError, ImagesNotFoundError) as error:
-            failed.append((printable(paths[row]), str(error)))
+            failed.append((printable_path(paths[row]), str(error)))
     return good, np.stack(pictures) if pictures else np.empty((0, 0, 0, 3), dtype=np.uint8)

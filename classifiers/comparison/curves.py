@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from classifiers.comparison.evaluate import Run
 from classifiers.formatting import points as in_points
 from classifiers.linalg import standardised_kernel
-from classifiers.validation.protocol import Plan
+from classifiers.validation.protocol import EvaluationProtocol
 from classifiers.validation.significance import wilson
 from featstore.backbone.landmarks import network_order
 from featstore.features import FeatureSet
@@ -31,7 +31,7 @@ more images bring and not what another search would."""
 
 
 def learning_curve(
-    features: FeatureSet, plan: Plan, *, seed: int = 0, most_rows: int = MOST_ROWS
+    features: FeatureSet, protocol: EvaluationProtocol, *, seed: int = 0, most_rows: int = MOST_ROWS
 ) -> dict[str, Any] | None:
     """Accuracy of a ridge classifier fitted to shares of the training part.
 
@@ -41,7 +41,7 @@ def learning_curve(
     Parameters
     ----------
     features : FeatureSet
-    plan : Plan
+    protocol : EvaluationProtocol
     seed : int
         Seed of the subsets; each smaller one is part of the larger.
     most_rows : int
@@ -53,7 +53,7 @@ def learning_curve(
         head, params, points (train, accuracy, accuracy_ci, n, seeds) and a sentence; None for fewer than three sizes,
         or where `most_rows` would be fewer than five images a class. Intervals count each judged image once.
     """
-    rows, folds = plan.whole if plan.whole is not None else (plan.outer[0][0], plan.inner[0])
+    rows, folds = protocol.whole if protocol.whole is not None else (protocol.outer[0][0], protocol.inner[0])
     rng = np.random.default_rng(seed)
     kept = np.ones(len(rows), dtype=bool)
     if len(rows) > most_rows:

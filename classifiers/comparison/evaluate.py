@@ -15,7 +15,7 @@ from classifiers.formatting import percent
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.types import Budget, Fold
 from classifiers.validation.calibration import Calibration, fit_calibration
-from classifiers.validation.protocol import Plan, Rows
+from classifiers.validation.protocol import EvaluationProtocol, Rows
 from classifiers.validation.scores import Scores, brier_scores, log_losses
 from classifiers.validation.significance import bootstrap, wilson
 from featstore.features import FeatureSet
@@ -23,7 +23,7 @@ from featstore.features import FeatureSet
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """One head x one feature set x one plan: predictions, parameters, seconds.
+    """One head x one feature set x one protocol: predictions, parameters, seconds.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ _DENSE = 1000  # classes above which a confusion matrix is no longer written out
 def evaluate(
     head: str,
     features: FeatureSet,
-    plan: Plan,
+    protocol: EvaluationProtocol,
     *,
     name: str | None = None,
     feature: int = 0,
@@ -201,7 +201,7 @@ def evaluate(
     head : str
         One of `HEADS`.
     features : FeatureSet
-    plan : Plan
+    protocol : EvaluationProtocol
         Who trains and who judges.
     name : str, optional
         Of the run (default: the head's).
@@ -227,10 +227,10 @@ def evaluate(
     """
     matrix = features.X if X is None else X
     work: list[tuple[Rows, Rows | None, list[Fold]]] = [
-        (train, test, folds) for (train, test), folds in zip(plan.outer, plan.inner, strict=True)
+        (train, test, folds) for (train, test), folds in zip(protocol.outer, protocol.inner, strict=True)
     ]
-    if plan.whole is not None:
-        work.append((plan.whole[0], None, plan.whole[1]))
+    if protocol.whole is not None:
+        work.append((protocol.whole[0], None, protocol.whole[1]))
     parts: list[tuple[Rows, NDArray[np.float64]]] = []
     seconds = {"search": 0.0, "fit": 0.0, "predict": 0.0}
     converged = True
@@ -263,7 +263,7 @@ def evaluate(
         features=features,
         feature=feature,
         params=dict(fitted.best_params_),
-        selected_on=plan.selected_on,
+        selected_on=protocol.selected_on,
         rows=judged,
         y=features.y[judged],
         proba=np.concatenate([proba for _, proba in parts]),
@@ -278,8 +278,8 @@ def evaluate(
         predict_seconds=seconds["predict"],
         seed=seed,
         budget=budget,
-        repeats=plan.repeats,
-        n_train=len(plan.outer[0][0]),
+        repeats=protocol.repeats,
+        n_train=len(protocol.outer[0][0]),
         dim=matrix.shape[1],
     )
 

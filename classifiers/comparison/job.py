@@ -19,13 +19,14 @@ from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
 from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
-from classifiers.leakage.duplicate_groups import find_sources, members_of
+from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.leakage.leaks import Leaks, find_leaks
 from classifiers.report.report import Report
 from classifiers.report.verdict import verdict
 from classifiers.types import BUDGETS, FOLDS, Budget
-from classifiers.validation.alignment import align, check_classes, named_runs
-from classifiers.validation.protocol import Plan, lay_out
+from classifiers.validation.alignment import align, named_runs
+from classifiers.validation.class_coverage import check_classes
+from classifiers.validation.protocol import EvaluationProtocol, make_protocol
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
@@ -72,13 +73,13 @@ def compare(
     folds : int
         Folds of every cross-validation.
     protocol : {"auto", "given", "holdout", "cv"}
-        Who judges, see `classifiers.validation.protocol.lay_out`.
+        Who judges, see `classifiers.validation.protocol.make_protocol`.
     repeats : int, optional
         Of a nested cross-validation (default: by budget). Intervals count an image once all the same.
     groups : str, optional
-        Images of one group stay on one side of every part and fold that is made here: "auto" for the sources that were
-        found (byte-identical files, look-alikes, telling names), else a regular expression on image paths whose first
-        group (or match) names the group. Byte-identical files stay together in any case.
+        Images of one group stay on one side of every part and fold that is made here: "auto" for the groups that were
+        found (byte-identical files, near-duplicates, telling names), else a regular expression on image paths whose
+        first group (or match) names the group. Byte-identical files stay together in any case.
     drop_leaks : bool
         Leave images out of training whose source is also in the part that judges.
     class_weight : "balanced" or mapping of class to weight, optional
@@ -123,20 +124,20 @@ def compare(
     looked = time.perf_counter()
     # What is alike is seen best in the deepest features.
     deepest = max(sets, key=lambda one: network_order(one.fingerprint.node))
-    sources = find_sources(deepest, seed=seed)
+    duplicates = find_duplicate_groups(deepest, seed=seed)
     looked = time.perf_counter() - looked
-    members = members_of(sets[0], sources, groups)
-    plan = lay_out(
+    members = members_of(sets[0], duplicates, groups)
+    evaluation = make_protocol(
         sets[0],
         protocol=protocol,
         folds=folds,
         repeats=REPEATS[budget] if repeats is None else repeats,
         seed=seed,
         groups=members,
-        apart=sources.groups if drop_leaks else None,
+        apart=duplicates.groups if drop_leaks else None,
     )
-    leaks = find_leaks(sets[0], plan, sources, grouped=groups is not None, seconds=looked)
-    notes += check_classes(sets[0], plan, allow_untested=allow_untested, allow_few=allow_few)
+    leaks = find_leaks(sets[0], evaluation, duplicates, grouped=groups is not None, seconds=looked)
+    notes += check_classes(sets[0], evaluation, allow_untested=allow_untested, allow_few=allow_few)
     say.done(_PARTS)
 
     runs: list[Run] = []
@@ -151,7 +152,7 @@ def compare(
                 raise FeaturesError(matrix)
             runs.append(
                 evaluate(
-                    head, sets[i], plan, name=head + suffix, feature=i, seed=seed, budget=budget, X=matrix,
+                    head, sets[i], evaluation, name=head + suffix, feature=i, seed=seed, budget=budget, X=matrix,
                     class_weight=class_weight, calibrate=calibrate, progress=say.share,
                 )
             )  # fmt: skip
@@ -162,22 +163,22 @@ def compare(
         raise FeaturesError(omitted[0]["reason"])
 
     say("curves and checks")
-    best, duel = choose(runs, plan.name)
+    best, duel = choose(runs, evaluation.name)
     pairs = comparisons(runs)
     data: dict[str, Any] = {
         "format": 1,
-        "dataset": _dataset(sets[0], plan),
+        "dataset": _dataset(sets[0], evaluation),
         "protocol": {
-            "name": plan.name,
-            "text": plan.text,
-            "folds": plan.folds,
-            "repeats": plan.repeats,
+            "name": evaluation.name,
+            "text": evaluation.text,
+            "folds": evaluation.folds,
+            "repeats": evaluation.repeats,
             "seed": seed,
             "budget": budget,
             "groups": groups,
             "n_groups": None if members is None else len(np.unique(members)),
             "drop_leaks": drop_leaks,
-            "dropped": len(plan.dropped),
+            "dropped": len(evaluation.dropped),
             "class_weight": class_weight
             if class_weight is None or isinstance(class_weight, str)
             else dict(class_weight),
@@ -192,11 +193,11 @@ def compare(
         "best_run": best,
         "duel": duel,
         "store": store,
-        "warnings": _tuned(sets, plan) + _warnings(leaks, notes, runs, omitted, names),
+        "warnings": _tuned(sets, evaluation) + _warnings(leaks, notes, runs, omitted, names),
         "omitted": omitted,
         "leaks": leaks.to_json(),
         "wrong_labels": wrong_labels(runs[best].features, runs),
-        "learning_curve": learning_curve(runs[best].features, plan, seed=seed),
+        "learning_curve": learning_curve(runs[best].features, evaluation, seed=seed),
         "layer_curve": layer_curve(sets, runs),
         "map": flat_map(runs[best].features, runs[best], seed=seed),
         "images": {
@@ -241,12 +242,12 @@ def _matrix(head: str, features: FeatureSet) -> NDArray[np.float32] | str | None
     return np.zeros((len(features), 1), dtype=np.float32) if head == "majority" else None
 
 
-def _dataset(features: FeatureSet, plan: Plan) -> dict[str, Any]:
+def _dataset(features: FeatureSet, evaluation: EvaluationProtocol) -> dict[str, Any]:
     return {
         "name": features.dataset,
         "classes": list(features.classes),
-        "train": len(plan.trained),
-        "test": len(plan.judged),
+        "train": len(evaluation.trained),
+        "test": len(evaluation.judged),
         "images": len(features),
         "counts": np.bincount(features.y, minlength=len(features.classes)).tolist(),
         "root": os.fsdecode(features.root),
@@ -269,7 +270,7 @@ def _feature(one: FeatureSet) -> dict[str, Any]:
     }
 
 
-def _tuned(sets: Sequence[FeatureSet], plan: Plan) -> list[dict[str, str]]:
+def _tuned(sets: Sequence[FeatureSet], evaluation: EvaluationProtocol) -> list[dict[str, str]]:
     """Cross-validation cannot judge a network that has learnt from the labels of all folds."""
     labels = sorted({one.fingerprint.weights for one in sets if one.fingerprint.tuned})
     if not labels:
@@ -278,7 +279,7 @@ def _tuned(sets: Sequence[FeatureSet], plan: Plan) -> list[dict[str, str]]:
         f"{listing(labels)}: where such a network has learnt from the labels of these images, cross-validation "
         "flatters every head on its features; "
     )
-    if plan.name == "given":
+    if evaluation.name == "given":
         text += "only what is right on the test images counts for it."
     else:
         text += "without a given test part it may have learnt from the very images that judge it here."

@@ -84,7 +84,7 @@ def choose(runs: Sequence[Run], protocol: str) -> tuple[int, dict[str, Any] | No
     ----------
     runs : sequence of Run
     protocol : str
-        Of the plan: "given", "holdout" or "cv".
+        Of the protocol: "given", "holdout" or "cv".
 
     Returns
     -------

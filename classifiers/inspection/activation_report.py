@@ -25,7 +25,7 @@ from classifiers.report.figures.raster import grid, overlay, png
 from featstore.backbone.backbone import Backbone
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.system import fsio
-from featstore.system.reporting import Progress, printable
+from featstore.system.reporting import Progress, printable_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +154,9 @@ def look_into(
                 try:
                     image = reader.open([path])
                 except (DecodeError, ImagesNotFoundError) as error:
-                    failed.append((printable(path), str(error)))
+                    failed.append((printable_path(path), str(error)))
                     continue
-                look = _look(printable(path), image.to(device), probe, cam, classifier, target)
+                look = _look(printable_path(path), image.to(device), probe, cam, classifier, target)
                 look.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
                 page.sections.extend(_write(look, to_bytes(image)[0], maps))
                 looks.append(look)

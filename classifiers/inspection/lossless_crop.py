@@ -19,7 +19,7 @@ from torch import Tensor
 from featstore.decoding.decode import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Frame:
         DecodeError
             It cannot be decoded; the message names it.
         """
-        name = printable(os.fsencode(path))
+        name = printable_path(os.fsencode(path))
         try:
             data = Path(os.fsdecode(path)).read_bytes()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Images of one source on both sides of a comparison: found by bytes, by features and by file names.
+"""Images of one picture on both sides of a comparison: found by bytes, by features and by file names.
 
 May import `validation`, and what that may import.
 """
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from classifiers.leakage.duplicate_groups import find_sources as find_sources
-    from classifiers.leakage.filename_groups import find_stems as find_stems
+    from classifiers.leakage.duplicate_groups import find_duplicate_groups as find_duplicate_groups
+    from classifiers.leakage.filename_groups import find_filename_groups as find_filename_groups
     from classifiers.leakage.leaks import Leaks as Leaks, find_leaks as find_leaks
-    from classifiers.leakage.near_duplicates import find_look_alikes as find_look_alikes
+    from classifiers.leakage.near_duplicates import find_near_duplicates as find_near_duplicates
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "duplicate_groups": "find_sources",
-        "filename_groups": "find_stems",
+        "duplicate_groups": "find_duplicate_groups",
+        "filename_groups": "find_filename_groups",
         "leaks": "Leaks find_leaks",
-        "near_duplicates": "find_look_alikes",
+        "near_duplicates": "find_near_duplicates",
     },
 )

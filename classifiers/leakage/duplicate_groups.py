@@ -1,4 +1,4 @@
-"""Sources: which images come from the same picture, and what it does to a cross-validation that parts them."""
+"""DuplicateGroups: which images come from the same picture, and what it does to a cross-validation that parts them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from classifiers.leakage.filename_groups import Stems, find_stems
-from classifiers.leakage.near_duplicates import LookAlikes, find_look_alikes, join
+from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
+from classifiers.leakage.near_duplicates import NearDuplicates, connected_groups, find_near_duplicates
 from classifiers.linalg import standardised_kernel
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import group_by, stratified_folds
@@ -17,22 +17,22 @@ from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
 _MOST_ROWS = 3000  # rows of the trial fits; their kernel is as large squared
-_WORTH = 0.02  # accuracy that keeping sources together has to cost before it is called a leak
+_WORTH = 0.02  # accuracy that keeping groups together has to cost before it is called a leak
 _LEVEL = 0.01
 _ENOUGH_IMAGES = 500  # of fewer, whitening leaves too few directions to tell a copy from a relative
-_CLIQUES = 0.65  # transitivity of look-alikes from which they are copies and not clusters
+_CLIQUES = 0.65  # transitivity of near-duplicates from which they are copies and not clusters
 
 
 @dataclasses.dataclass(frozen=True)
-class Effect:
-    """What keeping sources on one side does to a cross-validated accuracy.
+class GroupingEffect:
+    """What keeping groups on one side does to a cross-validated accuracy.
 
     Attributes
     ----------
     parted : float
-        Accuracy, as a share, where groups of the same sizes are kept together at random: sources end on both sides.
+        Accuracy, as a share, where groups of the same sizes are kept together at random: true groups end on both sides.
     kept : float
-        Accuracy where the sources themselves are kept together.
+        Accuracy where the groups themselves are kept together.
     p : float
         Exact McNemar of the two.
     images : int
@@ -46,13 +46,13 @@ class Effect:
 
     @property
     def leaks(self) -> bool:
-        """Whether parting sources makes heads look better than they are."""
+        """Whether parting the groups makes heads look better than they are."""
         return self.p < _LEVEL and self.parted - self.kept >= _WORTH
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Sources:
-    """Images that belong together.
+class DuplicateGroups:
+    """Images that come from the same picture, and how that was seen.
 
     Attributes
     ----------
@@ -63,39 +63,41 @@ class Sources:
     sure : ndarray of shape (m,), bool
         Which of `near` are the same picture for certain, re-encoded or resized.
     threshold : float
-        Cosine from which look-alikes were believed.
-    stems : Stems or None
-        Part of the names that tells the source.
-    rejected : tuple of Stems
+        Cosine from which near-duplicates were believed.
+    by_filename : FilenameGroups or None
+        Part of the file names that tells the source.
+    rejected : tuple of FilenameGroups
         Parts of names that are shared without meaning anything.
-    effect : Effect or None
-        Of keeping look-alikes together, believed or not; None where there are too few to tell.
+    effect : GroupingEffect or None
+        Of keeping near-duplicates together, believed or not; None where there are too few to tell.
     groups : ndarray of shape (n,), int64
-        Source of each row, by all of the above.
+        Number of the group of each row, by all of the above.
     """
 
     identical: NDArray[np.int64]
     near: NDArray[np.int64]
     sure: NDArray[np.bool_]
     threshold: float
-    stems: Stems | None
-    rejected: tuple[Stems, ...]
-    effect: Effect | None
+    by_filename: FilenameGroups | None
+    rejected: tuple[FilenameGroups, ...]
+    effect: GroupingEffect | None
     groups: NDArray[np.int64]
 
     @property
     def suggestion(self) -> str | None:
-        """What to give as `groups`: "auto", a pattern, or None where every image is a source of its own."""
+        """What to give as `groups`: "auto", a pattern, or None where every image is for itself."""
         if len(self.near) or len(self.identical):
             return "auto"
-        return self.stems.pattern if self.stems is not None else None
+        return self.by_filename.pattern if self.by_filename is not None else None
 
 
-def find_sources(features: FeatureSet, rows: NDArray[np.intp] | None = None, *, seed: int = 0) -> Sources:
+def find_duplicate_groups(
+    features: FeatureSet, rows: NDArray[np.intp] | None = None, *, seed: int = 0
+) -> DuplicateGroups:
     """Find out which images come from the same picture.
 
-    Byte-identical files and near-duplicates (cosine of the centred features at least 0.95) count at once. Other
-    look-alikes (see `classifiers.leakage.near_duplicates`) count if they form cliques, as copies do, and if keeping
+    Byte-identical files and sure near-duplicates (cosine of the centred features at least 0.95) count at once. Other
+    near-duplicates (see `classifiers.leakage.near_duplicates`) count if they form cliques, as copies do, and if keeping
     them together makes a cross-validation worse, and more than keeping as many images together at random does: then
     parting them lets a head recognise pictures, not classes. That takes 500 images to see.
 
@@ -103,44 +105,58 @@ def find_sources(features: FeatureSet, rows: NDArray[np.intp] | None = None, *, 
     ----------
     features : FeatureSet
     rows : ndarray of int, optional
-        Look at these only; the others are sources of their own.
+        Look at these only; the others are groups of their own.
     seed : int
 
     Returns
     -------
-    Sources
+    DuplicateGroups
         Of all rows of `features`.
+
+    Examples
+    --------
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> rng, names = np.random.default_rng(0), tuple(f"{i}.jpg" for i in range(40))
+    >>> pets = FeatureSet(
+    ...     X=rng.normal(size=(40, 8)).astype(np.float32), y=np.arange(40) % 2, ids=names, classes=("cat", "dog"),
+    ...     splits=np.full(40, ""), digests=rng.integers(0, 256, (20, 32), np.uint8).repeat(2, axis=0),
+    ...     fingerprint=made, dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
+    ... )
+    >>> found = find_duplicate_groups(pets)  # each file is there twice
+    >>> len(found.identical), len(np.unique(found.groups)), found.suggestion
+    (20, 20, 'auto')
     """
     rows = np.arange(len(features)) if rows is None else rows
     X, y = features.X[rows], features.y[rows]
-    alike = find_look_alikes(X, y, seed=seed)
+    pairs = find_near_duplicates(X, y, seed=seed)
     identical = _identical(features.digests[rows])
-    effect = _effect_of(X, y, alike, seed)
-    copies = effect is not None and effect.leaks and alike.transitivity >= _CLIQUES and len(rows) >= _ENOUGH_IMAGES
-    believed = alike.sure | copies
-    near = np.stack([alike.a, alike.b], axis=1)[believed]
+    effect = _effect_of(X, y, pairs, seed)
+    copies = effect is not None and effect.leaks and pairs.transitivity >= _CLIQUES and len(rows) >= _ENOUGH_IMAGES
+    believed = pairs.sure | copies
+    near = np.stack([pairs.a, pairs.b], axis=1)[believed]
     if len(identical):
         n = len(rows)
         near_keys, same_keys = near[:, 0] * n + near[:, 1], identical[:, 0] * n + identical[:, 1]
         distinct = ~np.isin(near_keys, same_keys)
     else:
         distinct = np.ones(len(near), dtype=bool)
-    stems, rejected = find_stems(tuple(features.ids[i] for i in rows.tolist()), y, X, seed=seed)
+    by_filename, rejected = find_filename_groups(tuple(features.ids[i] for i in rows.tolist()), y, X, seed=seed)
     links = [rows[identical], rows[near]]
-    if stems is not None:
-        order = np.argsort(stems.groups, kind="stable")
-        chained = stems.groups[order[:-1]] == stems.groups[order[1:]]
+    if by_filename is not None:
+        order = np.argsort(by_filename.groups, kind="stable")
+        chained = by_filename.groups[order[:-1]] == by_filename.groups[order[1:]]
         links.append(rows[np.stack([order[:-1], order[1:]], axis=1)[chained]])
-    pairs = np.concatenate(links).reshape(-1, 2)
-    return Sources(
+    linked = np.concatenate(links).reshape(-1, 2)
+    return DuplicateGroups(
         identical=rows[identical].reshape(-1, 2).astype(np.int64),
         near=rows[near[distinct]].reshape(-1, 2).astype(np.int64),
-        sure=alike.sure[believed][distinct],
-        threshold=alike.threshold,
-        stems=stems,
+        sure=pairs.sure[believed][distinct],
+        threshold=pairs.threshold,
+        by_filename=by_filename,
         rejected=tuple(rejected),
         effect=effect,
-        groups=join(len(features), pairs[:, 0], pairs[:, 1]),
+        groups=connected_groups(len(features), linked[:, 0], linked[:, 1]),
     )
 
 
@@ -153,17 +169,17 @@ def _identical(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.stack([first_of[copies], copies], axis=1).astype(np.int64)
 
 
-def _effect_of(X: NDArray[np.float32], y: NDArray[np.int64], alike: LookAlikes, seed: int) -> Effect | None:
-    """The effect of keeping look-alikes together, None where a trial could show nothing."""
-    touched = len(np.unique(np.concatenate([alike.a, alike.b])))
+def _effect_of(X: NDArray[np.float32], y: NDArray[np.int64], pairs: NearDuplicates, seed: int) -> GroupingEffect | None:
+    """The effect of keeping near-duplicates together, None where a trial could show nothing."""
+    touched = len(np.unique(np.concatenate([pairs.a, pairs.b])))
     if touched < max(10, 0.01 * len(y)):
         return None
-    return grouping_effect(X, y, join(len(y), alike.a, alike.b), seed=seed)
+    return grouping_effect(X, y, connected_groups(len(y), pairs.a, pairs.b), seed=seed)
 
 
 def grouping_effect(
     X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int = 0
-) -> Effect | None:
+) -> GroupingEffect | None:
     """Measure what keeping groups together does to 5-fold cross-validation of a ridge classifier.
 
     The groups are compared with the same groups dealt out at random within each class, so that the sizes of groups and
@@ -178,7 +194,7 @@ def grouping_effect(
 
     Returns
     -------
-    Effect or None
+    GroupingEffect or None
         None where groups or classes are too few for folds.
     """
     rng = np.random.default_rng(seed)
@@ -199,7 +215,7 @@ def grouping_effect(
     both = (parted >= 0) & (kept_together >= 0)
     a, b = parted[both] == 1, kept_together[both] == 1
     p = mcnemar_exact(int((a & ~b).sum()), int((b & ~a).sum()))
-    return Effect(float(a.mean()), float(b.mean()), p, int(both.sum()))
+    return GroupingEffect(float(a.mean()), float(b.mean()), p, int(both.sum()))
 
 
 def _hits(kernel: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int8]:
@@ -217,16 +233,16 @@ def _hits(kernel: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.
     return out
 
 
-def members_of(features: FeatureSet, sources: Sources, groups: str | None) -> NDArray[np.int64] | None:
+def members_of(features: FeatureSet, duplicates: DuplicateGroups, groups: str | None) -> NDArray[np.int64] | None:
     """Which images stay together; byte-identical files do in any case.
 
     Parameters
     ----------
     features : FeatureSet
-    sources : Sources
+    duplicates : DuplicateGroups
         Of `features`.
     groups : str or None
-        "auto" for the sources that were found, else a regular expression on image paths, see `splits.group_by`.
+        "auto" for the groups that were found, else a regular expression on image paths, see `splits.group_by`.
 
     Returns
     -------
@@ -234,10 +250,10 @@ def members_of(features: FeatureSet, sources: Sources, groups: str | None) -> ND
         Number of the group of each row; None where every image is for itself.
     """
     if groups == "auto":
-        return sources.groups
-    same = sources.identical
+        return duplicates.groups
+    same = duplicates.identical
     if groups is None:
-        return join(len(features), same[:, 0], same[:, 1]) if len(same) else None
+        return connected_groups(len(features), same[:, 0], same[:, 1]) if len(same) else None
     members = group_by(features.ids, groups)
     if not len(same):
         return members
@@ -245,4 +261,4 @@ def members_of(features: FeatureSet, sources: Sources, groups: str | None) -> ND
     chained = members[order[:-1]] == members[order[1:]]
     a = np.concatenate([order[:-1][chained], same[:, 0]])
     b = np.concatenate([order[1:][chained], same[:, 1]])
-    return join(len(features), a, b)
+    return connected_groups(len(features), a, b)

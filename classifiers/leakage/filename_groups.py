@@ -1,4 +1,4 @@
-"""Stems: parts of file names that several images share, and whether sharing one means anything."""
+"""FilenameGroups: parts of file names that several images share, and whether sharing one means anything."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PATTERNS = (
 )
 """What copies, frames and slices of one source are often called."""
 
-_CREDIBLE = 0.75  # chance that a pair with one stem is more alike than a pair without
+_CREDIBLE = 0.75  # chance that a pair of one group is more alike than a pair of two
 _PAIRS = 20_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stems:
+class FilenameGroups:
     """A pattern whose groups hold images that are more alike than others of their class.
 
     Attributes
@@ -35,8 +35,8 @@ class Stems:
         Regular expression on printable paths.
     groups : ndarray of shape (n,), int64
     evidence : float
-        Chance in [0, 1] that two images with one stem are more alike than two of the same class without; 0.5 says that
-        the stem means nothing.
+        Chance in [0, 1] that two images of one group are more alike than two of the same class and different groups;
+        0.5 says that the shared part of the names means nothing.
     """
 
     pattern: str
@@ -44,9 +44,9 @@ class Stems:
     evidence: float
 
 
-def find_stems(
+def find_filename_groups(
     names: tuple[str, ...], y: NDArray[np.int64], X: NDArray[np.float32], *, seed: int = 0
-) -> tuple[Stems | None, list[Stems]]:
+) -> tuple[FilenameGroups | None, list[FilenameGroups]]:
     """Look for a part of the names that tells which images come from one source.
 
     A shared part alone proves little (numbers are often counters), so pairs that share it have to look more alike than
@@ -65,22 +65,32 @@ def find_stems(
 
     Returns
     -------
-    stems : Stems or None
+    best : FilenameGroups or None
         The most telling pattern, None where no pattern means anything.
-    rejected : list of Stems
+    rejected : list of FilenameGroups
         Patterns that group the names but not the looks.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> person = np.arange(60) // 3
+    >>> names = tuple(f"person{p}-{i}.jpg" for i, p in enumerate(person))
+    >>> X = (rng.normal(size=(20, 8))[person] + 0.1 * rng.normal(size=(60, 8))).astype(np.float32)
+    >>> groups, _ = find_filename_groups(names, person % 2, X)
+    >>> len(np.unique(groups.groups)), groups.evidence > 0.9
+    (20, True)
     """
     rng = np.random.default_rng(seed)
     centred = X - X.mean(axis=0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    candidates: list[Stems] = []
+    candidates: list[FilenameGroups] = []
     for pattern in PATTERNS:
         try:
             groups = group_by(names, pattern)
         except FeaturesError:
             continue  # it matches no name
         if _groups_something(groups, y) and not any(np.array_equal(groups, c.groups) for c in candidates):
-            candidates.append(Stems(pattern, groups, _evidence(unit, y, groups, rng)))
+            candidates.append(FilenameGroups(pattern, groups, _evidence(unit, y, groups, rng)))
     good = [c for c in candidates if c.evidence >= _CREDIBLE]
     best = max(good, key=lambda c: c.evidence, default=None)
     return best, [c for c in candidates if c.evidence < _CREDIBLE]
@@ -98,7 +108,7 @@ def _groups_something(groups: NDArray[np.int64], y: NDArray[np.int64]) -> bool:
 def _evidence(
     unit: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], rng: np.random.Generator
 ) -> float:
-    """Probability that a pair with one stem has a larger cosine than a pair of the same class without."""
+    """Probability that a pair of one group has a larger cosine than a pair of the same class and different groups."""
     same = _drawn(groups * (int(y.max()) + 1) + y, rng)
     other = _drawn(y, rng)
     other = other[groups[other[:, 0]] != groups[other[:, 1]]]

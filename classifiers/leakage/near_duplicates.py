@@ -1,4 +1,4 @@
-"""LookAlikes: pairs of images that may be copies of one source, found by their features."""
+"""NearDuplicates: pairs of images that may be copies of one picture, found by their features."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _ENOUGH = 20  # pairs of the first pass from which the second can learn
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LookAlikes:
-    """Pairs of rows of one class that look like copies of one source.
+class NearDuplicates:
+    """Pairs of rows of one class that look like copies of one picture.
 
     Attributes
     ----------
@@ -57,10 +57,10 @@ class LookAlikes:
     transitivity: float
 
 
-def find_look_alikes(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int = 0) -> LookAlikes:
+def find_near_duplicates(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int = 0) -> NearDuplicates:
     """Find pairs of the same class that look more alike than different pictures do.
 
-    Augmented copies (turned, flipped, shifted) are not near-duplicates by cosine: all pictures of a narrow domain are
+    Augmented copies (turned, flipped, shifted) are not found by their plain cosine: all pictures of a narrow domain are
     alike. So the features are centred by class and whitened, which leaves what is special about an image. How alike
     different pictures can be is read off pairs of different classes, which cannot be copies: the threshold is where the
     expected share of wrong pairs is 3 % (target against decoy, as in proteomics). In a second pass the directions in
@@ -77,11 +77,20 @@ def find_look_alikes(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int 
 
     Returns
     -------
-    LookAlikes
+    NearDuplicates
 
     References
     ----------
     Elias, J., Gygi, S. (2007). Target-decoy search strategy. Nature Methods 4.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(30, 20)).astype(np.float32)
+    >>> X[4] = X[0] + 0.01  # nearly the same picture
+    >>> found = find_near_duplicates(X, np.arange(30) % 2)
+    >>> found.a[found.sure], found.b[found.sure]
+    (array([0]), array([4]))
     """
     rng = np.random.default_rng(seed)
     rows = np.arange(len(X))
@@ -109,11 +118,17 @@ def find_look_alikes(X: NDArray[np.float32], y: NDArray[np.int64], *, seed: int 
     sure = np.isin(unique, copies[0] * n + copies[1])
     order = np.argsort(-cosine[first], kind="stable")
     a, b = rows[unique // n][order].astype(np.int64), rows[unique % n][order].astype(np.int64)
-    return LookAlikes(a, b, cosine[first][order], threshold, sure[order], n, _transitivity(len(X), a, b))
+    return NearDuplicates(a, b, cosine[first][order], threshold, sure[order], n, _transitivity(len(X), a, b))
 
 
-def join(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the group of each of n rows, when the pairs (a, b) belong together; (n,) int64."""
+def connected_groups(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of the group of each of n rows, when the pairs (a, b) belong together, shape (n,).
+
+    Examples
+    --------
+    >>> connected_groups(4, np.array([0, 1]), np.array([1, 3])).tolist()
+    [0, 0, 1, 0]
+    """
     graph = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 

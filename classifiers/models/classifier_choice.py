@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from classifiers.models.image_classifier import ImageClassifier, open_backbone
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError
-from featstore.system.reporting import printable
+from featstore.system.reporting import StageProgress, printable_path
 
 FIRST_CHOICES = ("mobilenet_v3_large", "resnet18", "resnet50", "mobilenet_v2", "vgg16")
 
@@ -26,7 +25,7 @@ def open_classifier(
     backbone: str | None = None,
     weights: str | os.PathLike[str] | None = None,
     input_size: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> ImageClassifier:
     """Open a bundle, or a network with its ImageNet head.
 
@@ -112,7 +111,7 @@ def describe(classifier: ImageClassifier) -> str:
     backbone, bundle = classifier.backbone, classifier.bundle
     own = ""
     if bundle is not None:
-        file = "" if bundle.path is None else f"{printable(os.fsencode(bundle.path.name))}: "
+        file = "" if bundle.path is None else f"{printable_path(os.fsencode(bundle.path.name))}: "
         own = f"{file}{bundle.name} on "
     return f"{own}{backbone.name} ({backbone.weights.label}), {len(classifier.classes)} classes"
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from classifiers.models.bundle import Bundle
 from featstore.images.hashing import hash_files
 from featstore.images.unlabelled import find_images
-from featstore.system.reporting import Progress, printable, silent
+from featstore.system.reporting import Progress, printable_path, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ def predict_images(
                     reasons[row] = str(reason)
                 report("predict", batch.start + len(at), len(items), "")
 
-    names = [printable(path) for path in found.paths]
+    names = [printable_path(path) for path in found.paths]
     kept = np.flatnonzero([not reason for reason in reasons])
     failed = [(names[row], reason) for row, reason in enumerate(reasons) if reason]
     return Predictions(

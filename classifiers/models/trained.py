@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from classifiers.heads.registry import check_name, make_head
-from classifiers.leakage.duplicate_groups import find_sources, members_of
+from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.models.bundle import Bundle, save_bundle
 from classifiers.types import Budget
-from classifiers.validation.alignment import check_few, require_memory
+from classifiers.validation.alignment import check_memory
+from classifiers.validation.class_coverage import check_few
 from classifiers.validation.scores import Scores
 from classifiers.validation.significance import wilson
 from classifiers.validation.splits import stratified_folds
@@ -149,7 +150,7 @@ def train(
     """
     check_name(name)
     rows, test = features.training(), features.testing()
-    require_memory([features], "training on")
+    check_memory([features], "training on")
     part = features.subset(rows)
     if not len(part):
         raise FeaturesError(f"data set {features.dataset!r} has no row to train on; `featstore info` says why")
@@ -160,7 +161,7 @@ def train(
     check_few(np.bincount(part.y, minlength=len(features.classes)), features.classes, folds, allow_few=allow_few)
     together = None
     if groups is not None:
-        members = members_of(features, find_sources(features, seed=seed), groups)
+        members = members_of(features, find_duplicate_groups(features, seed=seed), groups)
         together = None if members is None else members[rows]
     head = make_head(
         name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight

@@ -37,7 +37,7 @@ def mistakes(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     most : int
         How many at most.
     """
@@ -61,7 +61,7 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     most : int
         How many at most.
     """
@@ -108,7 +108,7 @@ def twins(full: Mapping[str, Any], most: int = 8) -> list[Twins]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     most : int
         How many at most.
     """

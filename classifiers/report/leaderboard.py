@@ -71,7 +71,7 @@ class Leaderboard:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     """
 
     def __init__(self, full: Mapping[str, Any]) -> None:
@@ -126,7 +126,7 @@ def extent(full: Mapping[str, Any]) -> str:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     """
     dataset = full["dataset"]
     classes = count(len(dataset["classes"]), "class", "classes")
@@ -169,7 +169,7 @@ def pairs(full: Mapping[str, Any]) -> list[Pair]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     """
     best = full["best_run"]
     ordered = sorted(full["comparisons"], key=lambda c: (best not in (c["a_run"], c["b_run"]), c["p_holm"], c["p"]))

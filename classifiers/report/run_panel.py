@@ -48,7 +48,7 @@ class RunPanel:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     run : int
         Index into its runs.
     """

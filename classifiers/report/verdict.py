@@ -224,7 +224,7 @@ def leaking(full: Mapping[str, Any]) -> bool:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     """
     acted = full["protocol"].get("groups") or full["protocol"].get("drop_leaks")
     return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
@@ -236,7 +236,7 @@ def judged_by_copies(full: Mapping[str, Any]) -> bool:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     """
     leaks = full["leaks"]
     return leaking(full) and (not leaks or any(leaks[kind] for kind in ("identical", "near", "stems")))

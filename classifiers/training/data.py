@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
-from featstore.system.reporting import Progress, printable, silent
+from featstore.system.reporting import Progress, StageProgress, printable_path, silent
 
 MEMORY_LIMIT = 2 << 30
 """Bytes of pixels that are kept in memory; more go to an unnamed file, which vanishes with the process."""
@@ -35,7 +34,7 @@ def decode_rows(
     folder: Path,
     workers: int | None = None,
     memory_limit: int = MEMORY_LIMIT,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> NDArray[np.uint8]:
     """Decode the images of some rows.
 
@@ -76,7 +75,7 @@ def decode_rows(
             end = batch.start + len(batch.images)
             pixels[batch.start : end] = batch.images
             for offset in np.flatnonzero(batch.status):
-                problems.append((printable(items[batch.start + int(offset)][0]), batch.reasons[int(offset)]))
+                problems.append((printable_path(items[batch.start + int(offset)][0]), batch.reasons[int(offset)]))
             if progress is not None:
                 progress(end, len(items))
     if problems:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.registry import HEADS, candidates, make_head
-from classifiers.leakage.duplicate_groups import find_sources
+from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.types import FOLDS
 from classifiers.validation.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
@@ -177,7 +177,7 @@ def _sources(
         return None
     if pattern not in (None, "auto"):
         return group_by(features.ids, str(pattern))
-    found = find_sources(features, training, seed=seed)
+    found = find_duplicate_groups(features, training, seed=seed)
     if found.suggestion is None:
         return None
     count = len(np.unique(found.groups[training]))

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.leakage.duplicate_groups import find_sources
+from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.leakage.leaks import find_leaks
 from classifiers.report.report_data import filled
 from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.transfer.decision import Advice, judge, revise
 from classifiers.transfer.evidence import gather
 from classifiers.transfer.imagenet_head import ImageNetHead
-from classifiers.validation.alignment import require_memory
-from classifiers.validation.protocol import lay_out
+from classifiers.validation.alignment import check_memory
+from classifiers.validation.protocol import make_protocol
 from classifiers.validation.splits import group_by
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.landmarks import landmarks, last_stage, network_order
@@ -159,7 +159,7 @@ def _cached(
         except StoreNotFoundError as error:  # of another data set, or not complete
             lacking = error
     if sets:
-        require_memory(sets, "advising on")
+        check_memory(sets, "advising on")
     elif lacking is not None:
         raise lacking
     if not sets:
@@ -198,13 +198,13 @@ def _sources(
     features: FeatureSet, groups: str | None, seed: int, began: float
 ) -> tuple[NDArray[np.int64] | None, dict[str, Any]]:
     """The source of every row, None where each image is one of its own; and what leaks between the parts."""
-    found = find_sources(features, seed=seed)
+    found = find_duplicate_groups(features, seed=seed)
     members = found.groups if groups in (None, "auto") and found.suggestion is not None else None
     if groups not in (None, "auto", "none"):
         members = group_by(features.ids, str(groups))
     try:
-        plan = lay_out(features, seed=seed, groups=members)
-        leaks = find_leaks(features, plan, found, grouped=groups not in (None, "none"), seconds=0.0)
+        protocol = make_protocol(features, seed=seed, groups=members)
+        leaks = find_leaks(features, protocol, found, grouped=groups not in (None, "none"), seconds=0.0)
     except FeaturesError:
         return members, {}
     document = leaks.to_json() | {"seconds": round(time.perf_counter() - began, 3)}

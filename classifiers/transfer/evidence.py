@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from classifiers.comparison.curves import learning_curve
 from classifiers.heads.registry import make_head
 from classifiers.transfer.imagenet_head import ImageNetHead
-from classifiers.validation.alignment import require_memory
+from classifiers.validation.alignment import check_memory
 from classifiers.validation.extrapolate import extrapolate
-from classifiers.validation.protocol import Plan
+from classifiers.validation.protocol import EvaluationProtocol
 from classifiers.validation.ridge_probe import RidgeProbe
 from classifiers.validation.significance import mcnemar_exact, wilson
 from classifiers.validation.splits import stratified_folds
@@ -140,7 +140,7 @@ def gather(
                 f"node {other.fingerprint.node} has other rows than {first.fingerprint.node}; extract both for all "
                 f"images"
             )
-    require_memory(features, "advising on")
+    check_memory(features, "advising on")
     train = first.training()
     y = first.y[train]
     counts = np.bincount(y, minlength=len(first.classes))
@@ -178,8 +178,8 @@ def gather(
     step("learning curve")
     X = features[best].X[train]
     rows = (np.arange(len(y)), folds)
-    plan = Plan("cv", "", len(folds), 1, seed, "", outer=(), inner=(), whole=rows)
-    drawn = learning_curve(features[best].subset(train), plan, seed=seed, most_rows=CURVE_ROWS)
+    protocol = EvaluationProtocol("cv", "", len(folds), 1, seed, "", outer=(), inner=(), whole=rows)
+    drawn = learning_curve(features[best].subset(train), protocol, seed=seed, most_rows=CURVE_ROWS)
     points = drawn["points"] if drawn else []
     doubled = None
     if len({point["train"] for point in points}) >= 3:

@@ -9,7 +9,7 @@ from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from classifiers.validation.calibration import Calibration as Calibration, fit_calibration as fit_calibration
-    from classifiers.validation.protocol import lay_out as lay_out
+    from classifiers.validation.protocol import EvaluationProtocol as EvaluationProtocol, make_protocol as make_protocol
     from classifiers.validation.scores import Scores as Scores
     from classifiers.validation.significance import (
         bootstrap as bootstrap,
@@ -28,7 +28,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "calibration": "Calibration fit_calibration",
-        "protocol": "lay_out",
+        "protocol": "EvaluationProtocol make_protocol",
         "scores": "Scores",
         "significance": "bootstrap holm mcnemar_exact wilson",
         "splits": "group_by holdout stratified_folds",

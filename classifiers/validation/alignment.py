@@ -1,17 +1,15 @@
-"""What is compared: feature sets that hold the same images, fit to be learnt from."""
+"""Aligned feature sets: the same images in the same order, fit to be learnt from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from classifiers.formatting import count, listing, printable
-from classifiers.validation.protocol import Plan
+from classifiers.formatting import count
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
-from featstore.system.machine import require
+from featstore.system.machine import require_memory
 
 _COPIES = 4  # of the largest feature set, held at once: standardised rows, a fold's rows, products
 _TABLES = 6  # of probabilities, float64
@@ -46,14 +44,14 @@ def align(features: FeatureSet | Sequence[FeatureSet]) -> tuple[list[FeatureSet]
         if not labelled.all():
             notes.append(f"{count(int((~labelled).sum()), 'image')} without a label took no part.")
             sets[i] = one.subset(labelled)
-    sets = _common(sets, notes)
+    sets = _common_images(sets, notes)
     for one in sets:
-        _fit(one)
-    require_memory(sets, "comparing")
+        _check_learnable(one)
+    check_memory(sets, "comparing")
     return sets, list(dict.fromkeys(notes))
 
 
-def require_memory(sets: Sequence[FeatureSet], doing: str) -> None:
+def check_memory(sets: Sequence[FeatureSet], doing: str) -> None:
     """Refuse what memory does not hold.
 
     Parameters
@@ -70,14 +68,14 @@ def require_memory(sets: Sequence[FeatureSet], doing: str) -> None:
     """
     n, k = len(sets[0]), len(sets[0].classes)
     widest = max(sets, key=lambda one: one.X.nbytes)
-    require(
+    require_memory(
         _COPIES * widest.X.nbytes + _TABLES * 8 * n * k,
         f"{doing} {count(n, 'image')} of {widest.X.shape[1]:,} features in {count(k, 'class', 'classes')}",
         "use a node or --pool with fewer features, or fewer images",
     )
 
 
-def _common(sets: list[FeatureSet], notes: list[str]) -> list[FeatureSet]:
+def _common_images(sets: list[FeatureSet], notes: list[str]) -> list[FeatureSet]:
     first = sets[0]
     if all(one.ids == first.ids for one in sets):
         kept = list(range(len(first)))
@@ -115,7 +113,7 @@ def _name(one: FeatureSet) -> str:
     return f"{one.fingerprint.backbone}/{one.fingerprint.node}/{one.fingerprint.pool} of {one.dataset!r}"
 
 
-def _fit(one: FeatureSet) -> None:
+def _check_learnable(one: FeatureSet) -> None:
     """Refuse what cannot be learnt from."""
     if not len(one):
         raise FeaturesError(
@@ -138,102 +136,6 @@ def _fit(one: FeatureSet) -> None:
             f"all {count(len(one), 'image')} have the same features ({_name(one)}); expected features that tell images "
             "apart: look at the images, or use another node"
         )
-
-
-def check_classes(
-    features: FeatureSet, plan: Plan, *, allow_untested: bool = False, allow_few: bool = False
-) -> list[str]:
-    """Classes that the plan cannot judge as one would expect.
-
-    Parameters
-    ----------
-    features : FeatureSet
-    plan : Plan
-    allow_untested : bool
-        Go on where a class of several training images has no test image.
-    allow_few : bool
-        Go on where a class has fewer training images than there are folds.
-
-    Returns
-    -------
-    list of str
-        Warnings.
-
-    Raises
-    ------
-    FeaturesError
-        For a class that is to be judged and that nothing trains, or that trains and that nothing judges, or that has
-        fewer training images than there are folds.
-    """
-    k = len(features.classes)
-    counts = np.bincount(features.y, minlength=k)
-    trained = np.bincount(features.y[plan.trained], minlength=k)
-    judged = np.bincount(features.y[plan.judged], minlength=k)
-
-    def named(which: np.ndarray) -> str:
-        rows = np.flatnonzero(which)
-        return listing([f"{printable(features.classes[i])!r} ({counts[i]})" for i in rows.tolist()], most=5)
-
-    if (lost := (judged > 0) & (trained == 0)).any():
-        raise FeaturesError(
-            f"test images of {count(int(lost.sum()), 'class', 'classes')} that no training image shows: {named(lost)}; "
-            "no head can ever answer with them. Check the labels for typing errors, or add training images"
-        )
-    warnings = []
-    untested = (trained > 0) & (judged == 0)
-    if plan.name == "given" and (untested & (trained > 1)).any() and not allow_untested:
-        raise FeaturesError(
-            f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
-            f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
-            "images, or go on with --allow-untested"
-        )
-    if untested.any():
-        warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")
-    if (empty := counts == 0).any():
-        warnings.append(
-            f"{count(int(empty.sum()), 'class', 'classes')} without any image took no part: "
-            f"{listing([printable(features.classes[i]) for i in np.flatnonzero(empty).tolist()])}."
-        )
-    if few := check_few(trained, features.classes, plan.folds, allow_few=allow_few):
-        warnings.append(f"{few}.")
-    return warnings
-
-
-def check_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int, *, allow_few: bool = False) -> str:
-    """Classes with fewer images than folds: in some fold nothing judges them.
-
-    Parameters
-    ----------
-    trained : ndarray of shape (k,), int64
-        Images of each class that are cross-validated; classes without any are passed over.
-    classes : sequence of k str
-    folds : int
-    allow_few : bool
-        Say so instead of refusing.
-
-    Returns
-    -------
-    str
-        What to know about them, without a full stop; "" where there are none.
-
-    Raises
-    ------
-    FeaturesError
-        Where there are such classes and they are not allowed.
-    """
-    few = np.flatnonzero((trained > 0) & (trained < folds))
-    if not few.size:
-        return ""
-    many = f"{count(len(few), 'class has', 'classes have')} fewer training images than the {folds} folds"
-    named = listing([f"{printable(classes[i])!r} ({trained[i]})" for i in few.tolist()], most=5)
-    if allow_few:
-        return f"{many}, so that not every fold judges {'it' if len(few) == 1 else 'them'}: {named}"
-    least = int(trained[few].min())
-    way_out = f"cross-validate with --folds {least}, add images, or" if least > 1 else "add images, or"
-    raise FeaturesError(
-        f"{many} of the cross-validation: {named}; {way_out} go on with --allow-few, where not every fold "
-        "judges such a class"
-    )
 
 
 def named_runs(sets: Sequence[FeatureSet]) -> list[str]:

@@ -34,6 +34,11 @@ class Calibration:
         Of the isotonic map: probabilities, and what becomes of them.
     before, after : float
         Cross-fitted log loss of the out-of-fold predictions, nats.
+
+    Examples
+    --------
+    >>> Calibration("temperature", temperature=2.0).apply(np.array([[0.9, 0.1]])).round(2)
+    array([[0.75, 0.25]])
     """
 
     method: str = "none"
@@ -87,6 +92,15 @@ def fit_calibration(
     ----------
     Guo, C. et al. (2017). On calibration of modern neural networks. ICML.
     Gupta, C., Ramdas, A. (2022). Top-label calibration and multiclass-to-binary reductions. ICLR.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 2, 200)
+    >>> sure = np.where(rng.random(200) < 0.7, y, 1 - y)  # right on 70 %, and 99 % sure of it
+    >>> proba = np.where(np.arange(2) == sure[:, None], 0.99, 0.01)
+    >>> fit_calibration(proba, y).method
+    'temperature'
     """
     if method not in ("auto", *METHODS):
         raise ValueError(f"method is {method!r}, expected one of auto, {', '.join(METHODS)}")

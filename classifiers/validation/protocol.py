@@ -1,4 +1,4 @@
-"""Plan: which images train and which judge, laid out once so that every head is judged alike."""
+"""EvaluationProtocol: which images train and which judge, decided once so that every head is judged alike."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Rows = NDArray[np.intp]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Plan:
+class EvaluationProtocol:
     """Who trains and who judges.
 
     Attributes
@@ -48,6 +48,13 @@ class Plan:
         With cross-validation: all rows, and folds over them, on which the reported parameters are chosen.
     dropped : ndarray of int
         Rows that were to train and were left out because the judged part holds their copies.
+
+    Examples
+    --------
+    >>> train, test = np.arange(6), np.arange(6, 8)
+    >>> protocol = EvaluationProtocol("given", "", 2, 1, 0, "", outer=((train, test),), inner=([],))
+    >>> protocol.judged, protocol.trained
+    (array([6, 7]), array([0, 1, 2, 3, 4, 5]))
     """
 
     name: str
@@ -72,7 +79,7 @@ class Plan:
         return np.unique(np.concatenate([train for train, _ in self.outer]))
 
 
-def protocol_for(features: FeatureSet) -> str:
+def default_protocol(features: FeatureSet) -> str:
     """What `protocol="auto"` means for these features: "given", "cv" or "holdout"."""
     if features.testing().size:
         return "given"
@@ -81,7 +88,7 @@ def protocol_for(features: FeatureSet) -> str:
     return "cv" if few or len(features) < FEW else "holdout"
 
 
-def lay_out(
+def make_protocol(
     features: FeatureSet,
     *,
     protocol: str = "auto",
@@ -90,7 +97,7 @@ def lay_out(
     seed: int = 0,
     groups: NDArray[np.int64] | None = None,
     apart: NDArray[np.int64] | None = None,
-) -> Plan:
+) -> EvaluationProtocol:
     """Lay out the comparison.
 
     Parameters
@@ -113,16 +120,30 @@ def lay_out(
 
     Returns
     -------
-    Plan
+    EvaluationProtocol
 
     Raises
     ------
     FeaturesError
         For an unknown protocol, "given" without a test part, or parts that cannot be made.
+
+    Examples
+    --------
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> rng, names = np.random.default_rng(0), tuple(f"{i}.jpg" for i in range(40))
+    >>> pets = FeatureSet(
+    ...     X=rng.normal(size=(40, 8)).astype(np.float32), y=np.arange(40) % 2, ids=names, classes=("cat", "dog"),
+    ...     splits=np.full(40, ""), digests=rng.integers(0, 256, (40, 32), dtype=np.uint8), fingerprint=made,
+    ...     dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
+    ... )
+    >>> protocol = make_protocol(pets, folds=4)
+    >>> protocol.name, len(protocol.outer), len(protocol.judged)
+    ('cv', 4, 40)
     """
     if protocol not in PROTOCOLS:
         raise FeaturesError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-    protocol = protocol_for(features) if protocol == "auto" else protocol
+    protocol = default_protocol(features) if protocol == "auto" else protocol
 
     def search(rows: Rows, its_seed: int) -> list[Fold]:
         found = stratified_folds(features.y[rows], folds, its_seed, None if groups is None else groups[rows])
@@ -155,7 +176,7 @@ def lay_out(
             f"A seeded, stratified quarter ({len(test)} images) is held out for judging; heads are tuned by "
             f"{folds}-fold cross-validation of the other {len(kept)}{without} and fitted to all of them."
         )
-    return Plan(
+    return EvaluationProtocol(
         name=protocol,
         text=how,
         folds=folds,
@@ -175,7 +196,7 @@ def _apart(train: Rows, judged: Rows, apart: NDArray[np.int64]) -> Rows:
 
 def _nested(
     features: FeatureSet, search: Callable[[Rows, int], list[Fold]], folds: int, repeats: int, seed: int
-) -> Plan:
+) -> EvaluationProtocol:
     rows = np.arange(len(features))
     outer: list[Fold] = []
     inner: list[list[Fold]] = []
@@ -185,7 +206,7 @@ def _nested(
             inner.append(search(train, seed + repeat))
     often = f", {repeats} times with other folds" if repeats > 1 else ""
     judged = len(np.unique(np.concatenate([test for _, test in outer])))
-    return Plan(
+    return EvaluationProtocol(
         name="cv",
         text=(
             f"Nested {folds}-fold cross-validation{often}: each of {judged} images is judged by heads that were tuned "

@@ -36,6 +36,11 @@ def log_losses(y: NDArray[np.int64], proba: NDArray[np.floating]) -> NDArray[np.
     Returns
     -------
     ndarray of shape (n,), float64
+
+    Examples
+    --------
+    >>> log_losses(np.array([0, 1]), np.array([[0.5, 0.5], [0.2, 0.8]])).round(3)
+    array([0.693, 0.223])
     """
     true = proba[np.arange(len(y)), y].astype(np.float64)
     return np.asarray(-np.log(np.clip(true, _EPSILON, 1.0)))
@@ -52,6 +57,11 @@ def brier_scores(y: NDArray[np.int64], proba: NDArray[np.floating]) -> NDArray[n
     Returns
     -------
     ndarray of shape (n,), float64
+
+    Examples
+    --------
+    >>> brier_scores(np.array([0, 1]), np.array([[0.5, 0.5], [0.0, 1.0]]))
+    array([0.5, 0. ])
     """
     squares = np.einsum("ij,ij->i", proba, proba, dtype=np.float64)
     true = proba[np.arange(len(y)), y].astype(np.float64)
@@ -77,6 +87,13 @@ class Scores:
         Sum of the winners' probabilities.
     images : int
         Different images; intervals use this number, so that repeated predictions of an image count once.
+
+    Examples
+    --------
+    >>> proba = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> scores = Scores.of(np.array([0, 1, 1]), proba, ("cat", "dog"))
+    >>> scores.cells.tolist(), round(scores.accuracy, 3)
+    ([[0, 0, 1], [1, 0, 1], [1, 1, 1]], 0.667)
     """
 
     classes: tuple[str, ...]

@@ -36,6 +36,12 @@ def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, floa
     References
     ----------
     Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. JASA 22.
+
+    Examples
+    --------
+    >>> low, high = wilson(90, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.826, 0.945)
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}, expected a number between 0 and 1")
@@ -70,6 +76,11 @@ def mcnemar_exact(a_only: int, b_only: int) -> float:
     References
     ----------
     McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions. Psychometrika 12.
+
+    Examples
+    --------
+    >>> round(mcnemar_exact(1, 5), 3), mcnemar_exact(0, 0)
+    (0.219, 1.0)
     """
     if a_only < 0 or b_only < 0:
         raise ValueError(f"counts are {a_only} and {b_only}, expected none below 0")
@@ -95,6 +106,11 @@ def holm(ps: ArrayLike) -> NDArray[np.float64]:
     References
     ----------
     Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(3)
+    array([0.03, 0.06, 0.06])
     """
     p = np.asarray(ps, dtype=np.float64)
     if p.ndim != 1 or not bool(np.all((p >= 0) & (p <= 1))):
@@ -134,6 +150,12 @@ def bootstrap(
     References
     ----------
     Efron, B. (1979). Bootstrap methods: another look at the jackknife. Annals of Statistics 7.
+
+    Examples
+    --------
+    >>> low, high = bootstrap([0.1, 0.2, 0.3, 0.4], seed=0)
+    >>> 0.1 <= low < 0.25 < high <= 0.4
+    True
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or x.size == 0:

@@ -39,6 +39,12 @@ def stratified_folds(y: ArrayLike, k: int, seed: int, groups: ArrayLike | None =
     ------
     FeaturesError
         For less than two folds, lengths that differ, or where nothing can be judged at all.
+
+    Examples
+    --------
+    >>> folds = stratified_folds([0, 0, 0, 1, 1, 1], 3, seed=0)
+    >>> [len(valid) for _, valid in folds], sorted(np.concatenate([valid for _, valid in folds]).tolist())
+    ([2, 2, 2], [0, 1, 2, 3, 4, 5])
     """
     if k < 2:
         raise FeaturesError(f"{k} folds were asked for, expected at least 2")
@@ -143,6 +149,12 @@ def holdout(
     ------
     FeaturesError
         For a fraction outside (0, 1), or where no class has an image to spare.
+
+    Examples
+    --------
+    >>> train, test = holdout([0, 0, 0, 0, 1, 1, 1, 1], 0.25, seed=0)
+    >>> len(train), len(test)
+    (6, 2)
     """
     if not 0 < fraction < 1:
         raise FeaturesError(f"the fraction to hold out is {fraction}, expected a number between 0 and 1")
@@ -163,7 +175,7 @@ def holdout(
 
 
 def group_by(names: Sequence[str], pattern: str) -> NDArray[np.int64]:
-    """Put names that agree in a part into one group.
+    r"""Put names that agree in a part into one group.
 
     Parameters
     ----------
@@ -182,6 +194,11 @@ def group_by(names: Sequence[str], pattern: str) -> NDArray[np.int64]:
     ------
     FeaturesError
         For an expression that is none, or that matches no name at all.
+
+    Examples
+    --------
+    >>> group_by(["anna-1.jpg", "anna-2.jpg", "ben-1.jpg"], r"(\w+)-")
+    array([0, 0, 1])
     """
     try:
         expression = re.compile(pattern)

@@ -41,6 +41,14 @@ def log_me(X: NDArray[np.floating], y: NDArray[np.int64], *, iterations: int = 5
     References
     ----------
     You, Liu, Wang, Long: "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(40) % 2
+    >>> X = rng.normal(size=(40, 4)) + 3 * y[:, None]
+    >>> log_me(X, y) > log_me(X, rng.permutation(y))
+    True
     """
     features, codes = _checked(X, y)
     n, d = features.shape
@@ -92,6 +100,14 @@ def h_score(X: NDArray[np.floating], y: NDArray[np.int64]) -> float:
     Bao et al.: "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019; the
     Ledoit-Wolf shrinkage of the covariance follows Ibrahim, Ponomareva, Mazumder: "Newer is not always better:
     Rethinking Transferability Metrics, their Peculiarities, Stability and Performance", 2021.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(40) % 2
+    >>> X = rng.normal(size=(40, 4)) + 3 * y[:, None]
+    >>> h_score(X, y) > h_score(X, rng.permutation(y))
+    True
     """
     from sklearn.covariance import ledoit_wolf_shrinkage
 

@@ -19,7 +19,7 @@ from featstore.decoding import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
 from featstore.fingerprint import Fingerprint
-from featstore.system.reporting import Count
+from featstore.system.reporting import StageProgress
 
 __all__ = ["BACKBONES", "Backbone", "BackboneInfo", "NodeInfo", "node_table"]
 
@@ -100,7 +100,7 @@ class Backbone:
         jpeg_scaling: bool = False,
         nvjpeg: bool = False,
         timeout: float = 10.0,
-        progress: Count | None = None,
+        progress: StageProgress | None = None,
     ) -> None:
         info = lookup(name)
         if pool not in POOLS:

@@ -20,7 +20,7 @@ from featstore.backbone.weights_file import is_tuned, read_state
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
 from featstore.system.download import fetch
-from featstore.system.reporting import Count
+from featstore.system.reporting import StageProgress
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar")
 """An argument that ends so is meant as a file, also where there is none."""
@@ -68,7 +68,7 @@ def resolve(
     *,
     seed: int = 0,
     timeout: float = 10.0,
-    progress: Count | None = None,
+    progress: StageProgress | None = None,
 ) -> Weights:
     """Find, check and load the weights of a backbone.
 
@@ -144,7 +144,7 @@ def _is_file(weights: str | os.PathLike[str]) -> bool:
     return weights.endswith(SUFFIXES) or os.sep in weights or Path(weights).exists()
 
 
-def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: Count | None) -> Path:
+def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: StageProgress | None) -> Path:
     """The file of a member of the weights enum, in torch's download folder, of the hash that its name promises."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / info.files[name]

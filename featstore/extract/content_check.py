@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from featstore.images.discovery import scan
 from featstore.images.listing import UNREADABLE
 from featstore.store.feature_store import FeatureStore
+from featstore.system.reporting import StageProgress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def check_content(
     data: str | bytes | os.PathLike[str],
     *,
     dataset: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> ContentCheck:
     """Read the images again and compare them with the newest image set.
 

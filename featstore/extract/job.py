@@ -24,7 +24,7 @@ from featstore.images.listing import UNREADABLE
 from featstore.store.feature_store import FeatureStore
 from featstore.store.tables import identity
 from featstore.store.tables.layout import SHARD_ROWS
-from featstore.system.reporting import Progress, printable
+from featstore.system.reporting import Progress, printable_path
 
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone
@@ -244,7 +244,7 @@ def _image_set(
     images = scan(data, name=name, previous=previous, content=content, progress=lambda d, t: report("scan", d, t, ""))
     notes: list[str] = []
     shut = [entry for entry in images.skipped if entry.reason.startswith(UNREADABLE)]
-    notes += [f"{printable(entry.path)}: {entry.reason}; its images are left out" for entry in shut]
+    notes += [f"{printable_path(entry.path)}: {entry.reason}; its images are left out" for entry in shut]
     if skipped := sum(entry.reason != "hidden" for entry in images.skipped) - len(shut):
         what = "1 other file was" if skipped == 1 else f"{skipped} other files were"
         notes.append(f"{what} skipped; `featstore info` lists the reasons")

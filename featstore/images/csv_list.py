@@ -15,7 +15,7 @@ from pathlib import Path
 from featstore.errors import ImageSetError
 from featstore.images.listing import Found, Listing
 from featstore.images.split_folders import SPLIT_FOLDERS
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 _UNNAMED = "without a path"
 _UNLABELLED = "without a label"
@@ -50,7 +50,7 @@ def list_csv(path: bytes, root: bytes) -> Listing:
     ImageSetError
         Where the CSV is malformed or names files that are not there; the message names the first lines concerned.
     """
-    place = printable(path)
+    place = printable_path(path)
     faults: dict[str, list[str]] = {what: [] for what in _REMEDIES}
     seen: dict[bytes, int] = {}
     found = Found()
@@ -60,19 +60,19 @@ def list_csv(path: bytes, root: bytes) -> Listing:
         if not name:
             faults[_UNNAMED].append(f"line {line}")
         elif key in seen:
-            faults[_TWICE].append(f"line {line}: {printable(key)} is already on line {seen[key]}")
+            faults[_TWICE].append(f"line {line}: {printable_path(key)} is already on line {seen[key]}")
         elif not label:
-            faults[_UNLABELLED].append(f"line {line}: {printable(key)}")
+            faults[_UNLABELLED].append(f"line {line}: {printable_path(key)}")
         elif part is None:
             faults[_ODD_SPLIT].append(f"line {line}: {split!r}")
         elif (status := _regular(os.path.join(root, key))) is None:
-            faults[_MISSING].append(f"line {line}: {printable(key)}")
+            faults[_MISSING].append(f"line {line}: {printable_path(key)}")
         else:
             found.add(key, status, label.encode("utf-8", "surrogateescape"), part)
         seen.setdefault(key, line)
     for what, where in faults.items():
         if where:
-            raise ImageSetError(_sentence(place, printable(root), what, where))
+            raise ImageSetError(_sentence(place, printable_path(root), what, where))
     if not found.paths:
         raise ImageSetError(f"{place} has a header but no rows; expected one row an image")
     return Listing.of(found, (), path)
@@ -104,7 +104,7 @@ def _sentence(place: str, root: str, what: str, where: list[str]) -> str:
 
 def _read(path: bytes) -> Iterator[tuple[int, str, str, str]]:
     """(line number, path, label, split) of every row that is not blank."""
-    place = printable(path)
+    place = printable_path(path)
     try:
         data = Path(os.fsdecode(path)).read_bytes()
     except OSError as error:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from featstore.images.hashing import hash_files
 from featstore.images.image_set import ImageSet
 from featstore.images.listing import Listing
 from featstore.images.walk import Remembered, list_folder
-from featstore.system.reporting import printable
+from featstore.system.reporting import StageProgress, printable_path
 
 
 def scan(
@@ -26,7 +25,7 @@ def scan(
     name: str | None = None,
     previous: ImageSet | None = None,
     content: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> ImageSet:
     """List and hash the images of a folder or CSV.
 
@@ -52,14 +51,26 @@ def scan(
         Where `data` does not exist.
     ImageSetError
         Where it holds no usable image set; the message says what was found and what was expected.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, colour in (("cats", "red"), ("dogs", "blue")):
+    ...         os.mkdir(os.path.join(folder, name))
+    ...         Image.new("RGB", (8, 8), colour).save(os.path.join(folder, name, "1.png"))
+    ...     images = scan(folder, name="pets")
+    >>> images.classes, images.paths
+    (('cats', 'dogs'), (b'cats/1.png', b'dogs/1.png'))
     """
     place = os.path.abspath(os.fsencode(data))
     if not os.path.exists(place):
-        raise ImagesNotFoundError(f"{printable(place)} does not exist; expected a folder of images or a .csv file")
+        raise ImagesNotFoundError(f"{printable_path(place)} does not exist; expected a folder of images or a .csv file")
     is_folder = os.path.isdir(place)
     if not is_folder and not (place.lower().endswith(b".csv") and os.path.isfile(place)):
         raise ImageSetError(
-            f"{printable(place)} is a file; expected a folder of images or a .csv of path,label[,split]"
+            f"{printable_path(place)} is a file; expected a folder of images or a .csv of path,label[,split]"
         )
 
     root = os.path.realpath(place if is_folder else os.path.dirname(place))
@@ -68,11 +79,11 @@ def scan(
     digests, problems = _digests(root, listing, known, progress)
     if all(problems):
         raise ImageSetError(
-            f"none of the {len(problems)} images in {printable(place)} can be read; "
-            f"the first, {printable(listing.paths[0])}: {problems[0]}"
+            f"none of the {len(problems)} images in {printable_path(place)} can be read; "
+            f"the first, {printable_path(listing.paths[0])}: {problems[0]}"
         )
     if name is None:
-        name = printable(os.path.basename(root) if is_folder else os.path.basename(place)[: -len(b".csv")])
+        name = printable_path(os.path.basename(root) if is_folder else os.path.basename(place)[: -len(b".csv")])
     return ImageSet(
         name=name,
         root=root,
@@ -99,7 +110,7 @@ def _remembered(known: ImageSet | None) -> Remembered:
 
 
 def _digests(
-    root: bytes, listing: Listing, known: ImageSet | None, progress: Callable[[int, int], None] | None
+    root: bytes, listing: Listing, known: ImageSet | None, progress: StageProgress | None
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Digest of every row, taken from `known` where the file is unchanged; updates the listing's sizes and mtimes."""
     n = len(listing.paths)

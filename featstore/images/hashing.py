@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from featstore.system.fsread import open_regular
 from featstore.system.machine import usable_cores
+from featstore.system.reporting import StageProgress
 
 CHUNK = 1 << 20
 """Bytes read at a time; memory stays flat whatever the file's size."""
@@ -27,7 +28,7 @@ class Hashed(NamedTuple):
 
 
 def hash_files(
-    paths: Sequence[bytes], progress: Callable[[int, int], None] | None = None, *, threads: int | None = None
+    paths: Sequence[bytes], progress: StageProgress | None = None, *, threads: int | None = None
 ) -> list[Hashed]:
     """Hash files.
 

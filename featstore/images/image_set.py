@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
 from featstore.images.listing import Skipped
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 SPLITS = ("train", "val", "test")
 
@@ -55,6 +55,19 @@ class ImageSet:
     ------
     ImageSetError
         Where the fields' lengths or dtypes do not fit together.
+
+    Examples
+    --------
+    >>> digests = np.random.default_rng(0).integers(0, 256, (8, 32), dtype=np.uint8)
+    >>> pets = ImageSet(
+    ...     name="pets", root=b"/pets", paths=tuple(b"%d.jpg" % i for i in range(8)), digests=digests,
+    ...     sizes=np.full(8, 900), mtimes=np.zeros(8, np.int64), labels=np.repeat([0, 1], 4),
+    ...     splits=np.full(8, "", "<U5"), classes=("cat", "dog"), problems=("",) * 8,
+    ... )
+    >>> pets.counts(), pets.display(7)
+    ({'': {'cat': 4, 'dog': 4}}, '7.jpg')
+    >>> pets.check_labels()
+    []
     """
 
     name: str
@@ -94,7 +107,7 @@ class ImageSet:
 
     def display(self, i: int) -> str:
         """Path of row `i` as text that can be printed: undecodable and invisible characters are escaped."""
-        return printable(self.paths[i])
+        return printable_path(self.paths[i])
 
     def absolute(self, i: int) -> bytes:
         """Full path of row `i`."""
@@ -125,8 +138,29 @@ class ImageSet:
         return True
 
     def check_labels(self) -> list[str]:
-        """What is doubtful about classes and splits, one sentence each; empty where nothing is."""
-        return check_labels(self)
+        """What is doubtful about classes and splits, one sentence each; empty where nothing is.
+
+        A single class, a class that only the training part or only a part to judge on has, and pictures that are in
+        both. Images without a split count as training images.
+        """
+        doubts = []
+        if len(self.classes) == 1:
+            inner = sorted({parts[1] for path in self.paths if len(parts := path.split(b"/")) > 2})
+            hint = f"; it has sub-folders ({printable_path(inner[0])}, ...): are these the classes?" if inner else ""
+            doubts.append(f"only one class, {self.classes[0]!r}; classifiers need two{hint}")
+        train = (self.splits == "train") | (self.splits == "")
+        for split in ("val", "test"):
+            here = self.splits == split
+            if here.any() and train.any():
+                doubts += _between(self, set(self.labels[train].tolist()), set(self.labels[here].tolist()), split)
+                known = {digest.tobytes() for digest in self.digests[train & self.readable()]}
+                copies = sum(digest.tobytes() in known for digest in self.digests[here & self.readable()])
+                if copies:
+                    doubts.append(
+                        f"{copies} image{'s' * (copies > 1)} in {split} {'are' if copies > 1 else 'is'} in train as "
+                        f"well, byte for byte; they make every score too good"
+                    )
+        return doubts
 
 
 def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSet:
@@ -150,6 +184,17 @@ def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSe
     ------
     ImageSetError
         Where `name` or `fraction` is out of range, the part exists already, or nothing can be drawn.
+
+    Examples
+    --------
+    >>> digests = np.random.default_rng(0).integers(0, 256, (8, 32), dtype=np.uint8)
+    >>> pets = ImageSet(
+    ...     name="pets", root=b"/pets", paths=tuple(b"%d.jpg" % i for i in range(8)), digests=digests,
+    ...     sizes=np.full(8, 900), mtimes=np.zeros(8, np.int64), labels=np.repeat([0, 1], 4),
+    ...     splits=np.full(8, "", "<U5"), classes=("cat", "dog"), problems=("",) * 8,
+    ... )
+    >>> hold_out(pets, "test", 0.25, seed=0).counts()
+    {'train': {'cat': 3, 'dog': 3}, 'test': {'cat': 1, 'dog': 1}}
     """
     if name not in ("val", "test"):
         raise ImageSetError(f"cannot hold out a part called {name!r}; expected val or test")
@@ -163,7 +208,7 @@ def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSe
     elsewhere = {digest.tobytes() for digest in images.digests[~pool]}
     # Drawing a picture that another part holds as well would put it in two parts.
     alone = np.array([digest.tobytes() not in elsewhere for digest in images.digests], dtype=bool)
-    drawn = draw(images.digests, images.labels, pool & alone & images.readable(), fraction, seed)
+    drawn = stratified_sample(images.digests, images.labels, pool & alone & images.readable(), fraction, seed)
     if not drawn.any():
         raise ImageSetError(
             f"cannot hold out {name} from {images.name!r}: no class has two different readable images in train"
@@ -172,10 +217,10 @@ def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSe
     return dataclasses.replace(images, splits=splits)
 
 
-def draw(
+def stratified_sample(
     digests: NDArray[np.uint8], labels: NDArray[np.int64], drawable: NDArray[np.bool_], fraction: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Draw a fraction of the images of every class.
+    """Draw a fraction of the images of every class: a stratified random sample.
 
     Files of the same bytes are drawn together, also across classes (they count for the class with the smallest index).
     Every class with two different images keeps one and gives one.
@@ -193,6 +238,14 @@ def draw(
     -------
     ndarray of shape (n,), bool
         The images drawn.
+
+    Examples
+    --------
+    >>> digests = np.random.default_rng(0).integers(0, 256, (8, 32), dtype=np.uint8)
+    >>> labels = np.repeat([0, 1], 4)
+    >>> drawn = stratified_sample(digests, labels, np.ones(8, bool), 0.5, seed=0)
+    >>> np.bincount(labels[drawn])
+    array([2, 2])
     """
     names = [digest.tobytes() for digest in digests]
     groups: dict[int, Counter[bytes]] = {}  # class -> digest -> number of files
@@ -219,36 +272,6 @@ def _nearest(group: Counter[bytes], fraction: float, seed: int) -> set[bytes]:
             chosen.add(digest)
             count += group[digest]
     return chosen
-
-
-def check_labels(images: ImageSet) -> list[str]:
-    """One sentence for each doubt; empty where there is none.
-
-    A single class, a class that only the training part or only a part to judge on has, and pictures that are in both.
-    Images without a split count as training images.
-
-    Parameters
-    ----------
-    images : ImageSet
-    """
-    doubts = []
-    if len(images.classes) == 1:
-        inner = sorted({parts[1] for path in images.paths if len(parts := path.split(b"/")) > 2})
-        hint = f"; it has sub-folders ({printable(inner[0])}, ...): are these the classes?" if inner else ""
-        doubts.append(f"only one class, {images.classes[0]!r}; classifiers need two{hint}")
-    train = (images.splits == "train") | (images.splits == "")
-    for split in ("val", "test"):
-        here = images.splits == split
-        if here.any() and train.any():
-            doubts += _between(images, set(images.labels[train].tolist()), set(images.labels[here].tolist()), split)
-            known = {digest.tobytes() for digest in images.digests[train & images.readable()]}
-            copies = sum(digest.tobytes() in known for digest in images.digests[here & images.readable()])
-            if copies:
-                doubts.append(
-                    f"{copies} image{'s' * (copies > 1)} in {split} {'are' if copies > 1 else 'is'} in train as well, "
-                    f"byte for byte; they make every score too good"
-                )
-    return doubts
 
 
 def _between(images: ImageSet, learnt: set[int], judged: set[int], split: str) -> list[str]:

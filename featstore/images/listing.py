@@ -11,14 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 UNREADABLE = "unreadable folder"
 """How the reason begins where a whole folder is missing."""
 
 
 class Skipped(NamedTuple):
-    """Something in the tree that is no row, and why; `size` and `mtime` (ns) of files, -1 of anything else."""
+    """Something in the tree that is no row, and why; `size` and `mtime` (ns) of files, -1 of anything else.
+
+    Examples
+    --------
+    >>> Skipped(b"notes.txt", "not a supported image").reason
+    'not a supported image'
+    """
 
     path: bytes
     reason: str
@@ -67,6 +73,13 @@ class Listing:
         As they are displayed, in byte order of their names.
     skipped : tuple of Skipped
         In byte order of their paths.
+
+    Examples
+    --------
+    >>> found = Found([b"b/2.jpg", b"a/1.jpg"], [700, 900], [0, 0], [(1, b"b", ""), (1, b"a", "")])
+    >>> listed = Listing.of(found, [], b"/pets")
+    >>> listed.paths, listed.classes, listed.labels
+    ((b'a/1.jpg', b'b/2.jpg'), ('a', 'b'), array([0, 1]))
     """
 
     paths: tuple[bytes, ...]
@@ -94,10 +107,12 @@ class Listing:
             Where two class names look the same when printed.
         """
         names = sorted({class_name for count, class_name, _ in found.groups if count})
-        classes = tuple(printable(name) for name in names)
+        classes = tuple(printable_path(name) for name in names)
         if len(set(classes)) < len(classes):
             double = next(c for c in classes if classes.count(c) > 1)
-            raise ImageSetError(f"{printable(place)}: two different classes are both shown as {double!r}; rename one")
+            raise ImageSetError(
+                f"{printable_path(place)}: two different classes are both shown as {double!r}; rename one"
+            )
         code = {name: number for number, name in enumerate(names)}
         order = sorted(range(len(found.paths)), key=found.paths.__getitem__)
         counts = [count for count, _, _ in found.groups]

@@ -119,6 +119,14 @@ def write_textures(folder: Path, *, per_class: int = 40, seed: int = 0) -> Path:
         Images a class; there are eight classes.
     seed : int
         The same seed draws the same pictures.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = write_textures(Path(folder), per_class=1)
+    ...     len(list(images.glob("*/*")))
+    8
     """
     for code, name in enumerate(TEXTURES):
         place = folder / name
@@ -138,6 +146,14 @@ def write_digits(folder: Path, *, per_class: int | None = None) -> Path:
         Made where missing; one sub-folder a digit.
     per_class : int, optional
         Only the first so many of each digit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = write_digits(Path(folder), per_class=1)
+    ...     len(list(images.glob("*/*")))
+    10
     """
     from sklearn.datasets import load_digits
 

@@ -9,7 +9,7 @@ import os
 
 from featstore.errors import ImageSetError
 from featstore.images import formats
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 SPLIT_FOLDERS = {
     b"train": "train",
@@ -40,9 +40,11 @@ def split_folders(root: bytes) -> dict[bytes, str]:
     folders = _folders(root)
     split_of = {name: SPLIT_FOLDERS[name.lower()] for name in folders if name.lower() in SPLIT_FOLDERS}
     for split in sorted(set(split_of.values())):
-        names = [printable(name) for name in split_of if split_of[name] == split]
+        names = [printable_path(name) for name in split_of if split_of[name] == split]
         if len(names) > 1:
-            raise ImageSetError(f"{printable(root)} holds {' and '.join(names)}, which both mean {split}; keep one")
+            raise ImageSetError(
+                f"{printable_path(root)} holds {' and '.join(names)}, which both mean {split}; keep one"
+            )
     others = [name for name in folders if name not in split_of]
     if len(split_of) == 1 and others:
         name = next(iter(split_of))
@@ -51,8 +53,9 @@ def split_folders(root: bytes) -> dict[bytes, str]:
         rival = next((other for other in others if _holds_image(os.path.join(root, other))), None)
         if rival is not None:
             raise ImageSetError(
-                f"{printable(root)} has two readings: {printable(name)} is a split, or a class like {printable(rival)} "
-                f"beside it; move what does not belong elsewhere, or list the images in a .csv of path,label,split"
+                f"{printable_path(root)} has two readings: {printable_path(name)} is a split, or a class like "
+                f"{printable_path(rival)} beside it; move what does not belong elsewhere, or list the images in a .csv "
+                f"of path,label,split"
             )
     return split_of
 

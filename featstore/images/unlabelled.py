@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from featstore.errors import ImagesNotFoundError
 from featstore.images import formats
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 Path = str | bytes | os.PathLike[str]
 
@@ -27,6 +27,11 @@ class Unlabelled:
         As named, a folder's files below it, in byte order; each once.
     skipped : tuple of (str, str)
         Printable path and reason of what was named, or is named like an image, but cannot be read as a file.
+
+    Examples
+    --------
+    >>> Unlabelled(paths=(b"a.jpg",), skipped=(("b.jpg", "not a regular file"),)).paths
+    (b'a.jpg',)
     """
 
     paths: tuple[bytes, ...]
@@ -46,6 +51,15 @@ def find_images(places: Sequence[Path]) -> Unlabelled:
     ------
     ImagesNotFoundError
         No image in any of the places; where one place alone does not exist, its name and why.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "a.jpg").write_bytes(b"")
+    ...     found = find_images([folder])
+    >>> [os.path.basename(path) for path in found.paths]
+    [b'a.jpg']
     """
     found: dict[bytes, None] = {}
     skipped: list[tuple[str, str]] = []
@@ -55,9 +69,10 @@ def find_images(places: Sequence[Path]) -> Unlabelled:
         except OSError as error:
             if len(places) == 1:
                 raise ImagesNotFoundError(
-                    f"{printable(place)} cannot be opened: {error.strerror}; expected image files or folders of them"
+                    f"{printable_path(place)} cannot be opened: {error.strerror}; expected image files or folders of "
+                    "them"
                 ) from error
-            skipped.append((printable(place), f"cannot be opened: {error.strerror}"))
+            skipped.append((printable_path(place), f"cannot be opened: {error.strerror}"))
             continue
         if stat.S_ISDIR(mode):
             _walk(place, found, skipped)
@@ -67,10 +82,10 @@ def find_images(places: Sequence[Path]) -> Unlabelled:
         stores = [place for place in map(os.fsencode, places) if os.path.exists(os.path.join(place, b"store.json"))]
         if stores:
             raise ImagesNotFoundError(
-                f"{printable(stores[0])} is a feature store and holds no images; name the image files or folders that "
-                "it was extracted from, or others"
+                f"{printable_path(stores[0])} is a feature store and holds no images; name the image files or folders "
+                "that it was extracted from, or others"
             )
-        shown = ", ".join(printable(os.fsencode(place)) for place in places[:3])
+        shown = ", ".join(printable_path(os.fsencode(place)) for place in places[:3])
         raise ImagesNotFoundError(f"there is no image in {shown}; expected {', '.join(formats.FORMATS)}")
     return Unlabelled(tuple(found), tuple(skipped))
 
@@ -89,7 +104,7 @@ def _walk(root: bytes, found: dict[bytes, None], skipped: list[tuple[str, str]])
             seen.add((status.st_dev, status.st_ino))
             names = os.listdir(folder)
         except OSError as error:
-            skipped.append((printable(folder), f"unreadable folder: {error.strerror}"))
+            skipped.append((printable_path(folder), f"unreadable folder: {error.strerror}"))
             continue
         for name in sorted(names, reverse=True):
             if not name.startswith(b"."):
@@ -108,10 +123,10 @@ def _take(path: bytes, pending: list[bytes], here: list[bytes], skipped: list[tu
             if named or formats.sniff(_head(path)):
                 here.append(path)
         elif named:
-            skipped.append((printable(path), "not a regular file"))
+            skipped.append((printable_path(path), "not a regular file"))
     except OSError as error:
         if named:
-            skipped.append((printable(path), f"cannot be read: {error.strerror}"))
+            skipped.append((printable_path(path), f"cannot be read: {error.strerror}"))
 
 
 def _head(path: bytes) -> bytes:

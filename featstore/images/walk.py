@@ -20,7 +20,7 @@ from featstore.images import formats
 from featstore.images.listing import UNREADABLE, Found, Listing, Skipped
 from featstore.images.split_folders import EXPECTED, named_like_image, split_folders
 from featstore.system.fsread import open_regular
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 _NO_CLASS = "lies in no class folder"
 
@@ -114,7 +114,7 @@ class _Walk:
         if same is folder.path:
             return True
         loops = os.path.isabs(same) or not same
-        reason = "a link to a folder that holds this one" if loops else f"the same folder as {printable(same)}"
+        reason = "a link to a folder that holds this one" if loops else f"the same folder as {printable_path(same)}"
         self.skipped.append(Skipped(folder.path, reason))
         return False
 
@@ -151,7 +151,7 @@ class _Walk:
                         (self.links if entry.is_symlink() else inner).append(below)
         except OSError as error:
             if not folder.path:
-                raise ImageSetError(f"{printable(self.root)} cannot be read: {error.strerror}") from error
+                raise ImageSetError(f"{printable_path(self.root)} cannot be read: {error.strerror}") from error
             self.skipped.append(Skipped(folder.path, f"{UNREADABLE}: {error.strerror}"))
             return None
         return inner
@@ -215,17 +215,16 @@ def _kind(mode: int) -> str:
 
 
 def _nothing_found(root: bytes, skipped: list[Skipped]) -> str:
-    place = printable(root)
+    place = printable_path(root)
     visible = [s for s in skipped if s.reason != "hidden"]
     if not visible:
         return f"{place} is empty; {EXPECTED}"
     loose = [s for s in visible if s.reason == _NO_CLASS and named_like_image(s.path)]
     if loose:
-        return (
-            f"{len(loose)} images in {place} lie in no class folder (such as {printable(min(loose).path)}); {EXPECTED}"
-        )
+        first_loose = printable_path(min(loose).path)
+        return f"{len(loose)} images in {place} lie in no class folder (such as {first_loose}); {EXPECTED}"
     first = min(visible)
     return (
-        f"{place} holds no image; {len(visible)} entries were skipped, such as {printable(first.path)} "
+        f"{place} holds no image; {len(visible)} entries were skipped, such as {printable_path(first.path)} "
         f"({first.reason}); {EXPECTED}"
     )

@@ -31,6 +31,13 @@ class FeatureInfo:
         How rows were computed, each different way once.
     damaged : tuple of int
         Newer manifests that are damaged: all else is of the state before them.
+
+    Examples
+    --------
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> info = FeatureInfo(made, dim=2048, rows=100, failed=1, bytes=819_200, provenance=())
+    >>> info.fits("weights", "auto"), info.describe(("backbone", "node"))
+    (True, '--backbone resnet50 --node avgpool')
     """
 
     fingerprint: Fingerprint
@@ -72,7 +79,9 @@ class FeatureInfo:
         return " ".join(f"--{o} {_quoted(v)}" for o, v in zip(options, values, strict=True))
 
 
-def choose(infos: Sequence[FeatureInfo], selectors: Mapping[str, str | None], place: object) -> list[FeatureInfo]:
+def select_feature_sets(
+    infos: Sequence[FeatureInfo], selectors: Mapping[str, str | None], place: object
+) -> list[FeatureInfo]:
     """The feature sets that fit all selectors, at least one.
 
     Parameters
@@ -103,7 +112,7 @@ def choose(infos: Sequence[FeatureInfo], selectors: Mapping[str, str | None], pl
     raise StoreNotFoundError(f"{place} holds no features with {asked}; it holds {held}{more}")
 
 
-def the_only(infos: Sequence[FeatureInfo], place: object) -> FeatureInfo:
+def single_feature_set(infos: Sequence[FeatureInfo], place: object) -> FeatureInfo:
     """The one feature set of a list that must have one.
 
     Raises

@@ -6,7 +6,7 @@ The format is written down in `docs/format.md`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,13 @@ from featstore.errors import (
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
-from featstore.store.feature_info import FeatureInfo, choose, the_only
+from featstore.store.feature_info import FeatureInfo, select_feature_sets, single_feature_set
+from featstore.store.feature_set_reader import read_feature_set
 from featstore.store.format.rows import PASSING, Rows
-from featstore.store.join import read_joined
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import ImageShelf
+from featstore.store.tables.image_set_table import ImageSetTable
+from featstore.system.reporting import StageProgress
 
 if TYPE_CHECKING:
     from featstore.store.maintenance.compaction import Compaction
@@ -64,6 +65,19 @@ class FeatureStore:
         Where a folder in it is a symbolic link.
     StoreWriteError
         Where it cannot be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from featstore.store.format.rows import Rows
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> digests = np.arange(1, 65, dtype=np.uint8).reshape(2, 32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = FeatureStore(folder, create=True)
+    ...     store.commit(made, Rows(digests, np.ones((2, 4), np.float32), np.zeros(2, np.uint8), ("", "")), {})
+    ...     store.missing(made, digests), store.features()[0].rows, store.verify().ok
+    (array([False, False]), 2, True)
     """
 
     def __init__(self, path: str | bytes | os.PathLike[Any], create: bool = False) -> None:
@@ -72,7 +86,7 @@ class FeatureStore:
             identity.create(self.path)
         self.uuid = identity.identify_own(self.path)
         self._tables: dict[str, FeatureTable] = {}
-        self._images = ImageShelf(self.path)
+        self._images = ImageSetTable(self.path)
 
     def __repr__(self) -> str:
         return f"FeatureStore({str(self.path)!r})"
@@ -222,11 +236,11 @@ class FeatureStore:
             "weights": weights,
             "precision": precision,
         }
-        infos = choose(self.features(), selectors, self.path)
+        infos = select_feature_sets(self.features(), selectors, self.path)
         if len(infos) > 1 and (dataset is not None or len(self.datasets()) == 1):
             digests = self.imageset(dataset).digests
             infos = [i for i in infos if (self.table(i.key).snapshot().find(digests) >= 0).any()] or infos
-        return the_only(infos, self.path)
+        return single_feature_set(infos, self.path)
 
     def read(
         self,
@@ -273,9 +287,9 @@ class FeatureStore:
         info = self.select(
             images.name, key=key, backbone=backbone, node=node, pool=pool, weights=weights, precision=precision
         )
-        return read_joined(self.table(info.key), info, images, partial=partial, strict=strict)
+        return read_feature_set(self.table(info.key), info, images, partial=partial, strict=strict)
 
-    def verify(self, full: bool = True, *, progress: Callable[[int, int], None] | None = None) -> Verification:
+    def verify(self, full: bool = True, *, progress: StageProgress | None = None) -> Verification:
         """Check the store; damage is reported, never raised. See `verification.verify`."""
         from featstore.store.maintenance.verification import verify
 

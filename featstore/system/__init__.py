@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from featstore.system.download import fetch as fetch
     from featstore.system.machine import usable_cores as usable_cores
     from featstore.system.reporting import (
-        Count as Count,
         Progress as Progress,
-        printable as printable,
+        StageProgress as StageProgress,
+        printable_path as printable_path,
         silent as silent,
     )
     from featstore.system.user_cache import cache_folder as cache_folder
@@ -23,7 +23,7 @@ __getattr__, __all__ = lazy_exports(
     {
         "download": "fetch",
         "machine": "usable_cores",
-        "reporting": "Count Progress printable silent",
+        "reporting": "Progress StageProgress printable_path silent",
         "user_cache": "cache_folder",
     },
 )

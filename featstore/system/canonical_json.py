@@ -20,5 +20,10 @@ def canonical_json(obj: Any) -> bytes:
         For NaN or infinity.
     TypeError
         For what JSON cannot hold.
+
+    Examples
+    --------
+    >>> canonical_json({"b": (1, 2), "a": None})
+    b'{"a":null,"b":[1,2]}'
     """
     return json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")

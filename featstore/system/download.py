@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from featstore.errors import WeightsError
-from featstore.system.reporting import Count
+from featstore.system.reporting import StageProgress
 
 _BLOCK = 1 << 18
 _SLOWEST = 4096
 """Bytes a second, on average; a server that drips below this is as good as silent."""
 
 
-def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progress: Count | None = None) -> None:
+def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progress: StageProgress | None = None) -> None:
     """Download `url` to `target`.
 
     Parameters
@@ -37,6 +37,16 @@ def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progres
         The server cannot be reached, refuses, stays silent, breaks off early, or the disk refuses.
     WeightsError
         The bytes are not those that the hash promises.
+
+    Examples
+    --------
+    >>> import hashlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     source, target = Path(folder) / "source", Path(folder) / "target"
+    ...     _ = source.write_bytes(b"weights")
+    ...     fetch(source.as_uri(), target, hashlib.sha256(b"weights").hexdigest())
+    ...     target.read_bytes()
+    b'weights'
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
@@ -56,7 +66,7 @@ def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progres
         Path(name).unlink(missing_ok=True)
 
 
-def _receive(url: str, write: Callable[[bytes], int], timeout: float, progress: Count | None) -> str:
+def _receive(url: str, write: Callable[[bytes], int], timeout: float, progress: StageProgress | None) -> str:
     """Pass the body on; its SHA-256 in hexadecimal digits."""
     digest = hashlib.sha256()
     done, began = 0, time.monotonic()

@@ -1,4 +1,8 @@
-"""Reading files that may be anything: only regular files, only of the size that is expected, no symbolic links."""
+"""Reading files that may be anything: pipes, devices and links in place of files, files of another size.
+
+The files of a store are read with all care: regular files only, of the size that is expected, no symbolic links, and
+what is wrong is damage of the store. `open_regular` opens the user's images, which may lie behind links.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,7 @@ def read_spans(path: Path, size: int, spans: Sequence[tuple[int, int]]) -> list[
         As `read_bytes`, also where the size differs.
     """
     with _opened(path) as (descriptor, found):
-        _check_size(path, found, size)
+        _require_size(path, found, size)
         parts = []
         for offset, length in spans:
             part = bytearray(length)
@@ -77,7 +81,7 @@ def read_into(
         As `read_bytes`, also where the size differs.
     """
     with _opened(path) as (descriptor, found):
-        _check_size(path, found, size)
+        _require_size(path, found, size)
         for start in range(0, len(buffer), piece):
             part = buffer[start : start + piece]
             _fill(descriptor, path, part, offset + start)
@@ -92,15 +96,10 @@ def check_size(path: Path, size: int) -> None:
     FileNotFoundError, StoreDamagedError
         As `read_bytes`, also where the size differs.
     """
-    try:
+    with _refusals(path):
         status = os.lstat(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise StoreDamagedError(f"{path} is no regular file")
-    _check_size(path, status.st_size, size)
+    _require_regular(path, status)
+    _require_size(path, status.st_size, size)
 
 
 def kind(path: Path) -> str:
@@ -111,12 +110,11 @@ def kind(path: Path) -> str:
     StoreError
         Where that cannot be told, for lack of permission say.
     """
-    try:
-        mode = os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with _refusals(path):
+        try:
+            mode = os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
     names = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"), (stat.S_ISLNK, "link"))
     return next((name for is_one, name in names if is_one(mode)), "other")
 
@@ -140,69 +138,6 @@ def list_folders(folder: Path) -> list[str]:
 def list_names(folder: Path) -> list[str]:
     """Names of all that is in a folder, whatever it is, sorted, as `list_files`."""
     return list(_entries(folder))
-
-
-def _entries(folder: Path) -> dict[str, os.stat_result]:
-    try:
-        if not stat.S_ISDIR(os.lstat(folder).st_mode):
-            raise StoreDamagedError(f"{folder} is no folder of its own; a store holds no links, replace it by a folder")
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    found = {}
-    for name in names:
-        try:
-            found[name] = os.lstat(folder / name)
-        except FileNotFoundError:
-            continue  # gone since the listing
-        except OSError as error:
-            raise _unreadable(folder, error) from error
-    return found
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, int]]:
-    """A descriptor and the size of a regular file. A FIFO does not block, a symbolic link is not followed."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise StoreDamagedError(f"{path} is no regular file")
-        yield descriptor, status.st_size
-    finally:
-        os.close(descriptor)
-
-
-def _fill(descriptor: int, path: Path, buffer: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(buffer):
-        try:
-            count = os.preadv(descriptor, [buffer[done:]], offset + done)
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        if not count:
-            raise StoreDamagedError(f"{path} ends after {offset + done} bytes, expected {offset + len(buffer)}")
-        done += count
-
-
-def _check_size(path: Path, found: int, expected: int) -> None:
-    if found != expected:
-        raise StoreDamagedError(f"{path} has {found} bytes, expected {expected}; run `featstore repair`")
-
-
-def _unreadable(path: Path, error: OSError) -> StoreError:
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return StoreError(f"{path} cannot be read: there is no permission to; change the permissions")
-    if error.errno == errno.ELOOP:
-        return StoreDamagedError(f"{path} is a symbolic link; a store holds no links")
-    return StoreDamagedError(f"{path} cannot be read: {error.strerror}")
 
 
 def open_regular(path: bytes) -> tuple[int, os.stat_result]:
@@ -230,3 +165,67 @@ def open_regular(path: bytes) -> tuple[int, os.stat_result]:
         os.close(descriptor)
         raise OSError(0, "not a regular file")
     return descriptor, status
+
+
+def _entries(folder: Path) -> dict[str, os.stat_result]:
+    found = {}
+    try:
+        with _refusals(folder):
+            if not stat.S_ISDIR(os.lstat(folder).st_mode):
+                raise StoreDamagedError(
+                    f"{folder} is no folder of its own; a store holds no links, replace it by a folder"
+                )
+            names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return {}
+    for name in names:
+        with _refusals(folder), contextlib.suppress(FileNotFoundError):  # gone since the listing
+            found[name] = os.lstat(folder / name)
+    return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, int]]:
+    """A descriptor and the size of a regular file. A FIFO does not block, a symbolic link is not followed."""
+    with _refusals(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            _require_regular(path, status)
+            yield descriptor, status.st_size
+        finally:
+            os.close(descriptor)
+
+
+def _fill(descriptor: int, path: Path, buffer: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(buffer):
+        count = os.preadv(descriptor, [buffer[done:]], offset + done)
+        if not count:
+            raise StoreDamagedError(f"{path} ends after {offset + done} bytes, expected {offset + len(buffer)}")
+        done += count
+
+
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreDamagedError(f"{path} is no regular file")
+
+
+def _require_size(path: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise StoreDamagedError(f"{path} has {found} bytes, expected {expected}; run `featstore repair`")
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """What the system refuses, as an error of the store; that there is nothing stays a FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise StoreError(f"{path} cannot be read: there is no permission to; change the permissions") from error
+        if error.errno == errno.ELOOP:
+            raise StoreDamagedError(f"{path} is a symbolic link; a store holds no links") from error
+        raise StoreDamagedError(f"{path} cannot be read: {error.strerror}") from error

@@ -9,12 +9,28 @@ from pathlib import Path
 from featstore.errors import FeaturesError
 
 
-def available() -> int | None:
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity and its container's quota, at least 1.
+
+    Examples
+    --------
+    >>> usable_cores() >= 1
+    True
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores  # no quota: the file is missing or says "max"
+
+
+def available_memory() -> int | None:
     """Bytes that this process can still take; None where the system does not say.
 
     The smaller of what the machine has left and what a container's limit leaves.
     """
-    found = [_meminfo(), _cgroup()]
+    found = [_free_memory(), _container_memory()]
     known = [value for value in found if value is not None]
     if known:
         return min(known)
@@ -24,8 +40,8 @@ def available() -> int | None:
     return None
 
 
-def require(needed: int, what: str, instead: str) -> None:
-    """Refuse what does not fit.
+def require_memory(needed: int, what: str, instead: str) -> None:
+    """Refuse what does not fit in memory.
 
     Parameters
     ----------
@@ -41,18 +57,25 @@ def require(needed: int, what: str, instead: str) -> None:
     FeaturesError
         Naming both sizes.
     """
-    there = available()
+    there = available_memory()
     if there is not None and needed > there:
         raise FeaturesError(
             f"{what} needs about {_gigabytes(needed)} of memory, {_gigabytes(there)} are free; {instead}"
         )
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 5e7 else f"{count / 1e6:.2g} MB"
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is a lack of memory, of a device or of this machine."""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("out of memory", "allocate memory", "bad_alloc")
+    )
 
 
-def _meminfo() -> int | None:
+def _free_memory() -> int | None:
+    """Bytes that the machine has left, as Linux tells."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -63,7 +86,8 @@ def _meminfo() -> int | None:
     return None
 
 
-def _cgroup() -> int | None:
+def _container_memory() -> int | None:
+    """Bytes that the limit of the control group leaves; None where there is no limit."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
@@ -73,21 +97,5 @@ def _cgroup() -> int | None:
     return None if limit == "max" else max(int(limit) - used, 0)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity and its container's quota, at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores  # no quota: the file is missing or says "max"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Is it a lack of memory, of a device or of this machine?"""
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("out of memory", "allocate memory", "bad_alloc")
-    )
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 5e7 else f"{count / 1e6:.2g} MB"

@@ -1,22 +1,35 @@
-"""How work speaks to people: progress on its way, and paths as text that can be printed."""
+"""How work speaks to people: the signatures of progress callbacks, and paths as text that can be printed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int, str], None]
-"""`(stage, done, total, note)`: how far long work is. The stages are named where the work is."""
+"""`(stage, done, total, note)`: how far work of several stages is. The stages are named where the work is."""
 
-Count = Callable[[int, int], None]
-"""`(done, total)`: progress of work in one stage."""
+StageProgress = Callable[[int, int], None]
+"""`(done, total)`: how far work of one stage is."""
 
 
 def silent(stage: str, done: int, total: int, note: str) -> None:
-    """The progress that nobody hears."""
+    """The progress that nobody hears.
+
+    Examples
+    --------
+    >>> silent("hash", 1, 2, "cat.jpg")
+    """
 
 
-def printable(path: bytes) -> str:
-    """Bytes of a path as text without undecodable, control or invisible characters: these are escaped."""
+def printable_path(path: bytes) -> str:
+    r"""A path as text without undecodable, control or invisible characters: these are escaped.
+
+    Examples
+    --------
+    >>> printable_path(b"cats/tom.jpg")
+    'cats/tom.jpg'
+    >>> print(printable_path(b"two\nlines \xff.jpg"))
+    two\nlines \xff.jpg
+    """
     text = path.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from classifiers import compare, make_head
-from classifiers.validation.protocol import lay_out
+from classifiers.validation.protocol import make_protocol
 from featstore import FeatureStore
 
 # scikit-learn's LinearSVC alone takes minutes where there are many classes.
@@ -75,10 +75,10 @@ COUNTERPARTS = {
 @pytest.mark.parametrize("head", COUNTERPARTS)
 def test_no_head_is_less_accurate_than_scikit_learns_tuned_by_the_same_folds(store, name, head):
     features = store.read(name)
-    plan = lay_out(features)
+    protocol = make_protocol(features)
     theirs, grid = COUNTERPARTS[head]
     ours_right, theirs_right = [], []
-    for (train, test), folds in zip(plan.outer, plan.inner, strict=True):
+    for (train, test), folds in zip(protocol.outer, protocol.inner, strict=True):
         X, y = features.X[train], features.y[train]
         right = make_head(head, cv=folds).fit(X, y).predict(features.X[test]) == features.y[test]
         ours_right.append(right)

@@ -13,7 +13,7 @@ import pytest
 from featstore.errors import FeatstoreError, StoreDamagedError, UnknownNameError
 from featstore_scripts.process import run, say_failed, told
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)

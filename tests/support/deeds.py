@@ -1,4 +1,4 @@
-"""What processes of the tests do until they are killed: forked by `tests.support.killing` from a ready interpreter."""
+"""What processes of the tests do until they are killed: started by `tests.support.killing` from a ready interpreter."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-/* The sums of featstore.checksum in one pass, with vector code. */
+/* The sums of featstore.store.format.checksum in one pass, with vector code. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -68,7 +68,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "featstore.store.format._sums",
-    .m_doc = "The sums of featstore.checksum.",
+    .m_doc = "The sums of featstore.store.format.checksum.",
     .m_methods = methods,
     .m_slots = slots,
 };

@@ -93,6 +93,12 @@ def pack(
     ------
     ValueError
         Where `attribute` is larger than `ATTRIBUTE_LIMIT`.
+
+    Examples
+    --------
+    >>> data, layout = pack({"x": np.arange(3, dtype="<f4")}, {"made by": "an example"})
+    >>> view(data, layout["x"])
+    array([0., 1., 2.], dtype=float32)
     """
     import h5py
 
@@ -160,6 +166,13 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]], dict[s
     ------
     StoreDamagedError
         For anything else.
+
+    Examples
+    --------
+    >>> data, _ = pack({"x": np.arange(3, dtype="<f4")}, {"made by": "an example"})
+    >>> attribute, arrays, _ = unpack(bytes(data))
+    >>> attribute, arrays["x"]
+    ({'made by': 'an example'}, array([0., 1., 2.], dtype=float32))
     """
     import h5py
 

@@ -36,6 +36,14 @@ class Manifest:
         Rows with features, and rows that failed, each digest counted once.
     shards : tuple of ShardEntry
         In the order of their commits.
+
+    Examples
+    --------
+    >>> first = Manifest(number=1, key="0" * 16, parent=0, rows=0, failed=0, shards=())
+    >>> first.file_name
+    '00000001.json'
+    >>> Manifest.from_bytes(first.to_bytes(), "an example", 1, "0" * 16).parent
+    0
     """
 
     number: int

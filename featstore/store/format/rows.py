@@ -33,6 +33,14 @@ class Rows:
     ------
     FeaturesError
         Where shapes, dtypes or values do not fit together.
+
+    Examples
+    --------
+    >>> digests = np.arange(1, 65, dtype=np.uint8).reshape(2, 32)
+    >>> rows = Rows(digests, np.ones((2, 3), np.float32), np.array([OK, FAILED], np.uint8), ("", "cut short"))
+    >>> rows.settled("<f4").X
+    array([[1., 1., 1.],
+           [0., 0., 0.]], dtype=float32)
     """
 
     digests: NDArray[np.uint8]

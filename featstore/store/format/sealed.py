@@ -21,6 +21,13 @@ def seal(document: Mapping[str, Any]) -> bytes:
     ----------
     document : mapping
         JSON-able, without `format` and `sha256`.
+
+    Examples
+    --------
+    >>> seal({"rows": 3})[:20]
+    b'{"format":1,"rows":3'
+    >>> unseal(seal({"rows": 3}), "an example")
+    {'rows': 3}
     """
     body = {**document, "format": FORMAT}
     return canonical_json({**body, "sha256": hashlib.sha256(canonical_json(body)).hexdigest()}) + b"\n"
@@ -41,6 +48,11 @@ def unseal(data: bytes, what: object) -> dict[str, Any]:
         Where it was written by a newer version.
     StoreDamagedError
         Where a byte is not as it was written.
+
+    Examples
+    --------
+    >>> unseal(seal({"rows": 3, "failed": 0}), "an example")
+    {'failed': 0, 'rows': 3}
     """
     try:
         document = json.loads(data, parse_constant=_refuse)

@@ -45,6 +45,14 @@ class ShardEntry:
         Where the arrays lie in the file.
     provenance : dict
         How the rows were computed: engine, device, library versions.
+
+    Examples
+    --------
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> digests = np.arange(1, 65, dtype=np.uint8).reshape(2, 32)
+    >>> data, entry = encode(Rows(digests, np.ones((2, 4), np.float32), np.zeros(2, np.uint8), ("", "")), made, {})
+    >>> entry.rows, entry.dim, entry.size == len(data)
+    (2, 4, True)
     """
 
     sha256: str

@@ -29,6 +29,12 @@ class Compaction:
     ----------
     before, after : dict of key to int
         Number of shards of every feature set.
+
+    Examples
+    --------
+    >>> done = Compaction(before={"0123456789abcdef": 40}, after={"0123456789abcdef": 2})
+    >>> sum(done.before.values()) - sum(done.after.values())
+    38
     """
 
     before: dict[str, int] = dataclasses.field(default_factory=dict)

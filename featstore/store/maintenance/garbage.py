@@ -12,9 +12,9 @@ from featstore.store.format.shard import ShardEntry
 from featstore.store.maintenance.orphans import only_there
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import ImageShelf
-from featstore.store.tables.latest import load_manifest
-from featstore.store.tables.layout import MANIFESTS, SHARDS
+from featstore.store.tables.image_set_table import ImageSetTable
+from featstore.store.tables.layout import MANIFESTS, SHARDS, TMP
+from featstore.store.tables.snapshot_reader import load_manifest
 from featstore.system import fsio, fsread
 
 KEPT = 2
@@ -36,6 +36,12 @@ class Garbage:
         Size of all of them.
     kept : list of str
         Shards that no manifest names and that stay, for they hold rows that nothing else holds; `repair` names them.
+
+    Examples
+    --------
+    >>> found = Garbage(files=["tmp/0123.part"], bytes=812)
+    >>> len(found.files), found.bytes, found.kept
+    (1, 812, [])
     """
 
     files: list[str] = dataclasses.field(default_factory=list)
@@ -87,7 +93,7 @@ def put_back(table: FeatureTable, named: Sequence[ShardEntry]) -> list[str]:
     """
     back = []
     for entry in named:
-        taken = table.store / "tmp" / _taken_name(table, entry.file_name)
+        taken = table.store / TMP / _taken_name(table, entry.file_name)
         place = table.folder / SHARDS / entry.file_name
         if fsread.kind(taken) and not fsread.kind(place):
             fsio.move(taken, place)
@@ -134,16 +140,16 @@ class _Collection:
                 self._take(table, path, size)
 
     def images(self) -> None:
-        shelf = ImageShelf(self.store)
-        for name in shelf.names():
-            folder = shelf.folder(name)
+        image_sets = ImageSetTable(self.store)
+        for name in image_sets.names():
+            folder = image_sets.folder(name)
             kept = numbered(folder, ".h5").present[-KEPT:]
             for number in kept:
-                shelf.load(name, number)  # raises where it is damaged: the ones before it may be needed
+                image_sets.load(name, number)  # raises where it is damaged: the ones before it may be needed
             self._numbered(folder, kept[0])
 
     def leftovers(self) -> None:
-        for path, size in self._old(self.store / "tmp"):
+        for path, size in self._old(self.store / TMP):
             self._remove(path, size)
 
     def _numbered(self, folder: Path, first_kept: int) -> None:
@@ -162,8 +168,8 @@ class _Collection:
         if self.dry_run:
             self._note(path, size)
             return
-        taken = self.store / "tmp" / _taken_name(table, path.name)
-        fsio.make_directory(self.store / "tmp", below=self.store)
+        taken = self.store / TMP / _taken_name(table, path.name)
+        fsio.make_directory(self.store / TMP, below=self.store)
         if not fsio.move(path, taken):
             return
         named = [entry for manifest in _kept(table) for entry in manifest.shards if entry.file_name == path.name]

@@ -14,9 +14,9 @@ from featstore.store.maintenance.shard_check import SHARD_LIMIT, check_shard
 from featstore.store.maintenance.verification import Problem
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import ImageShelf
-from featstore.store.tables.latest import load_manifest
+from featstore.store.tables.image_set_table import ImageSetTable
 from featstore.store.tables.layout import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
+from featstore.store.tables.snapshot_reader import load_manifest
 from featstore.system import fsio, fsread
 
 
@@ -34,6 +34,11 @@ class Repair:
         Rows of feature sets that must be computed again.
     advice : list of str
         What to do now; empty where nothing is left to do.
+
+    Examples
+    --------
+    >>> Repair(lost_rows={"0123456789abcdef": 3}).moved
+    []
     """
 
     moved: list[Problem] = dataclasses.field(default_factory=list)
@@ -96,17 +101,17 @@ class _Repairs:
             self.done.rebuilt.append(identity.STORE)
 
     def images(self) -> None:
-        shelf = ImageShelf(self.store)
-        for name in shelf.names():
-            self._free_numbers(shelf.folder(name), ".h5")
-            numbers = numbered(shelf.folder(name), ".h5").present
+        image_sets = ImageSetTable(self.store)
+        for name in image_sets.names():
+            self._free_numbers(image_sets.folder(name), ".h5")
+            numbers = numbered(image_sets.folder(name), ".h5").present
             intact = []
             for number in numbers:
                 try:
-                    shelf.load(name, number)
+                    image_sets.load(name, number)
                     intact.append(number)
                 except StoreDamagedError as error:
-                    self._move(shelf.folder(name) / numbered_name(number, ".h5"), error)
+                    self._move(image_sets.folder(name) / numbered_name(number, ".h5"), error)
             if not intact or intact[-1] != numbers[-1]:
                 state = f"is back at its image set {intact[-1]}" if intact else "has no image set any more"
                 self.done.advice.append(

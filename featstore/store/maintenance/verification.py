@@ -16,12 +16,12 @@ from featstore.store.maintenance.orphans import only_there
 from featstore.store.maintenance.shard_check import check_shard
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
-from featstore.store.tables.image_set_table import IMAGES, SIZE_LIMIT, ImageShelf
-from featstore.store.tables.latest import load_manifest
-from featstore.store.tables.layout import MANIFESTS, SHARDS
+from featstore.store.tables.image_set_table import SIZE_LIMIT, ImageSetTable
+from featstore.store.tables.layout import FINGERPRINT, IMAGES, MANIFESTS, SHARDS, TMP
+from featstore.store.tables.snapshot_reader import load_manifest
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
-from featstore.system.reporting import Count
+from featstore.system.reporting import StageProgress
 
 THREADS = 4
 
@@ -38,6 +38,11 @@ class Problem:
         What is wrong, and what to do where `repair` cannot do it.
     mendable : bool
         Whether `repair` can.
+
+    Examples
+    --------
+    >>> Problem("features/0123456789abcdef/shards/ab.h5", "is missing").mendable
+    True
     """
 
     path: str
@@ -63,6 +68,11 @@ class Verification:
     leftovers : int
         Files in `tmp`. Harmless; `gc` removes them.
     problems : list of Problem
+
+    Examples
+    --------
+    >>> Verification(files=3).ok, Verification(problems=[Problem("store.json", "is missing")]).ok
+    (True, False)
     """
 
     files: int = 0
@@ -82,7 +92,7 @@ class Verification:
         return not self.problems
 
 
-def verify(store: Path, full: bool = True, progress: Count | None = None) -> Verification:
+def verify(store: Path, full: bool = True, progress: StageProgress | None = None) -> Verification:
     """Check a store.
 
     Parameters
@@ -103,7 +113,7 @@ def verify(store: Path, full: bool = True, progress: Count | None = None) -> Ver
 
 
 class _Check:
-    def __init__(self, store: Path, full: bool, progress: Count | None) -> None:
+    def __init__(self, store: Path, full: bool, progress: StageProgress | None) -> None:
         self.store = store
         self.full = full
         self.progress = progress
@@ -128,7 +138,7 @@ class _Check:
         self._images()
         shards = [shard for key in feature_keys(self.store) for shard in self._features(key)]
         self._shards(shards)
-        self.found.leftovers = len(fsread.list_files(self.store / "tmp"))
+        self.found.leftovers = len(fsread.list_files(self.store / TMP))
         self.found.problems.sort(key=lambda problem: problem.path)
         return self.found
 
@@ -152,21 +162,21 @@ class _Check:
             self.found.bytes += status.st_size
 
     def _images(self) -> None:
-        shelf = ImageShelf(self.store)
-        for name in shelf.names():
+        image_sets = ImageSetTable(self.store)
+        for name in image_sets.names():
             self.found.datasets += 1
-            for number in self._numbered(shelf.folder(name), ".h5"):
-                path = shelf.folder(name) / numbered_name(number, ".h5")
+            for number in self._numbered(image_sets.folder(name), ".h5"):
+                path = image_sets.folder(name) / numbered_name(number, ".h5")
                 self._count(path)
                 try:
-                    shelf.load(name, number)
+                    image_sets.load(name, number)
                     if self.full:
                         unpack(fsread.read_bytes(path, SIZE_LIMIT))
                 except FileNotFoundError:
                     continue  # removed by `gc` meanwhile
                 except FeatstoreError as error:
                     self._report(path, error)
-        named = {shelf.folder(name).name for name in shelf.names()}
+        named = {image_sets.folder(name).name for name in image_sets.names()}
         for folder in fsread.list_folders(self.store / IMAGES):
             if folder not in named and fsread.list_files(self.store / IMAGES / folder):
                 self._report(self.store / IMAGES / folder, "holds no image set")
@@ -179,13 +189,13 @@ class _Check:
         if not numbers and not files:
             return  # a writer was killed before its first commit
         self.found.feature_sets += 1
-        self._count(table.folder / "fingerprint.json")
+        self._count(table.folder / FINGERPRINT)
         try:
             table.fingerprint()
         except FileNotFoundError:
-            self._report(table.folder / "fingerprint.json", "is missing")
+            self._report(table.folder / FINGERPRINT, "is missing")
         except FeatstoreError as error:
-            self._report(table.folder / "fingerprint.json", error)
+            self._report(table.folder / FINGERPRINT, error)
         head = None
         for number in numbers:
             path = table.folder / MANIFESTS / numbered_name(number, ".json")

@@ -9,9 +9,9 @@ from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from featstore.store.tables.feature_table import FeatureTable as FeatureTable
-    from featstore.store.tables.image_set_table import ImageShelf as ImageShelf
+    from featstore.store.tables.image_set_table import ImageSetTable as ImageSetTable
     from featstore.store.tables.snapshot import Snapshot as Snapshot
 
 __getattr__, __all__ = lazy_exports(
-    __name__, {"feature_table": "FeatureTable", "image_set_table": "ImageShelf", "snapshot": "Snapshot"}
+    __name__, {"feature_table": "FeatureTable", "image_set_table": "ImageSetTable", "snapshot": "Snapshot"}
 )

@@ -27,10 +27,19 @@ from featstore.store.format.manifest import Manifest, numbered, numbered_name
 from featstore.store.format.rows import OK, Rows
 from featstore.store.format.sealed import seal, unseal
 from featstore.store.format.shard import ShardEntry, encode, stored_dtype
-from featstore.store.tables.latest import load_snapshot
-from featstore.store.tables.layout import FEATURES, FINGERPRINT, MANIFESTS, SHARD_BYTES, SHARD_ROWS, SHARDS, quarantine
-from featstore.store.tables.merge import extended, fresh_rows
+from featstore.store.tables.commit import next_manifest, rows_to_add
+from featstore.store.tables.layout import (
+    FEATURES,
+    FINGERPRINT,
+    MANIFESTS,
+    SHARD_BYTES,
+    SHARD_ROWS,
+    SHARDS,
+    TMP,
+    quarantine,
+)
 from featstore.store.tables.snapshot import Snapshot
+from featstore.store.tables.snapshot_reader import load_snapshot
 from featstore.system import fsio, fsread
 from featstore.system.canonical_json import canonical_json
 
@@ -53,6 +62,19 @@ class FeatureTable:
         Folder of the store.
     key : str
         Of the fingerprint.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> digests = np.arange(1, 65, dtype=np.uint8).reshape(2, 32)
+    >>> rows = Rows(digests, np.ones((2, 4), np.float32), np.zeros(2, np.uint8), ("", ""))
+    >>> with tempfile.TemporaryDirectory() as store:
+    ...     table = FeatureTable(Path(store), made.key)
+    ...     table.commit(made, rows, {"engine": "eager"})
+    ...     snapshot, at, X = table.read(digests[::-1].copy())
+    >>> at, X.shape, snapshot.manifest.number
+    (array([1, 0]), (2, 4), 1)
     """
 
     def __init__(self, store: Path, key: str) -> None:
@@ -127,7 +149,7 @@ class FeatureTable:
         while published < PUBLISH_LIMIT:
             snapshot = self.snapshot()
             try:
-                fresh = fresh_rows(snapshot, rows, provenance, own={entry.sha256 for _, entry in shards})
+                fresh = rows_to_add(snapshot, rows, provenance, own={entry.sha256 for _, entry in shards})
             except FileNotFoundError as error:
                 self.moved_on(snapshot, error)
                 continue
@@ -139,7 +161,7 @@ class FeatureTable:
                 encoded = fresh
             for data, entry in shards:
                 self.put_shard(data, entry)
-            manifest = extended(snapshot, added, [entry for _, entry in shards])
+            manifest = next_manifest(snapshot, added, [entry for _, entry in shards])
             if self.put_manifest(manifest):
                 published += 1
                 # `gc` may have taken a shard left by a killed writer for garbage just before it was named.
@@ -205,7 +227,7 @@ class FeatureTable:
             Where the disk refuses.
         """
         path = self.folder / SHARDS / entry.file_name
-        while not fsio.publish(path, data, tmp=self.store / "tmp", by_content=True):
+        while not fsio.publish(path, data, tmp=self.store / TMP, by_content=True):
             try:
                 if fsread.read_bytes(path, max(len(data), 1)) == data:
                     fsio.renew(path)
@@ -225,16 +247,16 @@ class FeatureTable:
             Where the disk refuses.
         """
         path = self.folder / MANIFESTS / manifest.file_name
-        return fsio.publish(path, manifest.to_bytes(), tmp=self.store / "tmp")
+        return fsio.publish(path, manifest.to_bytes(), tmp=self.store / TMP)
 
     def put_fingerprint(self, fingerprint: Fingerprint, dim: int) -> bool:
         """Publish the fingerprint; False where there is one."""
         data = seal({"key": fingerprint.key, "fingerprint": fingerprint.to_json(), "dim": dim})
-        return fsio.publish(self.folder / FINGERPRINT, data, tmp=self.store / "tmp")
+        return fsio.publish(self.folder / FINGERPRINT, data, tmp=self.store / TMP)
 
     def make_folders(self) -> None:
         """Make the folders of this feature set, and make them last."""
-        for folder in (self.store / "tmp", self.folder / SHARDS, self.folder / MANIFESTS):
+        for folder in (self.store / TMP, self.folder / SHARDS, self.folder / MANIFESTS):
             fsio.make_directory(folder, below=self.store)
 
     def _prepare(self, fingerprint: Fingerprint, dim: int) -> None:

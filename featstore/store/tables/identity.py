@@ -9,10 +9,11 @@ from pathlib import Path
 
 from featstore.errors import StoreDamagedError, StoreError, StoreFormatError, StoreNotFoundError
 from featstore.store.format.sealed import seal, unseal
+from featstore.store.tables.layout import FEATURES, IMAGES, MANIFESTS, QUARANTINE, SHARDS, TMP
 from featstore.system import fsio, fsread
 
 STORE = "store.json"
-FOLDERS = ("features", "images", "quarantine", "tmp")
+FOLDERS = (FEATURES, IMAGES, QUARANTINE, TMP)
 SIZE_LIMIT = 1 << 16
 
 _HARMLESS = {".DS_Store", "lost+found"}
@@ -89,13 +90,13 @@ def misplaced(path: Path) -> dict[Path, str]:
         Where a folder cannot be read.
     """
     places = [path / name for name in FOLDERS]
-    for parent, name_of_folder in ((path / "features", _KEY), (path / "images", _NOT_HIDDEN)):
+    for parent, name_of_folder in ((path / FEATURES, _KEY), (path / IMAGES, _NOT_HIDDEN)):
         if fsread.kind(parent) == "folder":
             children = [parent / name for name in fsread.list_names(parent) if name_of_folder.fullmatch(name)]
             places += children
-            if parent.name == "features":
+            if parent.name == FEATURES:
                 folders = [child for child in children if fsread.kind(child) == "folder"]
-                places += [child / name for child in folders for name in ("shards", "manifests")]
+                places += [child / name for child in folders for name in (SHARDS, MANIFESTS)]
     kinds = {place: fsread.kind(place) for place in sorted(places)}
     return {place: found for place, found in kinds.items() if found not in ("", "folder")}
 
@@ -141,12 +142,12 @@ def vacant(path: Path) -> bool:
 def put_identity(path: Path) -> bool:
     """Publish a new `store.json`; False where another writer was first."""
     data = seal({"kind": _KIND, "uuid": str(uuid.uuid4())})
-    return fsio.publish(path / STORE, data, tmp=path / "tmp")
+    return fsio.publish(path / STORE, data, tmp=path / TMP)
 
 
 def holds_remains(path: Path) -> bool:
     """Whether a folder holds features or image sets, as a store does."""
-    return any(fsread.list_folders(path / name) for name in ("features", "images"))
+    return any(fsread.list_folders(path / name) for name in (FEATURES, IMAGES))
 
 
 def _others(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""ImageShelf: the image sets of a store, `images/<data set>/<number>.h5`. The highest number is the one that counts."""
+"""ImageSetTable: the image sets of a store, `images/<data set>/<number>.h5`; the highest number counts."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.images.image_set import ImageSet
 from featstore.store.format.image_file import decode_images, encode_images
 from featstore.store.format.manifest import following, numbered, numbered_name
+from featstore.store.tables.layout import IMAGES, TMP
 from featstore.system import fsio, fsread
 
-IMAGES = "images"
 SIZE_LIMIT = 1 << 34
 NAME_LIMIT = 240
 
 
-class ImageShelf:
+class ImageSetTable:
     """The image sets of a store.
 
     Parameters
     ----------
     store : Path
         Folder of the store.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> pets = ImageSet(
+    ...     name="pets", root=b"/pets", paths=(b"a.jpg",), digests=np.ones((1, 32), np.uint8), sizes=np.array([900]),
+    ...     mtimes=np.array([0]), labels=np.array([0]), splits=np.array([""], "<U5"), classes=("cat",), problems=("",),
+    ... )
+    >>> with tempfile.TemporaryDirectory() as store:
+    ...     table = ImageSetTable(Path(store))
+    ...     table.put(pets), table.put(pets), table.names(), table.newest("pets").paths
+    (True, False, ['pets'], (b'a.jpg',))
     """
 
     def __init__(self, store: Path) -> None:
@@ -105,12 +118,12 @@ class ImageShelf:
                 pass
             if data is None:
                 data = encode_images(images)
-                for folder in (self.store / "tmp", self.folder(images.name)):
+                for folder in (self.store / TMP, self.folder(images.name)):
                     fsio.make_directory(folder, below=self.store)
             folder = self.folder(images.name)
             number = following(numbered(folder, ".h5").highest, folder)
             path = folder / numbered_name(number, ".h5")
-            if fsio.publish(path, data, tmp=self.store / "tmp"):
+            if fsio.publish(path, data, tmp=self.store / TMP):
                 return True
 
 

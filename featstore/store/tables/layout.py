@@ -7,12 +7,17 @@ from pathlib import Path
 
 from featstore.system import fsio, fsread
 
-FEATURES, QUARANTINE = "features", "quarantine"
-FINGERPRINT = "fingerprint.json"
-MANIFESTS, SHARDS = "manifests", "shards"
+FEATURES, IMAGES, QUARANTINE, TMP = "features", "images", "quarantine", "tmp"
+"""Folders of a store."""
+
+FINGERPRINT, MANIFESTS, SHARDS = "fingerprint.json", "manifests", "shards"
+"""What lies in `features/<key>`."""
+
 SHARD_ROWS = 1024
 """Rows of a shard at most: what is computed at a time, and what one lost shard costs."""
+
 SHARD_BYTES = 256 << 20
+"""Bytes of a shard's features at most."""
 
 
 def has_shards(store: Path) -> bool:

@@ -41,6 +41,19 @@ class Snapshot:
         Numbers of newer manifests that cannot be used.
     highest : int
         The highest manifest number in use, damaged ones too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from featstore.fingerprint import Fingerprint
+    >>> from featstore.store.tables.feature_table import FeatureTable
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> digests = np.arange(1, 65, dtype=np.uint8).reshape(2, 32)
+    >>> with tempfile.TemporaryDirectory() as store:
+    ...     table = FeatureTable(Path(store), made.key)
+    ...     table.commit(made, Rows(digests, np.ones((2, 4), np.float32), np.zeros(2, np.uint8), ("", "")), {})
+    ...     table.snapshot().find(digests[1:]), table.snapshot().failures()
+    (array([1]), {})
     """
 
     folder: Path

@@ -6,14 +6,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from classifiers.comparison import embedding
 from classifiers.comparison.embedding import flat_map
 from classifiers.comparison.evaluate import evaluate
-from classifiers.validation.protocol import lay_out
+from classifiers.validation.protocol import make_protocol
 from tests.support.feature_sets import digits
 
 
 @pytest.fixture(scope="module")
 def judged():
     features = digits(300, split=0.6, classes=4)
-    return features, evaluate("centroid", features, lay_out(features), budget="quick")
+    return features, evaluate("centroid", features, make_protocol(features), budget="quick")
 
 
 def test_images_of_a_class_lie_together(judged):
@@ -39,5 +39,5 @@ def test_of_many_images_some_are_drawn(judged, monkeypatch):
 
 def test_a_handful_of_images_has_no_map():
     features = digits(36, split=0.15, classes=2)
-    run = evaluate("centroid", features, lay_out(features, folds=2), budget="quick")
+    run = evaluate("centroid", features, make_protocol(features, folds=2), budget="quick")
     assert flat_map(features, run) is None

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from classifiers.leakage.filename_groups import PATTERNS, find_stems
+from classifiers.leakage.filename_groups import PATTERNS, find_filename_groups
 from classifiers.validation.splits import group_by
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import copies
@@ -31,9 +31,9 @@ def named(form, source, y):
 )
 def test_sources_are_read_off_common_forms_of_names(form):
     X, y, source = copies(sources=90, each=4)
-    stems, _ = find_stems(named(form, source, y), y, X)
-    assert stems is not None and stems.evidence > 0.9
-    _, ours = np.unique(stems.groups, return_inverse=True)
+    best, _ = find_filename_groups(named(form, source, y), y, X)
+    assert best is not None and best.evidence > 0.9
+    _, ours = np.unique(best.groups, return_inverse=True)
     _, theirs = np.unique(source, return_inverse=True)
     pairs = np.unique(np.stack([ours, theirs], axis=1), axis=0)
     assert len(pairs) == 90  # the same partition
@@ -42,15 +42,15 @@ def test_sources_are_read_off_common_forms_of_names(form):
 def test_a_counter_is_no_source():
     X, y, source = copies(sources=90, each=4)
     counter = np.random.default_rng(0).permutation(source)
-    stems, rejected = find_stems(named("{c}/_{s}_{i}.jpeg", counter, y), y, X)
-    assert stems is None
+    best, rejected = find_filename_groups(named("{c}/_{s}_{i}.jpeg", counter, y), y, X)
+    assert best is None
     assert rejected and abs(rejected[0].evidence - 0.5) < 0.1
 
 
 @pytest.mark.parametrize("form", ["{c}/{c}.{i}.jpg", "{c}/{i}.jpg", "{c}/{c}_{i}.jpg"])
 def test_plain_numbering_groups_nothing(form):
     X, y, source = copies(sources=90, each=4)
-    assert find_stems(named(form, source, y), y, X) == (None, [])
+    assert find_filename_groups(named(form, source, y), y, X) == (None, [])
 
 
 def test_long_runs_of_separators_take_no_time():

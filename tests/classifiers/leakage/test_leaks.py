@@ -3,18 +3,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from classifiers.leakage.duplicate_groups import find_sources
+from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.leakage.leaks import find_leaks
-from classifiers.validation.protocol import lay_out
+from classifiers.validation.protocol import make_protocol
 from tests.support.feature_sets import copies, digits, feature_set
 
 
 def look(features, **options):
-    sources = find_sources(features)
-    groups = sources.groups if options.pop("keep", False) else None
-    apart = sources.groups if options.pop("apart", False) else None
-    plan = lay_out(features, groups=groups, apart=apart, **options)
-    return find_leaks(features, plan, sources, grouped=groups is not None), plan
+    duplicates = find_duplicate_groups(features)
+    groups = duplicates.groups if options.pop("keep", False) else None
+    apart = duplicates.groups if options.pop("apart", False) else None
+    laid = make_protocol(features, groups=groups, apart=apart, **options)
+    return find_leaks(features, laid, duplicates, grouped=groups is not None), laid
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def same_bytes(features, pairs):
 
 def test_identical_files_on_both_sides_are_counted_and_named():
     features = same_bytes(digits(300, split=0.3), [(0, 200), (1, 201), (202, 203), (204, 205)])
-    leaks, plan = look(features)
+    leaks, laid = look(features)
     assert leaks.judged.identical == 2  # (202, 203) and (204, 205) are both in the training part
     np.testing.assert_array_equal(leaks.judged.training, [200, 201])
     np.testing.assert_array_equal(leaks.judged.judged, [0, 1])
@@ -49,17 +49,17 @@ def test_identical_files_on_both_sides_are_counted_and_named():
 
 def test_dropping_leaves_nothing_that_leaks():
     features = same_bytes(digits(300, split=0.3), [(0, 200), (1, 201)])
-    leaks, plan = look(features, apart=True)
+    leaks, laid = look(features, apart=True)
     assert not leaks.judged.any and leaks.texts == ()
-    np.testing.assert_array_equal(plan.dropped, [200, 201])
+    np.testing.assert_array_equal(laid.dropped, [200, 201])
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "cv"])
 def test_copies_that_a_plan_parts_are_warned_of_and_keeping_them_together_helps(augmented, protocol):
     features, source = augmented
-    leaks, plan = look(features, protocol=protocol)
+    leaks, laid = look(features, protocol=protocol)
     assert leaks.judged.near > 100
-    side = {row: i for i, (_, test) in enumerate(plan.outer) for row in test.tolist()}
+    side = {row: i for i, (_, test) in enumerate(laid.outer) for row in test.tolist()}
     for example in leaks.judged.examples:
         a, b = features.ids.index(example["a"]), features.ids.index(example["b"])
         assert side.get(a) != side.get(b)
@@ -93,15 +93,15 @@ def test_names_that_tell_the_source_are_counted_by_pairs():
     X, y, source = copies(sources=100, each=3, noise=1.2, signal=2.0)
     ids = [f"class{c}/scan{s}_{i}.png" for i, (c, s) in enumerate(zip(y, source, strict=True))]
     features = feature_set(X, y, ids=ids)
-    leaks, plan = look(features, protocol="holdout")
-    train, test = plan.outer[0]
-    assert leaks.judged.stems == sum((source[train] == source[row]).sum() for row in test)
-    nested, plan = look(features, protocol="cv")
+    leaks, laid = look(features, protocol="holdout")
+    train, test = laid.outer[0]
+    assert leaks.judged.by_filename == sum((source[train] == source[row]).sum() for row in test)
+    nested, laid = look(features, protocol="cv")
     fold = np.empty(len(y), int)
-    for i, (_, rows) in enumerate(plan.outer):
+    for i, (_, rows) in enumerate(laid.outer):
         fold[rows] = i
     a, b = np.triu_indices(len(y), 1)
-    assert nested.judged.stems == ((source[a] == source[b]) & (fold[a] != fold[b])).sum()
+    assert nested.judged.by_filename == ((source[a] == source[b]) & (fold[a] != fold[b])).sum()
 
 
 def test_a_clean_set_is_left_in_peace():

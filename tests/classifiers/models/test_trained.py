@@ -116,6 +116,6 @@ def test_a_class_that_only_the_test_part_has_has_probability_nought():
 
 
 def test_more_than_there_is_memory_for_is_refused_with_both_sizes(monkeypatch):
-    monkeypatch.setattr(machine, "available", lambda: 50_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 50_000)
     with pytest.raises(FeaturesError, match=r"training on \d+ images of \d+ features in .* needs about .* are free"):
         train(features(rows=600))

@@ -139,7 +139,7 @@ def test_a_run_killed_with_sigkill_ends_with_the_same_bits(tmp_path, reference):
         sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
         import torch
         torch.set_num_threads(1)
-        from tests.test_trainer import trainer
+        from tests.classifiers.training.test_trainer import trainer
         count = 0
         def kill(*report):
             global count

@@ -87,7 +87,7 @@ def test_advice_becomes_a_section_of_a_report(place, tmp_path):
 
 
 def test_more_than_there_is_memory_for_is_refused_before_anything_is_computed(place, monkeypatch):
-    monkeypatch.setattr(machine, "available", lambda: 300_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 300_000)
     with pytest.raises(FeaturesError, match=r"advising on 48 images of 512 features in 3 classes needs about .* free"):
         counsel(FeatureStore(place / "store"), device="cpu", workers=0, nodes=("avgpool",))
 

@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from classifiers.comparison.evaluate import evaluate
-from classifiers.comparison.label_errors import wrong_labels
-from classifiers.validation.protocol import lay_out
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images import hashing
 from featstore.images.discovery import scan
-from featstore.images.image_set import ImageSet, Skipped, draw, hold_out
-from tests.support.feature_sets import digits
+from featstore.images.image_set import ImageSet, Skipped, hold_out, stratified_sample
 from tests.support.pictures import encode, texture, write_tree
 
 
@@ -236,6 +232,36 @@ def test_fields_that_do_not_fit_together_are_refused(change, message):
         dataclasses.replace(made([0, 1, 0]), **change)
 
 
+def test_a_single_class_is_doubtful(tmp_path):
+    write_tree(tmp_path / "data")
+    (doubt,) = scan(tmp_path).check_labels()
+    assert (
+        doubt == "only one class, 'data'; classifiers need two; it has sub-folders (ants, ...): are these the classes?"
+    )
+    assert made([0, 0]).check_labels() == ["only one class, 'c0'; classifiers need two"]
+
+
+def test_labels_that_differ_between_parts_are_doubtful():
+    images = made([0, 1, 2, 0, 3], splits=["train", "train", "train", "test", "test"])
+    assert images.check_labels() == [
+        "'c3' is in test but not in train; no classifier can get these right",
+        "'c1', 'c2' are in train but not in test; they are learnt but never judged",
+    ]
+    assert made([0, 1, 0, 1], splits=["train", "train", "val", "val"]).check_labels() == []
+    assert made([0, 1]).check_labels() == []
+    assert made([0, 1, 1], splits=["", "", "test"]).check_labels() == [
+        "'c0' is in train but not in test; they are learnt but never judged"
+    ]
+
+
+def test_a_picture_in_two_parts_is_doubtful():
+    splits = ["train", "train", "train", "test", "test", "test"]
+    images = made([0, 1, 0, 0, 1, 0], contents=[1, 2, 3, 1, 9, 1], splits=splits)
+    assert images.check_labels() == [
+        "2 images in test are in train as well, byte for byte; they make every score too good"
+    ]
+
+
 def test_paths_in_a_linked_csv_are_relative_to_the_link(tmp_path):
     write_tree(tmp_path / "data", ("a",), each=1)
     (tmp_path / "lists").mkdir()
@@ -361,59 +387,6 @@ def test_real_sets(shared_data):
     assert set(pets.splits) == {""}
 
 
-@pytest.fixture(scope="module")
-def flipped():
-    clean = digits(600, split=0.25)
-    rng = np.random.default_rng(1)
-    rows = rng.choice(600, 30, replace=False)
-    y = clean.y.copy()
-    y[rows] = (y[rows] + rng.integers(1, 10, 30)) % 10
-    features = dataclasses.replace(clean, y=y)
-    runs = [evaluate(head, features, lay_out(features), budget="quick") for head in ("knn", "centroid", "majority")]
-    return features, runs, set(rows.tolist()), clean.y
-
-
-def test_flipped_labels_come_first_with_the_right_suggestion(flipped):
-    features, runs, rows, truth = flipped
-    found = wrong_labels(features, runs)
-    first = [suspect["image"] for suspect in found["suspects"][:60]]
-    assert len(rows & set(first)) >= 27
-    suspected = [s for s in found["suspects"] if s["suspected"]]
-    assert found["threshold_count"] == len(suspected)
-    right = [truth[s["image"]] == s["suggested"] for s in suspected if s["image"] in rows]
-    assert len(right) >= 20 and np.mean(right) > 0.9
-    assert sum(s["image"] in rows for s in suspected) > 0.6 * len(suspected)
-
-
-def test_training_and_judged_images_are_both_listed_by_margin(flipped):
-    features, runs, _, _ = flipped
-    found = wrong_labels(features, runs)
-    assert found["images"] == 600 == len(found["suspects"])
-    scores = [s["score"] for s in found["suspects"]]
-    assert scores == sorted(scores, reverse=True)
-    for s in found["suspects"]:
-        assert s["label"] == features.y[s["image"]] != s["suggested"]
-        assert s["score"] == pytest.approx(s["share_suggested"] - s["share_label"], abs=2e-5)
-
-
-def test_weak_heads_and_references_are_not_asked(flipped):
-    features, runs, _, _ = flipped
-    assert wrong_labels(features, runs)["heads"] == ["knn"] or wrong_labels(features, runs)["heads"] == [
-        "knn",
-        "centroid",
-    ]
-    noise = np.random.default_rng(0).normal(size=features.X.shape).astype(np.float32)
-    weak = evaluate("knn", features, lay_out(features), budget="quick", name="weak", X=noise)
-    assert "weak" not in wrong_labels(features, [*runs, weak])["heads"]
-    assert wrong_labels(features, [runs[2]]) is None
-
-
-def test_the_list_ends_somewhere(flipped, monkeypatch):
-    features, runs, _, _ = flipped
-    monkeypatch.setattr("classifiers.comparison.label_errors.MOST", 10)
-    assert len(wrong_labels(features, runs)["suspects"]) == 10
-
-
 def digests(contents) -> np.ndarray:
     return np.stack([np.frombuffer(hashlib.sha256(b"%d" % c).digest(), np.uint8) for c in contents])
 
@@ -425,13 +398,15 @@ def everything(n: int) -> np.ndarray:
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5, 0.8])
 def test_every_class_gives_its_fraction(fraction):
     labels = np.repeat([0, 1, 2], [100, 40, 20])
-    drawn = draw(digests(range(160)), labels, everything(160), fraction, seed=1)
+    drawn = stratified_sample(digests(range(160)), labels, everything(160), fraction, seed=1)
     assert np.bincount(labels[drawn]).tolist() == [round(100 * fraction), round(40 * fraction), round(20 * fraction)]
 
 
 def test_seeds_draw_differently_and_evenly():
     labels = np.zeros(50, np.int64)
-    times = sum(draw(digests(range(50)), labels, everything(50), 0.2, seed).astype(int) for seed in range(200))
+    times = sum(
+        stratified_sample(digests(range(50)), labels, everything(50), 0.2, seed).astype(int) for seed in range(200)
+    )
     assert times.sum() == 200 * 10
     assert times.min() > 15 and times.max() < 70  # 40 each on average
 
@@ -440,7 +415,7 @@ def test_copies_are_drawn_together_also_across_classes():
     contents = [1, 1, 1, 2, 3, 4, 5, 6, 7, 1]
     labels = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     for seed in range(20):
-        drawn = draw(digests(contents), labels, everything(10), 0.4, seed)
+        drawn = stratified_sample(digests(contents), labels, everything(10), 0.4, seed)
         assert len(set(drawn[[0, 1, 2, 9]])) == 1
         assert drawn[:5].any() and not drawn[:5].all()
 
@@ -448,6 +423,6 @@ def test_copies_are_drawn_together_also_across_classes():
 def test_only_what_may_be_drawn_is_drawn_and_a_single_picture_stays():
     drawable = everything(12)
     drawable[::2] = False
-    drawn = draw(digests(range(12)), np.zeros(12, np.int64), drawable, 0.9, seed=0)
+    drawn = stratified_sample(digests(range(12)), np.zeros(12, np.int64), drawable, 0.9, seed=0)
     assert drawn.sum() == 5 and not drawn[::2].any()
-    assert not draw(digests([1, 1, 1]), np.zeros(3, np.int64), everything(3), 0.5, seed=0).any()
+    assert not stratified_sample(digests([1, 1, 1]), np.zeros(3, np.int64), everything(3), 0.5, seed=0).any()

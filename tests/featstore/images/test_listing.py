@@ -6,7 +6,7 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.images.listing import Found, Listing, Skipped
-from featstore.system.reporting import printable
+from featstore.system.reporting import printable_path
 
 
 def status(size: int, mtime: int) -> SimpleNamespace:
@@ -52,4 +52,4 @@ def test_classes_that_look_alike_are_refused():
     ],
 )
 def test_printable(path, text):
-    assert printable(path) == text
+    assert printable_path(path) == text

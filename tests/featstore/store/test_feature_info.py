@@ -1,7 +1,7 @@
 import pytest
 
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
-from featstore.store.feature_info import FeatureInfo, choose, the_only
+from featstore.store.feature_info import FeatureInfo, select_feature_sets, single_feature_set
 from tests.support.store_inputs import fingerprint
 
 
@@ -34,19 +34,19 @@ INFOS = [
     ids=str,
 )
 def test_choose(selectors, expected):
-    assert choose(INFOS, selectors, "store") == [INFOS[i] for i in expected]
+    assert select_feature_sets(INFOS, selectors, "store") == [INFOS[i] for i in expected]
 
 
 def test_a_short_hash_is_no_hash():
     with pytest.raises(StoreNotFoundError):
-        choose(INFOS, {"weights": "ababa"}, "store")
+        select_feature_sets(INFOS, {"weights": "ababa"}, "store")
 
 
 def test_nothing_fits_says_what_there_is():
     with pytest.raises(
         StoreNotFoundError, match="store holds no features with --backbone resnet50 --pool avg; it holds"
     ) as e:
-        choose(INFOS[:2], {"backbone": "resnet50", "pool": "avg"}, "store")
+        select_feature_sets(INFOS[:2], {"backbone": "resnet50", "pool": "avg"}, "store")
     assert "--backbone resnet18 --node layer3 --pool avg --weights IMAGENET1K_V1 --precision fp32" in str(e.value)
 
 
@@ -54,16 +54,16 @@ def test_an_empty_store_says_how_to_fill_it():
     with pytest.raises(
         StoreNotFoundError, match="holds no features yet; run `featstore extract DATA --store 'my store'`"
     ):
-        choose([], {"backbone": "resnet50"}, "my store")
+        select_feature_sets([], {"backbone": "resnet50"}, "my store")
 
 
 def test_the_only_one():
-    assert the_only(INFOS[:1], "store") is INFOS[0]
+    assert single_feature_set(INFOS[:1], "store") is INFOS[0]
 
 
 def test_several_are_told_apart_by_the_options_in_which_they_differ():
     with pytest.raises(AmbiguousFeaturesError) as caught:
-        the_only(INFOS[:2], "store")
+        single_feature_set(INFOS[:2], "store")
     assert str(caught.value) == ("2 feature sets of store fit, expected one; choose with --node avgpool; --node layer3")
 
 
@@ -72,10 +72,10 @@ def test_several_that_differ_in_no_option_are_told_apart_by_key():
     scaled = info(transform={"crop": 96, "jpeg_scaling": True})
     told = rf"--key {small.key} \(96 px\); --key {scaled.key} \(96 px jpeg-scaling\)"
     with pytest.raises(AmbiguousFeaturesError, match=told):
-        the_only([small, scaled], "store")
+        single_feature_set([small, scaled], "store")
     other = info(transform={"crop": 96, "resize": 300})
     with pytest.raises(AmbiguousFeaturesError, match=f"--key {small.key}; --key {other.key}"):
-        the_only([small, other], "store")
+        single_feature_set([small, other], "store")
 
 
 def test_names_with_spaces_are_quoted():

@@ -1,4 +1,4 @@
-"""Reading the newest state of a feature set: the highest manifest that is intact, and the index of its shards."""
+"""Reading the newest snapshot of a feature set: the highest manifest that is intact, and the index of its shards."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import FeaturesError, StoreNotFoundError
-from featstore.store.join import failed_rows, join
+from featstore.store.feature_set_reader import failed_rows, make_feature_set
 from featstore.store.tables.feature_table import FeatureTable
 from featstore.store.tables.snapshot import Snapshot
 from featstore.system import machine
@@ -23,10 +23,10 @@ def test_failed_rows_are_those_unreadable_and_those_that_failed(snapshot):
     assert failed_rows(given, snapshot, at) == {0: "permission denied", 2: "c cannot be decoded"}
 
 
-def test_join_keeps_the_order_of_the_images(snapshot):
+def test_a_feature_set_keeps_the_order_of_the_images(snapshot):
     given = images("dcba", splits=["train", "val", "train", "test"])
     good = np.array([True, False, True, True])
-    data = join(given, fingerprint(), good, features("dba"), {1: "c cannot be decoded"})
+    data = make_feature_set(given, fingerprint(), good, features("dba"), {1: "c cannot be decoded"})
     assert data.ids == ("a/d.jpg", "a/b.jpg", "b/a.jpg") and data.splits.tolist() == ["train", "train", "test"]
     assert data.y.tolist() == [0, 0, 1] and data.failed == (("b/c.jpg", "c cannot be decoded"),)
     np.testing.assert_array_equal(data.digests, digests("dba"))
@@ -45,20 +45,20 @@ def test_join_keeps_the_order_of_the_images(snapshot):
 )
 def test_ids_are_the_paths_as_the_image_set_displays_them(paths):
     given = images("ab", paths=paths)
-    data = join(given, fingerprint(), np.ones(2, bool), features("ab"), {})
+    data = make_feature_set(given, fingerprint(), np.ones(2, bool), features("ab"), {})
     assert data.ids == tuple(given.display(row) for row in range(2)) and data.paths == paths
 
 
 def test_an_empty_image_set(snapshot):
     given = images("")
-    assert join(given, fingerprint(), np.ones(0, bool), features(""), {}).ids == ()
+    assert make_feature_set(given, fingerprint(), np.ones(0, bool), features(""), {}).ids == ()
 
 
 def test_more_than_memory_holds_is_refused_before_a_feature_is_read(tmp_path, monkeypatch):
     store = FeatureStore(tmp_path / "s", create=True)
     store.put_imageset(images("abc"))
     store.commit(fingerprint(), rows("abc"), PROVENANCE)
-    monkeypatch.setattr(machine, "available", lambda: 1000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 1000)
     monkeypatch.setattr(Snapshot, "gather", lambda *_: pytest.fail("it read"))
     with pytest.raises(FeaturesError, match=r"reading 3 images of \d+ features needs about .* of memory, .* are free"):
         store.read()

@@ -4,8 +4,8 @@ import pytest
 from featstore.errors import StoreConflictError
 from featstore.store.format.rows import FAILED, PASSING
 from featstore.store.format.shard import encode
+from featstore.store.tables.commit import next_manifest, rows_to_add
 from featstore.store.tables.feature_table import FeatureTable
-from featstore.store.tables.merge import extended, fresh_rows
 from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
 
@@ -18,7 +18,7 @@ def table(tmp_path):
 
 
 def fresh(table, given, provenance=PROVENANCE, own=frozenset()):
-    return fresh_rows(table.snapshot(), given, provenance, set(own)).tolist()
+    return rows_to_add(table.snapshot(), given, provenance, set(own)).tolist()
 
 
 def test_only_rows_that_are_not_there_are_fresh(table):
@@ -53,6 +53,6 @@ def test_extended_names_new_shards_once_and_counts_every_digest_once(table):
     assert (snapshot.manifest.rows, snapshot.manifest.failed) == (2, 2)
     given = rows("cxyz", failed="z")
     _, entry = encode(given, fingerprint(), PROVENANCE)
-    manifest = extended(snapshot, given, [entry, snapshot.manifest.shards[0]])
+    manifest = next_manifest(snapshot, given, [entry, snapshot.manifest.shards[0]])
     assert manifest.shards == (*snapshot.manifest.shards, entry)
     assert (manifest.number, manifest.parent, manifest.rows, manifest.failed) == (3, 2, 5, 2)

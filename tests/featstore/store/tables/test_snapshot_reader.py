@@ -2,8 +2,8 @@ import pytest
 
 from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.store.tables.feature_table import FeatureTable
-from featstore.store.tables.latest import load_index, load_snapshot
 from featstore.store.tables.layout import MANIFESTS, SHARDS
+from featstore.store.tables.snapshot_reader import load_index, load_snapshot
 from tests.support.store_inputs import PROVENANCE, digests, fingerprint, rows
 
 KEY = fingerprint().key
@@ -71,13 +71,15 @@ def test_a_missing_shard_is_an_error(table):
 
 
 def test_only_what_is_new_is_read(table, monkeypatch):
-    import featstore.store.tables.latest as latest
+    from featstore.store.tables import snapshot_reader
 
     last = load_snapshot(table.folder, KEY)
     assert load_snapshot(table.folder, KEY, last) is last
     table.commit(fingerprint(), rows("ef"), PROVENANCE)
     read = []
-    monkeypatch.setattr(latest, "parse_index", lambda parts, entry: read.append(entry) or original(parts, entry))
+    monkeypatch.setattr(
+        snapshot_reader, "parse_index", lambda parts, entry: read.append(entry) or original(parts, entry)
+    )
     from featstore.store.format.shard import parse_index as original
 
     newer = load_snapshot(table.folder, KEY, last)
@@ -85,9 +87,9 @@ def test_only_what_is_new_is_read(table, monkeypatch):
 
 
 def test_a_state_that_moves_on_while_it_is_read_is_read_again(table, monkeypatch):
-    import featstore.store.tables.latest as latest
+    from featstore.store.tables import snapshot_reader
 
-    original, moved = latest.load_manifest, []
+    original, moved = snapshot_reader.load_manifest, []
 
     def load(folder, key, number):
         if not moved:
@@ -96,7 +98,7 @@ def test_a_state_that_moves_on_while_it_is_read_is_read_again(table, monkeypatch
             (folder / MANIFESTS / "00000002.json").unlink()  # as a later writer or gc does
         return original(folder, key, number)
 
-    monkeypatch.setattr(latest, "load_manifest", load)
+    monkeypatch.setattr(snapshot_reader, "load_manifest", load)
     assert load_snapshot(table.folder, KEY).manifest.number == 3
 
 

@@ -1,4 +1,4 @@
-"""How a commit joins what is there: which rows it adds, and the manifest that names them."""
+"""What a commit adds to a snapshot: which of its rows, and the manifest that names them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from featstore.store.tables.layout import MANIFESTS
 from featstore.store.tables.snapshot import Snapshot
 
 
-def fresh_rows(snapshot: Snapshot, rows: Rows, provenance: dict[str, Any], own: set[str]) -> NDArray[np.bool_]:
+def rows_to_add(snapshot: Snapshot, rows: Rows, provenance: dict[str, Any], own: set[str]) -> NDArray[np.bool_]:
     """Which rows a commit adds: new ones, features where a failure was, a lasting failure where a passing one was.
 
     Parameters
@@ -67,7 +67,7 @@ def fresh_rows(snapshot: Snapshot, rows: Rows, provenance: dict[str, Any], own: 
     return fresh
 
 
-def extended(snapshot: Snapshot, fresh: Rows, entries: Sequence[ShardEntry]) -> Manifest:
+def next_manifest(snapshot: Snapshot, fresh: Rows, entries: Sequence[ShardEntry]) -> Manifest:
     """The manifest after `snapshot`, with the shards of fresh rows; one that is named already is not named again."""
     before = snapshot.manifest
     named = {entry.sha256 for entry in before.shards}

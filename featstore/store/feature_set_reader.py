@@ -1,4 +1,4 @@
-"""Image set and feature rows joined by digest: a FeatureSet."""
+"""Reading a FeatureSet: the images of an image set and the rows of a feature table, matched by digest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from featstore.store.format.rows import OK
 from featstore.store.tables.feature_table import FeatureTable
 from featstore.store.tables.snapshot import Snapshot
 from featstore.system.canonical_json import canonical_json
-from featstore.system.machine import require
+from featstore.system.machine import require_memory
 
 
-def read_joined(
+def read_feature_set(
     table: FeatureTable, info: FeatureInfo, images: ImageSet, *, partial: bool = False, strict: bool = False
 ) -> FeatureSet:
     """The features of an image set; see `FeatureStore.read`.
@@ -37,7 +37,6 @@ def read_joined(
     StoreNotFoundError, StoreDamagedError, FingerprintMismatchError, FeaturesError
         As `FeatureStore.read`.
     """
-
     failed: dict[int, str] = {}
     absent: list[int] = []
 
@@ -48,7 +47,7 @@ def read_joined(
         _require_rows(table, info, images, snapshot, failed, absent, partial=partial)
         rows = int(np.count_nonzero(at >= 0))
         shard = max((entry.size for entry in snapshot.manifest.shards), default=0)
-        require(
+        require_memory(
             4 * info.dim * rows + shard,
             f"reading {rows:,} images of {info.dim:,} features",
             "use a node or --pool with fewer features, or fewer images",
@@ -64,7 +63,7 @@ def read_joined(
             f"versions; see `featstore info`); extract into a new store, or read without strict"
         )
     failed.update(dict.fromkeys(absent, "its features are not computed yet"))
-    return join(images, info.fingerprint, good, X, failed)
+    return make_feature_set(images, info.fingerprint, good, X, failed)
 
 
 def _require_rows(
@@ -112,14 +111,14 @@ def failed_rows(images: ImageSet, snapshot: Snapshot, at: NDArray[np.int64]) -> 
     return failed | dict(zip(bad.tolist(), snapshot.reasons(at[bad]), strict=True))
 
 
-def join(
+def make_feature_set(
     images: ImageSet,
     fingerprint: Fingerprint,
     good: NDArray[np.bool_],
     X: NDArray[np.float32],
     failed: dict[int, str],
 ) -> FeatureSet:
-    """Make a feature set.
+    """A feature set of the images that have features.
 
     Parameters
     ----------
