@@ -1,4 +1,4 @@
-"""What a network's features were last time: fingerprints and widths, recalled without loading torch.
+"""A cache of what a network's features are: fingerprints and widths, read without loading torch.
 
 Hashing a network's tensors needs torch and a second or two; a repeated extraction needs neither. The answer of the last
 time is kept in the user's cache folder and used only while nothing that it depends on has changed: the request, the
@@ -26,15 +26,15 @@ from featstore.system.user_cache import cache_folder
 
 
 @dataclasses.dataclass(frozen=True)
-class Recalled:
-    """Fingerprints and feature widths by node."""
+class FeatureSpecs:
+    """What a network's features are: fingerprints and numbers an image, by node."""
 
     fingerprints: dict[str, Fingerprint]
     widths: dict[str, int]
 
 
-def recall(backbone: str, precision: str, request: Mapping[str, Any]) -> Recalled | None:
-    """What `remember` kept for the same request, or None where anything it depends on has changed.
+def load_feature_specs(backbone: str, precision: str, request: Mapping[str, Any]) -> FeatureSpecs | None:
+    """What `save_feature_specs` kept for the same request, or None where anything it depends on has changed.
 
     Parameters
     ----------
@@ -49,12 +49,14 @@ def recall(backbone: str, precision: str, request: Mapping[str, Any]) -> Recalle
         if entry["file"] != _identity(entry["path"]):
             return None
         fingerprints = {node: Fingerprint.from_json(entry["fingerprints"][node]) for node in entry["nodes"]}
-        return Recalled(fingerprints, {node: int(entry["widths"][node]) for node in fingerprints})
+        return FeatureSpecs(fingerprints, {node: int(entry["widths"][node]) for node in fingerprints})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # no entry, or one that cannot be read: the network itself will say
 
 
-def remember(backbone: str, precision: str, request: Mapping[str, Any], known: Recalled, path: Path | None) -> None:
+def save_feature_specs(
+    backbone: str, precision: str, request: Mapping[str, Any], known: FeatureSpecs, path: Path | None
+) -> None:
     """Keep the answer for next time; a cache folder that cannot be written is no failure.
 
     Parameters

@@ -72,7 +72,7 @@ class TransformSpec:
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
 
     @property
-    def least(self) -> int | None:
+    def min_side(self) -> int | None:
         """Pixels that each side of a decoded JPEG has to keep; None where it is decoded whole."""
         return 2 * self.resize if self.jpeg_scaling else None
 

@@ -1,4 +1,4 @@
-"""Which way of running a network is fastest here: measured once, remembered by machine, network and versions."""
+"""Which way of running a network is fastest here: measured once, kept by machine, network and versions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from featstore.system.user_cache import cache_folder
 FORMAT = 1
 MARGIN = 1.1
 """The usual choice stays unless another is faster by this factor: noise must not change what runs."""
-MOST = 256
+MAX_IMAGES = 256
 """Images that are measured together, at most: a rate shows on fewer than a user may hand over."""
 HOPELESS = 2.0
 """A runner slower than another by this factor on its first batch is not measured again."""
 
 
-def remembered(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The choice measured before, where there is one among `names`. A damaged entry counts as none.
+def load_choice(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The choice that was saved for the same identity, where it is one of `names`. A damaged entry counts as none.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def remembered(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
         return None
 
 
-def remember(identity: Mapping[str, Any], choice: str, rates: Mapping[str, float]) -> None:
+def save_choice(identity: Mapping[str, Any], choice: str, rates: Mapping[str, float]) -> None:
     """Keep a choice and the images a second it rests on; a cache that cannot be written is no failure."""
     entry = {"format": FORMAT, "identity": identity, "choice": choice, "images_per_second": rates}
     place = _place(identity)
@@ -71,7 +71,7 @@ def measure(runners: Mapping[str, Runner], side: int, *, seconds: float = 0.3) -
     seconds : float
         About how long a round lasts.
     """
-    sizes = {name: min(runner.batch_size, MOST) for name, runner in runners.items()}
+    sizes = {name: min(runner.batch_size, MAX_IMAGES) for name, runner in runners.items()}
     batches = {name: np.zeros((sizes[name], side, side, 3), np.uint8) for name, runner in runners.items()}
     rates = {name: _rate(runner, batches[name], 1) for name, runner in runners.items()}
     close = [name for name in runners if rates[name] * HOPELESS > max(rates.values())]

@@ -26,15 +26,15 @@ from featstore.system.machine import is_out_of_memory, usable_cores
 
 ENGINES = ("auto", "eager", "compile", "openvino")
 PRECISIONS = ("fp32", "bf16", "fp16")
-WORTH_MEASURING = 400
+MIN_ROWS_TO_MEASURE = 400
 """Images below which measuring costs more than it brings."""
-WORTH_COMPILING = 4000
+MIN_ROWS_TO_COMPILE = 4000
 """Images below which the minute that torch.compile takes on a CPU does not come back."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One way of running a network: its name in the calibration, what builds it, and images to hand over at a time."""
+class EngineOption:
+    """One way of running a network: its name, what builds it, and images to hand over at a time."""
 
     name: str
     build: Callable[[], Runner]
@@ -56,7 +56,7 @@ class Engine:
     def __init__(
         self,
         backbone: Backbone,
-        candidates: Sequence[Candidate],
+        options: Sequence[EngineOption],
         device: str,
         precision: str,
         rows: int | None,
@@ -64,7 +64,7 @@ class Engine:
     ) -> None:
         self.nodes = backbone.nodes
         self._backbone = backbone
-        self._candidates = list(candidates)
+        self._options = list(options)
         self._device, self._precision, self._rows = device, precision, rows
         self._notes = [note] if note else []
         self._runner: Runner | None = None
@@ -77,7 +77,7 @@ class Engine:
     @property
     def usual_batch_size(self) -> int:
         """What `batch_size` will mostly be, before anything is built."""
-        return self._candidates[0].batch_size
+        return self._options[0].batch_size
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Engine:
             "device": describe(self._device),
             "precision": self._precision,
             **versions,
-            **runner.facts,
+            **runner.provenance,
             **note,
         }
 
@@ -113,13 +113,13 @@ class Engine:
         if self._runner is not None:
             return 0.0
         began = time.perf_counter()
-        names = [candidate.name for candidate in self._candidates]
+        names = [option.name for option in self._options]
         identity = self._identity()
-        choice = autotune.remembered(identity, names) if len(names) > 1 else None
+        choice = autotune.load_choice(identity, names) if len(names) > 1 else None
         if choice is not None:
-            self._candidates.sort(key=lambda candidate: candidate.name != choice)
+            self._options.sort(key=lambda option: option.name != choice)
         usual = self._first_that_works()
-        if choice is None and len(self._candidates) > 1 and (self._rows or 0) >= WORTH_MEASURING:
+        if choice is None and len(self._options) > 1 and (self._rows or 0) >= MIN_ROWS_TO_MEASURE:
             usual = self._fastest(usual, identity)
         self._runner = usual
         return time.perf_counter() - began
@@ -174,39 +174,39 @@ class Engine:
         return self._runner
 
     def _first_that_works(self) -> Runner:
-        """The first candidate that can be built and computes the network's features; those before it leave a note."""
+        """The first option that can be built and computes the network's features; those before it leave a note."""
         while True:
-            candidate = self._candidates[0]
+            option = self._options[0]
             try:
-                return self._built(candidate)
+                return self._built(option)
             except (DeviceError, MissingExtraError, RuntimeError, MemoryError) as error:
-                reason = _reason(candidate.name, error)
-                if len(self._candidates) == 1:
+                reason = _reason(option.name, error)
+                if len(self._options) == 1:
                     raise reason from error
                 self._notes.append(str(reason))
-                kind = candidate.name.partition("/")[0]
-                others = [c for c in self._candidates if c.name.partition("/")[0] != kind]
+                kind = option.name.partition("/")[0]
+                others = [c for c in self._options if c.name.partition("/")[0] != kind]
                 if not others:
                     raise reason from error
-                self._candidates = others
+                self._options = others
 
-    def _built(self, candidate: Candidate) -> Runner:
-        runner = candidate.build()
+    def _built(self, option: EngineOption) -> Runner:
+        runner = option.build()
         runner.prepare()
         check(runner, self._backbone, self._precision)
         return runner
 
     def _fastest(self, usual: Runner, identity: dict[str, Any]) -> Runner:
-        """Measure all candidates and remember the choice."""
-        runners = {self._candidates[0].name: usual}
-        for candidate in self._candidates[1:]:
+        """Measure all options and save the choice."""
+        runners = {self._options[0].name: usual}
+        for option in self._options[1:]:
             try:
-                runners[candidate.name] = self._built(candidate)
+                runners[option.name] = self._built(option)
             except (DeviceError, MissingExtraError, RuntimeError, MemoryError):
-                continue  # a candidate that was not needed and does not work here is out of the race
+                continue  # an option that was not needed and does not work here is out of the race
         rates = autotune.measure(runners, self._backbone.transform.crop)
-        choice = autotune.pick(rates, self._candidates[0].name)
-        autotune.remember(identity, choice, rates)
+        choice = autotune.pick(rates, self._options[0].name)
+        autotune.save_choice(identity, choice, rates)
         for name, runner in runners.items():
             if name != choice:
                 runner.close()
@@ -217,7 +217,7 @@ class Engine:
         return {
             "device": describe(self._device),
             "cores": usable_cores(),
-            "candidates": sorted(candidate.name for candidate in self._candidates),
+            "candidates": sorted(option.name for option in self._options),
             "backbone": self._backbone.name,
             "pools": dict(self._backbone.pools),
             "input_size": self._backbone.transform.crop,
@@ -291,10 +291,10 @@ def make_engine(
     place = find_device(device)
     check_request(engine, place, precision)
     batch_size = None if batch_size is None else min(batch_size, SHARD_ROWS)
-    many = (expected_rows or 0) >= WORTH_COMPILING
+    many = (expected_rows or 0) >= MIN_ROWS_TO_COMPILE
     note = ""
 
-    def with_torch(compile: bool) -> Candidate:
+    def with_torch(compile: bool) -> EngineOption:
         def build() -> Runner:
             if place.startswith("cuda"):
                 return CudaRunner(backbone, device=place, precision=precision, compile=compile, batch_size=batch_size)
@@ -303,10 +303,10 @@ def make_engine(
             )
 
         usual = cuda_batch(batch_size) if place.startswith("cuda") else torch_batch(place, batch_size, threads)
-        return Candidate("compile" if compile else "eager", build, usual)
+        return EngineOption("compile" if compile else "eager", build, usual)
 
-    def with_openvino(request: int) -> Candidate:
-        return Candidate(
+    def with_openvino(request: int) -> EngineOption:
+        return EngineOption(
             f"openvino/{request}",
             lambda: OpenVINORunner(
                 backbone, precision=precision, request=request, threads=threads, batch_size=batch_size
@@ -314,15 +314,15 @@ def make_engine(
             openvino_batch(request, batch_size, threads),
         )
 
-    candidates = []
+    options = []
     if place == "cpu" and engine in ("auto", "openvino") and has_openvino():
         usual = usual_request(backbone)
-        candidates = [with_openvino(usual), with_openvino(1 if usual > 1 else 8)]
+        options = [with_openvino(usual), with_openvino(1 if usual > 1 else 8)]
     elif place == "cpu" and engine == "auto":
         note = "OpenVINO is not installed; pip install 'featstore[openvino]' makes this several times faster"
     compiling = place.startswith("cuda") or (place == "cpu" and not missing_compiler())
-    if engine == "compile" or (engine == "auto" and not candidates and many and compiling):
-        candidates.append(with_torch(True))
+    if engine == "compile" or (engine == "auto" and not options and many and compiling):
+        options.append(with_torch(True))
     if engine in ("auto", "eager"):
-        candidates.append(with_torch(False))
-    return Engine(backbone, candidates, place, precision, expected_rows, note)
+        options.append(with_torch(False))
+    return Engine(backbone, options, place, precision, expected_rows, note)

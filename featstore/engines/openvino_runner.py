@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
-from featstore.engines.low_precision import facts
+from featstore.engines.low_precision import precision_provenance
 from featstore.engines.openvino_model import openvino_model
 from featstore.engines.request_pool import RequestedBatch, RequestPool, Worker
 from featstore.engines.runner import Outputs
@@ -101,9 +101,9 @@ class OpenVINORunner:
         self._pool: RequestPool | None = None
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What may change the bits."""
-        return {"openvino": version("openvino")} | facts(self._backbone, self._precision)
+        return {"openvino": version("openvino")} | precision_provenance(self._backbone, self._precision)
 
     def prepare(self) -> None:
         """Convert, compile, start the threads.

@@ -34,7 +34,7 @@ class Runner(Protocol):
     batch_size: int
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What may change the bits, for the provenance; JSON-able."""
         ...
 

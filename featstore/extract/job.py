@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featstore.backbone.fingerprint_cache import Recalled, recall, remember
+from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
 from featstore.decoding.nvjpeg_pool import open_pool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extract.extraction import Extraction
-from featstore.extract.multi_device import compute_on
-from featstore.extract.pipeline import Plan, Work, compute
+from featstore.extract.multi_device import compute_on_devices
+from featstore.extract.pipeline import ExtractionPlan, PipelineResult, compute
 from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, hold_out
 from featstore.images.listing import UNREADABLE
@@ -118,13 +118,13 @@ def extract(
         "jpeg_scaling": jpeg_scaling,
         "nvjpeg": nvjpeg,
     }
-    recalled, network = recall(backbone, precision, request) if isinstance(backbone, str) else None, None
-    if recalled is None:
+    specs, network = load_feature_specs(backbone, precision, request) if isinstance(backbone, str) else None, None
+    if specs is None:
         network = _build(backbone, request)
-        recalled = Recalled(network.fingerprints(precision), dict(network.widths))
+        specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths))
         if isinstance(backbone, str):
-            remember(backbone, precision, request, recalled, network.weights.path)
-    fingerprints = recalled.fingerprints
+            save_feature_specs(backbone, precision, request, specs, network.weights.path)
+    fingerprints = specs.fingerprints
 
     if opened is None:
         _refuse_early(device, engine, precision, nvjpeg)
@@ -143,19 +143,19 @@ def extract(
     if share != (0, 1):
         wanted &= images.digests[:, :4].copy().view("<u4").ravel() % share[1] == share[0]
 
-    work = Work()
+    work = PipelineResult()
     if wanted.any():
         if batch_size is not None and batch_size > SHARD_ROWS:
             notes.append(f"{SHARD_ROWS:,} images are computed at a time, not {batch_size:,}; a shard holds no more")
         options = {"precision": precision, "engine": engine, "batch_size": batch_size}
-        plan = Plan(cache, images, fingerprints, missing, wanted, strict)
+        plan = ExtractionPlan(cache, images, fingerprints, missing, wanted, strict)
         devices = _devices(device, backbone, share, int(np.count_nonzero(wanted)))
         if len(devices) > 1:
             place = {"data": os.fsdecode(data), "store": str(cache.path), "dataset": images.name, "backbone": backbone}
             how = {"strict": strict, "retry_failed": retry_failed, "workers": workers}
             seed = {"weights_seed": request["seed"]}
             built = {key: value for key, value in request.items() if key != "seed"}
-            work = compute_on(devices, plan, {**place, **built, **seed, **options, **how}, report, target=SERVE)
+            work = compute_on_devices(devices, plan, {**place, **built, **seed, **options, **how}, report, target=SERVE)
         else:
             transform = TransformSpec.from_json(next(iter(fingerprints.values())).transform)
             with open_pool(
@@ -182,7 +182,7 @@ def extract(
         images_per_second=computed / work.seconds if work.seconds else 0.0,
         waiting=work.waited / work.seconds if work.seconds else 0.0,
         preparation_seconds=work.preparation,
-        features=tuple((f, recalled.widths[node]) for node, f in fingerprints.items()),
+        features=tuple((f, specs.widths[node]) for node, f in fingerprints.items()),
         provenance=work.provenance,
         notes=tuple(notes + work.notes),
     )
@@ -218,13 +218,13 @@ def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> Non
 def _devices(device: str, backbone: Backbone | str, share: tuple[int, int], images: int) -> tuple[str, ...]:
     """The devices to compute on: several where they were named, or where there are several GPUs and images enough."""
     from featstore.engines.devices import find_devices
-    from featstore.extract.multi_device import WORTH
+    from featstore.extract.multi_device import MIN_IMAGES_PER_DEVICE
 
     devices = find_devices(device)
     named = isinstance(backbone, str)  # only then other processes can build it
     if "," in device and not named:
         raise DeviceError(f"{device}: several devices take the name of a network, not one that is built already")
-    if not named or share != (0, 1) or ("," not in device and images < WORTH * len(devices)):
+    if not named or share != (0, 1) or ("," not in device and images < MIN_IMAGES_PER_DEVICE * len(devices)):
         return devices[:1]
     return devices
 
@@ -286,7 +286,7 @@ def _failures(
 
 
 def serve(request: dict[str, Any]) -> None:
-    """Called in a member's process: extract, say what happened."""
+    """Called in the process of one device: extract, and write what happened to the standard output."""
 
     share = tuple(request.pop("share"))
 

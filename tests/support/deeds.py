@@ -105,7 +105,8 @@ def take_shortcuts():
     engine.make_engine = lambda *args, **options: Shortcut()
     pipeline = sys.modules["featstore.extract.job"]
     pipeline._build = lambda *args: NETWORK
-    pipeline.recall, pipeline.remember = lambda *args: None, lambda *args: None  # the user's cache is left alone
+    # the user's cache is left alone
+    pipeline.load_feature_specs = pipeline.save_feature_specs = lambda *args: None
     writer.SHARD_ROWS = ROWS_A_SHARD
 
 

@@ -87,11 +87,11 @@ def test_by_name_without_openvino_is_an_error(backbone, no_openvino):
 
 def test_many_images_without_openvino_are_worth_compiling(backbone, no_openvino, monkeypatch):
     monkeypatch.setattr(module, "missing_compiler", lambda: "")
-    names = [c.name for c in make_engine(backbone, device="cpu", expected_rows=10**6)._candidates]
+    names = [c.name for c in make_engine(backbone, device="cpu", expected_rows=10**6)._options]
     assert names == ["compile", "eager"]
-    assert [c.name for c in make_engine(backbone, device="cpu", expected_rows=100)._candidates] == ["eager"]
+    assert [c.name for c in make_engine(backbone, device="cpu", expected_rows=100)._options] == ["eager"]
     monkeypatch.setattr(module, "missing_compiler", lambda: "g++")
-    assert [c.name for c in make_engine(backbone, device="cpu", expected_rows=10**6)._candidates] == ["eager"]
+    assert [c.name for c in make_engine(backbone, device="cpu", expected_rows=10**6)._options] == ["eager"]
 
 
 def test_auto_gives_way_to_the_next_engine_and_says_why(backbone, openvino, monkeypatch):
@@ -143,7 +143,7 @@ def test_measurement_decides_once_and_is_remembered(backbone, openvino, monkeypa
         calls.append(sorted(runners))
         return {name: 5.0 if name == "eager" else 1.0 for name in runners}
 
-    monkeypatch.setattr(module.calibration, "measure", measure)
+    monkeypatch.setattr(module.autotune, "measure", measure)
     for rows, expected in ((10, "openvino"), (10_000, "eager"), (10_000, "eager"), (10, "eager")):
         engine = make_engine(backbone, device="cpu", expected_rows=rows)
         assert engine.provenance["engine"] == expected
@@ -152,13 +152,13 @@ def test_measurement_decides_once_and_is_remembered(backbone, openvino, monkeypa
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[" * 100_000])
-def test_damaged_calibration_is_measured_again(backbone, openvino, monkeypatch, own_cache, damage):  # noqa: F811
-    monkeypatch.setattr(module.calibration, "measure", lambda runners, side: {n: float(n == "eager") for n in runners})
+def test_damaged_calibration_is_measured_again(backbone, openvino, monkeypatch, own_cache, damage):
+    monkeypatch.setattr(module.autotune, "measure", lambda runners, side: {n: float(n == "eager") for n in runners})
     make_engine(backbone, device="cpu", expected_rows=10_000).prepare()
     (path,) = (own_cache / "calibration").iterdir()
     path.write_bytes(damage)
     monkeypatch.setattr(
-        module.calibration, "measure", lambda runners, side: {n: float(n == "openvino/1") for n in runners}
+        module.autotune, "measure", lambda runners, side: {n: float(n == "openvino/1") for n in runners}
     )
     engine = make_engine(backbone, device="cpu", expected_rows=10_000)
     assert engine.provenance["engine"] == "openvino"
@@ -187,7 +187,7 @@ def test_cuda_without_cuda(backbone, monkeypatch):
 
 def test_cuda_takes_compile_for_many_images_and_never_openvino(backbone, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    names = [c.name for c in make_engine(backbone, expected_rows=10**6)._candidates]
+    names = [c.name for c in make_engine(backbone, expected_rows=10**6)._options]
     assert names == ["compile", "eager"]
     with pytest.raises(DeviceError, match="openvino runs on the CPU, not on cuda"):
         make_engine(backbone, engine="openvino", device="cuda")
