@@ -49,7 +49,8 @@ from featstore.decoding.nvjpeg_pool import NvjpegPool
 from featstore.decoding.transform import TransformSpec
 from featstore.decoding.worker import decode_file
 from featstore.engines.devices import describe, find_device
-from featstore.engines.engine import Engine, make_engine
+from featstore.engines.engine import Engine
+from featstore.engines.factory import make_engine
 from featstore.extract import extract
 from featstore.extract.extraction import Extraction
 from featstore.extract.writer import RowWriter

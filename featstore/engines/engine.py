@@ -1,4 +1,4 @@
-"""Engines: how a backbone is run. Eager PyTorch, torch.compile or OpenVINO, behind one small interface."""
+"""Engine: a backbone made ready to run, by the first or the fastest of several ways."""
 
 from __future__ import annotations
 
@@ -14,22 +14,15 @@ from numpy.typing import NDArray
 from featstore.backbone.backbone import Backbone
 from featstore.engines import autotune
 from featstore.engines.computation import Computation, Features
-from featstore.engines.cuda_runner import CudaRunner, cuda_batch
-from featstore.engines.devices import describe, find_device
-from featstore.engines.openvino_runner import OpenVINORunner, has_openvino, openvino_batch, usual_request
+from featstore.engines.devices import describe
+from featstore.engines.openvino_runner import has_openvino
 from featstore.engines.parity import check
 from featstore.engines.runner import Runner
-from featstore.engines.torch_runner import TorchRunner, missing_compiler, torch_batch
-from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError, UnknownNameError
-from featstore.store.tables.layout import SHARD_ROWS
+from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError
 from featstore.system.machine import is_out_of_memory, usable_cores
 
-ENGINES = ("auto", "eager", "compile", "openvino")
-PRECISIONS = ("fp32", "bf16", "fp16")
 MIN_ROWS_TO_MEASURE = 400
 """Images below which measuring costs more than it brings."""
-MIN_ROWS_TO_COMPILE = 4000
-"""Images below which the minute that torch.compile takes on a CPU does not come back."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,8 @@ class EngineOption:
 class Engine:
     """A backbone made ready to run. A row's bits depend on its image alone, not on its neighbours in the batch.
 
-    Made by `make_engine`. To be used by one thread; while it waits for the network, other threads run.
+    Made by `featstore.engines.factory.make_engine`. To be used by one thread; while it waits for the network, other
+    threads run.
 
     Attributes
     ----------
@@ -235,94 +229,3 @@ def _reason(name: str, error: Exception) -> FeatstoreError:
         raise error
     engine, line = name.partition("/")[0], str(error).partition("\n")[0] or type(error).__name__
     return DeviceError(f"memory does not hold the engine {engine} ({line}); use --engine eager or a smaller network")
-
-
-def check_request(engine: str, place: str, precision: str) -> None:
-    """Refuse what `make_engine` refuses; `place` is as `find_device` gives it."""
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", engine, ENGINES)
-    if precision not in PRECISIONS:
-        raise UnknownNameError("precision", precision, PRECISIONS)
-    if place == "cpu" and precision == "fp16":
-        raise DeviceError("fp16 on a CPU would be emulated, slower than fp32; use --precision bf16 or fp32")
-    if engine == "openvino" and place != "cpu":
-        raise DeviceError(f"the engine openvino runs on the CPU, not on {place}; use --device cpu, or --engine compile")
-    if engine == "openvino" and not has_openvino():
-        raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
-
-
-def make_engine(
-    backbone: Backbone,
-    *,
-    engine: str = "auto",
-    device: str = "auto",
-    precision: str = "fp32",
-    batch_size: int | None = None,
-    threads: int | None = None,
-    expected_rows: int | None = None,
-) -> Engine:
-    """Choose how to run a backbone. Nothing is built before `Engine.prepare`.
-
-    Parameters
-    ----------
-    engine : {"auto", "eager", "compile", "openvino"}
-        "auto": on a CPU, OpenVINO where it is installed, else torch.compile where there is a C++ compiler and the
-        images are many, else eager; on CUDA torch.compile for many images, else eager. Where several suit, a short
-        measurement decides, once for each machine and network.
-    device : {"auto", "cpu", "cuda", "cuda:N", "mps"}
-    precision : {"fp32", "bf16", "fp16"}
-        fp16 is for GPUs only: on a CPU it would be emulated, slower than fp32.
-    batch_size : int, optional
-        Images to hand over at a time, of which `SHARD_ROWS` count; default by engine.
-    threads : int, optional
-        Cores of the CPU to use; default: those that this process may use.
-    expected_rows : int, optional
-        How many images will come: decides whether measuring and, under auto, compiling pay. Default: few.
-
-    Raises
-    ------
-    DeviceError
-        A device that is not there, or a combination that cannot be run.
-    MissingExtraError
-        OpenVINO asked for by name and not installed.
-    UnknownNameError
-        No such engine, device or precision.
-    """
-    place = find_device(device)
-    check_request(engine, place, precision)
-    batch_size = None if batch_size is None else min(batch_size, SHARD_ROWS)
-    many = (expected_rows or 0) >= MIN_ROWS_TO_COMPILE
-    note = ""
-
-    def with_torch(compile: bool) -> EngineOption:
-        def build() -> Runner:
-            if place.startswith("cuda"):
-                return CudaRunner(backbone, device=place, precision=precision, compile=compile, batch_size=batch_size)
-            return TorchRunner(
-                backbone, device=place, precision=precision, compile=compile, batch_size=batch_size, threads=threads
-            )
-
-        usual = cuda_batch(batch_size) if place.startswith("cuda") else torch_batch(place, batch_size, threads)
-        return EngineOption("compile" if compile else "eager", build, usual)
-
-    def with_openvino(request: int) -> EngineOption:
-        return EngineOption(
-            f"openvino/{request}",
-            lambda: OpenVINORunner(
-                backbone, precision=precision, request=request, threads=threads, batch_size=batch_size
-            ),
-            openvino_batch(request, batch_size, threads),
-        )
-
-    options = []
-    if place == "cpu" and engine in ("auto", "openvino") and has_openvino():
-        usual = usual_request(backbone)
-        options = [with_openvino(usual), with_openvino(1 if usual > 1 else 8)]
-    elif place == "cpu" and engine == "auto":
-        note = "OpenVINO is not installed; pip install 'featstore[openvino]' makes this several times faster"
-    compiling = place.startswith("cuda") or (place == "cpu" and not missing_compiler())
-    if engine == "compile" or (engine == "auto" and not options and many and compiling):
-        options.append(with_torch(True))
-    if engine in ("auto", "eager"):
-        options.append(with_torch(False))
-    return Engine(backbone, options, place, precision, expected_rows, note)

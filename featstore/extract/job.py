@@ -207,7 +207,7 @@ def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> Non
     """Raise what would be raised once there is a store."""
     from featstore.decoding.nvjpeg_decoder import require_cuda
     from featstore.engines.devices import find_devices
-    from featstore.engines.engine import check_request
+    from featstore.engines.factory import check_request
 
     for place in find_devices(device):
         check_request(engine, place, precision)

@@ -86,7 +86,7 @@ def compute(
     options : mapping
         Of `make_engine`.
     """
-    from featstore.engines.engine import make_engine
+    from featstore.engines.factory import make_engine
 
     rows = plan.rows()
     report("prepare", 0, 1, "building the engine")

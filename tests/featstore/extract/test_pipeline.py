@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from featstore.decoding.decode import decode
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
-from featstore.engines import engine
+from featstore.engines import factory
 from featstore.errors import StoreConflictError
 from featstore.extract import multi_device
 from featstore.extract.multi_device import compute_on_devices
@@ -61,7 +61,7 @@ class Plain:
 @pytest.fixture
 def plain(monkeypatch):
     machine = Plain()
-    monkeypatch.setattr(engine, "make_engine", machine)
+    monkeypatch.setattr(factory, "make_engine", machine)
     return machine
 
 
