@@ -21,9 +21,6 @@ from featstore.system.interpreter import anonymous_file, complaints, start
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Progress
 
-MIN_IMAGES_PER_DEVICE = 2000
-"""Images a device below which starting a process costs more than it brings."""
-
 
 def extract_on_devices(
     devices: Sequence[str], request: Mapping[str, Any], progress: Progress, *, target: str
@@ -162,15 +159,15 @@ def compute_on_devices(
     began = time.perf_counter()
     each = workers and max(1, workers // len(devices))
     results = extract_on_devices(devices, {**call, "workers": each}, report, target=target)
-    work = PipelineResult(preparation=max(result["preparation_seconds"] for result in results))
-    work.seconds = max(1e-9, time.perf_counter() - began - work.preparation)
-    work.waited = work.seconds * float(np.mean([result["waiting_for_data"] for result in results]))
-    first: dict[str, Any] = next((result["provenance"] for result in results if result["provenance"]), {})
-    work.provenance = {**first, "devices": list(devices)} if first else {}
-    if note := work.provenance.get("engine_note"):
-        work.notes.append(str(note))
+    result = PipelineResult(preparation=max(r["preparation_seconds"] for r in results))
+    result.seconds = max(1e-9, time.perf_counter() - began - result.preparation)
+    result.waited = result.seconds * float(np.mean([r["waiting_for_data"] for r in results]))
+    first: dict[str, Any] = next((r["provenance"] for r in results if r["provenance"]), {})
+    result.provenance = {**first, "devices": list(devices)} if first else {}
+    if note := result.provenance.get("engine_note"):
+        result.notes.append(str(note))
     left = np.zeros_like(plan.wanted)
     for fingerprint in plan.fingerprints.values():
         left |= plan.store.missing(fingerprint, plan.images.digests)
-    work.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
-    return work
+    result.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
+    return result

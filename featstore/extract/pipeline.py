@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from featstore.extract.writer import RowWriter
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
 from featstore.store.feature_store import FeatureStore
+from featstore.system.reporting import Progress
 
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from featstore.decoding.scheduler import Batch
     from featstore.engines.computation import Features
     from featstore.engines.engine import Engine
-from featstore.system.reporting import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,36 @@ class ExtractionPlan:
     missing: Mapping[str, NDArray[np.bool_]]
     wanted: NDArray[np.bool_]
     strict: bool
+
+    @classmethod
+    def of(
+        cls,
+        store: FeatureStore,
+        images: ImageSet,
+        fingerprints: Mapping[str, Fingerprint],
+        *,
+        retry_failed: bool,
+        share: tuple[int, int],
+        strict: bool,
+    ) -> Self:
+        """Find out what the store lacks of the images that can be read.
+
+        Parameters
+        ----------
+        retry_failed : bool
+            Images that failed before for a passing reason count as missing.
+        share : tuple of two int
+            (i, n): want only the i-th of n parts of the images, disjoint by their bytes.
+        """
+        readable = images.readable()
+        missing = {
+            node: store.missing(fingerprint, images.digests, retry=retry_failed) & readable
+            for node, fingerprint in fingerprints.items()
+        }
+        wanted = np.logical_or.reduce(list(missing.values()))
+        if share != (0, 1):
+            wanted &= images.digests[:, :4].copy().view("<u4").ravel() % share[1] == share[0]
+        return cls(store, images, fingerprints, missing, wanted, strict)
 
     def rows(self) -> NDArray[np.intp]:
         """Image rows to compute: one for images with the same bytes."""
@@ -92,40 +122,40 @@ def compute(
     report("prepare", 0, 1, "building the engine")
     engine = make_engine(backbone, expected_rows=len(rows), **options)
     try:
-        work = _computed(engine, backbone, plan, decoders, report)
+        result = _computed(engine, backbone, plan, decoders, report)
     except BaseException:
         with contextlib.suppress(Exception):  # what went wrong first is what is told
             engine.close(finish=False)
         raise
     engine.close()
-    return work
+    return result
 
 
 def _computed(
     engine: Engine, backbone: Backbone, plan: ExtractionPlan, decoders: DecodePool | NvjpegPool, report: Progress
 ) -> PipelineResult:
-    work, images, rows = PipelineResult(), plan.images, plan.rows()
+    result, images, rows = PipelineResult(), plan.images, plan.rows()
     items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
     batches = iter(decoders.run(items, engine.usual_batch_size))  # decoding begins while the engine is built
     began = time.perf_counter()
     engine.prepare()
     decoders.wait()
-    work.preparation = time.perf_counter() - began
-    work.provenance = dict(engine.provenance)
+    result.preparation = time.perf_counter() - began
+    result.provenance = dict(engine.provenance)
     if engine.provenance.get("engine_note"):
-        work.notes.append(str(engine.provenance["engine_note"]))
-    report("prepare", 1, 1, f"{engine.provenance.get('engine', '')} ready in {work.preparation:.1f} s")
+        result.notes.append(str(engine.provenance["engine_note"]))
+    report("prepare", 1, 1, f"{engine.provenance.get('engine', '')} ready in {result.preparation:.1f} s")
     if plan.strict:
-        _refuse_other_provenance(plan.store, plan.fingerprints.values(), work.provenance)
+        _refuse_other_provenance(plan.store, plan.fingerprints.values(), result.provenance)
 
     began = time.perf_counter()
-    done, ways = 0, {engine.batch_size: work.provenance}  # how rows are computed, by batch size
-    with RowWriter(plan.store, plan.fingerprints, backbone.widths, work.provenance) as writer:
+    done, ways = 0, {engine.batch_size: result.provenance}  # how rows are computed, by batch size
+    with RowWriter(plan.store, plan.fingerprints, backbone.widths, result.provenance) as writer:
         under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
-            work.waited += time.perf_counter() - asked
+            result.waited += time.perf_counter() - asked
             ahead = None if batch is None else (batch, _submitted(engine, batch))
             if under_way is not None:
                 finished, features = under_way
@@ -133,14 +163,14 @@ def _computed(
                 outputs = {} if features is None else features.result()
                 size = engine.batch_size if features is None else features.batch_size
                 if size not in ways:
-                    work.notes.append(f"memory holds {size} images at a time, not {min(ways)}")
-                    work.provenance = ways[size] = dict(engine.provenance)
+                    result.notes.append(f"memory holds {size} images at a time, not {min(ways)}")
+                    result.provenance = ways[size] = dict(engine.provenance)
                     if plan.strict:
-                        _refuse_another_way(plan, work.provenance, done, size)
+                        _refuse_another_way(plan, result.provenance, done, size)
                 if writer.provenance is not ways[size]:
                     writer.flush()
                     writer.provenance = ways[size]
-                work.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
+                result.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
                 writer.add(
                     images.digests[here],
                     finished.status,
@@ -149,13 +179,13 @@ def _computed(
                     {node: mask[here] for node, mask in plan.missing.items()},
                 )
                 done += len(here)
-                work.seconds = time.perf_counter() - began
-                report("extract", done, len(rows), f"waiting for data {work.waited / work.seconds:.0%}")
+                result.seconds = time.perf_counter() - began
+                report("extract", done, len(rows), f"waiting for data {result.waited / result.seconds:.0%}")
             if ahead is None:
                 break
             under_way = ahead
-    work.seconds = time.perf_counter() - began
-    return work
+    result.seconds = time.perf_counter() - began
+    return result
 
 
 def _submitted(engine: Engine, batch: Batch) -> Features | None:
