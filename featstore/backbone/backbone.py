@@ -83,6 +83,14 @@ class Backbone:
         See `featstore.backbone.weights.load_weights`; also for weights that are not finite where a node needs them.
     FeaturesError
         An input size that is too small.
+
+    Examples
+    --------
+    >>> backbone = Backbone("resnet18", "none", nodes=("layer3", "avgpool"), input_size=32)
+    >>> backbone.widths
+    {'layer3': 256, 'avgpool': 512}
+    >>> [tuple(output.shape) for output in backbone.trunk(torch.zeros(1, 3, 32, 32))]
+    [(1, 256), (1, 512)]
     """
 
     def __init__(

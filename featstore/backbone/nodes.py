@@ -31,6 +31,11 @@ class NodeInfo:
         Numbers an image after avg, max or gem pooling.
     note : str
         For people.
+
+    Examples
+    --------
+    >>> NodeInfo("layer4", (512, 7, 7), 512, "Sequential").flat_width
+    25088
     """
 
     node: str
@@ -162,6 +167,11 @@ def node_table(name: str, *, input_size: int | None = None, every: bool = False)
     ------
     UnknownNameError
         No such backbone.
+
+    Examples
+    --------
+    >>> [(node.node, node.shape) for node in node_table("resnet18", input_size=64)][:2]
+    [('avgpool', (512,)), ('conv1', (64, 32, 32))]
     """
     info = lookup(name)
     network = build_network(name)

@@ -49,6 +49,11 @@ class Weights:
         How the network ends.
     note : str
         What was left out of the file, for people; "" for nothing.
+
+    Examples
+    --------
+    >>> Weights({}, "IMAGENET1K_V1", "0" * 64, None, "name", "IMAGENET1K_V1").head.classes
+    1000
     """
 
     state: dict[str, Tensor]
@@ -92,6 +97,12 @@ def load_weights(
         The file does not exist, or is neither on this machine nor reachable.
     WeightsError
         The file is damaged, of another architecture, has another hash than its name promises, or would run code.
+
+    Examples
+    --------
+    >>> weights = load_weights("resnet18", "none", seed=1)
+    >>> weights.label, tuple(weights.state["conv1.weight"].shape)
+    ('random (seed 1)', (64, 3, 7, 7))
     """
     info = lookup(backbone)
     if weights == "none":

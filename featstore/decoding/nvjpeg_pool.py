@@ -41,6 +41,12 @@ def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | 
     ------
     DeviceError
         The transform asks for nvJPEG, and the device has none that works.
+
+    Examples
+    --------
+    >>> with open_pool(TransformSpec(resize=32, crop=32), "cpu", workers=0) as pool:
+    ...     type(pool).__name__
+    'DecodePool'
     """
     if not spec.nvjpeg:
         return DecodePool(spec, **options)

@@ -61,6 +61,20 @@ class DecodePool:
     ------
     ValueError
         Where a number is out of range.
+
+    Examples
+    --------
+    >>> import hashlib, tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "red.png")
+    ...     Image.new("RGB", (40, 30), "red").save(file)
+    ...     item = bytes(file), hashlib.sha256(file.read_bytes()).digest()
+    ...     with DecodePool(TransformSpec(resize=32, crop=32), workers=0) as pool:
+    ...         (batch,) = pool.run([item])
+    >>> batch.images.shape, batch.images[0, 0, 0].tolist()
+    ((1, 32, 32, 3), [255, 0, 0])
     """
 
     def __init__(

@@ -48,6 +48,12 @@ class Batch:
         bytes no longer have the digest.
     reasons : tuple of b str
         "" where decoded.
+
+    Examples
+    --------
+    >>> batch = Batch(0, np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 3], np.uint8), ("", "the file changed"))
+    >>> batch.changed.tolist()
+    [False, True]
     """
 
     start: int

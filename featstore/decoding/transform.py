@@ -41,6 +41,14 @@ class TransformSpec:
     ------
     ValueError
         Where a field is out of range.
+
+    Examples
+    --------
+    >>> spec = TransformSpec(resize=256, crop=224)
+    >>> spec.apply(np.zeros((300, 400, 3), np.uint8)).shape
+    (224, 224, 3)
+    >>> spec.resized(112).resize
+    128
     """
 
     resize: int

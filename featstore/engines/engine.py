@@ -45,6 +45,14 @@ class Engine:
     batch_size : int
         Images to hand over at a time; smaller after memory ran out. Known after `prepare`.
     nodes : tuple of str
+
+    Examples
+    --------
+    >>> from featstore.engines.factory import make_engine
+    >>> engine = make_engine(Backbone("resnet18", "none", input_size=32), engine="eager", device="cpu", threads=1)
+    >>> engine.run(np.zeros((3, 32, 32, 3), np.uint8))["avgpool"].shape
+    (3, 512)
+    >>> engine.close()
     """
 
     def __init__(

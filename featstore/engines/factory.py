@@ -85,6 +85,13 @@ def make_engine(
         OpenVINO asked for by name and not installed.
     UnknownNameError
         No such engine, device or precision.
+
+    Examples
+    --------
+    >>> engine = make_engine(Backbone("resnet18", "none", input_size=32), engine="eager", device="cpu", threads=1)
+    >>> engine.nodes, engine.provenance["engine"]
+    (('avgpool',), 'eager')
+    >>> engine.close()
     """
     device = find_device(device)
     check_request(engine, device, precision)

@@ -100,6 +100,18 @@ def extract(
     ImageSetError, ImagesNotFoundError, WeightsError, StoreError, DeviceError
     KeyboardInterrupt
         After what was computed has been committed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from featstore.images.samples import write_textures
+    >>> network = {"backbone": "resnet18", "weights": "none", "input_size": 32, "engine": "eager", "device": "cpu"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = write_textures(Path(folder, "textures"), per_class=1)
+    ...     first = extract(images, Path(folder, "store"), workers=0, **network)
+    ...     again = extract(images, Path(folder, "store"), workers=0, **network)
+    >>> (first.computed, first.cached), (again.computed, again.cached)
+    ((8, 0), (0, 8))
     """
     began = time.perf_counter()
     report = progress or silent
