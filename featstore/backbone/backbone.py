@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -14,6 +13,7 @@ from torchvision.models import get_model_weights
 from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.backbone.nodes import PENULTIMATE, POOLS, NetworkGraph, Trunk
+from featstore.backbone.recipe import FORMAT, read_recipe
 from featstore.backbone.weights import Weights, load_weights, state_dict_sha256
 from featstore.decoding import decode
 from featstore.decoding.transform import TransformSpec
@@ -21,7 +21,6 @@ from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNam
 from featstore.fingerprint import Fingerprint
 from featstore.system.reporting import Count
 
-RECIPE_FORMAT = 1
 SMALLEST_INPUT = 32
 """Pixels; below this the five halvings of every family leave nothing."""
 
@@ -182,7 +181,7 @@ class Backbone:
         """What is needed to build the same network again; JSON-able."""
         weights = self.weights
         return {
-            "format": RECIPE_FORMAT,
+            "format": FORMAT,
             "backbone": self.name,
             "weights": {
                 "kind": weights.kind,
@@ -213,7 +212,7 @@ class Backbone:
         FingerprintMismatchError
             The recipe is malformed or of a newer format, or the tensors differ.
         """
-        settings, expected, label = _read_recipe(recipe)
+        settings, expected, label = read_recipe(recipe)
         if weights is not None:
             settings["weights"] = weights
         backbone = cls(**settings)
@@ -224,29 +223,6 @@ class Backbone:
                 f"file that was used with --weights FILE"
             )
         return backbone
-
-
-def _read_recipe(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
-    """The arguments of `Backbone` in a recipe, and the hash and label of its weights."""
-    try:
-        if recipe["format"] != RECIPE_FORMAT:
-            raise FingerprintMismatchError(
-                f"the backbone recipe has format {recipe['format']!r}, not {RECIPE_FORMAT}; update featstore"
-            )
-        wanted = recipe["weights"]
-        settings = {
-            "name": str(recipe["backbone"]),
-            "weights": {"name": wanted["name"], "file": Path(wanted["path"]), "random": "none"}[wanted["kind"]],
-            "nodes": tuple(map(str, recipe["nodes"])),
-            "pool": str(recipe["pool"]),
-            "seed": int(wanted["seed"]),
-            "transform": TransformSpec.from_json(recipe["transform"]),
-        }
-        return settings, str(wanted["sha256"]), str(wanted["label"])
-    except (LookupError, TypeError, ValueError) as error:
-        if isinstance(error, FingerprintMismatchError):
-            raise
-        raise FingerprintMismatchError(f"this is no backbone recipe: {type(error).__name__} {error}") from error
 
 
 def _check_nodes(info: BackboneInfo, nodes: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ entry costs one rebuild.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from featstore.decoding import decode
-from featstore.errors import StoreError
 from featstore.fingerprint import Fingerprint
-from featstore.system import fsio
-from featstore.system.canonical_json import canonical_json
-from featstore.system.user_cache import cache_folder
+from featstore.system.user_cache import entry_path, write_entry
+
+FOLDER = "fingerprints"
+"""Of the user's cache folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +71,7 @@ def save_feature_specs(
         "fingerprints": {node: f.to_json() for node, f in known.fingerprints.items()},
         "widths": known.widths,
     }
-    place = _place(backbone, precision, request)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fsio.replace(place, canonical_json(entry))
-    except (OSError, StoreError):
-        return
+    write_entry(_place(backbone, precision, request), entry)
 
 
 def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
@@ -91,7 +85,7 @@ def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
         "versions": {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")},
         "decode": decode.RULES,
     }
-    return cache_folder() / "fingerprints" / f"{hashlib.sha256(canonical_json(depends)).hexdigest()[:32]}.json"
+    return entry_path(FOLDER, depends)
 
 
 def _identity(path: str | None) -> list[int] | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,11 @@ from numpy.typing import NDArray
 
 from featstore.engines.computation import run_with_halving
 from featstore.engines.runner import Runner
-from featstore.errors import StoreError
-from featstore.system import fsio
 from featstore.system.canonical_json import canonical_json
-from featstore.system.user_cache import cache_folder
+from featstore.system.user_cache import entry_path, write_entry
 
 FORMAT = 1
+_KIND = "calibration"
 MARGIN = 1.1
 """The usual choice stays unless another is faster by this factor: noise must not change what runs."""
 MAX_IMAGES = 256
@@ -38,7 +35,7 @@ def load_choice(identity: Mapping[str, Any], names: Sequence[str]) -> str | None
         Everything that the speed depends on; JSON-able.
     """
     try:
-        entry = json.loads(_place(identity).read_bytes())
+        entry = json.loads(entry_path(_KIND, identity).read_bytes())
         known = entry["format"] == FORMAT and entry["identity"] == json.loads(canonical_json(identity))
         return str(entry["choice"]) if known and entry["choice"] in names else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -48,12 +45,7 @@ def load_choice(identity: Mapping[str, Any], names: Sequence[str]) -> str | None
 def save_choice(identity: Mapping[str, Any], choice: str, rates: Mapping[str, float]) -> None:
     """Keep a choice and the images a second it rests on; a cache that cannot be written is no failure."""
     entry = {"format": FORMAT, "identity": identity, "choice": choice, "images_per_second": rates}
-    place = _place(identity)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fsio.replace(place, canonical_json(entry))
-    except (OSError, StoreError):
-        return
+    write_entry(entry_path(_KIND, identity), entry)
 
 
 def measure(runners: Mapping[str, Runner], side: int, *, seconds: float = 0.3) -> dict[str, float]:
@@ -93,7 +85,3 @@ def _rate(runner: Runner, images: NDArray[np.uint8], repeats: int) -> float:
     for _ in range(repeats):
         run_with_halving(runner, images)
     return repeats * len(images) / max(time.perf_counter() - began, 1e-9)
-
-
-def _place(identity: Mapping[str, Any]) -> Path:
-    return cache_folder() / "calibration" / f"{hashlib.sha256(canonical_json(identity)).hexdigest()[:32]}.json"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
 from featstore.engines import autotune
-from featstore.engines.computation import Computation, Features
+from featstore.engines.computation import Computation, Features, first_line
 from featstore.engines.devices import describe
 from featstore.engines.openvino_runner import has_openvino
 from featstore.engines.parity import check
@@ -235,5 +235,5 @@ def _reason(name: str, error: Exception) -> FeatstoreError:
         return error
     if not is_out_of_memory(error):
         raise error
-    engine, line = name.partition("/")[0], str(error).partition("\n")[0] or type(error).__name__
-    return DeviceError(f"memory does not hold the engine {engine} ({line}); use --engine eager or a smaller network")
+    engine, reason = name.partition("/")[0], first_line(error)
+    return DeviceError(f"memory does not hold the engine {engine} ({reason}); use --engine eager or a smaller network")

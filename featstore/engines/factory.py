@@ -6,10 +6,16 @@ from featstore.backbone.backbone import Backbone
 from featstore.engines.cuda_runner import CudaRunner, cuda_batch
 from featstore.engines.devices import find_device
 from featstore.engines.engine import Engine, EngineOption
-from featstore.engines.openvino_runner import OpenVINORunner, has_openvino, openvino_batch, usual_request
+from featstore.engines.openvino_runner import (
+    OpenVINORunner,
+    has_openvino,
+    openvino_batch,
+    require_openvino,
+    usual_request,
+)
 from featstore.engines.runner import Runner
 from featstore.engines.torch_runner import TorchRunner, missing_compiler, torch_batch
-from featstore.errors import DeviceError, MissingExtraError, UnknownNameError
+from featstore.errors import DeviceError, UnknownNameError
 from featstore.fingerprint import PRECISIONS as PRECISIONS
 from featstore.store.tables.layout import SHARD_ROWS
 
@@ -45,8 +51,8 @@ def check_request(engine: str, device: str, precision: str) -> None:
         raise DeviceError(
             f"the engine openvino runs on the CPU, not on {device}; use --device cpu, or --engine compile"
         )
-    if engine == "openvino" and not has_openvino():
-        raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
+    if engine == "openvino":
+        require_openvino()
 
 
 def make_engine(

@@ -29,6 +29,12 @@ def has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
+def require_openvino() -> None:
+    """MissingExtraError where it is not installed."""
+    if not has_openvino():
+        raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
+
+
 def usual_request(backbone: Backbone) -> int:
     """Images a request that suit a network, before anything was measured."""
     return 8 if sum(parameter.numel() for parameter in backbone.trunk.parameters()) > LARGE else 1
@@ -73,8 +79,7 @@ class OpenVINORunner:
         threads: int | None = None,
         batch_size: int | None = None,
     ) -> None:
-        if not has_openvino():
-            raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
+        require_openvino()
         try:
             with held_back():
                 import openvino

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from featstore.engines import engine as engines, factory
+from featstore.engines import engine as engines, factory, openvino_runner
 from featstore.engines.factory import make_engine
 from featstore.errors import DeviceError, MissingExtraError, UnknownNameError
 from tests.support.engine_example import example
@@ -18,7 +18,7 @@ def backbone(tmp_path_factory):
 
 @pytest.fixture
 def no_openvino(monkeypatch):
-    for module in (factory, engines):
+    for module in (factory, engines, openvino_runner):
         monkeypatch.setattr(module, "has_openvino", lambda: False)
 
 
