@@ -45,11 +45,12 @@ from torchvision.transforms._presets import ImageClassification
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.decoding.decode import decode_image
-from featstore.decoding.nvjpeg_pool import DevicePool
+from featstore.decoding.nvjpeg_pool import NvjpegPool
 from featstore.decoding.transform import TransformSpec
-from featstore.decoding.worker import process
+from featstore.decoding.worker import decode_file
 from featstore.engines.devices import describe, find_device
-from featstore.engines.engine import Engine, make_engine
+from featstore.engines.engine import Engine
+from featstore.engines.factory import make_engine
 from featstore.extract import extract
 from featstore.extract.extraction import Extraction
 from featstore.extract.writer import RowWriter
@@ -153,7 +154,7 @@ def alone(engine: Engine, batch: np.ndarray, runs: int, device: str) -> float:
 def decoded(task: tuple[bytes, bytes, TransformSpec]) -> bytes:
     """The pixels of one file, as the pool's processes make them."""
     path, digest, spec = task
-    return process(path, digest, spec, decode_image, 2 << 30)[2]
+    return decode_file(path, digest, spec, decode_image, 2 << 30)[2]
 
 
 def decode_alone(paths: list[tuple[bytes, bytes]], backbone: Backbone, device: str) -> tuple[float, np.ndarray]:
@@ -170,7 +171,7 @@ def decode_alone(paths: list[tuple[bytes, bytes]], backbone: Backbone, device: s
         return statistics.median(spent / len(pixels) for spent, _ in taken[1:]), pixels
     cores = usable_cores()
     if backbone.transform.nvjpeg:
-        with DevicePool(backbone.transform, device, batch_size=256) as pool:
+        with NvjpegPool(backbone.transform, device, batch_size=256) as pool:
             spent = statistics.median([seconds(lambda: drained(pool, paths))[0] for _ in range(4)][1:])
         return spent / len(tasks) * cores, pixels
     with get_context("spawn").Pool(cores) as pool:
@@ -179,7 +180,7 @@ def decode_alone(paths: list[tuple[bytes, bytes]], backbone: Backbone, device: s
     return spent / len(tasks) * cores, pixels
 
 
-def drained(pool: DevicePool, paths: list[tuple[bytes, bytes]]) -> None:
+def drained(pool: NvjpegPool, paths: list[tuple[bytes, bytes]]) -> None:
     """Decode files, and look at nothing."""
     for batch in pool.run(paths):
         assert not batch.status.any()

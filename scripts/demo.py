@@ -88,11 +88,11 @@ def _clear(folder: Path) -> None:
 
 def _weights_at_hand() -> str:
     """`auto` where pretrained weights are here or arrive within seconds, else `none`."""
-    from featstore.backbone.weights import resolve
+    from featstore.backbone.weights import load_weights
     from featstore.errors import WeightsNotFoundError
 
     try:
-        resolve(BACKBONE, "auto", timeout=PATIENCE)
+        load_weights(BACKBONE, "auto", timeout=PATIENCE)
     except WeightsNotFoundError:
         return "none"
     return "auto"

@@ -13,7 +13,7 @@ from torch import Tensor
 from classifiers.report.figures.raster import coloured, grid
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import PENULTIMATE, Anatomy, aliases
+from featstore.backbone.nodes import PENULTIMATE, NetworkGraph, aliases
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +92,9 @@ class Probe:
 
     def __init__(self, backbone: Backbone, nodes: Sequence[str]) -> None:
         info = lookup(backbone.name)
-        anatomy = Anatomy(backbone.network)
+        graph = NetworkGraph(backbone.network)
         self.nodes = tuple(dict.fromkeys(nodes))
-        self.body = anatomy.cut(backbone.network, [anatomy.find(node, info) for node in self.nodes])
+        self.body = graph.cut(backbone.network, [graph.find(node, info) for node in self.nodes])
         self.mean, self.std = (
             torch.tensor(values).view(1, 3, 1, 1) for values in (backbone.transform.mean, backbone.transform.std)
         )

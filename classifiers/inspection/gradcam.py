@@ -15,7 +15,7 @@ from torch import Tensor
 
 from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import PENULTIMATE, Anatomy, Pool, Trunk
+from featstore.backbone.nodes import PENULTIMATE, NetworkGraph, Pool, Trunk
 from featstore.errors import UnknownNameError
 
 
@@ -55,20 +55,20 @@ class GradCam:
     def __init__(self, classifier: ImageClassifier, node: str | None = None) -> None:
         backbone = classifier.backbone
         info = lookup(backbone.name)
-        anatomy = Anatomy(backbone.network)
-        order = list(anatomy.nodes)
+        graph = NetworkGraph(backbone.network)
+        order = list(graph.nodes)
         whole = not isinstance(classifier.trunk, Trunk)  # the network's own head: the class is its last value
-        last = order[-1] if whole else anatomy.find(backbone.nodes[0], info)
-        usual = anatomy.find(PENULTIMATE, info)
+        last = order[-1] if whole else graph.find(backbone.nodes[0], info)
+        usual = graph.find(PENULTIMATE, info)
         if node is None and order.index(usual) > order.index(last):
             usual = last
-        path = usual if node is None else anatomy.find(node, info)
+        path = usual if node is None else graph.find(node, info)
         if order.index(path) > order.index(last):
             raise UnknownNameError(
                 f"node before the head, which is at {backbone.nodes[0]}:", str(node), order[: order.index(last) + 1]
             )
         self.classifier, self.node = classifier, path if node is None else node
-        self.body = anatomy.cut(backbone.network, [path, last])
+        self.body = graph.cut(backbone.network, [path, last])
         self.pool = Pool("none" if whole else backbone.pools[backbone.nodes[0]])
 
     def __call__(self, image: Tensor, target: int) -> HeatMap:

@@ -36,7 +36,7 @@ def open_classifier(
     backbone : str, optional
         Without a bundle: one of `featstore backbones`; default: mobilenet_v3_large.
     weights : str or path, optional
-        As `featstore.backbone.weights.resolve` takes it; with a bundle: where its network's weights are now.
+        As `featstore.backbone.weights.load_weights` takes it; with a bundle: where its network's weights are now.
     input_size : int, optional
         Without a bundle: side of the input, pixels.
     progress : callable, optional

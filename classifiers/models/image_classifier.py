@@ -154,7 +154,7 @@ class ImageClassifier(nn.Module):
         """
         batch = np.empty((len(paths), self.transform.crop, self.transform.crop, 3), dtype=np.uint8)
         for row, path in enumerate(paths):
-            batch[row] = self.transform.apply(_read(os.fsencode(path), self.transform.least))
+            batch[row] = self.transform.apply(_read(os.fsencode(path), self.transform.min_side))
         return torch.from_numpy(batch).permute(0, 3, 1, 2).float().div_(255)
 
     def index(self, name: str) -> int:

@@ -126,7 +126,7 @@ def predict_images(
     from classifiers.models.image_classifier import open_backbone
     from featstore.decoding.nvjpeg_pool import open_pool
     from featstore.engines.devices import find_device
-    from featstore.engines.engine import make_engine
+    from featstore.engines.factory import make_engine
 
     report = progress or silent
     found = find_images(places)

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import Anatomy, Pool, aliases
+from featstore.backbone.nodes import NetworkGraph, Pool, aliases
 from featstore.errors import UnknownNameError
 
 ALL, HEAD = "all", "head"
@@ -52,13 +52,13 @@ class Reopening(nn.Module):
         super().__init__()
         self.classifier = classifier
         backbone = classifier.backbone
-        anatomy = Anatomy(backbone.network)
-        end = anatomy.nodes[anatomy.find(backbone.nodes[0], lookup(backbone.name))]
+        graph = NetworkGraph(backbone.network)
+        end = graph.nodes[graph.find(backbone.nodes[0], lookup(backbone.name))]
         order = _needed_for(end)
-        start = _start(anatomy, order, node, backbone.name)
+        start = _start(graph, order, node, backbone.name)
         crossing = _crossing(order, start)
         if len(crossing) != 1:
-            good = [path for path in _starts(anatomy, order) if len(_crossing(order, _index(order, path))) == 1]
+            good = [path for path in _starts(graph, order) if len(_crossing(order, _index(order, path))) == 1]
             raise UnknownNameError(
                 f"place to reopen {backbone.name} at",
                 node,
@@ -66,7 +66,7 @@ class Reopening(nn.Module):
                 "a skip connection leads around that node; take the block that holds it",
             )
         value = crossing[0]
-        names = {n: path for path, n in anatomy.nodes.items()}
+        names = {n: path for path, n in graph.nodes.items()}
         self.cut = "" if value.op == "placeholder" else names[value]
         self.bottom: nn.Module | None = None
         if value.op != "placeholder":
@@ -188,23 +188,23 @@ def _stack(node: fx.Node) -> list[str]:
     return [path.replace("@", "_") for path in node.meta.get("nn_module_stack", {})]
 
 
-def _start(anatomy: Anatomy, order: Sequence[fx.Node], node: str, backbone: str) -> int:
+def _start(graph: NetworkGraph, order: Sequence[fx.Node], node: str, backbone: str) -> int:
     """Position in `order` of the first operation to train."""
     if node == ALL:
         return next(i for i, n in enumerate(order) if n.op != "placeholder")
     if node == HEAD:
         return len(order)
-    known = _starts(anatomy, order)
+    known = _starts(graph, order)
     if node in aliases(lookup(backbone)) or node not in known:
         hint = f"`featstore nodes {backbone}` lists the modules; it and all behind it is trained"
         raise UnknownNameError(f"place to reopen {backbone} at", node, [ALL, HEAD, *known], hint)
     return _index(order, node)
 
 
-def _starts(anatomy: Anatomy, order: Sequence[fx.Node]) -> list[str]:
+def _starts(graph: NetworkGraph, order: Sequence[fx.Node]) -> list[str]:
     """Module paths and operations that training can start at."""
     inside = set(order)
-    return [path for path, node in anatomy.nodes.items() if node in inside]
+    return [path for path, node in graph.nodes.items() if node in inside]
 
 
 def _index(order: Sequence[fx.Node], path: str) -> int:

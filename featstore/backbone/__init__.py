@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone as Backbone
     from featstore.backbone.catalogue import BACKBONES as BACKBONES, BackboneInfo as BackboneInfo
     from featstore.backbone.nodes import NodeInfo as NodeInfo, node_table as node_table
-    from featstore.backbone.weights import Weights as Weights, resolve as resolve
+    from featstore.backbone.weights import Weights as Weights, load_weights as load_weights
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -19,6 +19,6 @@ __getattr__, __all__ = lazy_exports(
         "backbone": "Backbone",
         "catalogue": "BACKBONES BackboneInfo",
         "nodes": "NodeInfo node_table",
-        "weights": "Weights resolve",
+        "weights": "Weights load_weights",
     },
 )

@@ -1,4 +1,4 @@
-"""torchvision's networks as empty shells, and which state dict fits which of them."""
+"""torchvision's networks without weights, and which state dict fits which of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featstore.errors import WeightsError
 
 
 @dataclass(frozen=True)
-class Head:
+class NetworkHead:
     """What stands behind a network's trunk.
 
     Attributes
@@ -29,7 +29,7 @@ class Head:
     removed: str = ""
 
 
-def shell(name: str, head: Head = Head(), device: str = "meta") -> nn.Module:  # noqa: B008
+def build_network(name: str, head: NetworkHead = NetworkHead(), device: str = "meta") -> nn.Module:  # noqa: B008
     """Build a network in eval mode, without in-place operations and gradients.
 
     Parameters
@@ -47,14 +47,14 @@ def shell(name: str, head: Head = Head(), device: str = "meta") -> nn.Module:  #
     return network.eval().requires_grad_(False)
 
 
-def random_state(name: str, seed: int) -> dict[str, Tensor]:
+def random_state_dict(name: str, seed: int) -> dict[str, Tensor]:
     """torchvision's initialisation with a seed of its own; the caller's random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return dict(shell(name, device="cpu").state_dict())
+        return dict(build_network(name, device="cpu").state_dict())
 
 
-def fit(name: str, given: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], Head, str]:
+def match_state_dict(name: str, given: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], NetworkHead, str]:
     """Bring a state dict into the form that the network holds.
 
     The last layer may be of any width. A file whose classifier is missing, or is not torchvision's, fits as well; that
@@ -69,8 +69,8 @@ def fit(name: str, given: Mapping[str, Tensor], source: str) -> tuple[dict[str, 
     -------
     state : dict of str to Tensor
         float32, and int64 for counters; names and order are the network's.
-    head : Head
-        The shell that it fits.
+    head : NetworkHead
+        How the network ends that it fits.
     note : str
         What was left out, for people; "" for nothing.
 
@@ -81,7 +81,7 @@ def fit(name: str, given: Mapping[str, Tensor], source: str) -> tuple[dict[str, 
     """
     tried = []
     for head in _heads(name, given):
-        state, problem = _match(shell(name, head), given, head.removed)
+        state, problem = _match(build_network(name, head), given, head.removed)
         if state is not None:
             foreign = [key for key in given if key not in state]
             note = f"{source} has no classifier of torchvision's form" if head.removed else ""
@@ -99,7 +99,7 @@ def fit(name: str, given: Mapping[str, Tensor], source: str) -> tuple[dict[str, 
 
 
 def _fits(name: str, given: Mapping[str, Tensor]) -> bool:
-    return any(_match(shell(name, head), given, head.removed)[0] is not None for head in _heads(name, given))
+    return any(_match(build_network(name, head), given, head.removed)[0] is not None for head in _heads(name, given))
 
 
 def _last_linear(network: nn.Module) -> str:
@@ -107,13 +107,13 @@ def _last_linear(network: nn.Module) -> str:
     return str(paths[-1])
 
 
-def _heads(name: str, given: Mapping[str, Tensor]) -> list[Head]:
+def _heads(name: str, given: Mapping[str, Tensor]) -> list[NetworkHead]:
     """The endings to try: the whole classifier at the file's width, without its last layer, without all of it."""
-    last = _last_linear(shell(name))
+    last = _last_linear(build_network(name))
     weight = given.get(f"{last}.weight")
     width = weight.shape[0] if weight is not None and weight.dim() == 2 and weight.shape[0] else 1000
     container = last.partition(".")[0]
-    return [Head(width), Head(None, last), *([Head(None, container)] if container != last else [])]
+    return [NetworkHead(width), NetworkHead(None, last), *([NetworkHead(None, container)] if container != last else [])]
 
 
 def _match(network: nn.Module, given: Mapping[str, Tensor], removed: str) -> tuple[dict[str, Tensor] | None, str]:

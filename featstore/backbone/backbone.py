@@ -5,25 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torchvision.models import get_model_weights
 
-from featstore.backbone.architecture import shell
-from featstore.backbone.catalogue import BACKBONES, BackboneInfo, lookup
-from featstore.backbone.nodes import PENULTIMATE, POOLS, Anatomy, NodeInfo, Trunk, node_table
-from featstore.backbone.weights import Weights, digest, resolve
+from featstore.backbone.architecture import build_network
+from featstore.backbone.catalogue import BackboneInfo, lookup
+from featstore.backbone.nodes import PENULTIMATE, POOLS, NetworkGraph, Trunk
+from featstore.backbone.recipe import FORMAT, read_recipe
+from featstore.backbone.weights import Weights, load_weights, state_dict_sha256
 from featstore.decoding import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
 from featstore.fingerprint import Fingerprint
 from featstore.system.reporting import StageProgress
 
-__all__ = ["BACKBONES", "Backbone", "BackboneInfo", "NodeInfo", "node_table"]
-
-RECIPE_FORMAT = 1
 SMALLEST_INPUT = 32
 """Pixels; below this the five halvings of every family leave nothing."""
 
@@ -36,7 +33,7 @@ class Backbone:
     name : str
         One of `BACKBONES`.
     weights : str or path
-        As `featstore.backbone.weights.resolve` takes it: "auto", "none", a torchvision name, or a file.
+        As `featstore.backbone.weights.load_weights` takes it: "auto", "none", a torchvision name, or a file.
     nodes : sequence of str
         Where to cut: "avgpool" (the last feature map, pooled), "fc6" and "fc7" for VGG, or any of `node_table(name)`.
         All are computed in one forward pass, which ends at the deepest.
@@ -82,9 +79,17 @@ class Backbone:
     UnknownNameError
         No such backbone, node, pool or weights; with close matches.
     WeightsError, WeightsNotFoundError
-        See `featstore.backbone.weights.resolve`; also for weights that are not finite where a node needs them.
+        See `featstore.backbone.weights.load_weights`; also for weights that are not finite where a node needs them.
     FeaturesError
         An input size that is too small.
+
+    Examples
+    --------
+    >>> backbone = Backbone("resnet18", "none", nodes=("layer3", "avgpool"), input_size=32)
+    >>> backbone.widths
+    {'layer3': 256, 'avgpool': 512}
+    >>> [tuple(output.shape) for output in backbone.trunk(torch.zeros(1, 3, 32, 32))]
+    [(1, 256), (1, 512)]
     """
 
     def __init__(
@@ -114,7 +119,7 @@ class Backbone:
             raise FeaturesError(f"no node was named; `featstore nodes {name}` lists those of {name}")
         _check_nodes(info, chosen)
 
-        found = resolve(name, weights, seed=seed, timeout=timeout, progress=progress)
+        found = load_weights(name, weights, seed=seed, timeout=timeout, progress=progress)
         spec = transform or _prescribed(name, found)
         self.name, self.nodes, self.pool = name, chosen, pool
         spec = spec if input_size is None else spec.resized(input_size)
@@ -122,10 +127,10 @@ class Backbone:
             spec, jpeg_scaling=spec.jpeg_scaling or jpeg_scaling, nvjpeg=spec.nvjpeg or nvjpeg
         )
 
-        self.network = shell(name, found.head)
-        anatomy = Anatomy(self.network)
-        paths = [anatomy.find(node, info) for node in chosen]
-        shapes = anatomy.shapes(self.network, self.transform.crop)
+        self.network = build_network(name, found.head)
+        graph = NetworkGraph(self.network)
+        paths = [graph.find(node, info) for node in chosen]
+        shapes = graph.shapes(self.network, self.transform.crop)
         self.network.load_state_dict(found.state, assign=True)
 
         self.pools = {n: _effective(n, pool, len(shapes[p])) for n, p in zip(chosen, paths, strict=True)}
@@ -133,7 +138,7 @@ class Backbone:
             n: int(torch.Size(shapes[p]).numel()) if self.pools[n] == "flatten" else shapes[p][0]
             for n, p in zip(chosen, paths, strict=True)
         }
-        self.trunk = Trunk(anatomy.cut(self.network, paths), list(self.pools.values())).eval()
+        self.trunk = Trunk(graph.cut(self.network, paths), list(self.pools.values())).eval()
         self.weights: Weights = dataclasses.replace(found, state={})
         damaged = {key for key, value in found.state.items() if not _finite(value)}
         used = [key.removeprefix("body.") for key in self.trunk.state_dict()]
@@ -169,14 +174,14 @@ class Backbone:
         }
 
     def state_sha256(self) -> str:
-        """SHA-256 of the network's tensors as they are now, as `featstore.backbone.weights.digest` defines it."""
-        return digest(self.network.state_dict())
+        """SHA-256 of the network's tensors as they are now, see `featstore.backbone.weights.state_dict_sha256`."""
+        return state_dict_sha256(self.network.state_dict())
 
     def recipe(self) -> dict[str, Any]:
         """What is needed to build the same network again; JSON-able."""
         weights = self.weights
         return {
-            "format": RECIPE_FORMAT,
+            "format": FORMAT,
             "backbone": self.name,
             "weights": {
                 "kind": weights.kind,
@@ -207,7 +212,7 @@ class Backbone:
         FingerprintMismatchError
             The recipe is malformed or of a newer format, or the tensors differ.
         """
-        settings, expected, label = _read_recipe(recipe)
+        settings, expected, label = read_recipe(recipe)
         if weights is not None:
             settings["weights"] = weights
         backbone = cls(**settings)
@@ -220,34 +225,11 @@ class Backbone:
         return backbone
 
 
-def _read_recipe(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
-    """The arguments of `Backbone` in a recipe, and the hash and label of its weights."""
-    try:
-        if recipe["format"] != RECIPE_FORMAT:
-            raise FingerprintMismatchError(
-                f"the backbone recipe has format {recipe['format']!r}, not {RECIPE_FORMAT}; update featstore"
-            )
-        wanted = recipe["weights"]
-        settings = {
-            "name": str(recipe["backbone"]),
-            "weights": {"name": wanted["name"], "file": Path(wanted["path"]), "random": "none"}[wanted["kind"]],
-            "nodes": tuple(map(str, recipe["nodes"])),
-            "pool": str(recipe["pool"]),
-            "seed": int(wanted["seed"]),
-            "transform": TransformSpec.from_json(recipe["transform"]),
-        }
-        return settings, str(wanted["sha256"]), str(wanted["label"])
-    except (LookupError, TypeError, ValueError) as error:
-        if isinstance(error, FingerprintMismatchError):
-            raise
-        raise FingerprintMismatchError(f"this is no backbone recipe: {type(error).__name__} {error}") from error
-
-
 def _check_nodes(info: BackboneInfo, nodes: Sequence[str]) -> None:
     """Refuse an unknown node before any weights are downloaded."""
-    anatomy = Anatomy(shell(info.name))
+    graph = NetworkGraph(build_network(info.name))
     for node in nodes:
-        anatomy.find(node, info)
+        graph.find(node, info)
 
 
 def _finite(value: torch.Tensor) -> bool:

@@ -30,6 +30,12 @@ class BackboneInfo:
         Name of each member of torchvision's weights enum -> name of its file, best last.
     input_size : int
         Side of the input that the weights were trained for, pixels.
+
+    Examples
+    --------
+    >>> info = BACKBONES["resnet50"]
+    >>> info.family, info.width, info.default_weights
+    ('resnet', 2048, 'IMAGENET1K_V2')
     """
 
     name: str

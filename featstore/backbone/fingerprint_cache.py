@@ -1,4 +1,4 @@
-"""What a network's features were last time: fingerprints and widths, recalled without loading torch.
+"""A cache of what a network's features are: fingerprints and widths, read without loading torch.
 
 Hashing a network's tensors needs torch and a second or two; a repeated extraction needs neither. The answer of the last
 time is kept in the user's cache folder and used only while nothing that it depends on has changed: the request, the
@@ -9,7 +9,6 @@ entry costs one rebuild.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from featstore.decoding import decode
-from featstore.errors import StoreError
 from featstore.fingerprint import Fingerprint
-from featstore.system import fsio
-from featstore.system.canonical_json import canonical_json
-from featstore.system.user_cache import cache_folder
+from featstore.system.user_cache import entry_path, write_entry
+
+FOLDER = "fingerprints"
+"""Of the user's cache folder."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Recalled:
-    """Fingerprints and feature widths by node."""
+class FeatureSpecs:
+    """What a network's features are: fingerprints and numbers an image, by node."""
 
     fingerprints: dict[str, Fingerprint]
     widths: dict[str, int]
 
 
-def recall(backbone: str, precision: str, request: Mapping[str, Any]) -> Recalled | None:
-    """What `remember` kept for the same request, or None where anything it depends on has changed.
+def load_feature_specs(backbone: str, precision: str, request: Mapping[str, Any]) -> FeatureSpecs | None:
+    """What `save_feature_specs` kept for the same request, or None where anything it depends on has changed.
 
     Parameters
     ----------
@@ -49,12 +48,14 @@ def recall(backbone: str, precision: str, request: Mapping[str, Any]) -> Recalle
         if entry["file"] != _identity(entry["path"]):
             return None
         fingerprints = {node: Fingerprint.from_json(entry["fingerprints"][node]) for node in entry["nodes"]}
-        return Recalled(fingerprints, {node: int(entry["widths"][node]) for node in fingerprints})
+        return FeatureSpecs(fingerprints, {node: int(entry["widths"][node]) for node in fingerprints})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # no entry, or one that cannot be read: the network itself will say
 
 
-def remember(backbone: str, precision: str, request: Mapping[str, Any], known: Recalled, path: Path | None) -> None:
+def save_feature_specs(
+    backbone: str, precision: str, request: Mapping[str, Any], known: FeatureSpecs, path: Path | None
+) -> None:
     """Keep the answer for next time; a cache folder that cannot be written is no failure.
 
     Parameters
@@ -70,12 +71,7 @@ def remember(backbone: str, precision: str, request: Mapping[str, Any], known: R
         "fingerprints": {node: f.to_json() for node, f in known.fingerprints.items()},
         "widths": known.widths,
     }
-    place = _place(backbone, precision, request)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fsio.replace(place, canonical_json(entry))
-    except (OSError, StoreError):
-        return
+    write_entry(_place(backbone, precision, request), entry)
 
 
 def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
@@ -89,7 +85,7 @@ def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
         "versions": {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")},
         "decode": decode.RULES,
     }
-    return cache_folder() / "fingerprints" / f"{hashlib.sha256(canonical_json(depends)).hexdigest()[:32]}.json"
+    return entry_path(FOLDER, depends)
 
 
 def _identity(path: str | None) -> list[int] | None:

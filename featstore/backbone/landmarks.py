@@ -6,11 +6,11 @@ import re
 from functools import cache
 from typing import Any
 
-from featstore.backbone.architecture import shell
+from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import lookup
 from featstore.backbone.nodes import PENULTIMATE, NodeInfo, node_table
 
-MOST = 4
+MAX_NODES = 4
 
 
 def landmarks(backbone: str) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def landmarks(backbone: str) -> tuple[str, ...]:
     pooled = [block.node for block in blocks if block.note == "MaxPool2d" and block.node.startswith("features")]
     ends = [here.node for here, after in zip(blocks, blocks[1:], strict=False) if here.shape != after.shape]
     chosen = pooled[:-1] if pooled else [node for node in ends if node.startswith(("features.", "layer"))]
-    return (*chosen[-MOST:], PENULTIMATE)
+    return (*chosen[-MAX_NODES:], PENULTIMATE)
 
 
 @cache
@@ -46,7 +46,7 @@ def last_stage(backbone: str) -> str:
     ------
     UnknownNameError
     """
-    network = shell(backbone)
+    network = build_network(backbone)
     blocks = [b for b in _blocks(backbone) if any(True for _ in network.get_submodule(b.node).parameters())]
     side = blocks[-1].shape[1]
     return next(block.node for block in blocks if block.shape[1] == side)

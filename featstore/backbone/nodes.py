@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from featstore.backbone.architecture import shell
+from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.errors import UnknownNameError
 
@@ -31,6 +31,11 @@ class NodeInfo:
         Numbers an image after avg, max or gem pooling.
     note : str
         For people.
+
+    Examples
+    --------
+    >>> NodeInfo("layer4", (512, 7, 7), 512, "Sequential").flat_width
+    25088
     """
 
     node: str
@@ -54,7 +59,7 @@ def aliases(info: BackboneInfo) -> dict[str, tuple[str, str]]:
     return known
 
 
-class Anatomy:
+class NetworkGraph:
     """A network's graph: every value that it computes, by name, in the order of computing.
 
     A module path names what the module returns. A module that is called several times has further names with `_1`,
@@ -162,11 +167,16 @@ def node_table(name: str, *, input_size: int | None = None, every: bool = False)
     ------
     UnknownNameError
         No such backbone.
+
+    Examples
+    --------
+    >>> [(node.node, node.shape) for node in node_table("resnet18", input_size=64)][:2]
+    [('avgpool', (512,)), ('conv1', (64, 32, 32))]
     """
     info = lookup(name)
-    network = shell(name)
-    anatomy = Anatomy(network)
-    shapes = anatomy.shapes(network, input_size or info.input_size)
+    network = build_network(name)
+    graph = NetworkGraph(network)
+    shapes = graph.shapes(network, input_size or info.input_size)
     table = []
     for node, (path, note) in aliases(info).items():
         shape = shapes[path][:1] if node == PENULTIMATE else shapes[path]

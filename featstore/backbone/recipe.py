@@ -1,19 +1,23 @@
-"""The recipe of a backbone, from the fingerprint of its features: what predicting from images needs."""
+"""The recipe of a backbone: what is needed to build the same network again, as plain JSON values."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from featstore.backbone.catalogue import BACKBONES
+from featstore.backbone.fingerprint_cache import FOLDER
+from featstore.decoding.transform import TransformSpec
+from featstore.errors import FingerprintMismatchError
 from featstore.fingerprint import Fingerprint
 from featstore.system.user_cache import cache_folder
 
 FORMAT = 1
-"""Of the recipes that `featstore.backbone.Backbone.from_recipe` reads."""
+"""Of recipes."""
 
 _RANDOM = re.compile(r"random \(seed (\d+)\)")
 
@@ -59,13 +63,42 @@ def recipe_of(fingerprint: Fingerprint, weights: str | os.PathLike[str] | None =
     }
 
 
+def read_recipe(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """The arguments of `Backbone` in a recipe, and the hash and label of its weights.
+
+    Raises
+    ------
+    FingerprintMismatchError
+        The recipe is malformed or of another format.
+    """
+    try:
+        if recipe["format"] != FORMAT:
+            raise FingerprintMismatchError(
+                f"the backbone recipe has format {recipe['format']!r}, not {FORMAT}; update featstore"
+            )
+        wanted = recipe["weights"]
+        settings = {
+            "name": str(recipe["backbone"]),
+            "weights": {"name": wanted["name"], "file": Path(wanted["path"]), "random": "none"}[wanted["kind"]],
+            "nodes": tuple(map(str, recipe["nodes"])),
+            "pool": str(recipe["pool"]),
+            "seed": int(wanted["seed"]),
+            "transform": TransformSpec.from_json(recipe["transform"]),
+        }
+        return settings, str(wanted["sha256"]), str(wanted["label"])
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, FingerprintMismatchError):
+            raise
+        raise FingerprintMismatchError(f"this is no backbone recipe: {type(error).__name__} {error}") from error
+
+
 def last_seen(weights_sha256: str) -> Path | None:
     """Where `extract` last read weights with these tensors on this machine, if that file is still there.
 
     Only a place to look: whoever reads the file compares the tensors.
     """
     places = []
-    for entry in (cache_folder() / "fingerprints").glob("*.json"):
+    for entry in (cache_folder() / FOLDER).glob("*.json"):
         try:
             document = json.loads(entry.read_bytes())
             known = {f["weights_sha256"] for f in document["fingerprints"].values()}

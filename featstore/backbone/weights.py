@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
-from featstore.backbone.architecture import Head, fit, random_state
+from featstore.backbone.architecture import NetworkHead, match_state_dict, random_state_dict
 from featstore.backbone.catalogue import BackboneInfo, lookup
-from featstore.backbone.weights_file import is_tuned, read_state
+from featstore.backbone.weights_file import is_fine_tuned, read_state
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
 from featstore.system.download import fetch
@@ -37,7 +37,7 @@ class Weights:
     label : str
         For people: "IMAGENET1K_V2", "file x.pth", "fine-tuned x.weights.safetensors" or "random (seed 0)".
     sha256 : str
-        64 hexadecimal digits, `digest` of the state.
+        64 hexadecimal digits, `state_dict_sha256` of the state.
     path : Path or None
         The file; None for random weights.
     kind : {"name", "file", "random"}
@@ -45,10 +45,15 @@ class Weights:
         Member of torchvision's weights enum; "" for others.
     seed : int
         Of random weights.
-    head : Head
+    head : NetworkHead
         How the network ends.
     note : str
         What was left out of the file, for people; "" for nothing.
+
+    Examples
+    --------
+    >>> Weights({}, "IMAGENET1K_V1", "0" * 64, None, "name", "IMAGENET1K_V1").head.classes
+    1000
     """
 
     state: dict[str, Tensor]
@@ -58,11 +63,11 @@ class Weights:
     kind: str
     name: str = ""
     seed: int = 0
-    head: Head = field(default_factory=Head)
+    head: NetworkHead = field(default_factory=NetworkHead)
     note: str = ""
 
 
-def resolve(
+def load_weights(
     backbone: str,
     weights: str | os.PathLike[str] = "auto",
     *,
@@ -92,11 +97,17 @@ def resolve(
         The file does not exist, or is neither on this machine nor reachable.
     WeightsError
         The file is damaged, of another architecture, has another hash than its name promises, or would run code.
+
+    Examples
+    --------
+    >>> weights = load_weights("resnet18", "none", seed=1)
+    >>> weights.label, tuple(weights.state["conv1.weight"].shape)
+    ('random (seed 1)', (64, 3, 7, 7))
     """
     info = lookup(backbone)
     if weights == "none":
-        state = random_state(backbone, seed)
-        return Weights(state, f"random (seed {seed})", digest(state), None, "random", seed=seed)
+        state = random_state_dict(backbone, seed)
+        return Weights(state, f"random (seed {seed})", state_dict_sha256(state), None, "random", seed=seed)
     name = info.default_weights if weights == "auto" else str(weights)
     if isinstance(weights, str) and name in info.files:
         path = _pretrained(info, name, timeout, progress)
@@ -111,13 +122,13 @@ def resolve(
             ("auto", "none", *info.files),
             f"--weights takes auto, none, {', '.join(info.files)} or a .pth or .safetensors file",
         )
-    state, head, note = fit(backbone, read_state(path), str(path))
-    if kind == "file" and is_tuned(path):
+    state, head, note = match_state_dict(backbone, read_state(path), str(path))
+    if kind == "file" and is_fine_tuned(path):
         label = f"{TUNED} {path.name}"
-    return Weights(state, label, digest(state), path, kind, name, head=head, note=note)
+    return Weights(state, label, state_dict_sha256(state), path, kind, name, head=head, note=note)
 
 
-def digest(state: Mapping[str, Tensor]) -> str:
+def state_dict_sha256(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over tensors: name, dtype, shape and raw bytes of each, sorted by name.
 
     Returns

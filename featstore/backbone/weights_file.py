@@ -81,7 +81,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return _unwrap(path, content)
 
 
-def is_tuned(path: Path) -> bool:
+def is_fine_tuned(path: Path) -> bool:
     """Whether a weights file, which `read_state` has taken, says that `finetune` wrote it and so learnt from labels."""
     from safetensors import SafetensorError, safe_open
 

@@ -67,14 +67,14 @@ _UPRIGHT = {
 }
 
 
-def decode(data: bytes, least: int | None = None) -> NDArray[np.uint8]:
+def decode(data: bytes, min_side: int | None = None) -> NDArray[np.uint8]:
     """Decode the bytes of an image file by `RULES`.
 
     Parameters
     ----------
     data : bytes
         The whole file.
-    least : int, optional
+    min_side : int, optional
         A JPEG may come at 1/2, 1/4 or 1/8 of its size, in the cosine transform, as long as both sides keep so many
         pixels: much faster, and other pixels. Default: the whole size.
 
@@ -88,10 +88,10 @@ def decode(data: bytes, least: int | None = None) -> NDArray[np.uint8]:
     DecodeError
         Whatever is wrong with the bytes; the message is one short line.
     """
-    return np.asarray(decode_image(data, least))
+    return np.asarray(decode_image(data, min_side))
 
 
-def decode_image(data: bytes, least: int | None = None) -> Image.Image:
+def decode_image(data: bytes, min_side: int | None = None) -> Image.Image:
     """As `decode`, but a Pillow image of mode RGB: no copy where the next step is Pillow's resize.
 
     Raises
@@ -105,7 +105,7 @@ def decode_image(data: bytes, least: int | None = None) -> Image.Image:
         raise DecodeError(f"not a supported image: {formats.describe(head)}")
     try:
         with _SWITCHES:
-            return _decode(name, data, least)
+            return _decode(name, data, min_side)
     except DecodeError:
         raise
     except MemoryError as error:
@@ -114,13 +114,13 @@ def decode_image(data: bytes, least: int | None = None) -> Image.Image:
         raise DecodeError(f"{name}: {_one_line(error)}") from error
 
 
-def _decode(name: str, data: bytes, least: int | None) -> Image.Image:
+def _decode(name: str, data: bytes, min_side: int | None) -> Image.Image:
     if name == "WebP":
         _check_size(name, *_webp_canvas(data))  # Pillow allocates the canvas on opening
     image = _PLUGINS[name](io.BytesIO(data))
     _check_size(name, *image.size)
-    if least is not None:
-        image.draft(None, (least, least))  # JPEG's alone does anything
+    if min_side is not None:
+        image.draft(None, (min_side, min_side))  # JPEG's alone does anything
     deep = "16" in str(image.tile[0][3]) if image.tile else False
     image.load()
     _check_size(name, *image.size)

@@ -34,7 +34,7 @@ CHECK_LEVELS = 3.0
 _RGB = torchvision.io.ImageReadMode.RGB
 
 
-class DeviceDecoder:
+class NvjpegDecoder:
     """Decodes and transforms on one device. An image's bits depend on its bytes alone, not on its neighbours.
 
     Parameters
@@ -56,7 +56,7 @@ class DeviceDecoder:
         files = _samples()
         self.decode(files, [JpegHeader(200, 120)] * len(files))
 
-    def takes(self, header: JpegHeader | None) -> bool:
+    def accepts(self, header: JpegHeader | None) -> bool:
         """Whether an image is for the device: its header is plain and its size bounded."""
         if header is None or header.width * header.height > RULES["max_pixels"]:
             return False
@@ -71,7 +71,7 @@ class DeviceDecoder:
         Parameters
         ----------
         files : sequence of bytes
-            Whole JPEG files whose headers `takes` accepted.
+            Whole JPEG files whose headers `accepts` accepted.
         headers : sequence of JpegHeader
 
         Returns
@@ -179,7 +179,7 @@ def check_nvjpeg(device: str) -> None:
     expected = [np.asarray(Image.open(io.BytesIO(file))).transpose(2, 0, 1) for file in files]
     spec = TransformSpec(resize=120, crop=120)
     try:
-        found = DeviceDecoder(spec, device).decoded(files)
+        found = NvjpegDecoder(spec, device).decoded(files)
         errors = [np.abs(a.cpu().numpy().astype(int) - b).mean() for a, b in zip(found, expected, strict=True)]
     except (RuntimeError, ValueError) as error:
         line = str(error).partition("\n")[0]

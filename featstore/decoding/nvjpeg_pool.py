@@ -1,4 +1,4 @@
-"""DevicePool: a DecodePool whose JPEG files are decoded on a CUDA device, all other images by Pillow.
+"""NvjpegPool: a DecodePool whose JPEG files are decoded on a CUDA device, all other images by Pillow.
 
 A decode rule of its own (`TransformSpec.nvjpeg`): what a plain JPEG file is, is decided from its bytes alone
 (`featstore.decoding.jpeg_header`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it
@@ -21,12 +21,12 @@ from featstore.decoding.transform import TransformSpec
 from featstore.decoding.worker import DEFERRED
 from featstore.system.machine import usable_cores
 
-MOST_PROCESSES = 4
-CORES_A_PROCESS = 4
+MAX_PROCESSES = 4
+CORES_PER_PROCESS = 4
 """Processes beside a device: one alone cannot feed it, for Python hands files on at some 5,000 a second."""
 
 
-def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | DevicePool:
+def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | NvjpegPool:
     """The pool that a transform asks for.
 
     Parameters
@@ -41,13 +41,19 @@ def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | 
     ------
     DeviceError
         The transform asks for nvJPEG, and the device has none that works.
+
+    Examples
+    --------
+    >>> with open_pool(TransformSpec(resize=32, crop=32), "cpu", workers=0) as pool:
+    ...     type(pool).__name__
+    'DecodePool'
     """
     if not spec.nvjpeg:
         return DecodePool(spec, **options)
     from featstore.decoding.nvjpeg_decoder import check_nvjpeg, require_cuda
 
     require_cuda(device)
-    pool = DevicePool(spec, device, **options)
+    pool = NvjpegPool(spec, device, **options)
     try:
         pool.start()  # its processes load meanwhile
         check_nvjpeg(device)
@@ -57,7 +63,7 @@ def open_pool(spec: TransformSpec, device: str, **options: Any) -> DecodePool | 
     return pool
 
 
-class DevicePool:
+class NvjpegPool:
     """As `DecodePool`, with the same interface and promises.
 
     Parameters
@@ -76,7 +82,7 @@ class DevicePool:
     """
 
     def __init__(self, spec: TransformSpec, device: str, *, workers: int | None = None, **options: Any) -> None:
-        processes = min(MOST_PROCESSES, -(-usable_cores() // CORES_A_PROCESS))
+        processes = min(MAX_PROCESSES, -(-usable_cores() // CORES_PER_PROCESS))
         self._device = DecodePool(spec, workers=processes, device=device, **options)
         self._rest = DecodePool(dataclasses.replace(spec, nvjpeg=False), workers=workers, **options)
         self.workers = self._rest.workers

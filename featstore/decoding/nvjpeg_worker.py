@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from featstore.decoding.jpeg_header import JpegHeader, read_header
-from featstore.decoding.nvjpeg_decoder import DeviceDecoder
+from featstore.decoding.nvjpeg_decoder import NvjpegDecoder
 from featstore.decoding.transform import TransformSpec
-from featstore.decoding.worker import CHANGED, DEFERRED, OK, READY, REPLY, TRANSIENT, next_task, read, write_at
+from featstore.decoding.worker import CHANGED, DEFERRED, OK, READY, RESULT, TRANSIENT, next_task, read, write_at
 
-MOST = 128
+MAX_BATCH = 128
 """Images that are decoded together, at most."""
 
 HELD_BYTES = 512 << 20
@@ -48,7 +48,7 @@ class _File:
     header: JpegHeader | None = None
 
 
-class _Room:
+class _ByteBudget:
     """Bytes of files that may be in memory at once; taken in the order of the files, so that the first never waits."""
 
     def __init__(self, size: int) -> None:
@@ -75,19 +75,19 @@ def main(settings: Mapping[str, Any]) -> None:
         As for `featstore.decoding.worker.main`, and `device`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
-    decoder = DeviceDecoder(TransformSpec.from_json(settings["spec"]), settings["device"])
+    decoder = NvjpegDecoder(TransformSpec.from_json(settings["spec"]), settings["device"])
     decoder.warm_up()
-    limit, memory, replies = int(settings["bytes_per_image"]), int(settings["memory"]), int(settings["replies"])
+    limit, memory, results = int(settings["bytes_per_image"]), int(settings["memory"]), int(settings["results"])
     files: SimpleQueue[Future[_File] | None] = SimpleQueue()
-    room = _Room(HELD_BYTES)
-    threading.Thread(target=_feed, args=(settings, decoder, limit, room, files), daemon=True).start()
+    budget = _ByteBudget(HELD_BYTES)
+    threading.Thread(target=_feed, args=(settings, decoder, limit, budget, files), daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libraries complain there about every bad file
-    os.write(replies, REPLY.pack(READY, OK, 0))
+    os.write(results, RESULT.pack(READY, OK, 0))
     try:
         while group := _gathered(files):
             _decode(group, decoder, memory)
-            room.give(sum(file.size for file in group))
-            os.write(replies, b"".join(_reply(file) for file in group))
+            budget.give(sum(file.size for file in group))
+            os.write(results, b"".join(_result(file) for file in group))
     except BrokenPipeError:
         pass  # the parent is gone
     sys.stdout.flush()
@@ -96,12 +96,12 @@ def main(settings: Mapping[str, Any]) -> None:
 
 def _feed(
     settings: Mapping[str, Any],
-    decoder: DeviceDecoder,
+    decoder: NvjpegDecoder,
     limit: int,
-    room: _Room,
+    budget: _ByteBudget,
     files: SimpleQueue[Future[_File] | None],
 ) -> None:
-    """Take tasks from the pipe and have threads read their files, as far ahead as there is room."""
+    """Take tasks from the pipe and have threads read their files, as far ahead as the budget allows."""
 
     def prepared(file: _File, path: bytes, digest: bytes) -> _File:
         try:
@@ -113,7 +113,7 @@ def _feed(
             file.status, file.reason = CHANGED, "the file changed since it was listed"
         else:
             file.header = read_header(file.data)
-            file.status = OK if decoder.takes(file.header) else DEFERRED
+            file.status = OK if decoder.accepts(file.header) else DEFERRED
         if file.status != OK:
             file.data = b""
         return file
@@ -125,15 +125,15 @@ def _feed(
                 size = os.stat(path).st_size  # noqa: PTH116 - bytes
             except OSError:
                 size = 0
-            room.take(size)
+            budget.take(size)
             files.put(readers.submit(prepared, _File(number, offset, size), path, digest))
     files.put(None)
 
 
 def _gathered(files: SimpleQueue[Future[_File] | None]) -> list[_File]:
-    """The files that are there by now, at least one and at most `MOST`; none where the tasks have ended."""
+    """The files that are there by now, at least one and at most `MAX_BATCH`; none where the tasks have ended."""
     group: list[_File] = []
-    while len(group) < MOST:
+    while len(group) < MAX_BATCH:
         try:
             future = files.get(block=not group)
         except Empty:
@@ -146,7 +146,7 @@ def _gathered(files: SimpleQueue[Future[_File] | None]) -> list[_File]:
     return group
 
 
-def _decode(group: Sequence[_File], decoder: DeviceDecoder, memory: int) -> None:
+def _decode(group: Sequence[_File], decoder: NvjpegDecoder, memory: int) -> None:
     """Decode what is for the device, and write the pixels; others keep the status that they have."""
     here = [file for file in group if file.status == OK]
     if not here:
@@ -165,6 +165,6 @@ def _decode(group: Sequence[_File], decoder: DeviceDecoder, memory: int) -> None
         write_at(memory, np.ascontiguousarray(pixels[first:last]).data.cast("B"), here[first].offset)
 
 
-def _reply(file: _File) -> bytes:
+def _result(file: _File) -> bytes:
     text = file.reason.encode("utf-8", "backslashreplace")[:1000]
-    return REPLY.pack(file.number, file.status, len(text)) + text
+    return RESULT.pack(file.number, file.status, len(text)) + text

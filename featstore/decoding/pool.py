@@ -11,15 +11,12 @@ from typing import Self
 
 import numpy as np
 
-from featstore.decoding.scheduler import Batch, Dealer, Items
-from featstore.decoding.shared_memory import BatchMemory
-from featstore.decoding.supervisor import Crew
+from featstore.decoding.scheduler import Batch, Items, Scheduler
+from featstore.decoding.shared_memory import SharedBuffers
+from featstore.decoding.supervisor import Supervisor
 from featstore.decoding.transform import TransformSpec
-from featstore.decoding.worker import MEMORY, OK, TRANSIENT, decoder_from, process
+from featstore.decoding.worker import MEMORY, OK, TRANSIENT, decode_file, decoder_from
 from featstore.system.machine import usable_cores
-
-__all__ = ["Batch", "DecodePool", "usable_cores"]
-
 
 AT_FIRST = 0.5
 """Share of the processes that start at once: to start takes as long as to decode a hundred photographs, and where the
@@ -49,9 +46,9 @@ class DecodePool:
     bytes_per_image : int
         Address space that one image may take in its process, and the largest file that is read.
     decoder : str
-        "module:function" of what turns bytes, and the least side of a scaled JPEG, into a Pillow image of mode RGB.
+        "module:function" of what turns bytes, and the smallest side of a scaled JPEG, into a Pillow image of mode RGB.
     device : str, optional
-        The processes decode JPEG files on this device and defer all other images, for `DevicePool`.
+        The processes decode JPEG files on this device and defer all other images, for `NvjpegPool`.
 
     Attributes
     ----------
@@ -64,6 +61,20 @@ class DecodePool:
     ------
     ValueError
         Where a number is out of range.
+
+    Examples
+    --------
+    >>> import hashlib, tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "red.png")
+    ...     Image.new("RGB", (40, 30), "red").save(file)
+    ...     item = bytes(file), hashlib.sha256(file.read_bytes()).digest()
+    ...     with DecodePool(TransformSpec(resize=32, crop=32), workers=0) as pool:
+    ...         (batch,) = pool.run([item])
+    >>> batch.images.shape, batch.images[0, 0, 0].tolist()
+    ((1, 32, 32, 3), [255, 0, 0])
     """
 
     def __init__(
@@ -91,9 +102,9 @@ class DecodePool:
         self._decoder = decoder
         self._device = device
         self._shape = (spec.crop, spec.crop, 3)
-        self._memory: BatchMemory | None = None
-        self._crew: Crew | None = None
-        self._running: Dealer | None = None
+        self._memory: SharedBuffers | None = None
+        self._supervisor: Supervisor | None = None
+        self._running: Scheduler | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -107,7 +118,7 @@ class DecodePool:
     @property
     def replaced(self) -> int:
         """How many processes had to be replaced since `start`."""
-        return self._crew.replaced if self._crew is not None else 0
+        return self._supervisor.replaced if self._supervisor is not None else 0
 
     def start(self) -> None:
         """Start the processes, so that they do their imports while the caller prepares; `run` does it where need be.
@@ -117,7 +128,7 @@ class DecodePool:
         FeatstoreError
             Where processes cannot be started.
         """
-        if not self.workers or self._crew is not None:
+        if not self.workers or self._supervisor is not None:
             return
         settings = {
             "spec": self._spec.to_json(),
@@ -126,18 +137,18 @@ class DecodePool:
             "bytes_per_image": self._bytes,
             **({} if self._device is None else {"device": self._device}),
         }
-        self._memory = BatchMemory(self._slot)
+        self._memory = SharedBuffers(self._slot)
         at_first = self.workers if self._device is not None else math.ceil(self.workers * AT_FIRST)
-        self._crew = Crew(settings, self._memory.fd, self.workers, at_first)
-        weakref.finalize(self, Crew.end, self._crew)
+        self._supervisor = Supervisor(settings, self._memory.fd, self.workers, at_first)
+        weakref.finalize(self, Supervisor.end, self._supervisor)
 
     def close(self) -> None:
         """End the processes. Batches that were handed out stay valid."""
-        if self._crew is not None:
-            self._crew.end()
+        if self._supervisor is not None:
+            self._supervisor.end()
         if self._memory is not None:
             self._memory.close()
-        self._crew = self._memory = self._running = None
+        self._supervisor = self._memory = self._running = None
 
     def run(self, items: Items, batch_size: int | None = None) -> Iterator[Batch]:
         """Decode items, batch by batch in their order. The processes begin before the first batch is asked for.
@@ -159,14 +170,20 @@ class DecodePool:
         if not self.workers:
             return self._run_here(items)
         if self._running is not None or (resized and self._memory is not None and len(self._memory)):
-            self.close()  # replies to a run that was abandoned must not meet this one
+            self.close()  # results to a run that was abandoned must not meet this one
         elif resized and self._memory is not None:
             self._memory.resize(self._slot)
         self.start()
-        if self._crew is None or self._memory is None:
+        if self._supervisor is None or self._memory is None:
             raise RuntimeError("start() left no processes")
-        run = self._running = Dealer(
-            self._crew, self._memory, items, self._batch_size, self._shape, self._limits(), self._device is not None
+        run = self._running = Scheduler(
+            self._supervisor,
+            self._memory,
+            items,
+            self._batch_size,
+            self._shape,
+            self._limits(),
+            self._device is not None,
         )
         run.start()
         return self._collected(run)
@@ -182,7 +199,7 @@ class DecodePool:
         if self._running is not None:
             self._running.wait()
 
-    def _collected(self, run: Dealer) -> Iterator[Batch]:
+    def _collected(self, run: Scheduler) -> Iterator[Batch]:
         batches = run.batches()
         try:
             while True:
@@ -217,7 +234,7 @@ class DecodePool:
             status = np.zeros(len(part), dtype=np.uint8)
             reasons = []
             for row, (path, digest) in enumerate(part):
-                code, reason, pixels = process(path, digest, self._spec, decoder, self._bytes)
+                code, reason, pixels = decode_file(path, digest, self._spec, decoder, self._bytes)
                 if code == OK:
                     images[row] = np.frombuffer(pixels, dtype=np.uint8).reshape(self._shape)
                 status[row] = TRANSIENT if code == MEMORY else code

@@ -1,4 +1,4 @@
-"""Dealer: hands images to the decoding processes and puts what comes back in order."""
+"""Scheduler: hands images to the decoding processes and puts their results in order."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.decoding.shared_memory import BatchMemory
-from featstore.decoding.supervisor import Crew
+from featstore.decoding.shared_memory import SharedBuffers
+from featstore.decoding.supervisor import Supervisor
 from featstore.decoding.worker import CHANGED, MEMORY, OK, TRANSIENT
-from featstore.decoding.worker_process import Reply, Task, WorkerProcess
+from featstore.decoding.worker_process import Task, TaskResult, WorkerProcess
 
 Items = Sequence[tuple[bytes, bytes]]
 """(absolute path, SHA-256 of 32 bytes) of image files."""
 
 
-_LONGEST_NAP = 0.02
-"""Seconds that replies may gather before they are looked at: waking up for each takes time from decoding."""
+_MAX_SLEEP = 0.02
+"""Seconds that results may gather before they are looked at: waking up for each takes time from decoding."""
 
-_HANDFUL = 4
+_TASKS_PER_SEND = 4
 """Tasks handed to a process at a time."""
 
 _PATIENCE, _IDLE = 0.1, 0.1
 """Seconds, and share of the time, that the caller waits for batches before the other processes are started."""
 
-_DEEP = 256
+_BATCHED_DEPTH = 256
 """Tasks that a process holds which works on many at once."""
 
 
@@ -48,6 +48,12 @@ class Batch:
         bytes no longer have the digest.
     reasons : tuple of b str
         "" where decoded.
+
+    Examples
+    --------
+    >>> batch = Batch(0, np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 3], np.uint8), ("", "the file changed"))
+    >>> batch.changed.tolist()
+    [False, True]
     """
 
     start: int
@@ -72,17 +78,17 @@ class _Filling:
     reasons: list[str]
 
 
-class Dealer:
-    """One pass over items with a crew.
+class Scheduler:
+    """One pass over items with the processes of a supervisor.
 
     An image whose process ends is tried once more, alone in a fresh process, before it is given up: the trouble may
     have been its neighbour's or the machine's.
 
     Parameters
     ----------
-    crew : Crew
-    memory : BatchMemory
-        A slot holds one batch.
+    supervisor : Supervisor
+    memory : SharedBuffers
+        One for each batch.
     items : sequence of (path, digest)
     batch_size : int
     shape : tuple of 3 int
@@ -95,15 +101,15 @@ class Dealer:
 
     def __init__(
         self,
-        crew: Crew,
-        memory: BatchMemory,
+        supervisor: Supervisor,
+        memory: SharedBuffers,
         items: Items,
         batch_size: int,
         shape: tuple[int, int, int],
         wording: Mapping[str, str],
         together: bool = False,
     ) -> None:
-        self._crew = crew
+        self._supervisor = supervisor
         self._memory = memory
         self._items = items
         self._batch_size = batch_size
@@ -121,18 +127,18 @@ class Dealer:
 
     @property
     def _depth(self) -> int:
-        """Tasks of a process: while the caller works on a batch nobody deals, so all together hold two batches."""
-        each = math.ceil(2 * self._batch_size / len(self._crew.members))
-        return max(2 * _HANDFUL, each, _DEEP if self._together else 0)
+        """Tasks of a process: while the caller works on a batch no task is handed out, so all together hold two."""
+        each = math.ceil(2 * self._batch_size / len(self._supervisor.processes))
+        return max(2 * _TASKS_PER_SEND, each, _BATCHED_DEPTH if self._together else 0)
 
     @property
     def _window(self) -> int:
         """Batches that may be open at a time."""
-        return math.ceil(len(self._crew.members) * self._depth / self._batch_size) + 1
+        return math.ceil(len(self._supervisor.processes) * self._depth / self._batch_size) + 1
 
     def start(self) -> None:
         """Hand out the first tasks, without waiting."""
-        self._deal()
+        self._assign()
 
     def wait(self) -> None:
         """Wait until a process is ready.
@@ -142,9 +148,9 @@ class Dealer:
         FeatstoreError
             Where none can be started.
         """
-        while not any(member.ready for member in self._crew.members):
+        while not any(process.ready for process in self._supervisor.processes):
             self._collect(1)
-            self._deal()
+            self._assign()
 
     def batches(self) -> Iterator[Batch]:
         """The batches in order, each as soon as it is complete.
@@ -154,53 +160,55 @@ class Dealer:
         FeatstoreError
             Where a process that ended cannot be replaced.
         """
-        self._deal()
+        self._assign()
         while self._filling:
             first = self._filling[0]
             if first.left:
                 self._collect(first.left)
-                self._deal()
+                self._assign()
                 continue
             self._filling.popleft()
-            self._deal()
+            self._assign()
             images = self._memory.array(first.slot).reshape(self._batch_size, *self._shape)[: len(first.status)]
             images[first.status != OK] = 0
             yield Batch(first.start, images, first.status, tuple(first.reasons))
 
     def _collect(self, wanted: int) -> None:
-        """Wait for replies and take them: about half of those wanted at a time, and the last ones singly."""
-        began, before, settled = time.monotonic(), self._settled, self._crew.settled
-        if wanted > len(self._crew.members):
-            time.sleep(min(_LONGEST_NAP, self._pace * wanted / 2))
-        for member, replies in self._crew.wait():
-            if replies is None:
-                self._lost(member)
+        """Wait for results and take them: about half of those wanted at a time, and the last ones singly."""
+        began, before, settled = time.monotonic(), self._settled, self._supervisor.all_ready
+        if wanted > len(self._supervisor.processes):
+            time.sleep(min(_MAX_SLEEP, self._pace * wanted / 2))
+        for process, results in self._supervisor.wait():
+            if results is None:
+                self._handle_exit(process)
             else:
-                self._take(member, replies)
+                self._handle_results(process, results)
         spent = time.monotonic() - began
         if self._settled > before:
             self._pace += 0.3 * (spent / (self._settled - before) - self._pace)
         if settled:
             self._waited += spent
             if self._waited > max(_PATIENCE, _IDLE * (time.monotonic() - self._began)):
-                self._crew.grow()
+                self._supervisor.grow()
 
-    def _deal(self) -> None:
+    def _assign(self) -> None:
         """Open batches while there is room for them, and hand out tasks, a few at a time to whoever has fewest."""
         while len(self._filling) < self._window and self._opened < len(self._items):
             self._open()
         while self._suspects:
-            idle = next((member for member in self._crew.members if not member.pending), None)
+            idle = next((process for process in self._supervisor.processes if not process.pending), None)
             if idle is None:
                 return
             idle.alone = True
             idle.send([self._suspects.popleft()])
         while self._backlog:
-            free = [m for m in self._crew.members if not m.alone and len(m.pending) <= self._depth - _HANDFUL]
-            member = min(free, key=lambda m: len(m.pending), default=None)
-            if member is None:
+            free = [
+                m for m in self._supervisor.processes if not m.alone and len(m.pending) <= self._depth - _TASKS_PER_SEND
+            ]
+            process = min(free, key=lambda m: len(m.pending), default=None)
+            if process is None:
                 return
-            member.send([self._backlog.popleft() for _ in range(min(_HANDFUL, len(self._backlog)))])
+            process.send([self._backlog.popleft() for _ in range(min(_TASKS_PER_SEND, len(self._backlog)))])
 
     def _open(self) -> None:
         start, count = self._opened, min(self._batch_size, len(self._items) - self._opened)
@@ -211,38 +219,38 @@ class Dealer:
             self._backlog.append(Task(start + row, offset + row * size, digest, path))
         self._opened += count
 
-    def _take(self, member: WorkerProcess, replies: list[Reply]) -> None:
-        for reply in replies:
-            if reply.status == MEMORY:  # always the last reply of a process
-                self._suspect(member, reply.task, self._wording["memory"])
+    def _handle_results(self, process: WorkerProcess, results: list[TaskResult]) -> None:
+        for result in results:
+            if result.status == MEMORY:  # always the last result of a process
+                self._suspect(process, result.task, self._wording["memory"])
                 return
-            member.alone = False
-            self._settle(reply.task, reply.status, reply.reason)
+            process.alone = False
+            self._settle(result.task, result.status, result.reason)
 
-    def _lost(self, member: WorkerProcess) -> None:
+    def _handle_exit(self, process: WorkerProcess) -> None:
         """A process ended: the image that it was working on is suspect, the others go back."""
-        if self._together and member.ready and len(member.pending) > 1:
-            self._crew.replace(member)
-            self._suspects.extend(member.pending)
+        if self._together and process.ready and len(process.pending) > 1:
+            self._supervisor.replace(process)
+            self._suspects.extend(process.pending)
             return
-        if member.ready and member.pending:
-            self._suspect(member, member.pending.popleft(), "")
+        if process.ready and process.pending:
+            self._suspect(process, process.pending.popleft(), "")
             return
-        fresh, _ = self._crew.replace(member)
-        if member.alone and member.pending:
+        fresh, _ = self._supervisor.replace(process)
+        if process.alone and process.pending:
             fresh.alone = True
-            fresh.send([member.pending.popleft()])
-        self._backlog.extendleft(reversed(member.pending))
+            fresh.send([process.pending.popleft()])
+        self._backlog.extendleft(reversed(process.pending))
 
-    def _suspect(self, member: WorkerProcess, task: Task, reason: str) -> None:
+    def _suspect(self, process: WorkerProcess, task: Task, reason: str) -> None:
         """Replace the process; the image is tried again alone in the new one, or given up where it was so already."""
-        fresh, how = self._crew.replace(member)
-        if member.alone:
+        fresh, how = self._supervisor.replace(process)
+        if process.alone:
             self._settle(task, TRANSIENT, f"decoding {reason or self._wording.get(how, how)}, twice")
         else:
             fresh.alone = True
             fresh.send([task])
-        self._backlog.extendleft(reversed(member.pending))
+        self._backlog.extendleft(reversed(process.pending))
 
     def _settle(self, task: Task, status: int, reason: str) -> None:
         batch = self._filling[(task.number - self._filling[0].start) // self._batch_size]

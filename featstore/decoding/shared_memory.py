@@ -1,4 +1,4 @@
-"""BatchMemory: memory for batches of images that worker processes fill and this process reads, without copies."""
+"""SharedBuffers: memory for batches of images that worker processes fill and this process reads, without copies."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from featstore.system.interpreter import anonymous_file
 
 
-class BatchMemory:
-    """Numbered slots of one size in an anonymous file.
+class SharedBuffers:
+    """Numbered buffers (slots) of one size in an anonymous file.
 
     A slot is in use from `take` until the last reference to its `array` is gone: an array stays valid as long as
     somebody holds it. There are as many slots as were ever in use at the same time.

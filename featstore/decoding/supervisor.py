@@ -1,4 +1,4 @@
-"""Crew: the decoding processes of a pool. Who ends is replaced."""
+"""Supervisor: the decoding processes of a pool. One that ends is replaced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from featstore.decoding.worker_process import Reply, WorkerProcess
+from featstore.decoding.worker_process import TaskResult, WorkerProcess
 from featstore.errors import FeatstoreError
 
 START_SECONDS = 60.0
@@ -21,8 +21,8 @@ _PAUSES = (0.1, 0.5, 2.0)  # seconds between attempts to replace a process
 _KILLED_STARTS = 20  # in a row that are killed: the machine may recover
 
 
-class Crew:
-    """A number of decoding processes.
+class Supervisor:
+    """Starts decoding processes, waits for their results, and replaces those that end.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Crew:
 
     Attributes
     ----------
-    members : list of WorkerProcess
+    processes : list of WorkerProcess
     replaced : int
         How many were replaced so far.
 
@@ -48,7 +48,7 @@ class Crew:
     """
 
     def __init__(self, settings: Mapping[str, Any], memory: int, size: int, at_first: int | None = None) -> None:
-        self.members: list[WorkerProcess] = []
+        self.processes: list[WorkerProcess] = []
         self.replaced = 0
         self._size = size
         self._settings = settings
@@ -62,66 +62,66 @@ class Crew:
             raise
 
     def _fill(self, size: int) -> None:
-        while len(self.members) < size:
-            self.members.append(WorkerProcess(self._settings, self._memory))
+        while len(self.processes) < size:
+            self.processes.append(WorkerProcess(self._settings, self._memory))
 
     def grow(self) -> None:
         """Start the processes that were not started at first; where one cannot be started those that run will do."""
         try:
             self._fill(self._size)
         except FeatstoreError:
-            self._size = len(self.members)
+            self._size = len(self.processes)
 
     @property
-    def settled(self) -> bool:
+    def all_ready(self) -> bool:
         """Whether all that were started have finished their imports."""
-        return all(member.ready for member in self.members)
+        return all(process.ready for process in self.processes)
 
-    def wait(self, seconds: float = 0.5) -> Iterator[tuple[WorkerProcess, list[Reply] | None]]:
-        """Wait for replies, at most so long: each member that has some with them, and with None each that has ended."""
+    def wait(self, seconds: float = 0.5) -> Iterator[tuple[WorkerProcess, list[TaskResult] | None]]:
+        """Wait for results, at most so long: each process that has some, with them; each that has ended, with None."""
         poll = select.poll()  # not select(): a large program has descriptors beyond its 1024
-        by_descriptor = {member.fileno(): member for member in self.members}
+        by_descriptor = {process.fileno(): process for process in self.processes}
         for descriptor in by_descriptor:
             poll.register(descriptor, select.POLLIN)
-        for member in self.members:
-            if member.unsent is not None:
-                by_descriptor[member.unsent] = member
-                poll.register(member.unsent, select.POLLOUT)
+        for process in self.processes:
+            if process.unsent is not None:
+                by_descriptor[process.unsent] = process
+                poll.register(process.unsent, select.POLLOUT)
         for descriptor, _ in poll.poll(seconds * 1000):
-            member = by_descriptor[descriptor]
-            if member not in self.members:
+            process = by_descriptor[descriptor]
+            if process not in self.processes:
                 continue  # replaced a moment ago, on account of its other descriptor
-            if descriptor == member.unsent:
-                member.flush()
+            if descriptor == process.unsent:
+                process.flush()
             else:
-                yield member, member.receive()
+                yield process, process.receive()
         if time.monotonic() < self._next_check:
             return
         self._next_check = time.monotonic() + 0.5
         patience = float(self._settings["seconds_per_image"]) + GRACE_SECONDS
-        for member in list(self.members):
-            if member.overdue(patience if member.ready else START_SECONDS):
-                yield member, None
+        for process in list(self.processes):
+            if process.overdue(patience if process.ready else START_SECONDS):
+                yield process, None
 
-    def replace(self, member: WorkerProcess) -> tuple[WorkerProcess, str]:
-        """End a member, put a fresh one in its place, and say how the old one ended.
+    def replace(self, process: WorkerProcess) -> tuple[WorkerProcess, str]:
+        """End a process, put a fresh one in its place, and say how the old one ended.
 
         Raises
         ------
         FeatstoreError
             Where none can be started, or they end again and again before they are ready.
         """
-        how = member.end()
-        self.members.remove(member)
+        how = process.end()
+        self.processes.remove(process)
         self.replaced += 1
-        self._failed_starts = 0 if member.ready else self._failed_starts + 1
+        self._failed_starts = 0 if process.ready else self._failed_starts + 1
         if self._failed_starts >= (_STARTS if how.startswith("ended") else _KILLED_STARTS):
             way_out = "extract without nvJPEG" if "device" in self._settings else "use workers=0 to decode in this one"
             raise FeatstoreError(
                 f"decoding processes cannot be started: {self._failed_starts} in a row, the last one {how}; {way_out}"
             )
         fresh = self._started()
-        self.members.append(fresh)
+        self.processes.append(fresh)
         return fresh, how
 
     def _started(self) -> WorkerProcess:
@@ -135,5 +135,5 @@ class Crew:
 
     def end(self) -> None:
         """End all processes."""
-        while self.members:
-            self.members.pop().end()
+        while self.processes:
+            self.processes.pop().end()

@@ -41,6 +41,14 @@ class TransformSpec:
     ------
     ValueError
         Where a field is out of range.
+
+    Examples
+    --------
+    >>> spec = TransformSpec(resize=256, crop=224)
+    >>> spec.apply(np.zeros((300, 400, 3), np.uint8)).shape
+    (224, 224, 3)
+    >>> spec.resized(112).resize
+    128
     """
 
     resize: int
@@ -72,7 +80,7 @@ class TransformSpec:
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
 
     @property
-    def least(self) -> int | None:
+    def min_side(self) -> int | None:
         """Pixels that each side of a decoded JPEG has to keep; None where it is decoded whole."""
         return 2 * self.resize if self.jpeg_scaling else None
 

@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 Decoder = Callable[[bytes, int | None], Image.Image]
-"""Bytes of a file, least side of a scaled JPEG -> image of mode RGB; raises DecodeError."""
+"""Bytes of a file, smallest side of a scaled JPEG -> image of mode RGB; raises DecodeError."""
 
 OK, FAILED, TRANSIENT, CHANGED, MEMORY, DEFERRED = range(6)
 """How an image went: decoded; cannot be decoded; failed for a reason that may pass; is not the file it was. Between
 worker and pool only: MEMORY, the memory limit was hit, which the pool tries once more before it calls it transient;
-DEFERRED, the device's process leaves the image to the others."""
+DEFERRED, the process beside the GPU leaves the image to the others."""
 
 TASK = struct.Struct("<QQ32sI")
 """Item number, offset of its pixels in the batch memory, digest, length of the path that follows."""
 
-REPLY = struct.Struct("<QBH")
+RESULT = struct.Struct("<QBH")
 """Item number, status, length of the reason that follows (UTF-8)."""
 
 READY = 2**64 - 1
-"""Item number of the reply that says: imports are done, send work."""
+"""Item number of the result that says: imports are done, send work."""
 
 
 def decoder_from(name: str) -> Decoder:
@@ -51,7 +51,7 @@ def decoder_from(name: str) -> Decoder:
     return decoder
 
 
-def process(
+def decode_file(
     path: bytes, digest: bytes, spec: TransformSpec, decoder: Decoder, bytes_per_image: int
 ) -> tuple[int, str, bytes]:
     """Turn one image file into network input.
@@ -79,7 +79,7 @@ def process(
         data = read(path, bytes_per_image)
         if hashlib.sha256(data).digest() != digest:
             return CHANGED, "the file changed since it was listed", b""
-        return OK, "", spec.apply_to_image(decoder(data, spec.least)).tobytes()
+        return OK, "", spec.apply_to_image(decoder(data, spec.min_side)).tobytes()
     except DecodeError as error:
         if isinstance(error.__cause__, MemoryError):
             return MEMORY, str(error), b""
@@ -105,7 +105,7 @@ def main(settings: Mapping[str, Any]) -> None:
     Parameters
     ----------
     settings : mapping
-        `spec`, `decoder`, `tasks`, `replies`, `memory` (file descriptors), `seconds_per_image`, `bytes_per_image`.
+        `spec`, `decoder`, `tasks`, `results`, `memory` (file descriptors), `seconds_per_image`, `bytes_per_image`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -113,19 +113,19 @@ def main(settings: Mapping[str, Any]) -> None:
     spec, decoder = TransformSpec.from_json(settings["spec"]), decoder_from(settings["decoder"])
     limit = int(settings["bytes_per_image"])
     _limit_memory(limit)
-    replies = int(settings["replies"])
+    results = int(settings["results"])
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libtiff complains there about every bad file
-    os.write(replies, REPLY.pack(READY, OK, 0))
+    os.write(results, RESULT.pack(READY, OK, 0))
     with os.fdopen(int(settings["tasks"]), "rb") as tasks:
         try:
             while (task := next_task(tasks)) is not None:
                 number, offset, digest, path = task
                 signal.setitimer(signal.ITIMER_REAL, settings["seconds_per_image"])
-                status, reason, pixels = process(path, digest, spec, decoder, limit)
+                status, reason, pixels = decode_file(path, digest, spec, decoder, limit)
                 write_at(int(settings["memory"]), pixels, offset)
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 text = reason.encode("utf-8", "backslashreplace")[:1000]
-                os.write(replies, REPLY.pack(number, status, len(text)) + text)
+                os.write(results, RESULT.pack(number, status, len(text)) + text)
                 if status == MEMORY:
                     return  # what is left over may be to blame: the pool goes on with a fresh process
         except BrokenPipeError:

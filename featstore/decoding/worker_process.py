@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from featstore.decoding.worker import READY, REPLY, TASK
+from featstore.decoding.worker import READY, RESULT, TASK
 from featstore.errors import FeatstoreError
 from featstore.system.interpreter import anonymous_file, complaints, start
 
@@ -27,7 +27,7 @@ class Task(NamedTuple):
     path: bytes
 
 
-class Reply(NamedTuple):
+class TaskResult(NamedTuple):
     """How one image went: its task, a status of `featstore.decoding.worker`, the reason."""
 
     task: Task
@@ -36,7 +36,7 @@ class Reply(NamedTuple):
 
 
 class WorkerProcess:
-    """A decoding process: tasks go in, replies come out in the same order.
+    """A decoding process: tasks go in, results come out in the same order.
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ class WorkerProcess:
             tasks_out, self._tasks = os.pipe()
             handed.append(tasks_out)
             mine.append(self._tasks)
-            self._replies, replies_in = os.pipe()
-            handed.append(replies_in)
-            mine.append(self._replies)
+            self._results, results_in = os.pipe()
+            handed.append(results_in)
+            mine.append(self._results)
             self._process = start(
                 "featstore.decoding.nvjpeg_worker:main" if "device" in settings else "featstore.decoding.worker:main",
-                {**settings, "tasks": tasks_out, "replies": replies_in, "memory": memory},
-                pass_fds=(tasks_out, replies_in, memory),
+                {**settings, "tasks": tasks_out, "results": results_in, "memory": memory},
+                pass_fds=(tasks_out, results_in, memory),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
@@ -99,11 +99,11 @@ class WorkerProcess:
                 os.close(descriptor)
         self.pid = self._process.pid
         os.set_blocking(self._tasks, False)
-        os.set_blocking(self._replies, False)
+        os.set_blocking(self._results, False)
 
     def fileno(self) -> int:
-        """Descriptor that becomes readable when there are replies or the process has ended."""
-        return self._replies
+        """Descriptor that becomes readable when there are results or the process has ended."""
+        return self._results
 
     @property
     def unsent(self) -> int | None:
@@ -128,36 +128,36 @@ class WorkerProcess:
         except BrokenPipeError:
             self._outbox = b""  # it has just died, as `receive` will say
 
-    def receive(self) -> list[Reply] | None:
-        """The replies that are there, without waiting; None where there are none and the process has ended."""
+    def receive(self) -> list[TaskResult] | None:
+        """The results that are there, without waiting; None where there are none and the process has ended."""
         ended = False
         with contextlib.suppress(BlockingIOError):
-            piece = os.read(self._replies, 65536)  # what is beyond that is there the next time
+            piece = os.read(self._results, 65536)  # what is beyond that is there the next time
             self._inbox += piece
             ended = not piece
-        replies = self._parse()
+        results = self._parse()
         if ended:
             with contextlib.suppress(subprocess.TimeoutExpired):  # its pipe closes a moment before its status is known
                 self._process.wait(5)
             return None
-        return replies
+        return results
 
-    def _parse(self) -> list[Reply]:
-        replies, at = [], 0
-        while len(self._inbox) - at >= REPLY.size:
-            number, status, length = REPLY.unpack_from(self._inbox, at)
-            start, end = at + REPLY.size, at + REPLY.size + length
+    def _parse(self) -> list[TaskResult]:
+        results, at = [], 0
+        while len(self._inbox) - at >= RESULT.size:
+            number, status, length = RESULT.unpack_from(self._inbox, at)
+            start, end = at + RESULT.size, at + RESULT.size + length
             if end > len(self._inbox):
                 break
             if number == READY:
                 self.ready = True
             else:
                 task = self.pending.popleft()
-                replies.append(Reply(task, status, self._inbox[start:end].decode("utf-8", "replace")))
+                results.append(TaskResult(task, status, self._inbox[start:end].decode("utf-8", "replace")))
             self._since = time.monotonic()
             at = end
         self._inbox = self._inbox[at:]
-        return replies
+        return results
 
     def overdue(self, seconds: float) -> bool:
         """Whether it has been silent for longer than `seconds` although it is starting or has work."""
@@ -170,7 +170,7 @@ class WorkerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it dies before it can write again
             self._process.wait(5)
         said = complaints(self._complaints)
-        for descriptor in (self._tasks, self._replies, self._complaints):
+        for descriptor in (self._tasks, self._results, self._complaints):
             os.close(descriptor)
         if code is None:
             return "did not answer"

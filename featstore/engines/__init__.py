@@ -9,14 +9,11 @@ from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from featstore.engines.devices import find_device as find_device
-    from featstore.engines.engine import (
-        ENGINES as ENGINES,
-        PRECISIONS as PRECISIONS,
-        Engine as Engine,
-        make_engine as make_engine,
-    )
+    from featstore.engines.engine import Engine as Engine
+    from featstore.engines.factory import ENGINES as ENGINES, PRECISIONS as PRECISIONS, make_engine as make_engine
     from featstore.engines.runner import Runner as Runner
 
 __getattr__, __all__ = lazy_exports(
-    __name__, {"devices": "find_device", "engine": "ENGINES PRECISIONS Engine make_engine", "runner": "Runner"}
+    __name__,
+    {"devices": "find_device", "engine": "Engine", "factory": "ENGINES PRECISIONS make_engine", "runner": "Runner"},
 )

@@ -1,13 +1,11 @@
-"""Which way of running a network is fastest here: measured once, remembered by machine, network and versions."""
+"""Which way of running a network is fastest here: measured once, kept by machine, network and versions."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,22 +13,21 @@ from numpy.typing import NDArray
 
 from featstore.engines.computation import run_with_halving
 from featstore.engines.runner import Runner
-from featstore.errors import StoreError
-from featstore.system import fsio
 from featstore.system.canonical_json import canonical_json
-from featstore.system.user_cache import cache_folder
+from featstore.system.user_cache import entry_path, write_entry
 
 FORMAT = 1
+_KIND = "calibration"
 MARGIN = 1.1
 """The usual choice stays unless another is faster by this factor: noise must not change what runs."""
-MOST = 256
+MAX_IMAGES = 256
 """Images that are measured together, at most: a rate shows on fewer than a user may hand over."""
 HOPELESS = 2.0
 """A runner slower than another by this factor on its first batch is not measured again."""
 
 
-def remembered(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The choice measured before, where there is one among `names`. A damaged entry counts as none.
+def load_choice(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The choice that was saved for the same identity, where it is one of `names`. A damaged entry counts as none.
 
     Parameters
     ----------
@@ -38,22 +35,17 @@ def remembered(identity: Mapping[str, Any], names: Sequence[str]) -> str | None:
         Everything that the speed depends on; JSON-able.
     """
     try:
-        entry = json.loads(_place(identity).read_bytes())
+        entry = json.loads(entry_path(_KIND, identity).read_bytes())
         known = entry["format"] == FORMAT and entry["identity"] == json.loads(canonical_json(identity))
         return str(entry["choice"]) if known and entry["choice"] in names else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def remember(identity: Mapping[str, Any], choice: str, rates: Mapping[str, float]) -> None:
+def save_choice(identity: Mapping[str, Any], choice: str, rates: Mapping[str, float]) -> None:
     """Keep a choice and the images a second it rests on; a cache that cannot be written is no failure."""
     entry = {"format": FORMAT, "identity": identity, "choice": choice, "images_per_second": rates}
-    place = _place(identity)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fsio.replace(place, canonical_json(entry))
-    except (OSError, StoreError):
-        return
+    write_entry(entry_path(_KIND, identity), entry)
 
 
 def measure(runners: Mapping[str, Runner], side: int, *, seconds: float = 0.3) -> dict[str, float]:
@@ -71,7 +63,7 @@ def measure(runners: Mapping[str, Runner], side: int, *, seconds: float = 0.3) -
     seconds : float
         About how long a round lasts.
     """
-    sizes = {name: min(runner.batch_size, MOST) for name, runner in runners.items()}
+    sizes = {name: min(runner.batch_size, MAX_IMAGES) for name, runner in runners.items()}
     batches = {name: np.zeros((sizes[name], side, side, 3), np.uint8) for name, runner in runners.items()}
     rates = {name: _rate(runner, batches[name], 1) for name, runner in runners.items()}
     close = [name for name in runners if rates[name] * HOPELESS > max(rates.values())]
@@ -93,7 +85,3 @@ def _rate(runner: Runner, images: NDArray[np.uint8], repeats: int) -> float:
     for _ in range(repeats):
         run_with_halving(runner, images)
     return repeats * len(images) / max(time.perf_counter() - began, 1e-9)
-
-
-def _place(identity: Mapping[str, Any]) -> Path:
-    return cache_folder() / "calibration" / f"{hashlib.sha256(canonical_json(identity)).hexdigest()[:32]}.json"

@@ -114,7 +114,7 @@ def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise _failed(runner, error) from error
-            full = str(error).partition("\n")[0] or type(error).__name__
+            full = first_line(error)
         if full and runner.batch_size == 1:
             raise DeviceError(
                 f"memory does not hold the network and one image ({full}); use --device cpu or a smaller one"
@@ -126,8 +126,13 @@ def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:
 
 def _failed(runner: Runner, error: Exception) -> DeviceError:
     """What to raise where a network that was computed before is not any more."""
-    line = str(error).partition("\n")[0] or type(error).__name__
-    return DeviceError(f"the engine {runner.name} failed while it computed ({line}); use another one with --engine")
+    reason = first_line(error)
+    return DeviceError(f"the engine {runner.name} failed while it computed ({reason}); use another one with --engine")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the error's kind where it has none."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def joined(parts: list[Outputs]) -> Outputs:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featstore.backbone.backbone import Backbone
-from featstore.engines.low_precision import facts, tuned
+from featstore.engines.low_precision import inference_module, precision_provenance
 from featstore.engines.runner import Outputs
 from featstore.engines.torch_runner import compile_failure, compiled
 from featstore.system.machine import is_out_of_memory
@@ -58,10 +58,10 @@ class CudaRunner:
         self._turn = 0
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What may change the bits."""
         cuda = {"cuda": str(torch.version.cuda)} if self._cuda else {}
-        return {"batch_size": self.batch_size} | cuda | facts(self._backbone, self._precision)
+        return {"batch_size": self.batch_size} | cuda | precision_provenance(self._backbone, self._precision)
 
     def prepare(self) -> None:
         """Copy the network to the device, compile it, and run one batch.
@@ -71,7 +71,7 @@ class CudaRunner:
         DeviceError
             The compiler fails.
         """
-        module = tuned(self._backbone, self._precision, self._device)
+        module = inference_module(self._backbone, self._precision, self._device)
         self._module = compiled(module, self._device.type) if self.name == "compile" else module
         side = self._backbone.transform.crop
         self._shape = (side, side, 3)

@@ -20,6 +20,11 @@ def find_device(device: str) -> str:
         It is not there.
     UnknownNameError
         It is no device's name.
+
+    Examples
+    --------
+    >>> find_device("cpu")
+    'cpu'
     """
     kind, _, number = device.partition(":")
     found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}

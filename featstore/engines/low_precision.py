@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.nodes import Trunk
-from featstore.backbone.pixel_input import FromPixels, fold_batch_norms
+from featstore.backbone.pixel_trunk import PixelTrunk, fold_batch_norms
 from featstore.engines import autotune
 from featstore.engines.parity import check_images
 from featstore.engines.rounding import round_filters
@@ -38,7 +38,7 @@ SHARED = 0.9
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class LayerPrecisions:
     """How a backbone is computed in a precision.
 
     Attributes
@@ -56,10 +56,10 @@ class Arithmetic:
     kept: int
 
 
-_known: WeakKeyDictionary[Backbone, dict[str, Arithmetic]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Backbone, dict[str, LayerPrecisions]] = WeakKeyDictionary()
 
 
-def arithmetic(backbone: Backbone, precision: str) -> Arithmetic:
+def layer_precisions(backbone: Backbone, precision: str) -> LayerPrecisions:
     """Choose roundings and the layers that stay in float32; once for each backbone, which is frozen, and precision.
 
     Parameters
@@ -71,19 +71,19 @@ def arithmetic(backbone: Backbone, precision: str) -> Arithmetic:
         return known[precision]
     body = fold_batch_norms(backbone.trunk.body)
     if precision == "fp32":
-        return Arithmetic(body, frozenset(), 0)
+        return LayerPrecisions(body, frozenset(), 0)
     known[precision] = _chosen(backbone, body, precision)
     return known[precision]
 
 
-def facts(backbone: Backbone, precision: str) -> dict[str, int]:
+def precision_provenance(backbone: Backbone, precision: str) -> dict[str, int]:
     """What of this may change bits, for the provenance: {} in float32, else the number of layers that stayed in it."""
-    return {} if precision == "fp32" else {"float32_layers": arithmetic(backbone, precision).kept}
+    return {} if precision == "fp32" else {"float32_layers": layer_precisions(backbone, precision).kept}
 
 
-def tuned(backbone: Backbone, precision: str, device: torch.device) -> FromPixels:
+def inference_module(backbone: Backbone, precision: str, device: torch.device) -> PixelTrunk:
     """A copy of the network made for speed: batch norms folded into their convolutions, channels-last, on `device`."""
-    module = _module(backbone, arithmetic(backbone, precision), DTYPES[precision])
+    module = _module(backbone, layer_precisions(backbone, precision), DTYPES[precision])
     return module.to(device).to(memory_format=torch.channels_last).eval()
 
 
@@ -115,16 +115,16 @@ class LowPrecision(nn.Module):
         return y if self.bias is None else (y + self.bias).to(weight.dtype)
 
 
-def _module(backbone: Backbone, how: Arithmetic, dtype: torch.dtype) -> FromPixels:
+def _module(backbone: Backbone, how: LayerPrecisions, dtype: torch.dtype) -> PixelTrunk:
     trunk = copy.deepcopy(Trunk(how.body, list(backbone.pools.values())))
     for name in how.low:
         layer = trunk.body.get_submodule(name)
         assert isinstance(layer, nn.Conv2d | nn.Linear)
         trunk.body.set_submodule(name, LowPrecision(layer, dtype))
-    return FromPixels(trunk, backbone.transform.mean, backbone.transform.std).eval()
+    return PixelTrunk(trunk, backbone.transform.mean, backbone.transform.std).eval()
 
 
-def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> Arithmetic:
+def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> LayerPrecisions:
     """The fewest first convolutions in float32 that keep the features of the check images, or the most."""
     images = torch.from_numpy(check_images(backbone.transform.crop))
     rounded, expected = _rounded(backbone, body, DTYPES[precision], images)
@@ -132,9 +132,9 @@ def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> Arithme
     names = [name for name in dict.fromkeys(called) if isinstance(body.get_submodule(name), nn.Conv2d | nn.Linear)]
     convolutions = [name for name in names if isinstance(body.get_submodule(name), nn.Conv2d)]
     identity = _identity(backbone, precision)
-    known = autotune.remembered(identity, [str(kept) for kept in KEPT])
+    known = autotune.load_choice(identity, [str(kept) for kept in KEPT])
     for kept in KEPT if known is None else [int(known)]:
-        how = Arithmetic(rounded, frozenset(names) - set(convolutions[:kept]), kept)
+        how = LayerPrecisions(rounded, frozenset(names) - set(convolutions[:kept]), kept)
         for name in convolutions[:kept]:
             rounded.set_submodule(name, body.get_submodule(name))
         if known is not None:
@@ -144,7 +144,7 @@ def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> Arithme
         cosine = min(_cosine(f, g) for f, g in zip(expected, found, strict=True))
         if cosine >= COSINE:
             break
-    autotune.remember(identity, str(how.kept), {"cosine": cosine})
+    autotune.save_choice(identity, str(how.kept), {"cosine": cosine})
     return how
 
 
@@ -176,7 +176,7 @@ def _rounded(
 
     watched = [watch(name, layer) for name, layer in rounded.named_modules() if isinstance(layer, nn.Conv2d)]
     with torch.inference_mode():
-        expected: tuple[Tensor, ...] = _module(backbone, Arithmetic(rounded, frozenset(), 0), dtype)(images)
+        expected: tuple[Tensor, ...] = _module(backbone, LayerPrecisions(rounded, frozenset(), 0), dtype)(images)
     for handle in watched:
         handle.remove()
     for name, layer in rounded.named_modules():

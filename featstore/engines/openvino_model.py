@@ -20,8 +20,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.pixel_input import FromPixels
-from featstore.engines.low_precision import arithmetic
+from featstore.backbone.pixel_trunk import PixelTrunk
+from featstore.engines.low_precision import layer_precisions
 from featstore.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -88,11 +88,11 @@ def openvino_model(backbone: Backbone, request: int, precision: str = "fp32") ->
     import openvino
     from openvino import opset13 as ops
 
-    how = arithmetic(backbone, precision)
+    how = layer_precisions(backbone, precision)
     body = how.body
     side = backbone.transform.crop
     images = ops.parameter([request, side, side, 3], np.uint8, name="images")
-    entry = FromPixels.of(backbone)
+    entry = PixelTrunk.of(backbone)
     x = ops.multiply(ops.convert(images, "f32"), _constant(entry.scale))
     x = ops.transpose(ops.add(x, _constant(entry.shift)), np.array([0, 3, 1, 2]))
 

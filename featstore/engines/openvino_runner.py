@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
-from featstore.engines.low_precision import facts
+from featstore.engines.low_precision import precision_provenance
 from featstore.engines.openvino_model import openvino_model
 from featstore.engines.request_pool import RequestedBatch, RequestPool, Worker
 from featstore.engines.runner import Outputs
@@ -27,6 +27,12 @@ LARGE = 8_000_000
 def has_openvino() -> bool:
     """Is it installed? Nothing is imported."""
     return importlib.util.find_spec("openvino") is not None
+
+
+def require_openvino() -> None:
+    """MissingExtraError where it is not installed."""
+    if not has_openvino():
+        raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
 
 
 def usual_request(backbone: Backbone) -> int:
@@ -73,8 +79,7 @@ class OpenVINORunner:
         threads: int | None = None,
         batch_size: int | None = None,
     ) -> None:
-        if not has_openvino():
-            raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
+        require_openvino()
         try:
             with held_back():
                 import openvino
@@ -101,9 +106,9 @@ class OpenVINORunner:
         self._pool: RequestPool | None = None
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What may change the bits."""
-        return {"openvino": version("openvino")} | facts(self._backbone, self._precision)
+        return {"openvino": version("openvino")} | precision_provenance(self._backbone, self._precision)
 
     def prepare(self) -> None:
         """Convert, compile, start the threads.

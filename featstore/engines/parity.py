@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.pixel_input import FromPixels
+from featstore.backbone.pixel_trunk import PixelTrunk
 from featstore.engines.computation import run_with_halving
 from featstore.engines.runner import Runner
 from featstore.errors import DeviceError
@@ -40,7 +40,7 @@ def check(runner: Runner, backbone: Backbone, precision: str) -> None:
     """
     images = check_images(backbone.transform.crop)
     with torch.inference_mode():
-        expected = [output.numpy() for output in FromPixels.of(backbone)(torch.from_numpy(images))]
+        expected = [output.numpy() for output in PixelTrunk.of(backbone)(torch.from_numpy(images))]
     found = run_with_halving(runner, images)
     most, least = TOLERANCE[precision]
     for i, node in enumerate(backbone.nodes):

@@ -28,13 +28,24 @@ class Runner(Protocol):
         "eager", "compile" or "openvino".
     batch_size : int
         Images that `submit` takes at most.
+
+    Examples
+    --------
+    >>> from featstore.backbone.backbone import Backbone
+    >>> from featstore.engines.torch_runner import TorchRunner
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> runner: Runner = TorchRunner(backbone, device="cpu", precision="fp32", threads=1)
+    >>> runner.prepare()
+    >>> [output.shape for output in runner.submit(np.zeros((3, 32, 32, 3), np.uint8)).result()]
+    [(3, 512)]
+    >>> runner.close()
     """
 
     name: str
     batch_size: int
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What may change the bits, for the provenance; JSON-able."""
         ...
 

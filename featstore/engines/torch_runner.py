@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.pixel_input import FromPixels
-from featstore.engines.low_precision import facts, tuned
+from featstore.backbone.pixel_trunk import PixelTrunk
+from featstore.engines.low_precision import inference_module, precision_provenance
 from featstore.engines.request_pool import RequestedBatch, RequestPool
 from featstore.engines.runner import Outputs
 from featstore.errors import DeviceError
@@ -30,7 +30,7 @@ def missing_compiler() -> str:
     return "" if shutil.which(compiler) else compiler
 
 
-def compiled(module: FromPixels, device: str) -> Any:
+def compiled(module: PixelTrunk, device: str) -> Any:
     """The module through torch.compile, for one shape; with frozen weights on the CPU.
 
     Raises
@@ -98,9 +98,9 @@ class TorchRunner:
         self._pool: RequestPool | None = None
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What may change the bits."""
-        return {"request": self._request} | facts(self._backbone, self._precision)
+        return {"request": self._request} | precision_provenance(self._backbone, self._precision)
 
     @property
     def _request(self) -> int:
@@ -114,7 +114,7 @@ class TorchRunner:
         DeviceError
             No compiler, or one that fails.
         """
-        module: Any = tuned(self._backbone, self._precision, self._device)
+        module: Any = inference_module(self._backbone, self._precision, self._device)
         self._module = compiled(module, self._device.type) if self.name == "compile" else module
         self._start()
         side = self._backbone.transform.crop

@@ -33,6 +33,12 @@ class ContentCheck:
         Recorded, and there, perhaps, but not to be read, mostly for lack of permission.
     new : tuple of str
         There, and not recorded.
+
+    Examples
+    --------
+    >>> check = ContentCheck("pets", 2, changed=("cats/1.jpg",), silent=(), gone=(), unreadable=(), new=())
+    >>> check.ok
+    False
     """
 
     dataset: str
@@ -74,6 +80,19 @@ def check_content(
         Where `data` holds no images.
     AmbiguousFeaturesError, UnknownNameError, StoreNotFoundError
         Where the store does not have the data set.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from featstore.images.samples import write_textures
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = write_textures(Path(folder, "textures"), per_class=1)
+    ...     store = FeatureStore(Path(folder, "store"), create=True)
+    ...     _ = store.put_imageset(scan(images))
+    ...     sorted(images.rglob("*.jpg"))[0].write_bytes(b"other bytes")
+    ...     check_content(store, images).changed
+    11
+    ('bricks/bricks_000.jpg',)
     """
     if dataset is None:
         named = Path(os.path.realpath(os.fsdecode(data))).stem

@@ -15,6 +15,12 @@ class Extraction:
 
     `computed` and `cached` count images (rows of the image set), failed ones included; `waiting` is the share of the
     time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call.
+
+    Examples
+    --------
+    >>> run = Extraction("pets", 3, 2, 1, (), 4.0, 0.5, 0.1, 1.0, (), {"engine": "eager"})
+    >>> run.to_json()["computed"], run.to_json()["cached"]
+    (2, 1)
     """
 
     dataset: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,28 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featstore.backbone.fingerprint_cache import Recalled, recall, remember
+from featstore import errors
+from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
 from featstore.decoding.nvjpeg_pool import open_pool
 from featstore.decoding.transform import TransformSpec
-from featstore.errors import DeviceError, ImageSetError
+from featstore.errors import ImageSetError
+from featstore.extract.current_image_set import current_image_set
+from featstore.extract.device_choice import check_devices, choose_devices
 from featstore.extract.extraction import Extraction
-from featstore.extract.multi_device import compute_on
-from featstore.extract.pipeline import Plan, Work, compute
-from featstore.images.discovery import scan
-from featstore.images.image_set import ImageSet, hold_out
-from featstore.images.listing import UNREADABLE
+from featstore.extract.multi_device import compute_on_devices
+from featstore.extract.pipeline import ExtractionPlan, PipelineResult, compute
+from featstore.images.image_set import ImageSet
 from featstore.store.feature_store import FeatureStore
 from featstore.store.tables import identity
 from featstore.store.tables.layout import SHARD_ROWS
-from featstore.system.reporting import Progress, printable_path
+from featstore.system.reporting import Progress, silent
 
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone
-import json
-import sys
-
-from featstore import errors
-from featstore.system.reporting import silent
 
 SERVE = "featstore.extract.job:serve"
 """What a process of its own is told to call, one a device."""
@@ -103,12 +100,25 @@ def extract(
     ImageSetError, ImagesNotFoundError, WeightsError, StoreError, DeviceError
     KeyboardInterrupt
         After what was computed has been committed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from featstore.images.samples import write_textures
+    >>> network = {"backbone": "resnet18", "weights": "none", "input_size": 32, "engine": "eager", "device": "cpu"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = write_textures(Path(folder, "textures"), per_class=1)
+    ...     first = extract(images, Path(folder, "store"), workers=0, **network)
+    ...     again = extract(images, Path(folder, "store"), workers=0, **network)
+    >>> (first.computed, first.cached), (again.computed, again.cached)
+    ((8, 0), (0, 8))
     """
     began = time.perf_counter()
     report = progress or silent
     opened = _open(store)
-    images, notes = _image_set(data, opened, dataset, split, split_seed, content, report)
-
+    images, notes = current_image_set(
+        data, opened, dataset=dataset, split=split, split_seed=split_seed, content=content, report=report
+    )
     request = {
         "weights": os.fspath(weights),
         "nodes": tuple(nodes),
@@ -118,73 +128,54 @@ def extract(
         "jpeg_scaling": jpeg_scaling,
         "nvjpeg": nvjpeg,
     }
-    recalled, network = recall(backbone, precision, request) if isinstance(backbone, str) else None, None
-    if recalled is None:
-        network = _build(backbone, request)
-        recalled = Recalled(network.fingerprints(precision), dict(network.widths))
-        if isinstance(backbone, str):
-            remember(backbone, precision, request, recalled, network.weights.path)
-    fingerprints = recalled.fingerprints
-
+    specs, network = _specs(backbone, precision, request)
     if opened is None:
-        _refuse_early(device, engine, precision, nvjpeg)
+        check_devices(device, engine=engine, precision=precision, nvjpeg=nvjpeg)
     # Made only now that the images, the network and the device are known to be usable.
     cache = opened or FeatureStore(os.fspath(store), create=True)  # type: ignore[arg-type]
     cache.put_imageset(images)
-    readable = np.array([not problem for problem in images.problems], dtype=bool)
-    missing = {
-        node: cache.missing(fingerprint, images.digests, retry=retry_failed) & readable
-        for node, fingerprint in fingerprints.items()
-    }
-    wanted = np.zeros(len(images), dtype=bool)
-    for mask in missing.values():
-        wanted |= mask
+    plan = ExtractionPlan.of(cache, images, specs.fingerprints, retry_failed=retry_failed, share=share, strict=strict)
+    computed = int(np.count_nonzero(plan.wanted))
 
-    if share != (0, 1):
-        wanted &= images.digests[:, :4].copy().view("<u4").ravel() % share[1] == share[0]
-
-    work = Work()
-    if wanted.any():
+    result = PipelineResult()
+    if computed:
         if batch_size is not None and batch_size > SHARD_ROWS:
             notes.append(f"{SHARD_ROWS:,} images are computed at a time, not {batch_size:,}; a shard holds no more")
         options = {"precision": precision, "engine": engine, "batch_size": batch_size}
-        plan = Plan(cache, images, fingerprints, missing, wanted, strict)
-        devices = _devices(device, backbone, share, int(np.count_nonzero(wanted)))
+        devices = choose_devices(device, images=computed, built=not isinstance(backbone, str), share=share)
         if len(devices) > 1:
             place = {"data": os.fsdecode(data), "store": str(cache.path), "dataset": images.name, "backbone": backbone}
+            network_options = {"weights_seed" if key == "seed" else key: value for key, value in request.items()}
             how = {"strict": strict, "retry_failed": retry_failed, "workers": workers}
-            seed = {"weights_seed": request["seed"]}
-            built = {key: value for key, value in request.items() if key != "seed"}
-            work = compute_on(devices, plan, {**place, **built, **seed, **options, **how}, report, target=SERVE)
+            result = compute_on_devices(
+                devices, plan, {**place, **network_options, **options, **how}, report, target=SERVE
+            )
         else:
-            transform = TransformSpec.from_json(next(iter(fingerprints.values())).transform)
-            with open_pool(
-                transform, devices[0], workers=workers
-            ) as decoders:  # their imports take as long as the engine's
+            transform = TransformSpec.from_json(next(iter(specs.fingerprints.values())).transform)
+            # the decoders' imports take as long as the engine's
+            with open_pool(transform, devices[0], workers=workers) as decoders:
                 network = network or _build(backbone, request)
-                work = compute(network, plan, {**options, "device": devices[0]}, decoders, report)
+                result = compute(network, plan, {**options, "device": devices[0]}, decoders, report)
 
-    failed = _failures(cache, images, fingerprints.values(), work.changed)
+    failed = _failures(cache, images, specs.fingerprints.values(), result.changed)
     if len(failed) == len(images):
         raise ImageSetError(
             f"none of the {len(images)} images of {images.name!r} could be read, so there are no features; the first: "
             f"{failed[0][0]}: {failed[0][1]}"
         )
-    seconds = time.perf_counter() - began
-    computed = int(np.count_nonzero(wanted))
     return Extraction(
         dataset=images.name,
         images=len(images),
         computed=computed,
-        cached=int(np.count_nonzero(readable)) - computed,
+        cached=int(np.count_nonzero(images.readable())) - computed,
         failed=failed,
-        seconds=seconds,
-        images_per_second=computed / work.seconds if work.seconds else 0.0,
-        waiting=work.waited / work.seconds if work.seconds else 0.0,
-        preparation_seconds=work.preparation,
-        features=tuple((f, recalled.widths[node]) for node, f in fingerprints.items()),
-        provenance=work.provenance,
-        notes=tuple(notes + work.notes),
+        seconds=time.perf_counter() - began,
+        images_per_second=computed / result.seconds if result.seconds else 0.0,
+        waiting=result.waited / result.seconds if result.seconds else 0.0,
+        preparation_seconds=result.preparation,
+        features=tuple((f, specs.widths[node]) for node, f in specs.fingerprints.items()),
+        provenance=result.provenance,
+        notes=tuple(notes + result.notes),
     )
 
 
@@ -195,76 +186,25 @@ def _open(store: FeatureStore | str | os.PathLike[str]) -> FeatureStore | None:
     return None if identity.vacant(Path(os.fsdecode(store))) else FeatureStore(store)
 
 
+def _specs(
+    backbone: Backbone | str, precision: str, request: Mapping[str, Any]
+) -> tuple[FeatureSpecs, Backbone | None]:
+    """What the network's features are; and the network, where it had to be built to know."""
+    if isinstance(backbone, str) and (known := load_feature_specs(backbone, precision, request)) is not None:
+        return known, None
+    network = _build(backbone, request)
+    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths))
+    if isinstance(backbone, str):
+        save_feature_specs(backbone, precision, request, specs, network.weights.path)
+    return specs, network
+
+
 def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
     from featstore.backbone.backbone import Backbone
 
     if isinstance(backbone, Backbone):
         return backbone
     return Backbone(backbone, **request)
-
-
-def _refuse_early(device: str, engine: str, precision: str, nvjpeg: bool) -> None:
-    """Raise what would be raised once there is a store."""
-    from featstore.decoding.nvjpeg_decoder import require_cuda
-    from featstore.engines.devices import find_devices
-    from featstore.engines.engine import check_request
-
-    for place in find_devices(device):
-        check_request(engine, place, precision)
-        if nvjpeg:
-            require_cuda(place)
-
-
-def _devices(device: str, backbone: Backbone | str, share: tuple[int, int], images: int) -> tuple[str, ...]:
-    """The devices to compute on: several where they were named, or where there are several GPUs and images enough."""
-    from featstore.engines.devices import find_devices
-    from featstore.extract.multi_device import WORTH
-
-    devices = find_devices(device)
-    named = isinstance(backbone, str)  # only then other processes can build it
-    if "," in device and not named:
-        raise DeviceError(f"{device}: several devices take the name of a network, not one that is built already")
-    if not named or share != (0, 1) or ("," not in device and images < WORTH * len(devices)):
-        return devices[:1]
-    return devices
-
-
-def _image_set(
-    data: str | bytes | os.PathLike[str],
-    store: FeatureStore | None,
-    dataset: str | None,
-    split: Mapping[str, float] | None,
-    split_seed: int,
-    content: bool,
-    report: Progress,
-) -> tuple[ImageSet, list[str]]:
-    """The images as they are now, split as asked for or as before."""
-    name = dataset if dataset is not None else Path(os.path.realpath(os.fsdecode(data))).stem
-    previous = store.imageset(name) if store is not None and name in store.datasets() else None
-    images = scan(data, name=name, previous=previous, content=content, progress=lambda d, t: report("scan", d, t, ""))
-    notes: list[str] = []
-    shut = [entry for entry in images.skipped if entry.reason.startswith(UNREADABLE)]
-    notes += [f"{printable_path(entry.path)}: {entry.reason}; its images are left out" for entry in shut]
-    if skipped := sum(entry.reason != "hidden" for entry in images.skipped) - len(shut):
-        what = "1 other file was" if skipped == 1 else f"{skipped} other files were"
-        notes.append(f"{what} skipped; `featstore info` lists the reasons")
-    if split:
-        if (images.splits != "").any():
-            notes.append("the data brings its own train/val/test parts; --split changed nothing")
-        else:
-            for part, fraction in split.items():
-                images = hold_out(images, part, fraction, split_seed)
-    elif split is None and previous is not None and (images.splits == "").all() and (previous.splits != "").any():
-        images = _keep_splits(images, previous)
-        notes.append("kept the parts held out by an earlier --split; new images go to train")
-    return images, notes
-
-
-def _keep_splits(images: ImageSet, previous: ImageSet) -> ImageSet:
-    """Give every image the part that its bytes had before; new images are for training."""
-    known = dict(zip((d.tobytes() for d in previous.digests), previous.splits.tolist(), strict=True))
-    splits = np.array([known.get(d.tobytes(), "train") for d in images.digests], dtype=images.splits.dtype)
-    return dataclasses.replace(images, splits=splits)
 
 
 def _failures(
@@ -286,7 +226,7 @@ def _failures(
 
 
 def serve(request: dict[str, Any]) -> None:
-    """Called in a member's process: extract, say what happened."""
+    """Called in the process of one device: extract, and write what happened to the standard output."""
 
     share = tuple(request.pop("share"))
 

@@ -1,4 +1,4 @@
-"""Fleet: one process a device, each with a share of the missing rows; the store joins what they compute."""
+"""Several devices: a process for each, with a share of the missing rows; the store joins what they compute."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from typing import Any
 import numpy as np
 
 from featstore import errors
-from featstore.extract.pipeline import Plan, Work
+from featstore.extract.pipeline import ExtractionPlan, PipelineResult
 from featstore.system.interpreter import anonymous_file, complaints, start
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import Progress
 
-WORTH = 2000
-"""Images a device below which starting a process costs more than it brings."""
 
-
-def run_fleet(
+def extract_on_devices(
     devices: Sequence[str], request: Mapping[str, Any], progress: Progress, *, target: str
 ) -> list[dict[str, Any]]:
     """Extract on several devices at once.
@@ -55,21 +52,23 @@ def run_fleet(
     KeyboardInterrupt
         After every process has committed what it had.
     """
-    members = []
+    processes = []
     try:
         for number, device in enumerate(devices):
-            members.append(_Member(device, {**request, "device": device, "share": [number, len(devices)]}, target))
-        return _gather(members, progress)
+            processes.append(
+                _DeviceProcess(device, {**request, "device": device, "share": [number, len(devices)]}, target)
+            )
+        return _gather(processes, progress)
     except BaseException:
-        for member in members:
-            member.interrupt()
+        for process in processes:
+            process.interrupt()
         raise
     finally:
-        for member in members:
-            member.close()
+        for process in processes:
+            process.close()
 
 
-class _Member:
+class _DeviceProcess:
     """A process that extracts on one device. What it says goes to a thread, for pipes hold little."""
 
     def __init__(self, device: str, request: Mapping[str, Any], target: str) -> None:
@@ -84,7 +83,7 @@ class _Member:
             start_new_session=True,  # Ctrl-C reaches it once, from here
         )
 
-    def listen(self, said: SimpleQueue[tuple[_Member, dict[str, Any] | None]]) -> None:
+    def listen(self, said: SimpleQueue[tuple[_DeviceProcess, dict[str, Any] | None]]) -> None:
         """Put every message into the queue, and None when it has ended."""
 
         def follow() -> None:
@@ -94,7 +93,7 @@ class _Member:
                     said.put((self, json.loads(line)))
             said.put((self, None))
 
-        threading.Thread(target=follow, daemon=True, name="featstore-fleet").start()
+        threading.Thread(target=follow, daemon=True, name="featstore-devices").start()
 
     def interrupt(self) -> None:
         """Ask it to commit what it has and end."""
@@ -113,37 +112,39 @@ class _Member:
         os.close(self._complaints)
 
 
-def _gather(members: Sequence[_Member], progress: Progress) -> list[dict[str, Any]]:
-    said: SimpleQueue[tuple[_Member, dict[str, Any] | None]] = SimpleQueue()
-    for member in members:
-        member.listen(said)
-    done: dict[_Member, tuple[int, int]] = {}
-    results: dict[_Member, dict[str, Any]] = {}
+def _gather(processes: Sequence[_DeviceProcess], progress: Progress) -> list[dict[str, Any]]:
+    said: SimpleQueue[tuple[_DeviceProcess, dict[str, Any] | None]] = SimpleQueue()
+    for process in processes:
+        process.listen(said)
+    done: dict[_DeviceProcess, tuple[int, int]] = {}
+    results: dict[_DeviceProcess, dict[str, Any]] = {}
     failure: errors.FeatstoreError | None = None
-    running = len(members)
+    running = len(processes)
     while running:
-        member, message = said.get()
+        process, message = said.get()
         if message is None:
             running -= 1
-            if member not in results and failure is None:
-                failure = errors.DeviceError(f"{member.device}: {member.wait()}")
+            if process not in results and failure is None:
+                failure = errors.DeviceError(f"{process.device}: {process.wait()}")
         elif "progress" in message:
             stage, count, total, note = message["progress"]
             if stage == "extract":
-                done[member] = (count, total)
+                done[process] = (count, total)
                 counts, totals = zip(*done.values(), strict=True)
-                progress(stage, sum(counts), sum(totals), f"{len(members)} devices, {note}")
+                progress(stage, sum(counts), sum(totals), f"{len(processes)} devices, {note}")
         elif "failed" in message:
-            failure = failure or errors.recreated(message["kind"], f"{member.device}: {message['failed']}")
-            results[member] = {}
+            failure = failure or errors.recreated(message["kind"], f"{process.device}: {message['failed']}")
+            results[process] = {}
         else:
-            results[member] = message["done"]
+            results[process] = message["done"]
     if failure is not None:
         raise failure
-    return [results[member] for member in members]
+    return [results[process] for process in processes]
 
 
-def compute_on(devices: Sequence[str], plan: Plan, call: Mapping[str, Any], report: Progress, *, target: str) -> Work:
+def compute_on_devices(
+    devices: Sequence[str], plan: ExtractionPlan, call: Mapping[str, Any], report: Progress, *, target: str
+) -> PipelineResult:
     """Compute a plan's rows on several devices at once, a process each; the cores are shared out among their decoders.
 
     Parameters
@@ -151,22 +152,22 @@ def compute_on(devices: Sequence[str], plan: Plan, call: Mapping[str, Any], repo
     call : mapping
         Arguments of `featstore.extract.extract`, JSON-able.
     target : str
-        As for `run_fleet`.
+        As for `extract_on_devices`.
     """
     workers = usable_cores() if call["workers"] is None else call["workers"]
     report("prepare", 0, 1, f"building the engines of {len(devices)} devices")
     began = time.perf_counter()
     each = workers and max(1, workers // len(devices))
-    results = run_fleet(devices, {**call, "workers": each}, report, target=target)
-    work = Work(preparation=max(result["preparation_seconds"] for result in results))
-    work.seconds = max(1e-9, time.perf_counter() - began - work.preparation)
-    work.waited = work.seconds * float(np.mean([result["waiting_for_data"] for result in results]))
-    first: dict[str, Any] = next((result["provenance"] for result in results if result["provenance"]), {})
-    work.provenance = {**first, "devices": list(devices)} if first else {}
-    if note := work.provenance.get("engine_note"):
-        work.notes.append(str(note))
+    results = extract_on_devices(devices, {**call, "workers": each}, report, target=target)
+    result = PipelineResult(preparation=max(r["preparation_seconds"] for r in results))
+    result.seconds = max(1e-9, time.perf_counter() - began - result.preparation)
+    result.waited = result.seconds * float(np.mean([r["waiting_for_data"] for r in results]))
+    first: dict[str, Any] = next((r["provenance"] for r in results if r["provenance"]), {})
+    result.provenance = {**first, "devices": list(devices)} if first else {}
+    if note := result.provenance.get("engine_note"):
+        result.notes.append(str(note))
     left = np.zeros_like(plan.wanted)
     for fingerprint in plan.fingerprints.values():
         left |= plan.store.missing(fingerprint, plan.images.digests)
-    work.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
-    return work
+    result.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
+    return result

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,19 @@ from featstore.extract.writer import RowWriter
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
 from featstore.store.feature_store import FeatureStore
+from featstore.system.reporting import Progress
 
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone
-    from featstore.decoding.nvjpeg_pool import DevicePool
-    from featstore.decoding.pool import Batch, DecodePool
+    from featstore.decoding.nvjpeg_pool import NvjpegPool
+    from featstore.decoding.pool import DecodePool
+    from featstore.decoding.scheduler import Batch
     from featstore.engines.computation import Features
     from featstore.engines.engine import Engine
-from featstore.system.reporting import Progress
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class ExtractionPlan:
     """What is to be computed.
 
     Attributes
@@ -51,6 +52,36 @@ class Plan:
     wanted: NDArray[np.bool_]
     strict: bool
 
+    @classmethod
+    def of(
+        cls,
+        store: FeatureStore,
+        images: ImageSet,
+        fingerprints: Mapping[str, Fingerprint],
+        *,
+        retry_failed: bool,
+        share: tuple[int, int],
+        strict: bool,
+    ) -> Self:
+        """Find out what the store lacks of the images that can be read.
+
+        Parameters
+        ----------
+        retry_failed : bool
+            Images that failed before for a passing reason count as missing.
+        share : tuple of two int
+            (i, n): want only the i-th of n parts of the images, disjoint by their bytes.
+        """
+        readable = images.readable()
+        missing = {
+            node: store.missing(fingerprint, images.digests, retry=retry_failed) & readable
+            for node, fingerprint in fingerprints.items()
+        }
+        wanted = np.logical_or.reduce(list(missing.values()))
+        if share != (0, 1):
+            wanted &= images.digests[:, :4].copy().view("<u4").ravel() % share[1] == share[0]
+        return cls(store, images, fingerprints, missing, wanted, strict)
+
     def rows(self) -> NDArray[np.intp]:
         """Image rows to compute: one for images with the same bytes."""
         _, first = np.unique(self.images.digests.view("S32").ravel(), return_index=True)
@@ -60,7 +91,7 @@ class Plan:
 
 
 @dataclasses.dataclass
-class Work:
+class PipelineResult:
     """What a run measured. `changed` are digests of files that were found to be others."""
 
     seconds: float = 0.0
@@ -72,8 +103,12 @@ class Work:
 
 
 def compute(
-    backbone: Backbone, plan: Plan, options: Mapping[str, Any], decoders: DecodePool | DevicePool, report: Progress
-) -> Work:
+    backbone: Backbone,
+    plan: ExtractionPlan,
+    options: Mapping[str, Any],
+    decoders: DecodePool | NvjpegPool,
+    report: Progress,
+) -> PipelineResult:
     """Decode, run and commit a plan's rows on one device.
 
     Parameters
@@ -81,61 +116,61 @@ def compute(
     options : mapping
         Of `make_engine`.
     """
-    from featstore.engines.engine import make_engine
+    from featstore.engines.factory import make_engine
 
     rows = plan.rows()
     report("prepare", 0, 1, "building the engine")
-    machine = make_engine(backbone, expected_rows=len(rows), **options)
+    engine = make_engine(backbone, expected_rows=len(rows), **options)
     try:
-        work = _computed(machine, backbone, plan, decoders, report)
+        result = _computed(engine, backbone, plan, decoders, report)
     except BaseException:
         with contextlib.suppress(Exception):  # what went wrong first is what is told
-            machine.close(finish=False)
+            engine.close(finish=False)
         raise
-    machine.close()
-    return work
+    engine.close()
+    return result
 
 
 def _computed(
-    machine: Engine, backbone: Backbone, plan: Plan, decoders: DecodePool | DevicePool, report: Progress
-) -> Work:
-    work, images, rows = Work(), plan.images, plan.rows()
+    engine: Engine, backbone: Backbone, plan: ExtractionPlan, decoders: DecodePool | NvjpegPool, report: Progress
+) -> PipelineResult:
+    result, images, rows = PipelineResult(), plan.images, plan.rows()
     items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
-    batches = iter(decoders.run(items, machine.usual_batch_size))  # decoding begins while the engine is built
+    batches = iter(decoders.run(items, engine.usual_batch_size))  # decoding begins while the engine is built
     began = time.perf_counter()
-    machine.prepare()
+    engine.prepare()
     decoders.wait()
-    work.preparation = time.perf_counter() - began
-    work.provenance = dict(machine.provenance)
-    if machine.provenance.get("engine_note"):
-        work.notes.append(str(machine.provenance["engine_note"]))
-    report("prepare", 1, 1, f"{machine.provenance.get('engine', '')} ready in {work.preparation:.1f} s")
+    result.preparation = time.perf_counter() - began
+    result.provenance = dict(engine.provenance)
+    if engine.provenance.get("engine_note"):
+        result.notes.append(str(engine.provenance["engine_note"]))
+    report("prepare", 1, 1, f"{engine.provenance.get('engine', '')} ready in {result.preparation:.1f} s")
     if plan.strict:
-        _refuse_other_provenance(plan.store, plan.fingerprints.values(), work.provenance)
+        _refuse_other_provenance(plan.store, plan.fingerprints.values(), result.provenance)
 
     began = time.perf_counter()
-    done, ways = 0, {machine.batch_size: work.provenance}  # how rows are computed, by batch size
-    with RowWriter(plan.store, plan.fingerprints, backbone.widths, work.provenance) as writer:
+    done, ways = 0, {engine.batch_size: result.provenance}  # how rows are computed, by batch size
+    with RowWriter(plan.store, plan.fingerprints, backbone.widths, result.provenance) as writer:
         under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
-            work.waited += time.perf_counter() - asked
-            ahead = None if batch is None else (batch, _submitted(machine, batch))
+            result.waited += time.perf_counter() - asked
+            ahead = None if batch is None else (batch, _submitted(engine, batch))
             if under_way is not None:
                 finished, features = under_way
                 here = rows[finished.start : finished.start + len(finished.status)]
                 outputs = {} if features is None else features.result()
-                size = machine.batch_size if features is None else features.batch_size
+                size = engine.batch_size if features is None else features.batch_size
                 if size not in ways:
-                    work.notes.append(f"memory holds {size} images at a time, not {min(ways)}")
-                    work.provenance = ways[size] = dict(machine.provenance)
+                    result.notes.append(f"memory holds {size} images at a time, not {min(ways)}")
+                    result.provenance = ways[size] = dict(engine.provenance)
                     if plan.strict:
-                        _refuse_another_way(plan, work.provenance, done, size)
+                        _refuse_another_way(plan, result.provenance, done, size)
                 if writer.provenance is not ways[size]:
                     writer.flush()
                     writer.provenance = ways[size]
-                work.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
+                result.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
                 writer.add(
                     images.digests[here],
                     finished.status,
@@ -144,24 +179,24 @@ def _computed(
                     {node: mask[here] for node, mask in plan.missing.items()},
                 )
                 done += len(here)
-                work.seconds = time.perf_counter() - began
-                report("extract", done, len(rows), f"waiting for data {work.waited / work.seconds:.0%}")
+                result.seconds = time.perf_counter() - began
+                report("extract", done, len(rows), f"waiting for data {result.waited / result.seconds:.0%}")
             if ahead is None:
                 break
             under_way = ahead
-    work.seconds = time.perf_counter() - began
-    return work
+    result.seconds = time.perf_counter() - began
+    return result
 
 
-def _submitted(machine: Engine, batch: Batch) -> Features | None:
+def _submitted(engine: Engine, batch: Batch) -> Features | None:
     """Start the network on the images of a batch that were decoded; None where there are none."""
     good = batch.status == 0
     if not good.any():
         return None
-    return machine.submit(batch.images if good.all() else batch.images[good])
+    return engine.submit(batch.images if good.all() else batch.images[good])
 
 
-def _refuse_another_way(plan: Plan, provenance: Mapping[str, Any], done: int, size: int) -> None:
+def _refuse_another_way(plan: ExtractionPlan, provenance: Mapping[str, Any], done: int, size: int) -> None:
     """The promise of `--strict` once memory ran out: rows of this run may be there already, computed otherwise."""
     if done:
         raise StoreConflictError(

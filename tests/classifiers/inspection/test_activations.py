@@ -8,9 +8,9 @@ from torchvision import models
 from classifiers.inspection.activations import Activation, Probe, usual_nodes
 from classifiers.inspection.lossless_crop import to_tensor
 from featstore.backbone import Backbone
-from featstore.backbone.architecture import shell
+from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BACKBONES
-from featstore.backbone.nodes import Anatomy
+from featstore.backbone.nodes import NetworkGraph
 from featstore.errors import UnknownNameError
 from tests.support.pictures import texture
 
@@ -59,7 +59,7 @@ def test_what_lies_behind_the_deepest_node_is_not_computed():
 
 def test_the_usual_nodes_are_there_in_every_network():
     for name in BACKBONES:  # on the meta device: nothing is drawn or computed
-        known = Anatomy(shell(name)).nodes
+        known = NetworkGraph(build_network(name)).nodes
         assert len(usual_nodes(name)) == 4 and set(usual_nodes(name)) <= set(known)
     assert usual_nodes("vgg16")[0] == "features.0"
 

@@ -13,8 +13,8 @@ from classifiers.training.regimes import Settings
 from classifiers.training.starting_point import starting_point
 from classifiers.training.unfreezing import Reopening
 from featstore.backbone import Backbone
-from featstore.backbone.nodes import Anatomy
-from featstore.backbone.pixel_input import FromPixels, fold_batch_norms
+from featstore.backbone.nodes import NetworkGraph
+from featstore.backbone.pixel_trunk import PixelTrunk, fold_batch_norms
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
 from tests.featstore.backbone.test_nodes import one_thread, seeded  # noqa: F401
@@ -109,7 +109,7 @@ def backbone(tmp_path_factory):
 def test_pixels_in_features_out_as_torchvision(backbone):
     pixels = images(3)
     with torch.inference_mode():
-        found = [output.numpy() for output in FromPixels.of(backbone)(torch.from_numpy(pixels))]
+        found = [output.numpy() for output in PixelTrunk.of(backbone)(torch.from_numpy(pixels))]
     assert_same_features(found, torchvision_features(backbone, pixels))
 
 
@@ -118,7 +118,7 @@ def test_batch_norm_stays_where_its_convolution_is_asked_for():
     for module in network.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
-    body = Anatomy(network).cut(network, ["conv1", "layer1"])
+    body = NetworkGraph(network).cut(network, ["conv1", "layer1"])
     x = torch.randn(1, 3, 32, 32)
     folded = fold_batch_norms(body)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == 1

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from featstore.backbone import Backbone
-from featstore.backbone.architecture import random_state
+from featstore.backbone.architecture import random_state_dict
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import (
     FeaturesError,
@@ -134,7 +134,7 @@ def test_transform_of_a_named_member(monkeypatch):
 
     path = "/nowhere/x.pth"
     monkeypatch.setattr(module, "_pretrained", lambda *_: path)
-    monkeypatch.setattr(module, "read_state", lambda _: random_state("mobilenet_v2", 0))
+    monkeypatch.setattr(module, "read_state", lambda _: random_state_dict("mobilenet_v2", 0))
     assert Backbone("mobilenet_v2").transform == TransformSpec(resize=232, crop=224)
     assert Backbone("mobilenet_v2", "IMAGENET1K_V1").transform == TransformSpec(resize=256, crop=224)
     assert Backbone("mobilenet_v2", input_size=320).transform == TransformSpec(resize=331, crop=320)
@@ -189,7 +189,7 @@ def test_unknown_node_is_refused_before_weights_are_looked_for(monkeypatch):
 
 
 def test_nan_in_the_classifier_matters_only_where_it_is_needed(tmp_path):
-    state = random_state(SMALL, 0)
+    state = random_state_dict(SMALL, 0)
     state["classifier.0.weight"].fill_(float("nan"))  # as torchvision's IMAGENET1K_FEATURES of VGG-16
     torch.save(state, tmp_path / "w.pth")
     assert not Backbone(SMALL, tmp_path / "w.pth").has_imagenet_head
@@ -198,7 +198,7 @@ def test_nan_in_the_classifier_matters_only_where_it_is_needed(tmp_path):
 
 
 def test_fine_tuned_head_of_another_width(tmp_path):
-    state = random_state(SMALL, 0)
+    state = random_state_dict(SMALL, 0)
     state |= {"classifier.3.weight": torch.zeros(5, 1024), "classifier.3.bias": torch.zeros(5)}
     torch.save(state, tmp_path / "w.pth")
     backbone = Backbone(SMALL, tmp_path / "w.pth", nodes=("classifier", "avgpool"))

@@ -1,16 +1,16 @@
-"""What a network's features were last time, recalled only while nothing has changed."""
+"""What a network's features were last time, read only while nothing has changed."""
 
 import os
 
 import pytest
 
-from featstore.backbone.fingerprint_cache import Recalled, recall, remember
+from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
 from featstore.decoding import decode
 from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint
 
 REQUEST = {"weights": "file.pth", "nodes": ("avgpool",), "pool": "avg", "input_size": None, "seed": 0}
-KNOWN = Recalled({"avgpool": fingerprint()}, {"avgpool": 512})
+KNOWN = FeatureSpecs({"avgpool": fingerprint()}, {"avgpool": 512})
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +23,12 @@ def cache(tmp_path, monkeypatch):
 def weights(tmp_path):
     file = tmp_path / "file.pth"
     file.write_bytes(b"weights")
-    remember("resnet18", "fp32", REQUEST, KNOWN, file)
+    save_feature_specs("resnet18", "fp32", REQUEST, KNOWN, file)
     return file
 
 
 def test_the_same_request_gets_the_same_answer(weights, cache):
-    found = recall("resnet18", "fp32", REQUEST)
+    found = load_feature_specs("resnet18", "fp32", REQUEST)
     assert found == KNOWN and found.fingerprints["avgpool"].key == fingerprint().key
     assert cache_folder() == cache and len(list(cache.rglob("*.json"))) == 1
 
@@ -46,39 +46,39 @@ def test_the_same_request_gets_the_same_answer(weights, cache):
     ],
 )
 def test_another_request_gets_none(weights, backbone, precision, change):
-    assert recall(backbone, precision, {**REQUEST, **change}) is None
+    assert load_feature_specs(backbone, precision, {**REQUEST, **change}) is None
 
 
 def test_a_changed_weights_file_is_noticed_also_with_its_old_time(weights):
     status = os.stat(weights)
     weights.write_bytes(b"WEIGHTS")
     os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert recall("resnet18", "fp32", REQUEST) is None
+    assert load_feature_specs("resnet18", "fp32", REQUEST) is None
 
 
 def test_a_weights_file_that_is_gone_is_noticed(weights):
     weights.unlink()
-    assert recall("resnet18", "fp32", REQUEST) is None
+    assert load_feature_specs("resnet18", "fp32", REQUEST) is None
 
 
 def test_other_decode_rules_or_another_folder_get_none(weights, monkeypatch, tmp_path):
     monkeypatch.setattr(decode, "RULES", {**decode.RULES, "version": 99})
-    assert recall("resnet18", "fp32", REQUEST) is None
+    assert load_feature_specs("resnet18", "fp32", REQUEST) is None
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert recall("resnet18", "fp32", REQUEST) == KNOWN
+    assert load_feature_specs("resnet18", "fp32", REQUEST) == KNOWN
     monkeypatch.chdir(tmp_path)  # a relative name means another file there
-    assert recall("resnet18", "fp32", REQUEST) is None
+    assert load_feature_specs("resnet18", "fp32", REQUEST) is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"path":null,"file":null}'])
 def test_a_damaged_entry_is_none(weights, cache, damage):
     next(cache.rglob("*.json")).write_bytes(damage)
-    assert recall("resnet18", "fp32", REQUEST) is None
+    assert load_feature_specs("resnet18", "fp32", REQUEST) is None
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    remember("resnet18", "fp32", REQUEST, KNOWN, None)
-    assert recall("resnet18", "fp32", REQUEST) is None
+    save_feature_specs("resnet18", "fp32", REQUEST, KNOWN, None)
+    assert load_feature_specs("resnet18", "fp32", REQUEST) is None

@@ -4,9 +4,9 @@ from torch import nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from featstore.backbone.architecture import shell
+from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import Anatomy, Pool, node_table
+from featstore.backbone.nodes import NetworkGraph, Pool, node_table
 from featstore.errors import UnknownNameError
 
 
@@ -48,13 +48,13 @@ def test_every_module_node_is_what_a_hook_on_the_eager_network_sees(name):
     with torch.inference_mode():
         reference(x)
 
-    network = shell(name)
-    anatomy = Anatomy(network)
-    shapes = anatomy.shapes(network, 64)
+    network = build_network(name)
+    graph = NetworkGraph(network)
+    shapes = graph.shapes(network, 64)
     network.load_state_dict(reference.state_dict(), assign=True)
-    assert set(seen) <= set(anatomy.nodes)
+    assert set(seen) <= set(graph.nodes)
     with torch.inference_mode():
-        values = anatomy.cut(network, seen)(x)
+        values = graph.cut(network, seen)(x)
     for path, value in zip(seen, values, strict=True):
         torch.testing.assert_close(
             value, seen[path], rtol=1e-5, atol=1e-5, msg=lambda text, path=path: f"{path}: {text}"
@@ -67,22 +67,22 @@ def test_repeated_modules_and_operations_have_torchvisions_names():
     names = ["layer1.0.relu", "layer1.0.relu_1", "layer1.0.add", "layer2.1.add", "flatten"]
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        expected = create_feature_extractor(shell_of(reference), names)(x)
-        network = shell_of(reference)
-        found = Anatomy(network).cut(network, names)(x)
+        expected = create_feature_extractor(without_inplace(reference), names)(x)
+        network = without_inplace(reference)
+        found = NetworkGraph(network).cut(network, names)(x)
     for name, value in zip(names, found, strict=True):
         torch.testing.assert_close(value, expected[name], msg=lambda text, name=name: f"{name}: {text}")
 
 
-def shell_of(reference):
-    network = shell("resnet18")
+def without_inplace(reference):
+    network = build_network("resnet18")
     network.load_state_dict(reference.state_dict(), assign=True)
     return network
 
 
 def test_cut_computes_nothing_behind_the_deepest_node():
-    network = shell("resnet50")
-    body = Anatomy(network).cut(network, ["layer2", "conv1"])
+    network = build_network("resnet50")
+    body = NetworkGraph(network).cut(network, ["layer2", "conv1"])
     left = {path.partition(".")[0] for path, _ in body.named_modules() if path}
     assert left == {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2"}
     assert all(node.op != "call_module" or node.target.split(".")[0] in left for node in body.graph.nodes)
@@ -113,13 +113,13 @@ def test_unknown_node_offers_close_matches():
     with pytest.raises(
         UnknownNameError, match="unknown node of resnet18 'layer5'; close matches: layer4.*`featstore nodes resnet18`"
     ):
-        Anatomy(shell("resnet18")).find("layer5", lookup("resnet18"))
+        NetworkGraph(build_network("resnet18")).find("layer5", lookup("resnet18"))
 
 
 def test_fc6_is_a_node_of_vgg_alone():
-    assert Anatomy(shell("vgg11")).find("fc6", lookup("vgg11")) == "classifier.1"
+    assert NetworkGraph(build_network("vgg11")).find("fc6", lookup("vgg11")) == "classifier.1"
     with pytest.raises(UnknownNameError, match="unknown node of resnet18 'fc6'"):
-        Anatomy(shell("resnet18")).find("fc6", lookup("resnet18"))
+        NetworkGraph(build_network("resnet18")).find("fc6", lookup("resnet18"))
 
 
 @pytest.mark.parametrize("name", ["vgg13_bn", "resnet34", "mobilenet_v2", "mobilenet_v3_large"])

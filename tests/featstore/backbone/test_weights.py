@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from featstore.backbone import weights as module
-from featstore.backbone.architecture import random_state
+from featstore.backbone.architecture import random_state_dict
 from featstore.backbone.catalogue import lookup
-from featstore.backbone.weights import digest, resolve
+from featstore.backbone.weights import load_weights, state_dict_sha256
 from featstore.backbone.weights_file import TUNED_MARK
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from tests.featstore.system.test_download import server  # noqa: F401
@@ -30,7 +30,7 @@ def hub(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def state():
-    return random_state(SMALL, 3)
+    return random_state_dict(SMALL, 3)
 
 
 def test_digest_is_sha256_over_name_dtype_shape_and_bytes():
@@ -38,7 +38,7 @@ def test_digest_is_sha256_over_name_dtype_shape_and_bytes():
     expected = hashlib.sha256(
         b"a\0int64\0[]\0" + struct.pack("<q", 7) + b"b\0float32\0[1, 2]\0" + np.array([1, 2], "<f4").tobytes()
     ).hexdigest()
-    assert digest(state) == expected
+    assert state_dict_sha256(state) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,26 +51,26 @@ def test_digest_is_sha256_over_name_dtype_shape_and_bytes():
     ],
 )
 def test_digest_changes_with_every_part(changed):
-    assert digest(changed) != digest({"a": torch.zeros(4), "b": torch.ones(2)})
+    assert state_dict_sha256(changed) != state_dict_sha256({"a": torch.zeros(4), "b": torch.ones(2)})
 
 
 def test_digest_knows_neither_order_nor_memory_layout():
     x = torch.arange(6.0).reshape(2, 3)
-    assert digest({"a": x, "b": x.T.contiguous().T}) == digest({"b": x, "a": x})
+    assert state_dict_sha256({"a": x, "b": x.T.contiguous().T}) == state_dict_sha256({"b": x, "a": x})
 
 
 def test_none_is_seeded_random_and_says_so():
-    found = resolve(SMALL, "none", seed=3)
+    found = load_weights(SMALL, "none", seed=3)
     assert (found.label, found.kind, found.seed, found.path) == ("random (seed 3)", "random", 3, None)
-    assert found.sha256 == resolve(SMALL, "none", seed=3).sha256 != resolve(SMALL, "none", seed=4).sha256
+    assert found.sha256 == load_weights(SMALL, "none", seed=3).sha256 != load_weights(SMALL, "none", seed=4).sha256
     assert len(found.sha256) == 64
 
 
 def test_file_has_the_hash_of_its_tensors_not_of_its_bytes(tmp_path, state):
     torch.save(state, tmp_path / "x.pth")
     torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 1}, tmp_path / "y.pth")
-    x, y = resolve(SMALL, tmp_path / "x.pth"), resolve(SMALL, str(tmp_path / "y.pth"))
-    assert x.sha256 == y.sha256 == digest(state)
+    x, y = load_weights(SMALL, tmp_path / "x.pth"), load_weights(SMALL, str(tmp_path / "y.pth"))
+    assert x.sha256 == y.sha256 == state_dict_sha256(state)
     assert (x.label, x.kind, x.path) == ("file x.pth", "file", tmp_path / "x.pth")
 
 
@@ -78,24 +78,24 @@ def test_what_finetune_wrote_is_known_by_its_mark_not_by_its_name(tmp_path, stat
     plain, marked = tmp_path / "tuned.weights.safetensors", tmp_path / "other.safetensors"
     save_file(state, plain)
     save_file(state, marked, metadata={TUNED_MARK: "{}"})
-    assert resolve(SMALL, plain).label == "file tuned.weights.safetensors"
-    assert resolve(SMALL, marked).label == "fine-tuned other.safetensors"
+    assert load_weights(SMALL, plain).label == "file tuned.weights.safetensors"
+    assert load_weights(SMALL, marked).label == "fine-tuned other.safetensors"
     os.mkfifo(tmp_path / "pipe.safetensors")
     with pytest.raises(WeightsError, match="is no file"):  # and not opened, which would wait for a writer
-        resolve(SMALL, tmp_path / "pipe.safetensors")
+        load_weights(SMALL, tmp_path / "pipe.safetensors")
 
 
 def test_auto_takes_the_default_from_the_download_folder(monkeypatch, hub, state):
     expected = put(monkeypatch, hub, state)
-    found = resolve(SMALL)
+    found = load_weights(SMALL)
     assert (found.label, found.name, found.kind) == ("IMAGENET1K_V1", "IMAGENET1K_V1", "name")
     assert found.path == expected
-    assert found.sha256 == digest(state)
+    assert found.sha256 == state_dict_sha256(state)
 
 
 def test_name_takes_that_member(hub, monkeypatch, state):
     put(monkeypatch, hub, state)
-    assert resolve(SMALL, "IMAGENET1K_V1").label == "IMAGENET1K_V1"
+    assert load_weights(SMALL, "IMAGENET1K_V1").label == "IMAGENET1K_V1"
 
 
 def test_damaged_file_in_the_download_folder_is_noticed_and_left(hub):
@@ -103,13 +103,13 @@ def test_damaged_file_in_the_download_folder_is_noticed_and_left(hub):
     path = hub / "mobilenet_v3_small-047dcff4.pth"
     path.write_bytes(b"half a download")
     with pytest.raises(WeightsError, match="its name promises 047dcff4: it is truncated or changed; delete it"):
-        resolve(SMALL)
+        load_weights(SMALL)
     assert path.read_bytes() == b"half a download"
 
 
 def test_neither_here_nor_reachable_is_one_sentence_with_two_ways_out(hub):
     with pytest.raises(WeightsNotFoundError) as caught:
-        resolve("resnet18")
+        load_weights("resnet18")
     message = str(caught.value)
     assert message.startswith("resnet18-f37072fd.pth (the weights IMAGENET1K_V1 of resnet18) is not in ")
     assert str(hub) in message and "refused" in message and "\n" not in message
@@ -127,25 +127,25 @@ def test_download_is_kept_and_checked(monkeypatch, hub, server, state):  # noqa:
     monkeypatch.setitem(lookup(SMALL).files, "IMAGENET1K_V1", file)
     monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/good")
     seen = []
-    assert resolve(SMALL, progress=lambda *call: seen.append(call)).sha256 == digest(state)
+    assert load_weights(SMALL, progress=lambda *call: seen.append(call)).sha256 == state_dict_sha256(state)
     assert (hub / file).read_bytes() == buffer.getvalue()
     assert seen[-1] == (len(buffer.getvalue()),) * 2
     monkeypatch.setattr(module, "url_of", lambda *_: pytest.fail("downloaded again"))
-    assert resolve(SMALL).sha256 == digest(state)
+    assert load_weights(SMALL).sha256 == state_dict_sha256(state)
 
 
 @pytest.mark.parametrize(("page", "match"), [("missing", "404"), ("silent", "timed out"), ("truncated", "broke after")])
 def test_failed_download_is_weights_not_found(monkeypatch, hub, server, page, match):  # noqa: F811
     monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/{page}")
     with pytest.raises(WeightsNotFoundError, match=match):
-        resolve(SMALL, timeout=0.3)
+        load_weights(SMALL, timeout=0.3)
     assert not list(hub.iterdir())
 
 
 def test_download_of_other_bytes_is_refused(monkeypatch, hub, server):  # noqa: F811
     monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/good")
     with pytest.raises(WeightsError, match="the name promises 047dcff4"):
-        resolve(SMALL)
+        load_weights(SMALL)
     assert not list(hub.iterdir())
 
 
@@ -158,20 +158,20 @@ def test_unknown_name_offers_the_known_ones():
     with pytest.raises(
         UnknownNameError, match="unknown weights of resnet50 'IMAGENET1K_V3'; close matches: IMAGENET1K_V2"
     ):
-        resolve("resnet50", "IMAGENET1K_V3")
+        load_weights("resnet50", "IMAGENET1K_V3")
 
 
 @pytest.mark.parametrize("name", ["there.pth", "no/such/place", "x.safetensors"])
 def test_missing_file(name):
     with pytest.raises(WeightsNotFoundError, match="does not exist"):
-        resolve(SMALL, name)
+        load_weights(SMALL, name)
 
 
 def test_real_weights(shared_weights):
-    found = resolve("mobilenet_v2", shared_weights)
+    found = load_weights("mobilenet_v2", shared_weights)
     reference = models.mobilenet_v2()
     reference.load_state_dict(torch.load(shared_weights, weights_only=True))
-    assert found.sha256 == digest(reference.state_dict())
+    assert found.sha256 == state_dict_sha256(reference.state_dict())
     assert found.head.classes == 1000 and found.note == ""
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from featstore.decoding import nvjpeg_decoder
 from featstore.decoding.decode import decode
 from featstore.decoding.jpeg_header import JpegHeader, read_header
-from featstore.decoding.nvjpeg_decoder import DeviceDecoder, check_nvjpeg, require_cuda, upright
+from featstore.decoding.nvjpeg_decoder import NvjpegDecoder, check_nvjpeg, require_cuda, upright
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError
 from tests.support.pictures import encode, exif, texture
@@ -35,7 +35,7 @@ def files(count, **options):
 
 
 def decoded(data, device, spec=SPEC):
-    return DeviceDecoder(spec, device).decode(data, [read_header(file) for file in data])
+    return NvjpegDecoder(spec, device).decode(data, [read_header(file) for file in data])
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -86,7 +86,7 @@ def test_a_file_that_is_refused_costs_its_neighbours_nothing(device):
 def test_memory_that_runs_out_splits_the_call(monkeypatch):
     data = files(10)
     expected = decoded(data, "cpu")[0]
-    decoder = DeviceDecoder(SPEC, "cpu")
+    decoder = NvjpegDecoder(SPEC, "cpu")
     really, calls = decoder.decoded, []
 
     def crowded(group):
@@ -105,7 +105,7 @@ def test_a_call_is_bounded_by_its_pixels(monkeypatch):
     data = files(10)
     expected = decoded(data, "cpu")[0]
     monkeypatch.setattr(nvjpeg_decoder, "CALL_BYTES", 60_000)
-    decoder = DeviceDecoder(SPEC, "cpu")
+    decoder = NvjpegDecoder(SPEC, "cpu")
     really, sizes = decoder.decoded, []
 
     def counted(group):
@@ -119,9 +119,9 @@ def test_a_call_is_bounded_by_its_pixels(monkeypatch):
 
 
 def test_absurd_sizes_are_not_for_the_device():
-    decoder = DeviceDecoder(SPEC, "cpu")
-    assert decoder.takes(JpegHeader(6000, 4000)) and not decoder.takes(None)
-    assert not decoder.takes(JpegHeader(60_000, 4000)) and not decoder.takes(JpegHeader(65_000, 1))
+    decoder = NvjpegDecoder(SPEC, "cpu")
+    assert decoder.accepts(JpegHeader(6000, 4000)) and not decoder.accepts(None)
+    assert not decoder.accepts(JpegHeader(60_000, 4000)) and not decoder.accepts(JpegHeader(65_000, 1))
 
 
 def test_check_says_what_is_missing(monkeypatch):
@@ -131,7 +131,7 @@ def test_check_says_what_is_missing(monkeypatch):
     ):
         require_cuda("cpu")
     require_cuda("cuda:1")
-    monkeypatch.setattr(nvjpeg_decoder, "DeviceDecoder", lambda spec, device: DeviceDecoder(spec, "cpu"))
+    monkeypatch.setattr(nvjpeg_decoder, "NvjpegDecoder", lambda spec, device: NvjpegDecoder(spec, "cpu"))
     check_nvjpeg("cuda")  # libjpeg's pictures pass
 
     class Without:
@@ -141,7 +141,7 @@ def test_check_says_what_is_missing(monkeypatch):
         def decoded(self, data):
             raise RuntimeError("decode_jpegs_cuda: torchvision not compiled with nvJPEG support\nException raised from")
 
-    monkeypatch.setattr(nvjpeg_decoder, "DeviceDecoder", Without)
+    monkeypatch.setattr(nvjpeg_decoder, "NvjpegDecoder", Without)
     with pytest.raises(
         DeviceError, match=r"does not work on cuda \(decode.* nvJPEG support\); extract without --nvjpeg"
     ):

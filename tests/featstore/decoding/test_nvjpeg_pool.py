@@ -18,8 +18,8 @@ from featstore.backbone import Backbone
 from featstore.decoding import nvjpeg_decoder, worker_process
 from featstore.decoding.decode import decode
 from featstore.decoding.jpeg_header import read_header
-from featstore.decoding.nvjpeg_decoder import DeviceDecoder
-from featstore.decoding.nvjpeg_pool import DevicePool, open_pool
+from featstore.decoding.nvjpeg_decoder import NvjpegDecoder
+from featstore.decoding.nvjpeg_pool import NvjpegPool, open_pool
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError, FeatstoreError
@@ -51,7 +51,7 @@ def jpegs(count, endings=None):
 
 def expected(contents):
     """What the rule says: plain JPEG files by the device's decoder, others by Pillow."""
-    device = DeviceDecoder(SPEC, "cpu")
+    device = NvjpegDecoder(SPEC, "cpu")
     rows = []
     for data in contents:
         header = read_header(data)
@@ -86,7 +86,7 @@ def test_pixels_are_the_rules_whatever_the_batches(tmp_path, batch_size, workers
     contents[11] = encode(texture(11), exif=exif(6))
     contents[19] = encode(Image.fromarray(texture(5)).convert("CMYK"))
     items = write(tmp_path, contents)
-    with DevicePool(SPEC, "cpu", workers=workers, batch_size=batch_size) as pool:
+    with NvjpegPool(SPEC, "cpu", workers=workers, batch_size=batch_size) as pool:
         images, status, reasons = gather(pool, items)
         again = gather(pool, items[::-1])[0][::-1]
     assert not status.any() and not any(reasons)
@@ -99,7 +99,7 @@ def test_pixels_are_the_rules_whatever_the_batches(tmp_path, batch_size, workers
 def test_hostile_files_are_refused_with_pillows_words(tmp_path):
     contents = [*hostile().values(), *jpegs(5)]
     items = write(tmp_path, contents)
-    with DevicePool(SPEC, "cpu", workers=2) as pool:
+    with NvjpegPool(SPEC, "cpu", workers=2) as pool:
         images, status, reasons = gather(pool, items)
         assert pool.replaced == 0
     with DecodePool(SPEC, workers=2) as pillow:
@@ -116,7 +116,7 @@ def test_a_file_that_the_decoder_dies_of_fails_and_its_neighbours_lose_nothing(
     monkeypatch.setattr("featstore.decoding.supervisor.GRACE_SECONDS", 1.0)
     contents = jpegs(24, {5: deed})
     items = write(tmp_path, contents)
-    with DevicePool(SPEC, "cpu", workers=1, batch_size=8, seconds_per_image=4) as pool:
+    with NvjpegPool(SPEC, "cpu", workers=1, batch_size=8, seconds_per_image=4) as pool:
         images, status, reasons = gather(pool, items)
         assert pool.replaced == 2
     assert np.flatnonzero(status).tolist() == [5] and status[5] == 2
@@ -130,7 +130,7 @@ def test_a_file_that_the_decoder_dies_of_fails_and_its_neighbours_lose_nothing(
 
 def test_a_file_that_the_decoder_refuses_is_pillows(tmp_path, misbehaving):
     contents = jpegs(24, {5: b"#refuse", 17: b"#refuse"})
-    with DevicePool(SPEC, "cpu", workers=1, batch_size=8) as pool:
+    with NvjpegPool(SPEC, "cpu", workers=1, batch_size=8) as pool:
         images, status, reasons = gather(pool, write(tmp_path, contents))
         assert pool.replaced == 0
     assert not status.any() and not any(reasons)
@@ -142,7 +142,7 @@ def test_a_file_that_the_decoder_refuses_is_pillows(tmp_path, misbehaving):
 
 def test_an_image_too_large_for_the_device_fails_for_a_reason_that_may_pass(tmp_path, misbehaving):
     contents = jpegs(9, {4: b"#short"})
-    with DevicePool(SPEC, "cpu", workers=1, batch_size=4) as pool:
+    with NvjpegPool(SPEC, "cpu", workers=1, batch_size=4) as pool:
         images, status, reasons = gather(pool, write(tmp_path, contents))
     assert status.tolist() == [0] * 4 + [2] + [0] * 4
     assert reasons[4] == "the device has not enough memory to decode it" and not images[4].any()
@@ -153,7 +153,7 @@ def test_files_that_change_or_vanish_are_noticed(tmp_path):
     items = write(tmp_path, contents)
     (tmp_path / "0002").write_bytes(contents[3])
     (tmp_path / "0006").unlink()
-    with DevicePool(SPEC, "cpu", workers=1, batch_size=4) as pool:
+    with NvjpegPool(SPEC, "cpu", workers=1, batch_size=4) as pool:
         _, status, reasons = gather(pool, items)
     assert status.tolist() == [0, 0, 3, 0, 0, 0, 2, 0]
     assert "changed" in reasons[2] and "cannot be read: No such file" in reasons[6]
@@ -161,10 +161,10 @@ def test_files_that_change_or_vanish_are_noticed(tmp_path):
 
 def test_process_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path):
     contents = jpegs(60)
-    with DevicePool(SPEC, "cpu", workers=1, batch_size=4) as pool:
+    with NvjpegPool(SPEC, "cpu", workers=1, batch_size=4) as pool:
         run = pool.run(write(tmp_path, contents))
         pool.wait()
-        os.kill(pool._device._crew.members[0].pid, signal.SIGKILL)
+        os.kill(pool._device._supervisor.processes[0].pid, signal.SIGKILL)
         parts = list(run)
         assert pool.replaced == 1
     assert not any(part.status.any() for part in parts)
@@ -173,7 +173,7 @@ def test_process_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path):
 
 def test_a_device_that_is_not_there_ends_in_a_sentence(tmp_path):
     with (
-        DevicePool(SPEC, "cuda:77", workers=1) as pool,
+        NvjpegPool(SPEC, "cuda:77", workers=1) as pool,
         pytest.raises(
             FeatstoreError,
             match=r"cannot be started: 3 in a row, the last one ended with status 1 .*; extract without nvJPEG",
@@ -188,7 +188,7 @@ def test_the_transform_decides_which_pool(monkeypatch):
     assert isinstance(open_pool(TransformSpec(40, 32), "cpu", workers=0), DecodePool)
     stand_in(monkeypatch)
     with open_pool(SPEC, "cpu", workers=0) as pool:
-        assert isinstance(pool, DevicePool)
+        assert isinstance(pool, NvjpegPool)
 
 
 def test_features_under_a_key_of_their_own_and_predictions_of_them(tmp_path, monkeypatch):
@@ -233,7 +233,7 @@ def test_rules_exclude_each_other():
 def test_on_this_machines_device(tmp_path):
     contents = [*jpegs(300), *hostile().values()]
     items = write(tmp_path, contents)
-    with DevicePool(SPEC, "cuda", workers=2) as pool:
+    with NvjpegPool(SPEC, "cuda", workers=2) as pool:
         images, status, _ = gather(pool, items)
         again = gather(pool, items[::-1])[0][::-1]
     assert not status[:300].any() and status[300:].all()

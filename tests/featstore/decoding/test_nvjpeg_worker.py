@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 
 from featstore.decoding import nvjpeg_worker
-from featstore.decoding.nvjpeg_worker import _File, _gathered, _Room
+from featstore.decoding.nvjpeg_worker import _ByteBudget, _File, _gathered
 
 
 def settled(number):
@@ -15,7 +15,7 @@ def settled(number):
 
 
 def test_files_that_are_there_come_together_and_no_more_than_may_be(monkeypatch):
-    monkeypatch.setattr(nvjpeg_worker, "MOST", 3)
+    monkeypatch.setattr(nvjpeg_worker, "MAX_BATCH", 3)
     files = SimpleQueue()
     for number in range(5):
         files.put(settled(number))
@@ -25,7 +25,7 @@ def test_files_that_are_there_come_together_and_no_more_than_may_be(monkeypatch)
 
 
 def test_the_room_is_taken_in_order_and_a_file_larger_than_it_gets_it_alone():
-    room, entered = _Room(100), []
+    room, entered = _ByteBudget(100), []
 
     def feed():
         for size in (60, 60, 250, 10):

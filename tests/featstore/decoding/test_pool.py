@@ -115,13 +115,13 @@ def test_abandoned_run_does_not_disturb_the_next(tmp_path):
 def test_the_batch_size_may_be_told_when_the_processes_run_already(tmp_path, workers):
     items = write(tmp_path, 20)
     with DecodePool(SPEC, workers=workers) as pool:
-        members = [member.pid for member in pool._crew.members] if workers else []
+        processes = [process.pid for process in pool._supervisor.processes] if workers else []
         for size in (3, 3, 7, 40):
             batches = list(pool.run(items, size))
             assert [len(batch.images) for batch in batches] == [min(size, 20 - i) for i in range(0, 20, size)]
             np.testing.assert_array_equal(np.concatenate([batch.images for batch in batches]), reference(items))
             if workers and size == 3:
-                assert [member.pid for member in pool._crew.members] == members
+                assert [process.pid for process in pool._supervisor.processes] == processes
 
 
 def test_descriptors_and_processes_are_given_back(tmp_path):
@@ -131,7 +131,7 @@ def test_descriptors_and_processes_are_given_back(tmp_path):
     for _ in range(3):
         with DecodePool(SPEC, workers=2, batch_size=4) as pool:
             gather(pool, items)
-            pids += [member.pid for member in pool._crew.members]
+            pids += [process.pid for process in pool._supervisor.processes]
     gc.collect()
     assert descriptors() == before
     assert not any(alive(pid) for pid in pids)
@@ -140,7 +140,7 @@ def test_descriptors_and_processes_are_given_back(tmp_path):
 def test_pool_that_is_forgotten_ends_its_processes(tmp_path):
     pool = DecodePool(SPEC, workers=1)
     gather(pool, write(tmp_path, 2))
-    (pid,) = [member.pid for member in pool._crew.members]
+    (pid,) = [process.pid for process in pool._supervisor.processes]
     del pool
     gc.collect()
     assert not alive(pid)
@@ -169,12 +169,12 @@ def test_decoding_begins_before_the_first_batch_is_asked_for(tmp_path):
     items = write(tmp_path, 12)
     with DecodePool(SPEC, workers=1, batch_size=4) as pool:
         batches = pool.run(items)
-        members = pool._crew.members
+        processes = pool._supervisor.processes
         deadline = time.monotonic() + 60
-        while not select.select(members, [], [], 0.1)[0] and time.monotonic() < deadline:
+        while not select.select(processes, [], [], 0.1)[0] and time.monotonic() < deadline:
             pass
         time.sleep(0.5)
-        assert sum(len(replies) for member in members for replies in [member.receive()]) > 0
+        assert sum(len(results) for process in processes for results in [process.receive()]) > 0
         del batches
         images, status, _ = gather(pool, items)  # the run that was given up disturbs no later one
     np.testing.assert_array_equal(images, reference(items))

@@ -34,7 +34,7 @@ def test_decoder_that_misbehaves_loses_one_image(tmp_path, deed):
     limits = {"seconds_per_image": 1.5 if b"spin" in deed else 30.0, "bytes_per_image": 400 << 20}
     with DecodePool(SPEC, workers=2, batch_size=4, decoder=FAULTY, **limits) as pool:
         images, status, reasons = gather(pool, items)
-        assert pool.replaced == 2 and len(pool._crew.members) == 2
+        assert pool.replaced == 2 and len(pool._supervisor.processes) == 2
     assert status.tolist() == [0] * 6 + [2] + [0] * 16
     assert reasons[6].startswith("decoding ")
     assert re.search(DEEDS[deed], reasons[6])
@@ -70,7 +70,7 @@ def test_worker_killed_from_outside_is_replaced_and_nothing_is_lost(tmp_path):
         parts = []
         for number, batch in enumerate(pool.run(items)):
             if number in (1, 5, 9):
-                os.kill(pool._crew.members[0].pid, signal.SIGKILL)
+                os.kill(pool._supervisor.processes[0].pid, signal.SIGKILL)
             assert not batch.status.any()
             parts.append(batch.images)
         assert pool.replaced >= 2
@@ -84,12 +84,12 @@ def test_processes_are_added_where_the_caller_waits_for_them(tmp_path, monkeypat
     with DecodePool(SPEC, workers=4, batch_size=64) as pool:
         run = pool.run(items)
         pool.wait()
-        assert len(pool._crew.members) == 2
+        assert len(pool._supervisor.processes) == 2
         parts = []
         for batch in run:
             parts.append(batch.images.copy())
             time.sleep(0.4 if slow else 0)
-        assert len(pool._crew.members) == processes and pool.replaced == 0
+        assert len(pool._supervisor.processes) == processes and pool.replaced == 0
     np.testing.assert_array_equal(np.concatenate(parts), np.tile(reference(items[:100]), (len(items) // 100, 1, 1, 1)))
 
 
@@ -105,7 +105,7 @@ def test_processes_that_cannot_be_added_are_done_without(tmp_path, monkeypatch):
 
         monkeypatch.setattr("featstore.decoding.worker_process.start", refuse)
         images = np.concatenate([batch.images.copy() for batch in run])
-        assert len(pool._crew.members) == 2 and pool._crew._size == 2
+        assert len(pool._supervisor.processes) == 2 and pool._supervisor._size == 2
     np.testing.assert_array_equal(images, np.tile(reference(items[:100]), (30, 1, 1, 1)))
 
 
@@ -183,8 +183,8 @@ def run_with_troubles(folder: Path, seed: int) -> None:
         rng = np.random.default_rng(seed)
         while not over.wait(0.3 + rng.random()):
             with contextlib.suppress(ProcessLookupError, ValueError, IndexError, AttributeError):
-                members = [m for m in pool._crew.members if m.ready or rng.random() < 0.3]
-                os.kill(members[rng.integers(len(members))].pid, signal.SIGKILL)
+                processes = [m for m in pool._supervisor.processes if m.ready or rng.random() < 0.3]
+                os.kill(processes[rng.integers(len(processes))].pid, signal.SIGKILL)
 
     limits = {"seconds_per_image": 60.0, "bytes_per_image": 300 << 20}
     with DecodePool(SPEC, workers=workers, batch_size=batch_size, decoder=FAULTY, **limits) as pool:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from featstore.decoding.pool import DecodePool
-from featstore.decoding.shared_memory import BatchMemory
+from featstore.decoding.shared_memory import SharedBuffers
 from featstore.system.interpreter import anonymous_file
 from tests.support.pool_inputs import SPEC, reference, write
 
@@ -27,7 +27,7 @@ def test_batches_stay_valid_as_long_as_they_are_held(tmp_path):
 
 
 def test_slot_is_taken_again_only_when_no_view_of_it_is_left():
-    memory = BatchMemory(5000)
+    memory = SharedBuffers(5000)
     slot = memory.take()
     view = memory.array(slot).reshape(50, 100)[3:5, ::2].T
     view[:] = 7
@@ -41,7 +41,7 @@ def test_slot_is_taken_again_only_when_no_view_of_it_is_left():
 
 
 def test_the_size_of_a_slot_can_change_until_one_is_taken():
-    memory = BatchMemory(10)
+    memory = SharedBuffers(10)
     memory.resize(20_000)
     array = memory.array(memory.take())
     assert array.shape == (20_000,) and memory.offset(1) >= 20_000
@@ -51,7 +51,7 @@ def test_the_size_of_a_slot_can_change_until_one_is_taken():
 
 
 def test_what_is_written_to_the_file_is_seen_in_the_array():
-    memory = BatchMemory(10)
+    memory = SharedBuffers(10)
     for value in (1, 2):
         slot = memory.take()
         os.pwrite(memory.fd, bytes([value]) * 10, memory.offset(slot))

@@ -30,6 +30,6 @@ def test_stopped_worker_is_killed_after_a_grace_and_its_image_done_elsewhere(tmp
     with DecodePool(SPEC, workers=1, batch_size=4, seconds_per_image=0.5) as pool:
         run = pool.run(items)
         parts = [next(run).images]
-        os.kill(pool._crew.members[0].pid, signal.SIGSTOP)
+        os.kill(pool._supervisor.processes[0].pid, signal.SIGSTOP)
         parts += [batch.images for batch in run]
     np.testing.assert_array_equal(np.concatenate(parts), reference(items))

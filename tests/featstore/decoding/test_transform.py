@@ -103,9 +103,9 @@ def test_json_round_trip_is_exact_and_plain():
 
 def test_scaled_jpeg_is_part_of_the_document_only_where_it_is_on():
     scaled = dataclasses.replace(SPEC, jpeg_scaling=True)
-    assert "jpeg_scaling" not in SPEC.to_json() and SPEC.least is None
+    assert "jpeg_scaling" not in SPEC.to_json() and SPEC.min_side is None
     assert TransformSpec.from_json(json.loads(json.dumps(scaled.to_json()))) == scaled != SPEC
-    assert scaled.least == 2 * SPEC.resize and scaled.resized(160).jpeg_scaling
+    assert scaled.min_side == 2 * SPEC.resize and scaled.resized(160).jpeg_scaling
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from featstore.decoding.decode import decode_image
 from featstore.decoding.pool import DecodePool
-from featstore.decoding.worker import FAILED, MEMORY, OK, decoder_from, process
+from featstore.decoding.worker import FAILED, MEMORY, OK, decode_file, decoder_from
 from featstore.errors import DecodeError
 from tests.support.pictures import encode, texture
 from tests.support.pool_inputs import SPEC, gather, write
@@ -41,7 +41,7 @@ def item(path: Path, data: bytes) -> tuple[bytes, bytes]:
 
 def test_one_file_becomes_the_pixels_of_the_transform(tmp_path):
     picture = texture(3)
-    status, reason, pixels = process(*item(tmp_path / "x", encode(picture, "PNG")), SPEC, decode_image, 1 << 30)
+    status, reason, pixels = decode_file(*item(tmp_path / "x", encode(picture, "PNG")), SPEC, decode_image, 1 << 30)
     assert (status, reason) == (OK, "")
     np.testing.assert_array_equal(np.frombuffer(pixels, np.uint8).reshape(32, 32, 3), SPEC.apply(picture))
 
@@ -57,9 +57,9 @@ def test_lack_of_memory_is_told_apart_from_a_bad_file(tmp_path):
         raise MemoryError
 
     file = item(tmp_path / "x", b"anything")
-    assert process(*file, SPEC, decoder, 1 << 30)[:2] == (MEMORY, "PNG: not enough memory to decode it")
-    assert process(*file, SPEC, broken, 1 << 30)[:2] == (MEMORY, "not enough memory")
-    assert process(*item(tmp_path / "y", b"no picture"), SPEC, decode_image, 1 << 30)[0] == FAILED
+    assert decode_file(*file, SPEC, decoder, 1 << 30)[:2] == (MEMORY, "PNG: not enough memory to decode it")
+    assert decode_file(*file, SPEC, broken, 1 << 30)[:2] == (MEMORY, "not enough memory")
+    assert decode_file(*item(tmp_path / "y", b"no picture"), SPEC, decode_image, 1 << 30)[0] == FAILED
 
 
 def test_decoder_is_found_by_name():
@@ -74,8 +74,8 @@ def test_address_space_of_a_worker_is_limited_and_no_core_is_dumped(tmp_path):
         pytest.skip("needs /proc")
     with DecodePool(SPEC, workers=1, bytes_per_image=512 << 20) as pool:
         gather(pool, [item(tmp_path / "x", encode(texture(3)))])
-        limits = Path(f"/proc/{pool._crew.members[0].pid}/limits").read_text()
-        score = Path(f"/proc/{pool._crew.members[0].pid}/oom_score_adj").read_text()
+        limits = Path(f"/proc/{pool._supervisor.processes[0].pid}/limits").read_text()
+        score = Path(f"/proc/{pool._supervisor.processes[0].pid}/oom_score_adj").read_text()
     size = int(re.search(r"Max address space\s+(\d+)", limits)[1])
     assert 512 << 20 < size < 2 << 30
     assert re.search(r"Max core file size\s+0", limits)

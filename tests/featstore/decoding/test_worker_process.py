@@ -39,7 +39,7 @@ SCRIPT = textwrap.dedent("""
     pool = DecodePool(TransformSpec(40, 32), decoder="tests.support.faulty_decoders:decode", **limits)
     for number, batch in enumerate(pool.run(items)):
         if number == 1:
-            print(*[member.pid for member in pool._crew.members], flush=True)
+            print(*[process.pid for process in pool._supervisor.processes], flush=True)
     print("done", flush=True)
 """)
 

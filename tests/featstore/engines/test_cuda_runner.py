@@ -59,7 +59,7 @@ def test_memory_that_runs_out_halves_the_batch(backbone, device):
 
     runner._module = crowded
     found = Computation(runner, images(21)).result()
-    assert runner.batch_size == 4 and runner.facts["batch_size"] == 4
+    assert runner.batch_size == 4 and runner.provenance["batch_size"] == 4
     assert_same_features(found, torchvision_features(backbone, images(21)))
 
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from featstore.backbone.architecture import shell
+from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BACKBONES
-from featstore.backbone.nodes import Anatomy
+from featstore.backbone.nodes import NetworkGraph
 from featstore.engines.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
 from featstore.errors import DeviceError
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
@@ -29,9 +29,9 @@ def eager(backbone, pixels):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_operation_of_every_network_is_written_down(name):
-    network = shell(name)
+    network = build_network(name)
     modules = dict(network.named_modules())
-    for step in Anatomy(network).graph.nodes:
+    for step in NetworkGraph(network).graph.nodes:
         if step.op == "call_module":
             assert type(modules[step.target]) in MODULES
         elif step.op not in ("placeholder", "output"):

@@ -57,7 +57,7 @@ def test_bits_depend_neither_on_neighbours_nor_on_the_size_of_requests(openvino,
     assert_bits_depend_on_the_image_alone(lambda pixels: eight.submit(pixels).result())
     for a, b in zip(one.submit(images(19)).result(), eight.submit(images(19)).result(), strict=True):
         assert np.array_equal(a, b)
-    assert one.facts == eight.facts
+    assert one.provenance == eight.provenance
     one.close(), eight.close()
 
 

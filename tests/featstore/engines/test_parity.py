@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from featstore.backbone.pixel_input import FromPixels
+from featstore.backbone.pixel_trunk import PixelTrunk
 from featstore.engines.parity import check, check_images
 from featstore.errors import DeviceError
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
-from tests.support.engine_example import example, own_cache  # noqa: F401
+from tests.support.engine_example import example
 
 
 class Shifted:
@@ -16,7 +16,7 @@ class Shifted:
     batch_size = 1
 
     def __init__(self, backbone, spoil):
-        self.network, self.spoil = FromPixels.of(backbone), spoil
+        self.network, self.spoil = PixelTrunk.of(backbone), spoil
 
     def submit(self, images):
         with torch.inference_mode():

@@ -19,7 +19,6 @@ from tests.support.engine_example import (
     assert_same_features,
     example,
     images,
-    own_cache,  # noqa: F401
     torchvision_features,
 )
 
@@ -84,12 +83,12 @@ def test_batches_under_way_at_once_do_not_touch_each_other(runner):
 
 
 def test_facts_are_json_and_name_what_changes_with_the_batch_size(runner):
-    before = json.loads(json.dumps(runner.facts))
-    assert before == runner.facts and before
+    before = json.loads(json.dumps(runner.provenance))
+    assert before == runner.provenance and before
     runner.resize(2)
     assert runner.batch_size == 2
     if not isinstance(runner, OpenVINORunner):  # its bits do not depend on the size of a request
-        assert runner.facts != before and 2 in runner.facts.values()
+        assert runner.provenance != before and 2 in runner.provenance.values()
 
 
 def test_after_resize_it_goes_on_in_smaller_batches_with_the_same_features(runner, backbone):

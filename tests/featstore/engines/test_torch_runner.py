@@ -46,7 +46,7 @@ def test_bits_do_not_depend_on_threads_or_batch_size(folder):
     one, three = prepared(backbone, threads=1), prepared(backbone, threads=3, batch_size=50)
     for a, b in zip(one.submit(pixels).result(), three.submit(pixels).result(), strict=True):
         assert np.array_equal(a, b)
-    assert one.facts == three.facts
+    assert one.provenance == three.provenance
 
 
 def test_torchs_threads_stay_as_they_were_for_everybody_else(folder):
@@ -70,7 +70,7 @@ def test_smaller_batches_after_resize_give_the_same_features(folder):
     backbone = example(folder)
     runner = prepared(backbone)
     runner.resize(2)
-    assert runner.batch_size == 2 and runner.facts == {"request": 2}
+    assert runner.batch_size == 2 and runner.provenance == {"request": 2}
     assert_same_features(runner.submit(images(2)).result(), torchvision_features(backbone, images(2)))
     runner.close()
 

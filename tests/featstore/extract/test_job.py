@@ -15,7 +15,7 @@ from PIL import Image
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.engines import engine as engines
+from featstore.engines import factory
 from featstore.engines.cuda_runner import CudaRunner
 from featstore.engines.torch_runner import TorchRunner
 from featstore.errors import DeviceError, ImagesNotFoundError, StoreConflictError
@@ -151,17 +151,6 @@ def test_bad_files_are_listed_and_move_no_good_row(folder, store, tmp_path):
     assert extract(mixed, tmp_path / "s", **SMALL).computed == 0
 
 
-def test_a_held_out_part_is_kept_until_it_is_given_up(folder, tmp_path):
-    extract(folder, tmp_path / "s", split={"test": 0.25}, **SMALL)
-    held = FeatureStore(tmp_path / "s").read()
-    assert (held.splits == "test").sum() == 8
-    again = extract(folder, tmp_path / "s", **SMALL)
-    assert "kept the parts held out" in again.notes[0]
-    assert np.array_equal(FeatureStore(tmp_path / "s").read().splits, held.splits)
-    extract(folder, tmp_path / "s", split={}, **SMALL)
-    assert (FeatureStore(tmp_path / "s").read().splits == "").all()
-
-
 def test_an_interrupted_run_keeps_what_is_done(folder, tmp_path):
     def stop(stage, done, total, note):
         if stage == "extract" and done >= 10:
@@ -249,7 +238,7 @@ def crowded_later(monkeypatch):
         return CudaRunner(backbone, device="cpu", precision=precision, batch_size=batch_size)
 
     monkeypatch.setattr(CudaRunner, "submit", crowded)
-    monkeypatch.setattr(engines, "TorchRunner", build)
+    monkeypatch.setattr(factory, "TorchRunner", build)
 
 
 def test_rows_record_the_batch_size_that_they_were_computed_with(folder, tmp_path, crowded_later):

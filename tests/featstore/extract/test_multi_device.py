@@ -12,7 +12,7 @@ from featstore.backbone import Backbone
 from featstore.errors import DeviceError, ImageSetError, UnknownNameError
 from featstore.extract import extract
 from featstore.extract.job import SERVE
-from featstore.extract.multi_device import run_fleet
+from featstore.extract.multi_device import extract_on_devices
 from featstore.images.samples import write_textures
 from tests.support.killing import store_digest
 
@@ -89,7 +89,7 @@ def test_an_unknown_name_is_the_same_error_from_another_process(folder, tmp_path
 
 def test_a_crash_is_told_with_its_last_line(folder, tmp_path):
     with pytest.raises(DeviceError, match=r"^cpu: its process ended with status 1 \(TypeError: .*threads"):
-        run_fleet(
+        extract_on_devices(
             ["cpu"], {**SMALL, "data": str(folder), "store": str(tmp_path / "s"), "threads": 3}, print, target=SERVE
         )
 

@@ -13,11 +13,11 @@ from hypothesis import given, strategies as st
 from featstore.decoding.decode import decode
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
-from featstore.engines import engine
+from featstore.engines import factory
 from featstore.errors import StoreConflictError
 from featstore.extract import multi_device
-from featstore.extract.multi_device import compute_on
-from featstore.extract.pipeline import Plan, compute
+from featstore.extract.multi_device import compute_on_devices
+from featstore.extract.pipeline import ExtractionPlan, compute
 from featstore.images.discovery import scan
 from featstore.store.feature_store import FeatureStore
 from tests.support import store_inputs
@@ -61,7 +61,7 @@ class Plain:
 @pytest.fixture
 def plain(monkeypatch):
     machine = Plain()
-    monkeypatch.setattr(engine, "make_engine", machine)
+    monkeypatch.setattr(factory, "make_engine", machine)
     return machine
 
 
@@ -74,7 +74,7 @@ def plan_for(store, images, *, wanted=None, strict=False, nodes=("avgpool", "lay
     prints = {node: PRINTS[node] for node in nodes}
     missing = {node: store.missing(fingerprint, images.digests) for node, fingerprint in prints.items()}
     wanted = np.logical_or.reduce(list(missing.values())) if wanted is None else wanted
-    return Plan(store, images, prints, missing, wanted, strict)
+    return ExtractionPlan(store, images, prints, missing, wanted, strict)
 
 
 def computed(plan, told=None):
@@ -146,7 +146,7 @@ def test_of_any_images_with_the_same_bytes_one_is_computed(items):
     images.digests[:] = store_inputs.digests([content for content, _ in items])
     asked = {content for content, wanted in items if wanted}
     wanted = np.array([content in asked for content, _ in items])
-    rows = Plan(None, images, {}, {}, wanted, False).rows()
+    rows = ExtractionPlan(None, images, {}, {}, wanted, False).rows()
     assert [items[row][0] for row in rows] == list(dict.fromkeys(c for c, _ in items if c in asked))
 
 
@@ -242,10 +242,10 @@ def test_devices_share_the_decoders_and_their_results_are_one(workers, each, ima
         return [{"preparation_seconds": 0.0, "waiting_for_data": 0.5, "provenance": {}},
                 {"preparation_seconds": 0.002, "waiting_for_data": 0.1, "provenance": way}]  # fmt: skip
 
-    monkeypatch.setattr(multi_device, "run_fleet", run)
+    monkeypatch.setattr(multi_device, "extract_on_devices", run)
     monkeypatch.setattr(multi_device, "usable_cores", lambda: 6)
     told = []
-    work = compute_on(
+    work = compute_on_devices(
         ["cpu", "cpu"], plan, {"workers": workers, "data": "d"}, lambda *now: told.append(now), target="x:y"
     )
     assert seen == [(["cpu", "cpu"], {"workers": each, "data": "d"})]

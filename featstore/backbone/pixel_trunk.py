@@ -1,4 +1,4 @@
-"""A trunk that takes pixels: normalisation is its first layer, so that batches travel as uint8."""
+"""PixelTrunk: a trunk that takes pixels. Normalisation is its first layer, so that batches travel as uint8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from featstore.backbone.backbone import Backbone
 
 
-class FromPixels(nn.Module):
+class PixelTrunk(nn.Module):
     """uint8 images -> one float32 matrix a node.
 
     Parameters

@@ -1,0 +1,139 @@
+"""make_engine: which ways of running a backbone there are on a device, and the requests that are refused."""
+
+from __future__ import annotations
+
+from featstore.backbone.backbone import Backbone
+from featstore.engines.cuda_runner import CudaRunner, cuda_batch
+from featstore.engines.devices import find_device
+from featstore.engines.engine import Engine, EngineOption
+from featstore.engines.openvino_runner import (
+    OpenVINORunner,
+    has_openvino,
+    openvino_batch,
+    require_openvino,
+    usual_request,
+)
+from featstore.engines.runner import Runner
+from featstore.engines.torch_runner import TorchRunner, missing_compiler, torch_batch
+from featstore.errors import DeviceError, UnknownNameError
+from featstore.fingerprint import PRECISIONS as PRECISIONS
+from featstore.store.tables.layout import SHARD_ROWS
+
+ENGINES = ("auto", "eager", "compile", "openvino")
+MIN_ROWS_TO_COMPILE = 4000
+"""Images below which the minute that torch.compile takes on a CPU does not come back."""
+
+
+def check_request(engine: str, device: str, precision: str) -> None:
+    """Refuse what `make_engine` refuses.
+
+    Parameters
+    ----------
+    engine : str
+        One of `ENGINES`.
+    device : str
+        As `find_device` gives it.
+    precision : str
+        One of `PRECISIONS`.
+
+    Raises
+    ------
+    DeviceError, MissingExtraError, UnknownNameError
+        As `make_engine`.
+    """
+    if engine not in ENGINES:
+        raise UnknownNameError("engine", engine, ENGINES)
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
+    if device == "cpu" and precision == "fp16":
+        raise DeviceError("fp16 on a CPU would be emulated, slower than fp32; use --precision bf16 or fp32")
+    if engine == "openvino" and device != "cpu":
+        raise DeviceError(
+            f"the engine openvino runs on the CPU, not on {device}; use --device cpu, or --engine compile"
+        )
+    if engine == "openvino":
+        require_openvino()
+
+
+def make_engine(
+    backbone: Backbone,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    expected_rows: int | None = None,
+) -> Engine:
+    """Choose how to run a backbone. Nothing is built before `Engine.prepare`.
+
+    Parameters
+    ----------
+    engine : {"auto", "eager", "compile", "openvino"}
+        "auto": on a CPU, OpenVINO where it is installed, else torch.compile where there is a C++ compiler and the
+        images are many, else eager; on CUDA torch.compile for many images, else eager. Where several suit, a short
+        measurement decides, once for each machine and network.
+    device : {"auto", "cpu", "cuda", "cuda:N", "mps"}
+    precision : {"fp32", "bf16", "fp16"}
+        fp16 is for GPUs only: on a CPU it would be emulated, slower than fp32.
+    batch_size : int, optional
+        Images to hand over at a time, of which `SHARD_ROWS` count; default by engine.
+    threads : int, optional
+        Cores of the CPU to use; default: those that this process may use.
+    expected_rows : int, optional
+        How many images will come: decides whether measuring and, under auto, compiling pay. Default: few.
+
+    Raises
+    ------
+    DeviceError
+        A device that is not there, or a combination that cannot be run.
+    MissingExtraError
+        OpenVINO asked for by name and not installed.
+    UnknownNameError
+        No such engine, device or precision.
+
+    Examples
+    --------
+    >>> engine = make_engine(Backbone("resnet18", "none", input_size=32), engine="eager", device="cpu", threads=1)
+    >>> engine.nodes, engine.provenance["engine"]
+    (('avgpool',), 'eager')
+    >>> engine.close()
+    """
+    device = find_device(device)
+    check_request(engine, device, precision)
+    batch_size = None if batch_size is None else min(batch_size, SHARD_ROWS)
+    many = (expected_rows or 0) >= MIN_ROWS_TO_COMPILE
+    note = ""
+
+    def with_torch(compile: bool) -> EngineOption:
+        def build() -> Runner:
+            if device.startswith("cuda"):
+                return CudaRunner(backbone, device=device, precision=precision, compile=compile, batch_size=batch_size)
+            return TorchRunner(
+                backbone, device=device, precision=precision, compile=compile, batch_size=batch_size, threads=threads
+            )
+
+        usual = cuda_batch(batch_size) if device.startswith("cuda") else torch_batch(device, batch_size, threads)
+        return EngineOption("compile" if compile else "eager", build, usual)
+
+    def with_openvino(request: int) -> EngineOption:
+        return EngineOption(
+            f"openvino/{request}",
+            lambda: OpenVINORunner(
+                backbone, precision=precision, request=request, threads=threads, batch_size=batch_size
+            ),
+            openvino_batch(request, batch_size, threads),
+        )
+
+    options = []
+    if device == "cpu" and engine in ("auto", "openvino") and has_openvino():
+        usual = usual_request(backbone)
+        options = [with_openvino(usual), with_openvino(1 if usual > 1 else 8)]
+    elif device == "cpu" and engine == "auto":
+        note = "OpenVINO is not installed; pip install 'featstore[openvino]' makes this several times faster"
+    compiling = device.startswith("cuda") or (device == "cpu" and not missing_compiler())
+    if engine == "compile" or (engine == "auto" and not options and many and compiling):
+        options.append(with_torch(True))
+    if engine in ("auto", "eager"):
+        options.append(with_torch(False))
+    return Engine(backbone, options, device, precision, expected_rows, note)

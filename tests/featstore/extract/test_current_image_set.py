@@ -1,0 +1,68 @@
+"""The image set of a run: which images there are, which parts they are in, and what is said of the rest."""
+
+import numpy as np
+import pytest
+
+from featstore import FeatureStore
+from featstore.errors import ImagesNotFoundError
+from featstore.extract.current_image_set import current_image_set
+from featstore.images.samples import write_textures
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_textures(tmp_path / "textures", per_class=4, seed=1)
+
+
+def listed(folder, store=None, **options):
+    how = {"dataset": None, "split": None, "split_seed": 0, "content": False, "report": lambda *now: None}
+    return current_image_set(folder, store, **(how | options))
+
+
+def test_images_are_named_like_their_folder_and_progress_is_a_scan(folder):
+    told = []
+    images, notes = listed(folder, report=lambda *now: told.append(now))
+    assert (images.name, len(images), notes) == ("textures", 32, [])
+    assert {stage for stage, *_ in told} == {"scan"} and told[-1][1] == told[-1][2] == 32
+    assert listed(folder, dataset="other")[0].name == "other"
+
+
+def test_a_held_out_part_is_kept_by_bytes_until_it_is_given_up(folder, tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    held, _ = listed(folder, store, split={"test": 0.25})
+    assert (held.splits == "test").sum() == 8 and (held.splits == "train").sum() == 24
+    store.put_imageset(held)
+    victim = sorted(folder.rglob("*.jpg"))[0]
+    victim.rename(victim.with_name("zzz.jpg"))
+    again, notes = listed(folder, store)
+    assert notes == ["kept the parts held out by an earlier --split; new images go to train"]
+    part = {digest.tobytes(): split for digest, split in zip(held.digests, held.splits, strict=True)}
+    assert [part[digest.tobytes()] for digest in again.digests] == again.splits.tolist()
+    assert (listed(folder, store, split={})[0].splits == "").all()
+
+
+def test_another_seed_draws_other_images(folder):
+    first, second = (listed(folder, split={"val": 0.25}, split_seed=seed)[0].splits for seed in (0, 1))
+    assert (first == "val").sum() == (second == "val").sum() and not np.array_equal(first, second)
+
+
+def test_parts_that_the_data_brings_stay(folder, tmp_path):
+    both = tmp_path / "both"
+    both.mkdir()
+    for part in ("train", "test"):
+        write_textures(both / part, per_class=2, seed=len(part))
+    images, notes = listed(both, split={"val": 0.5})
+    assert set(images.splits) == {"train", "test"}
+    assert notes == ["the data brings its own train/val/test parts; --split changed nothing"]
+
+
+def test_other_files_are_counted(folder):
+    (folder / "dots" / "notes.txt").write_text("x")
+    assert listed(folder)[1] == ["1 other file was skipped; `featstore info` lists the reasons"]
+    (folder / "dots" / "more.txt").write_text("x")
+    assert listed(folder)[1] == ["2 other files were skipped; `featstore info` lists the reasons"]
+
+
+def test_no_images_are_an_error(tmp_path):
+    with pytest.raises(ImagesNotFoundError, match="nowhere"):
+        listed(tmp_path / "nowhere")
