@@ -44,7 +44,8 @@ fit_seconds_
         As every head.
     """
 
-    _kind = "softmax"
+    head_name = "logistic"
+    _loss = "softmax"
 
     def __init__(
         self, C: float = 1.0, *, class_weight: ClassWeight = None, tol: float = 1e-6, max_iter: int = 100
@@ -102,7 +103,7 @@ fit_seconds_
         As every head.
     """
 
-    _kind = "svm"
+    head_name = _loss = "svm"
 
     def __init__(
         self,
@@ -232,7 +233,8 @@ fit_seconds_
         As every head.
     """
 
-    _kind = "softmax"
+    head_name = "logistic"
+    _loss = "softmax"
     _ends = (1e-4, 1e4)
 
 
@@ -256,7 +258,7 @@ search_seconds_, fit_seconds_
         As in `SoftmaxRegressionCV`.
     """
 
-    _kind = "svm"
+    head_name = _loss = "svm"
     _ends = (1e-6, 1e3)
 
 
