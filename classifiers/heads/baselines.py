@@ -20,7 +20,13 @@ SIDE = 16
 
 
 class MajorityHead(SearchedHead):
-    """Always the largest class of the training part; probabilities are the classes' shares of it."""
+    """Always the largest class of the training part; probabilities are the classes' shares of it.
+
+    Examples
+    --------
+    >>> MajorityHead().fit([[0.0], [1.0], [2.0], [3.0]], ["ant", "ant", "ant", "bee"]).predict([[3.0]]).tolist()
+    ['ant']
+    """
 
     head_name = "majority"
 
@@ -51,7 +57,17 @@ class MajorityHead(SearchedHead):
 
 
 class PixelsHead(SoftmaxRegressionCV):
-    """The `logistic` head under the name that it has on raw pixels; see `pixels`."""
+    """The `logistic` head under the name that it has on raw pixels; see `pixels`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = PixelsHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
+    """
 
 
 def _shares(training: Training) -> NDArray[np.float64]:

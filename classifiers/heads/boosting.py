@@ -51,6 +51,15 @@ class LightGBMHead(SearchedHead):
         rounds.
     n_jobs : int, optional
         Threads (default: as many as this process may use).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = LightGBMHead(budget="quick", n_jobs=1).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "lightgbm"

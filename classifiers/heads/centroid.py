@@ -29,6 +29,15 @@ class CentroidHead(SearchedHead):
     References
     ----------
     Tibshirani, R. et al. (2002). Diagnosis of multiple cancer types by shrunken centroids of gene expression. PNAS 99.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = CentroidHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "centroid"

@@ -120,6 +120,15 @@ class ForestHead(SearchedHead):
     ----------
     Breiman, L. (2001). Random forests. Machine Learning 45.
     Geurts, P., Ernst, D., Wehenkel, L. (2006). Extremely randomized trees. Machine Learning 63.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = ForestHead(budget="quick", n_estimators=10, n_jobs=1).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "forest"

@@ -30,6 +30,15 @@ class KNNHead(SearchedHead):
 
     See SearchedHead for parameters and attributes. `class_weight` weighs votes and prior. Candidates: 10 quick, 26
     normal, 92 thorough.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = KNNHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "knn"

@@ -46,6 +46,15 @@ class MLPHead(SearchedHead):
     ----------
     network_ : nn.Sequential
         Features as given -> logits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = MLPHead(budget="quick", cv=2).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "mlp"

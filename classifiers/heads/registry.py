@@ -1,4 +1,10 @@
-"""HEADS: what can be trained on features, by name."""
+"""HEADS: what can be trained on features, by name.
+
+Examples
+--------
+>>> [name for name, info in HEADS.items() if info.differentiable and not info.reference]
+['logistic', 'svm', 'mlp', 'centroid']
+"""
 
 from __future__ import annotations
 
@@ -25,6 +31,11 @@ class HeadInfo:
         One line for people.
     reference : bool
         Whether it only stands in comparisons as a yardstick.
+
+    Examples
+    --------
+    >>> HEADS["knn"].summary, HEADS["knn"].differentiable
+    ('nearest neighbours, near ones weighing more', False)
     """
 
     factory: Callable[..., Any]
@@ -85,7 +96,10 @@ HEADS: dict[str, HeadInfo] = {
         reference=True,
     ),
 }
-"""The heads by name. All follow scikit-learn's contract; see docs/design.md for what else a fitted head has."""
+"""The heads by name, in the order in which reports list them: name -> `HeadInfo`, for instance `HEADS["knn"].summary`.
+
+All follow scikit-learn's contract; see `classifiers.heads.base.Head` for what else a fitted head has.
+"""
 
 DEFAULT = ("logistic", "svm", "lightgbm", "mlp", "knn")
 """What `compare` tries unless told otherwise."""
@@ -139,6 +153,17 @@ def make_head(
         For a name that is no head; the message offers close matches.
     FeaturesError
         For an unknown budget, or a parameter that the head does not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = make_head("logistic", seed=0, budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
+    >>> head.converged_, head.predict_proba(X).shape
+    (True, (40, 2))
     """
     if name not in HEADS:
         raise UnknownNameError("head", name, candidates())

@@ -98,6 +98,15 @@ class RBFHead(SearchedHead):
 
     See SearchedHead for parameters and attributes. Candidates: 2 quick, 5 normal, 10 thorough. At most 10,000 images
     and 300 classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = RBFHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "svm-rbf"

@@ -35,20 +35,24 @@ class SearchedHead(Head):
 
     Parameters
     ----------
-    seed : int
-        Seed of everything random.
-    budget : {"quick", "normal", "thorough"}
-        How many candidates are tried.
-    cv : int, list of (train, valid) or splitter, optional
-        Folds of the search (default 5, stratified, seeded); None of a class with one image can judge it.
-    class_weight : "balanced", dict or None
-        Weight of each class in training.
+    seed, budget, cv, class_weight
+        As for `classifiers.heads.make_head`. None of a class with one image can be judged; `cv` may be a splitter.
 
     Attributes
     ----------
     classes_, n_features_in_, best_params_, cv_results_, oof_proba_, converged_, certificate_, search_seconds_, \
 fit_seconds_
         As every `Head`; `oof_proba_` is float32, and None where no row can be judged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from classifiers.heads import CentroidHead
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = CentroidHead(budget="quick", cv=4).fit(X, y)
+    >>> len(head.cv_results_), len(head.cv_results_[0]["fold_accuracies"])
+    (4, 4)
     """
 
     progress: Callable[[dict[str, Any]], None] | None = None

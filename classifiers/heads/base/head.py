@@ -37,6 +37,16 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     certificate_ : dict
         What shows it.
     search_seconds_, fit_seconds_ : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from classifiers.heads import CentroidHead
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> meta, arrays = CentroidHead(budget="quick").fit(X, y).get_state()
+    >>> CentroidHead.from_state(meta, arrays).predict(X[:2]).tolist()
+    [0, 0]
     """
 
     head_name: ClassVar[str] = ""
