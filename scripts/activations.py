@@ -60,7 +60,8 @@ def activations(
     from classifiers.inspection.activation_report import look_into
     from classifiers.inspection.activations import usual_nodes
     from classifiers.models.class_names import find_class
-    from classifiers.models.classifier_choice import identity, open_for_looking, place
+    from classifiers.models.classifier_choice import open_for_inspection
+    from classifiers.models.image_classifier import freeze_on
     from featstore.engines.devices import find_device
     from featstore.images.unlabelled import find_images
 
@@ -68,12 +69,12 @@ def activations(
     if no_cam and (name is not None or cam_node is not None):
         raise click.UsageError("--no-cam goes without --class and --cam-node")
     there = find_device(device)
-    network, classifier, note = open_for_looking(
+    network, classifier, note = open_for_inspection(
         bundle, backbone=backbone, weights=weights, input_size=input_size, must_classify=name is not None
     )
-    place(network.network, there)
+    freeze_on(network.network, there)
     if classifier is not None:
-        place(classifier, there)
+        freeze_on(classifier, there)
     target = None if name is None or classifier is None else find_class(classifier.classes, name)
     found = find_images(images)
     with (
@@ -92,7 +93,7 @@ def activations(
             "format": 1,
             "backbone": network.name,
             "weights": network.weights.label,
-            "classifier": None if classifier is None else identity(classifier),
+            "classifier": None if classifier is None else classifier.provenance(),
             "results": [look.to_json() for look in looks],
             "failed": [{"image": path, "reason": reason} for path, reason in failed],
             "notes": notes,

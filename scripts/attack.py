@@ -128,7 +128,8 @@ def attack(
     the saved file shows: `featstore predict` says the same of it. With --dataset: robust accuracy.
     """  # fmt: skip
     from classifiers.adversarial.attack import Attack
-    from classifiers.models.classifier_choice import open_classifier, place
+    from classifiers.models.classifier_choice import open_classifier
+    from classifiers.models.image_classifier import freeze_on
     from featstore.engines.devices import find_device
 
     _check_usage(images, dataset, target, truth, epsilon, epsilons, limit)
@@ -138,7 +139,7 @@ def attack(
     how = Attack(epsilon=usual if epsilon is None else epsilon, **settings)
     there = find_device(device)
     classifier = open_classifier(bundle, backbone=backbone, weights=weights, input_size=input_size)
-    place(classifier, there)
+    freeze_on(classifier, there)
     if dataset is not None:
         _dataset(classifier, dataset, how, epsilons, limit, Path(out), overwrite, quiet, as_json, there)
     else:
@@ -174,13 +175,12 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
     from classifiers.adversarial.files import attack_files
     from classifiers.formatting import count
     from classifiers.models.class_names import find_class
-    from classifiers.models.classifier_choice import caveats, identity
     from featstore.images.unlabelled import find_images
 
     aim = None if target is None else find_class(classifier.classes, target)
     shown = None if truth is None else find_class(classifier.classes, truth)
     found = find_images(images)
-    about = AttackReport(out, how, identity(classifier), caveats(classifier))
+    about = AttackReport(out, how, classifier.provenance(), classifier.caveats())
     done: tuple[list[Adversarial], list[tuple[str, str]], int] = ([], [], len(found.paths))
 
     def keep(results: list[Adversarial], failed: list[tuple[str, str]], left: int) -> None:
@@ -221,12 +221,11 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.adversarial.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.formatting import interval, percent
     from classifiers.inspection.file_names import make_room
-    from classifiers.models.classifier_choice import caveats, identity
     from featstore.images.discovery import scan
     from featstore.system import fsio
 
     images = scan(data)
-    about = identity(classifier)
+    about = classifier.provenance()
     rows, labels, part = judged_rows(images, classifier, limit, how.seed)
     with make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite):
         with options.told("not finished: nothing was written"), options.reporter(quiet) as report:
@@ -236,7 +235,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
             )  # fmt: skip
         places = result.write(out, f"Robust accuracy on {images.name}", f"{about['description']}; {part}.")
         document = {"format": 1, "dataset": images.name, "part": part, "classifier": about, **result.to_json()}
-        document["notes"] = caveats(classifier)
+        document["notes"] = classifier.caveats()
         document["saved"] = {name: str(path) for name, path in places.items()}
         fsio.replace(out / "robustness.json", json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
     if as_json:

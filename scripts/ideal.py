@@ -100,7 +100,8 @@ def ideal(
     from classifiers.inspection.ideal import Settings
     from classifiers.inspection.ideal_files import ideal_image
     from classifiers.models.class_names import find_class
-    from classifiers.models.classifier_choice import at_hand, caveats, open_classifier, parse_other, place
+    from classifiers.models.classifier_choice import cached_backbone, open_classifier, open_named
+    from classifiers.models.image_classifier import freeze_on
     from featstore.engines.devices import find_device
 
     options.one_classifier(bundle, backbone, input_size)
@@ -110,16 +111,16 @@ def ideal(
     target = find_class(classifier.classes, name)
     notes = []
     if not also:
-        second = None if bundle else at_hand(classifier.backbone.name)
+        second = None if bundle else cached_backbone(classifier.backbone.name)
         if second is None:
             example = "OTHER-BUNDLE" if bundle else "resnet18 or --also resnet18=FILE"
             notes.append(f"no second network was asked, as none is at hand; name one with --also {example}")
         also = (second,) if second else ()
-    others = [parse_other(text) for text in also]
-    place(classifier, there)
+    others = [open_named(text) for text in also]
+    freeze_on(classifier, there)
     for other in others:
-        place(other, there)
-    notes += caveats(classifier)
+        freeze_on(other, there)
+    notes += classifier.caveats()
     with options.told("the search was not finished: nothing was written"), options.reporter(quiet) as report:
         result = ideal_image(
             classifier, target, Path(out), settings=replace(Settings.usual(len(classifier.classes)), **given),

@@ -55,7 +55,7 @@ def train(
     """
     from classifiers.formatting import percent
     from classifiers.heads.registry import check_name
-    from classifiers.models.trained import train as run
+    from classifiers.models.trained_head import train as run
     from featstore.store.feature_store import FeatureStore
 
     if len(nodes) > 1:

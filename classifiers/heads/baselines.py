@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.base.fold_search import SearchedHead
-from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.base.head_input import Training
 from classifiers.heads.linear.estimators import SoftmaxRegressionCV
 from featstore.features import FeatureSet
 
@@ -19,7 +20,13 @@ SIDE = 16
 
 
 class MajorityHead(SearchedHead):
-    """Always the largest class of the training part; probabilities are the classes' shares of it."""
+    """Always the largest class of the training part; probabilities are the classes' shares of it.
+
+    Examples
+    --------
+    >>> MajorityHead().fit([[0.0], [1.0], [2.0], [3.0]], ["ant", "ant", "ant", "bee"]).predict([[3.0]]).tolist()
+    ['ant']
+    """
 
     head_name = "majority"
 
@@ -28,40 +35,43 @@ class MajorityHead(SearchedHead):
         tags.classifier_tags.poor_score = True  # on purpose
         return tags
 
-    def _candidates(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
-    ) -> Iterator[Params]:
+    def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
         yield {}
 
-    def _fold_proba(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
+    def _fold_proba(self, training: Training, params: Params, fold: int) -> Outcome:
         train, valid = self._folds[fold]
-        return np.tile(_shares(y[train], weight[train], len(self.classes_)), (len(valid), 1)), {}
+        return np.tile(_shares(training.part(train)), (len(valid), 1)), {}
 
-    def _refit(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
-        learnt: Sequence[Learnt],
-    ) -> None:  # fmt: skip
-        self.shares_ = _shares(y, weight, len(self.classes_))
+    def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
+        self.shares_ = _shares(training)
         self.certificate_ = {"method": "closed form"}
 
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.tile(self.shares_, (len(X), 1))
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {}, {"shares": self.shares_}
 
-    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _restore_model(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self.shares_ = arrays["shares"]
 
 
 class PixelsHead(SoftmaxRegressionCV):
-    """The `logistic` head under the name that it has on raw pixels; see `pixels`."""
+    """The `logistic` head under the name that it has on raw pixels; see `pixels`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = PixelsHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
+    """
 
 
-def _shares(y: NDArray[np.intp], weight: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    total = np.bincount(y, weights=weight, minlength=k)
+def _shares(training: Training) -> NDArray[np.float64]:
+    total = np.bincount(training.codes, weights=training.weight, minlength=len(training.classes))
     return np.asarray(total / total.sum())
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.base.fold_search import SearchedHead
-from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
-from classifiers.heads.reduction import Reduction
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.base.head_input import Training, present_classes
+from classifiers.heads.reduction import Reduction, reduced_fold
 from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError
 from featstore.system.machine import usable_cores
@@ -50,6 +51,15 @@ class LightGBMHead(SearchedHead):
         rounds.
     n_jobs : int, optional
         Threads (default: as many as this process may use).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = LightGBMHead(budget="quick", n_jobs=1).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "lightgbm"
@@ -76,48 +86,37 @@ class LightGBMHead(SearchedHead):
                 "use logistic, knn or centroid"
             )
 
-    def _candidates(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
-    ) -> Iterator[Params]:
-        self._reduced: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-        for fold, (train, valid) in enumerate(self._folds):
-            present, codes = np.unique(y[train], return_inverse=True)
-            reduction = Reduction(seed=self.seed)
-            rows = reduction.fit_transform(X[train], codes, len(present), weight[train])
-            self._reduced[fold] = rows, reduction.transform(X[valid])
+    def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
+        for fold, rows in enumerate(self._folds):
+            self._cache[fold] = reduced_fold(training, rows, self.seed)
         yield from (dict(params) for params in _CANDIDATES[self.budget])
 
-    def _fold_proba(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
-        train, valid = self._folds[fold]
-        k = len(self.classes_)
-        present, codes = np.unique(y[train], return_inverse=True)
-        proba = np.zeros((len(valid), k))
+    def _fold_proba(self, training: Training, params: Params, fold: int) -> Outcome:
+        y, (train, valid) = training.codes, self._folds[fold]
+        present, place = present_classes(y[train], len(self.classes_))
+        proba = np.zeros((len(valid), len(self.classes_)))
         if len(present) == 1:
             proba[:, present] = 1.0
             return proba, {}
-        rows, judged = self._reduced[fold]
-        place = np.full(k, -1)
-        place[present] = np.arange(len(present))
+        rows, judged = self._cache[fold]
         known = np.flatnonzero(place[y[valid]] >= 0)
         stop = (judged[known], place[y[valid[known]]]) if len(known) else None
-        booster = self._grow(rows, codes, len(present), weight[train], params, _ROUNDS[self.budget], stop, 1)
+        booster = self._grow(
+            rows, place[y[train]], len(present), training.weight[train], params, _ROUNDS[self.budget], stop, 1
+        )
         rounds = booster.best_iteration or _ROUNDS[self.budget]
         proba[:, present] = _both(booster.predict(judged, num_iteration=rounds, num_threads=1))
         return proba, {"rounds": float(rounds)}
 
-    def _refit(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
-        learnt: Sequence[Learnt],
-    ) -> None:  # fmt: skip
+    def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
         import lightgbm
 
         found = [fold["rounds"] for fold in learnt if fold]
         rounds = max(1, round(float(np.mean(found)))) if found else _ROUNDS["quick"] // 2
         k = len(self.classes_)
         reduction = Reduction(seed=self.seed)
-        rows = reduction.fit_transform(X, y, k, weight)
+        y, weight = training.codes, training.weight
+        rows = reduction.fit_transform(training.X, y, k, weight)
         text = self._grow(rows, y, k, weight, params, rounds, None, self._fold_threads()).model_to_string()
         self._matrix, self._offset, self._text = reduction.matrix, reduction.offset, text
         self._booster = lightgbm.Booster(model_str=text)
@@ -162,19 +161,15 @@ class LightGBMHead(SearchedHead):
         judge = lightgbm.Dataset(stop[0], stop[1], reference=data, params=settings)
         return lightgbm.train(settings, data, rounds, valid_sets=[judge], callbacks=[patience])
 
-    def _forget(self) -> None:
-        super()._forget()
-        del self._reduced
-
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         rows = X @ self._matrix + self._offset
         return _both(self._booster.predict(rows, num_threads=self._fold_threads()))
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         text = np.frombuffer(self._text.encode("utf-8"), dtype=np.uint8).copy()
         return {}, {"matrix": self._matrix, "offset": self._offset, "model": text}
 
-    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _restore_model(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         import lightgbm
 
         self._matrix, self._offset = arrays["matrix"], arrays["offset"]

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.base.fold_search import SearchedHead
-from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.base.head import linear_layer
+from classifiers.heads.base.head_input import Training
 from classifiers.validation.temperature import best_temperature, softmax
 
 _CHUNK = 4096  # rows held in float64 at a time
@@ -27,40 +29,40 @@ class CentroidHead(SearchedHead):
     References
     ----------
     Tibshirani, R. et al. (2002). Diagnosis of multiple cancer types by shrunken centroids of gene expression. PNAS 99.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = CentroidHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "centroid"
 
-    def _candidates(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
-    ) -> Iterator[Params]:
+    def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
         shrinks = {"quick": (0.0, 0.2), "normal": (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)}
         shrinks["thorough"] = (*shrinks["normal"], 0.02, 0.15, 0.27, 0.7)
         for scale in ("total", "within"):
             for shrink in sorted(shrinks[self.budget]):
                 yield {"scale": scale, "shrink": shrink}
 
-    def _fold_proba(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
+    def _fold_proba(self, training: Training, params: Params, fold: int) -> Outcome:
         train, valid = self._folds[fold]
-        cache: dict[int, _Moments] = self.__dict__.setdefault("_moments", {})
-        if fold not in cache:
-            cache[fold] = _class_moments(X[train], y[train], weight[train], len(self.classes_))
-        logits = _affine(X[valid], *_centroid_map(cache[fold], params))
-        temperature = best_temperature(logits, y[valid])
+        if fold not in self._cache:
+            self._cache[fold] = _class_moments(training.part(train))
+        logits = _affine(training.X[valid], *_centroid_map(self._cache[fold], params))
+        temperature = best_temperature(logits, training.codes[valid])
         logits /= temperature
         logits += self._odds()
         return softmax(logits), {"temperature": temperature}
 
-    def _refit(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
-        learnt: Sequence[Learnt],
-    ) -> None:  # fmt: skip
-        moments = _class_moments(X, y, weight, len(self.classes_))
-        coef, intercept = _centroid_map(moments, params)
+    def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
+        coef, intercept = _centroid_map(_class_moments(training), params)
         # Without folds nothing says how far to trust the distances; in d dimensions they grow like d.
-        found = [f["temperature"] for f in learnt] or [float(X.shape[1])]
+        found = [f["temperature"] for f in learnt] or [float(training.X.shape[1])]
         temperature = float(np.exp(np.median(np.log(found))))
         self.coef_, self.intercept_ = coef / temperature, intercept / temperature + self._odds()
         self.certificate_ = {"method": "closed form", "temperature": temperature}
@@ -71,17 +73,13 @@ class CentroidHead(SearchedHead):
             return np.zeros(len(self.classes_))
         return np.asarray(np.log(np.maximum(self._class_mass, 1e-12)))
 
-    def _forget(self) -> None:
-        super()._forget()
-        self.__dict__.pop("_moments", None)
-
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         return softmax(_affine(X, self.coef_, self.intercept_))
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {}, {"coef": self.coef_, "intercept": self.intercept_}
 
-    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _restore_model(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self.coef_, self.intercept_ = arrays["coef"], arrays["intercept"]
 
     def to_torch(self) -> Any:
@@ -92,20 +90,15 @@ class CentroidHead(SearchedHead):
         torch.nn.Linear
             Features (n, d) float32 -> logits (n, k) whose softmax is `predict_proba`.
         """
-        import torch
-
-        linear = torch.nn.Linear(self.coef_.shape[1], self.coef_.shape[0])
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(np.array(self.coef_)))
-            linear.bias.copy_(torch.from_numpy(np.array(self.intercept_)))
-        return linear.eval()
+        return linear_layer(self.coef_, self.intercept_).eval()
 
 
 _Moments = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
-def _class_moments(X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], k: int) -> _Moments:
+def _class_moments(training: Training) -> _Moments:
     """Weight (k,) and mean (k, d) of each class, total and within-class variance (d,)."""
+    X, y, weight, k = training.X, training.codes, training.weight, len(training.classes)
     mass = np.bincount(y, weight, minlength=k)
     centre = (weight / weight.sum()) @ X.astype(np.float64)
     means, total = np.zeros((k, X.shape[1])), np.zeros(X.shape[1])

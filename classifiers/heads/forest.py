@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.base.fold_search import SearchedHead
-from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
-from classifiers.heads.reduction import Reduction
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.base.head_input import Training
+from classifiers.heads.reduction import Reduction, reduced_fold
 from classifiers.types import Budget, Fold
 from featstore.errors import FeaturesError
 from featstore.system.machine import usable_cores
@@ -119,6 +120,15 @@ class ForestHead(SearchedHead):
     ----------
     Breiman, L. (2001). Random forests. Machine Learning 45.
     Geurts, P., Ernst, D., Wehenkel, L. (2006). Extremely randomized trees. Machine Learning 63.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = ForestHead(budget="quick", n_estimators=10, n_jobs=1).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "forest"
@@ -144,26 +154,18 @@ class ForestHead(SearchedHead):
                 "use logistic, knn or centroid"
             )
 
-    def _candidates(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
-    ) -> Iterator[Params]:
-        self._reduced: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+    def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
         yield from (dict(params) for params in _CANDIDATES[self.budget])
 
-    def _fold_proba(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
+    def _fold_proba(self, training: Training, params: Params, fold: int) -> Outcome:
         train, valid = self._folds[fold]
         if params["features"] == "raw":
-            rows, judged = X[train], X[valid]
+            rows, judged = training.X[train], training.X[valid]
         else:
-            if fold not in self._reduced:
-                reduction = Reduction(seed=self.seed)
-                codes = np.unique(y[train], return_inverse=True)[1]
-                reduced = reduction.fit_transform(X[train], codes, int(codes.max()) + 1, weight[train])
-                self._reduced[fold] = reduced, reduction.transform(X[valid])
-            rows, judged = self._reduced[fold]
-        present, trees = self._grow(rows, y[train], weight[train], params)
+            if fold not in self._cache:
+                self._cache[fold] = reduced_fold(training, self._folds[fold], self.seed)
+            rows, judged = self._cache[fold]
+        present, trees = self._grow(rows, training.codes[train], training.weight[train], params)
         proba = np.zeros((len(valid), len(self.classes_)))
         proba[:, present] = trees.predict_proba(judged)
         return proba, {}
@@ -186,34 +188,27 @@ class ForestHead(SearchedHead):
         forest.fit(rows, y, None if np.ptp(weight) == 0 else weight)
         return forest.classes_, Trees.of(forest)
 
-    def _refit(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
-        learnt: Sequence[Learnt],
-    ) -> None:  # fmt: skip
+    def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
         self._matrix: NDArray[np.float32] | None = None
         self._offset: NDArray[np.float32] | None = None
-        rows = X
+        rows, y, weight = training.X, training.codes, training.weight
         if params["features"] == "reduced":
             reduction = Reduction(seed=self.seed)
-            rows = reduction.fit_transform(X, y, len(self.classes_), weight)
+            rows = reduction.fit_transform(rows, y, len(self.classes_), weight)
             self._matrix, self._offset = reduction.matrix, reduction.offset
         self._trees = self._grow(rows, y, weight, params)[1]
         self.certificate_ = {"method": "greedy trees", "trees": len(self._trees.arrays["roots"])}
-
-    def _forget(self) -> None:
-        super()._forget()
-        del self._reduced
 
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         rows = X if self._matrix is None or self._offset is None else X @ self._matrix + self._offset
         return self._trees.predict_proba(rows)
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         arrays = dict(self._trees.arrays)
         if self._matrix is not None and self._offset is not None:
             arrays |= {"matrix": self._matrix, "offset": self._offset}
         return {}, arrays
 
-    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _restore_model(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self._matrix, self._offset = arrays.get("matrix"), arrays.get("offset")
         self._trees = Trees(**{name: arrays[name] for name in Trees.names})

@@ -9,10 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.base.fold_search import SearchedHead
-from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.base.head_input import Training
 from classifiers.linalg import standardiser
 
 _BLOCK = 16_000_000  # numbers held at a time: 64 MB
+_NEIGHBOURS = {
+    "quick": (1, 5, 15),
+    "normal": (1, 3, 5, 9, 15, 25, 45),
+    "thorough": (1, 2, 3, 5, 7, 11, 17, 25, 45, 80),
+}
 _PRIORS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
@@ -24,50 +30,52 @@ class KNNHead(SearchedHead):
 
     See SearchedHead for parameters and attributes. `class_weight` weighs votes and prior. Candidates: 10 quick, 26
     normal, 92 thorough.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = KNNHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "knn"
 
-    def _candidates(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
-    ) -> Iterator[Params]:
-        smallest = min((len(train) for train, _ in self._folds), default=len(X))
-        ks = {"quick": (1, 5, 15), "normal": (1, 3, 5, 9, 15, 25, 45), "thorough": (1, 2, 3, 5, 7, 11, 17, 25, 45, 80)}
+    def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
+        smallest = min((len(train) for train, _ in self._folds), default=len(training.X))
         temperatures = {"quick": (0.1,), "normal": (0.05, 0.2), "thorough": (0.02, 0.05, 0.1, 0.2, 1.0)}
-        self._near: dict[tuple[str, int], tuple[NDArray[np.intp], NDArray[np.float32]]] = {}
-        self._most = min(max(ks[self.budget]), smallest)
         for metric in ("cosine", "euclidean"):
-            for n_neighbors in sorted({min(n, smallest) for n in ks[self.budget]}):
+            for n_neighbors in sorted({min(n, smallest) for n in _NEIGHBOURS[self.budget]}):
                 for temperature in temperatures[self.budget] if n_neighbors > 1 else temperatures[self.budget][:1]:
                     yield {"metric": metric, "n_neighbors": n_neighbors, "temperature": temperature}
 
-    def _fold_proba(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
+    def _fold_proba(self, training: Training, params: Params, fold: int) -> Outcome:
         train, valid = self._folds[fold]
+        X, weight, codes = training.X, training.weight, training.codes[valid]
         key = (params["metric"], fold)
-        if key not in self._near:
+        if key not in self._cache:
             mean, gain = standardiser(X[train], weight[train])
             space = _Space(params["metric"], (X[train] - mean) * gain)
-            self._near[key] = space.nearest((X[valid] - mean) * gain, self._most, exact=False)
-        index, similarity = self._near[key]
-        votes = self._votes(index, similarity, y[train], weight[train], params, len(self.classes_))
-        true, total = votes[np.arange(len(valid)), y[valid]], votes.sum(axis=1)
+            most = min(max(_NEIGHBOURS[self.budget]), *(len(train) for train, _ in self._folds))
+            self._cache[key] = space.nearest((X[valid] - mean) * gain, most, exact=False)
+        index, similarity = self._cache[key]
+        votes = self._votes(index, similarity, training.codes[train], weight[train], params, len(self.classes_))
+        true, total = votes[np.arange(len(valid)), codes], votes.sum(axis=1)
 
         def loss(prior: float) -> float:
             """Log loss of the true classes, as that of `_mixed` votes."""
-            share = (true + prior * self._class_mass[y[valid]]) / (total + prior * self._class_mass.sum())
+            share = (true + prior * self._class_mass[codes]) / (total + prior * self._class_mass.sum())
             return float(-np.log(np.maximum(share, 1e-12)).mean())
 
         prior = min(_PRIORS, key=loss)
         return _mixed(votes, prior * self._class_mass), {"prior": prior}
 
-    def _refit(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
-        learnt: Sequence[Learnt],
-    ) -> None:  # fmt: skip
-        self._mean, self._gain = standardiser(X, weight)
-        self._rows, self._labels, self._weights = (X - self._mean) * self._gain, y, weight
+    def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
+        self._mean, self._gain = standardiser(training.X, training.weight)
+        self._rows = (training.X - self._mean) * self._gain
+        self._labels, self._weights = training.codes, training.weight
         prior = float(np.median([found["prior"] for found in learnt])) if learnt else 1.0
         self._prior = prior * self._class_mass
         self.certificate_ = {"method": "exact search", "prior": prior}
@@ -88,18 +96,14 @@ class KNNHead(SearchedHead):
         votes = np.bincount(cells.ravel(), (nearness * weights[index]).ravel(), minlength=len(index) * k)
         return np.asarray(votes.reshape(len(index), k), dtype=np.float64)
 
-    def _forget(self) -> None:
-        super()._forget()
-        del self._near, self._most
-
-    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         arrays = {
             "mean": self._mean, "gain": self._gain, "rows": self._rows,
             "labels": self._labels.astype(np.int64), "weights": self._weights, "prior": self._prior,
         }  # fmt: skip
         return {}, arrays
 
-    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _restore_model(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self._prior = arrays["prior"]
         self._mean, self._gain, self._rows = arrays["mean"], arrays["gain"], arrays["rows"]
         self._labels, self._weights = arrays["labels"].astype(np.intp), arrays["weights"]

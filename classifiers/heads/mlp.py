@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from classifiers.heads.base.fold_search import SearchedHead
 from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
-from classifiers.heads.base.head_input import check_logits
+from classifiers.heads.base.head_input import Training, check_logits
 from classifiers.heads.base.threads import at_most
-from classifiers.heads.mlp_training import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
+from classifiers.heads.mlp_training import MANY, BatchedMLP, steps_an_epoch, train_together, two_layers
 from classifiers.linalg import standardiser, truncated_svd
 
 RANK = 384
@@ -23,7 +23,7 @@ RANK = 384
 MOST_EPOCHS = {"quick": 16, "normal": 24, "thorough": 60}
 STEPS = 250
 """Optimiser steps at least: little data needs more epochs for the same number of steps."""
-MEMBERS = 4
+ENSEMBLE = 4
 """Networks whose mean predicts, where there are few images: one alone depends on its seed."""
 LATE = 0.03
 """Relative fall of the out-of-fold loss in the last quarter of the epochs that shows too short a training."""
@@ -46,6 +46,15 @@ class MLPHead(SearchedHead):
     ----------
     network_ : nn.Sequential
         Features as given -> logits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = MLPHead(budget="quick", cv=2).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "mlp"
@@ -53,20 +62,16 @@ class MLPHead(SearchedHead):
     def _check_size(self, n: int, d: int, k: int) -> None:
         check_logits(n, k, self.head_name)
 
-    def _fit_rows(
-        self, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None, keep: NDArray[np.intp] | None
-    ) -> Self:
+    def _fit(self, given: Training) -> Self:
         # On products this small a second thread brings a tenth, and costs many times that where a core is busy.
-        with at_most(1 if len(y) < MANY else None):
-            return super()._fit_rows(X, y, weight, keep)
+        with at_most(1 if len(given.codes) < MANY else None):
+            return super()._fit(given)
 
-    def _candidates(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
-    ) -> Iterator[Params]:
-        prepared = [self._prepare(X[train], X[valid]) for train, valid in self._folds]
+    def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
+        prepared = [self._prepare(training.X[train], training.X[valid]) for train, valid in self._folds]
         # Folds may have principal components of different number; a column of zeros changes nothing.
         width = max((rows.shape[1] for rows, _ in prepared), default=0)
-        self._prepared = [
+        self._cache["folds"] = [
             tuple(nn.functional.pad(part, (0, width - part.shape[1])) for part in pair) for pair in prepared
         ]
         settings = {
@@ -77,16 +82,14 @@ class MLPHead(SearchedHead):
         for hidden, dropout, decay in settings:
             yield {"hidden": hidden, "dropout": dropout, "weight_decay": decay}
 
-    def _outcomes(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params
-    ) -> list[Outcome]:
+    def _outcomes(self, training: Training, params: Params) -> list[Outcome]:
         followed, parts = [], []
-        for (rows, judged), (train, valid) in zip(self._prepared, self._folds, strict=True):
-            followed.append(_Fold(judged, torch.from_numpy(y[valid])))
-            parts.append((rows, y[train], weight[train]))
+        for (rows, judged), (train, valid) in zip(self._cache["folds"], self._folds, strict=True):
+            followed.append(_Fold(judged, torch.from_numpy(training.codes[valid])))
+            parts.append((rows, training.codes[train], training.weight[train]))
         epochs = self._most_epochs(max(len(rows) for rows, _, _ in parts))
         patience = max(5, epochs // 4)
-        for epoch, networks in self._train(parts * members_for(len(X)), params, epochs):
+        for epoch, networks in self._train(parts * ensemble_size(len(training.X)), params, epochs):
             for i, fold in enumerate(followed):
                 members = range(i, len(networks), len(parts))
                 fold.follow(epoch, partial(networks.mean_logits, members), patience)
@@ -97,16 +100,13 @@ class MLPHead(SearchedHead):
     def _most_epochs(self, rows: int) -> int:
         return max(MOST_EPOCHS[self.budget], -(-STEPS // steps_an_epoch(rows)))
 
-    def _refit(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
-        learnt: Sequence[Learnt],
-    ) -> None:  # fmt: skip
+    def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
         found = [fold["epochs"] for fold in learnt if fold]
-        limit = self._most_epochs(len(X))
+        limit = self._most_epochs(len(training.X))
         epochs = max(1, round(limit * float(np.mean(found)))) if found else limit // 2
-        mean, matrix = self._basis(X)
-        rows = self._project(X, mean, matrix)
-        parts = [(rows, y, weight)] * members_for(len(X))
+        mean, matrix = self._basis(training.X)
+        rows = self._project(training.X, mean, matrix)
+        parts = [(rows, training.codes, training.weight)] * ensemble_size(len(rows))
         networks = next(networks for epoch, networks in self._train(parts, params, limit) if epoch == epochs)
         self.network_ = _unprojected(networks.network(range(len(networks))), mean, matrix)
         self.best_params_ = {**params, "epochs": epochs}
@@ -121,7 +121,7 @@ class MLPHead(SearchedHead):
 
     def _train(
         self, parts: Sequence[tuple[Tensor, NDArray[np.intp], NDArray[np.float64]]], params: Params, epochs: int
-    ) -> Iterator[tuple[int, Perceptrons]]:
+    ) -> Iterator[tuple[int, BatchedMLP]]:
         """Networks for rows, classes and weights of several parts, after each epoch."""
         return train_together(
             [rows for rows, _, _ in parts],
@@ -150,10 +150,6 @@ class MLPHead(SearchedHead):
     def _project(X: NDArray[np.float32], mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray((X - mean) @ matrix))
 
-    def _forget(self) -> None:
-        super()._forget()
-        self.__dict__.pop("_prepared", None)
-
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         with torch.inference_mode():
             logits = self.network_(torch.from_numpy(np.ascontiguousarray(X)))
@@ -163,17 +159,17 @@ class MLPHead(SearchedHead):
         """Features (b, d) float32 -> logits (b, k), the scaling folded into the first layer."""
         return self.network_
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {}, {name.replace(".", "_"): value.numpy() for name, value in self.network_.state_dict().items()}
 
-    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _restore_model(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         names = ("0_weight", "0_bias", "2_weight", "2_bias")
         self.network_ = two_layers(*(torch.from_numpy(arrays[name].copy()) for name in names))
 
 
-def members_for(images: int) -> int:
+def ensemble_size(images: int) -> int:
     """Networks whose mean predicts, by the images the head is given: the same in its folds as in its last fit."""
-    return MEMBERS if images < MANY else 1
+    return ENSEMBLE if images < MANY else 1
 
 
 class _Fold:

@@ -1,4 +1,4 @@
-"""Perceptrons: several multilayer perceptrons of one shape, each with rows of its own, trained in the same steps."""
+"""BatchedMLP: several multilayer perceptrons of one shape, each with rows of its own, trained in the same steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DECAY = 0.98
 """Of the exponential moving average of the weights (Polyak averaging), a step."""
 
 
-class Perceptrons:
+class BatchedMLP:
     """One hidden layer with ReLU, m times: small matrix products of m networks in one call.
 
     A network of this size leaves a processor waiting for Python; the networks of all folds in one product do not.
@@ -94,7 +94,7 @@ def two_layers(first: Tensor, first_bias: Tensor, last: Tensor, last_bias: Tenso
 def train_together(
     rows: Sequence[Tensor], codes: Sequence[Tensor], weights: Sequence[Tensor], *, classes: int, hidden: int,
     dropout: float, weight_decay: float, epochs: int, seeds: Sequence[int],
-) -> Iterator[tuple[int, Perceptrons]]:  # fmt: skip
+) -> Iterator[tuple[int, BatchedMLP]]:  # fmt: skip
     """Train a network on each set of rows, and hand out the averaged networks after each epoch.
 
     AdamW under a cosine schedule; dropout of the hidden layer, label smoothing; biases are not decayed. Every network
@@ -119,7 +119,7 @@ def train_together(
     ------
     epoch : int
         From 1.
-    averaged : Perceptrons
+    averaged : BatchedMLP
         The same object every time.
 
     References
@@ -129,8 +129,8 @@ def train_together(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     masks = torch.Generator().manual_seed(seeds[0] + _OF_MASKS)
     d = rows[0].shape[1]
-    live = Perceptrons(d, hidden, classes, generators)
-    averaged = Perceptrons(d, hidden, classes, [])
+    live = BatchedMLP(d, hidden, classes, generators)
+    averaged = BatchedMLP(d, hidden, classes, [])
     averaged.tensors = [torch.zeros_like(tensor) for tensor in live.tensors]
     parameters = [tensor.requires_grad_() for tensor in live.tensors]
     optimiser = _AdamW(parameters, (weight_decay, 0.0))

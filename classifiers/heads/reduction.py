@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.heads.base.head_input import Training
 from classifiers.linalg import standardiser, truncated_svd
+from classifiers.types import Fold
 
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -101,3 +103,12 @@ class Reduction:
     def transform(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """The reduced features of other rows, (n, m) float32."""
         return np.asarray(X @ self.matrix + self.offset)
+
+
+def reduced_fold(training: Training, fold: Fold, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The rows of a fold's two parts, reduced by what the training part shows."""
+    train, valid = fold
+    present, codes = np.unique(training.codes[train], return_inverse=True)
+    reduction = Reduction(seed=seed)
+    rows = reduction.fit_transform(training.X[train], codes, len(present), training.weight[train])
+    return rows, reduction.transform(training.X[valid])

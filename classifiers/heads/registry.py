@@ -1,9 +1,14 @@
-"""HEADS: what can be trained on features, by name."""
+"""HEADS: what can be trained on features, by name.
+
+Examples
+--------
+>>> [name for name, info in HEADS.items() if info.differentiable and not info.reference]
+['logistic', 'svm', 'mlp', 'centroid']
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -26,6 +31,11 @@ class HeadInfo:
         One line for people.
     reference : bool
         Whether it only stands in comparisons as a yardstick.
+
+    Examples
+    --------
+    >>> HEADS["knn"].summary, HEADS["knn"].differentiable
+    ('nearest neighbours, near ones weighing more', False)
     """
 
     factory: Callable[..., Any]
@@ -34,41 +44,62 @@ class HeadInfo:
     reference: bool = False
 
 
-def _later(module: str, name: str) -> Callable[..., Any]:
-    """The class, imported when it is first called: LightGBM and torch take their time."""
+def _later(target: str) -> Callable[..., Any]:
+    """The class `module:name`, imported when it is first called: LightGBM and torch take their time."""
 
     def make(**params: Any) -> Any:
-        made = getattr(import_module(f"classifiers.heads.{module}"), name)
-        if "seed" not in inspect.signature(made).parameters:
-            params["random_state"] = params.pop("seed")
-        return made(**params)
+        module, _, name = target.partition(":")
+        head = getattr(import_module(module), name)
+        params[head.seed_parameter] = params.pop("seed")
+        return head(**params)
 
     return make
 
 
 HEADS: dict[str, HeadInfo] = {
     "logistic": HeadInfo(
-        _later("linear.estimators", "SoftmaxRegressionCV"), True, "softmax regression over a path of L2 penalties"
+        _later("classifiers.heads.linear.estimators:SoftmaxRegressionCV"),
+        True,
+        "softmax regression over a path of L2 penalties",
     ),
     "svm": HeadInfo(
-        _later("linear.estimators", "LinearSVMCV"), True, "linear support vector machine over a path of L2 penalties"
+        _later("classifiers.heads.linear.estimators:LinearSVMCV"),
+        True,
+        "linear support vector machine over a path of L2 penalties",
     ),
-    "svm-rbf": HeadInfo(_later("svm_rbf", "RBFHead"), False, "support vector machine with a Gaussian kernel"),
+    "svm-rbf": HeadInfo(
+        _later("classifiers.heads.svm_rbf:RBFHead"), False, "support vector machine with a Gaussian kernel"
+    ),
     "lightgbm": HeadInfo(
-        _later("boosting", "LightGBMHead"), False, "boosted trees on ridge scores and principal components"
+        _later("classifiers.heads.boosting:LightGBMHead"),
+        False,
+        "boosted trees on ridge scores and principal components",
     ),
-    "mlp": HeadInfo(_later("mlp", "MLPHead"), True, "small neural network with early stopping and averaged weights"),
-    "knn": HeadInfo(_later("knn", "KNNHead"), False, "nearest neighbours, near ones weighing more"),
-    "centroid": HeadInfo(_later("centroid", "CentroidHead"), True, "nearest shrunken class mean"),
-    "forest": HeadInfo(_later("forest", "ForestHead"), False, "randomised trees on the features or their reduction"),
+    "mlp": HeadInfo(
+        _later("classifiers.heads.mlp:MLPHead"), True, "small neural network with early stopping and averaged weights"
+    ),
+    "knn": HeadInfo(_later("classifiers.heads.knn:KNNHead"), False, "nearest neighbours, near ones weighing more"),
+    "centroid": HeadInfo(_later("classifiers.heads.centroid:CentroidHead"), True, "nearest shrunken class mean"),
+    "forest": HeadInfo(
+        _later("classifiers.heads.forest:ForestHead"), False, "randomised trees on the features or their reduction"
+    ),
     "majority": HeadInfo(
-        _later("baselines", "MajorityHead"), False, "reference: always the most frequent class", reference=True
+        _later("classifiers.heads.baselines:MajorityHead"),
+        False,
+        "reference: always the most frequent class",
+        reference=True,
     ),
     "pixels": HeadInfo(
-        _later("baselines", "PixelsHead"), True, "reference: softmax regression on 16 x 16 raw pixels", reference=True
+        _later("classifiers.heads.baselines:PixelsHead"),
+        True,
+        "reference: softmax regression on 16 x 16 raw pixels",
+        reference=True,
     ),
 }
-"""The heads by name. All follow scikit-learn's contract; see docs/design.md for what else a fitted head has."""
+"""The heads by name, in the order in which reports list them: name -> `HeadInfo`, for instance `HEADS["knn"].summary`.
+
+All follow scikit-learn's contract; see `classifiers.heads.base.Head` for what else a fitted head has.
+"""
 
 DEFAULT = ("logistic", "svm", "lightgbm", "mlp", "knn")
 """What `compare` tries unless told otherwise."""
@@ -122,6 +153,17 @@ def make_head(
         For a name that is no head; the message offers close matches.
     FeaturesError
         For an unknown budget, or a parameter that the head does not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = make_head("logistic", seed=0, budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
+    >>> head.converged_, head.predict_proba(X).shape
+    (True, (40, 2))
     """
     if name not in HEADS:
         raise UnknownNameError("head", name, candidates())

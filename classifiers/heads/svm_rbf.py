@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.heads.base.fold_search import SearchedHead
-from classifiers.heads.base.fold_table import FoldTable, Learnt, Params
+from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
+from classifiers.heads.base.head_input import Training, present_classes
 from classifiers.linalg import standardiser
 from classifiers.validation.temperature import best_temperature, softmax
 from featstore.errors import FeaturesError
@@ -24,7 +25,7 @@ _ITERATIONS = 1_000_000
 _BLOCK = 16_000_000  # kernel values computed at a time
 
 
-class Machine:
+class OneVsOneSVM:
     """A fitted one-against-one support vector machine.
 
     Attributes
@@ -97,6 +98,15 @@ class RBFHead(SearchedHead):
 
     See SearchedHead for parameters and attributes. Candidates: 2 quick, 5 normal, 10 thorough. At most 10,000 images
     and 300 classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = RBFHead(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
     head_name = "svm-rbf"
@@ -108,11 +118,8 @@ class RBFHead(SearchedHead):
                 f"many (at most {MOST_IMAGES} and {MOST_CLASSES}); use svm, logistic or knn"
             )
 
-    def _candidates(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], table: FoldTable
-    ) -> Iterator[Params]:
-        self._squares: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-        base = 1.0 / X.shape[1]
+    def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
+        base = 1.0 / training.X.shape[1]
         costs = {"quick": (1.0, 10.0), "normal": (10.0, 1.0, 100.0), "thorough": (10.0, 1.0, 100.0, 0.1, 1000.0)}
         widths = {"quick": (), "normal": (0.2, 3.0), "thorough": (0.05, 0.2, 0.5, 2.0, 5.0)}
         for cost in costs[self.budget]:
@@ -121,39 +128,33 @@ class RBFHead(SearchedHead):
         for width in widths[self.budget]:
             yield {"C": best, "gamma": width * base}
 
-    def _fold_proba(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params, fold: int
-    ) -> tuple[NDArray[Any], Learnt]:
-        train, valid = self._folds[fold]
+    def _fold_proba(self, training: Training, params: Params, fold: int) -> Outcome:
+        X, y, weight, (train, valid) = training.X, training.codes, training.weight, self._folds[fold]
         proba = np.zeros((len(valid), len(self.classes_)))
-        present, codes = np.unique(y[train], return_inverse=True)
+        present, place = present_classes(y[train], len(self.classes_))
         if len(present) == 1:
             proba[:, present] = 1.0
             return proba, {}
-        if fold not in self._squares:
+        if fold not in self._cache:
             mean, gain = standardiser(X[train], weight[train])
             rows = (X[train] - mean) * gain
-            self._squares[fold] = distances(rows, rows), distances((X[valid] - mean) * gain, rows)
-        inside, across = self._squares[fold]
-        machine, support, done = _train(gaussian(inside, params["gamma"]), codes, weight[train], params)
-        votes = machine.votes(gaussian(across[:, support], params["gamma"]))
-        place = np.full(len(self.classes_), -1)
-        place[present] = np.arange(len(present))
+            self._cache[fold] = distances(rows, rows), distances((X[valid] - mean) * gain, rows)
+        inside, across = self._cache[fold]
+        svm, support, done = _train(gaussian(inside, params["gamma"]), place[y[train]], weight[train], params)
+        votes = svm.votes(gaussian(across[:, support], params["gamma"]))
         known = place[y[valid]] >= 0
         temperature = best_temperature(votes[known], place[y[valid[known]]]) if known.any() else 1.0
         proba[:, present] = softmax(votes / temperature)
         return proba, {"temperature": temperature, "done": float(done)}
 
-    def _refit(
-        self, X: NDArray[np.float32], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params,
-        learnt: Sequence[Learnt],
-    ) -> None:  # fmt: skip
-        self._mean, self._gain = standardiser(X, weight)
-        rows = (X - self._mean) * self._gain
-        machine, support, done = _train(gaussian(distances(rows, rows), params["gamma"]), y, weight, params)
-        machine.rows = rows[support]
+    def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
+        self._mean, self._gain = standardiser(training.X, training.weight)
+        rows = (training.X - self._mean) * self._gain
+        kernel = gaussian(distances(rows, rows), params["gamma"])
+        svm, support, done = _train(kernel, training.codes, training.weight, params)
+        svm.rows = rows[support]
         found = [fold["temperature"] for fold in learnt if fold]
-        self._machine = machine
+        self._svm = svm
         self._temperature = float(np.exp(np.mean(np.log(found)))) if found else 1.0
         self.converged_ = done and all(fold["done"] for fold in learnt if fold)
         self.certificate_ = {
@@ -161,32 +162,28 @@ class RBFHead(SearchedHead):
             "temperature": self._temperature,
         }  # fmt: skip
 
-    def _forget(self) -> None:
-        super()._forget()
-        del self._squares
-
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        return softmax(self._machine.decision((X - self._mean) * self._gain) / self._temperature)
+        return softmax(self._svm.decision((X - self._mean) * self._gain) / self._temperature)
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        m = self._machine
+    def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        m = self._svm
         arrays: dict[str, NDArray[Any]] = {
             "mean": self._mean, "gain": self._gain, "rows": m.rows, "starts": m.starts, "dual": m.dual,
             "intercept": m.intercept,
         }  # fmt: skip
         return {"gamma": m.gamma, "temperature": self._temperature}, arrays
 
-    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _restore_model(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self._mean, self._gain, self._temperature = arrays["mean"], arrays["gain"], float(meta["temperature"])
-        self._machine = Machine(
+        self._svm = OneVsOneSVM(
             arrays["rows"], arrays["starts"], arrays["dual"], arrays["intercept"], float(meta["gamma"])
         )
 
 
 def _train(
     kernel: NDArray[np.float64], y: NDArray[np.intp], weight: NDArray[np.float64], params: Params
-) -> tuple[Machine, NDArray[np.intp], bool]:
-    """The machine (still without rows), which training rows are its support vectors, and whether libsvm finished."""
+) -> tuple[OneVsOneSVM, NDArray[np.intp], bool]:
+    """The SVM (still without rows), which training rows are its support vectors, and whether libsvm finished."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import SVC
     from sklearn.utils._testing import ignore_warnings
@@ -196,5 +193,5 @@ def _train(
     ignore_warnings(svc.fit, category=ConvergenceWarning)(kernel, y, sample_weight=weight / weight.mean())
     starts = np.concatenate([[0], np.cumsum(svc.n_support_)]).astype(np.int64)
     dual, intercept = np.array(svc._dual_coef_), np.array(svc._intercept_)
-    machine = Machine(np.empty((0, 0), np.float32), starts, dual, intercept, float(params["gamma"]))
-    return machine, np.asarray(svc.support_), svc.fit_status_ == 0
+    svm = OneVsOneSVM(np.empty((0, 0), np.float32), starts, dual, intercept, float(params["gamma"]))
+    return svm, np.asarray(svc.support_), svc.fit_status_ == 0

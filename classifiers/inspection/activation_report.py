@@ -18,7 +18,6 @@ from classifiers.inspection.activations import Activation, Probe
 from classifiers.inspection.file_names import make_room, plain, stems
 from classifiers.inspection.gradcam import GradCam, HeatMap
 from classifiers.inspection.lossless_crop import to_bytes
-from classifiers.models.classifier_choice import describe
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.report.figures.picture_page import Figure, PicturePage, Section
 from classifiers.report.figures.raster import grid, overlay, png
@@ -143,7 +142,7 @@ def look_into(
     with make_room(out, ["activations.html", *(f"{n}-{e}" for n in names for e in endings.values())], overwrite):
         looks: list[Look] = []
         failed: list[tuple[str, str]] = []
-        whose = f"Weights {backbone.weights.label}" if classifier is None else describe(classifier)
+        whose = f"Weights {backbone.weights.label}" if classifier is None else classifier.description
         page = PicturePage(
             f"What {backbone.name} sees",
             f"{whose}, input {backbone.transform.crop} pixels square. Every map "

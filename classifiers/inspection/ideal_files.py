@@ -20,7 +20,6 @@ from classifiers.inspection.ideal import Ideal, Settings, search_ideal
 from classifiers.inspection.lossless_crop import Frame, frame_side
 from classifiers.inspection.side_by_side import side_by_side
 from classifiers.models.class_names import find_class
-from classifiers.models.classifier_choice import caveats, describe
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.report.figures.line_chart import Line, line_chart
 from classifiers.report.figures.raster import grid, png
@@ -192,10 +191,10 @@ def ideal_image(
                 f"the noise that the search starts from is taken for {name} already (p {begun:.3f}): among "
                 f"{len(classifier.classes)} classes a high probability says little about the picture"
             )
-        remarks += [caveat for other in others for caveat in caveats(other)]
+        remarks += [caveat for other in others for caveat in other.caveats()]
         opinions = tuple(_opinion(other, place, files, device) for other, place in zip(others, places, strict=True))
         report = IdealReport(
-            name, describe(classifier), calm, wild, settings, seed, opinions, files, tuple(remarks), seconds
+            name, classifier.description, calm, wild, settings, seed, opinions, files, tuple(remarks), seconds
         )
         fsio.replace(files["json"], json.dumps(report.to_json(), indent=2, allow_nan=False).encode() + b"\n")
         return report
@@ -206,7 +205,10 @@ def _index_in(other: ImageClassifier, name: str) -> int:
         return find_class(other.classes, name) if not name.isdigit() else other.index(name)
     except UnknownNameError as error:
         raise UnknownNameError(
-            f"class of {describe(other)}", name, other.classes, "a second network must know the class by the same name"
+            f"class of {other.description}",
+            name,
+            other.classes,
+            "a second network must know the class by the same name",
         ) from error
 
 
@@ -221,7 +223,7 @@ def _opinion(other: ImageClassifier, index: int, files: dict[str, Path], device:
     pictures = other.open([files["saved"], files["without_variation"]]).to(device)
     calm, wild = other(pictures).softmax(1).cpu().numpy()
     rank = int((calm >= calm[index]).sum())  # one that is as sure of every class does not rank this one first
-    return Opinion(describe(other), float(calm[index]), float(wild[index]), rank, other.classes[int(np.argmax(calm))])
+    return Opinion(other.description, float(calm[index]), float(wild[index]), rank, other.classes[int(np.argmax(calm))])
 
 
 def _draw(files: dict[str, Path], name: str, calm: Ideal, wild: Ideal, settings: Settings) -> None:

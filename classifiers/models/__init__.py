@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from classifiers.models.image_classifier import ImageClassifier as ImageClassifier
     from classifiers.models.onnx_file import export_onnx as export_onnx
     from classifiers.models.prediction import Predictions as Predictions, predict_images as predict_images
-    from classifiers.models.trained import Trained as Trained, train as train
+    from classifiers.models.trained_head import TrainedHead as TrainedHead, train as train
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -25,6 +25,6 @@ __getattr__, __all__ = lazy_exports(
         "image_classifier": "ImageClassifier",
         "onnx_file": "export_onnx",
         "prediction": "Predictions predict_images",
-        "trained": "Trained train",
+        "trained_head": "TrainedHead train",
     },
 )

@@ -24,7 +24,7 @@ from featstore.errors import (
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 
-KIND = tensor_file.Kind("bundle", 1, BundleError, BundleNotFoundError, "save it again with `featstore train`")
+FORMAT = tensor_file.FileFormat("bundle", 1, BundleError, BundleNotFoundError, "save it again with `featstore train`")
 
 _MALFORMED = (
     KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, ZeroDivisionError, RuntimeError
@@ -53,6 +53,20 @@ class Bundle:
         How it was trained: data set, images, accuracy, seed, versions. For people.
     path : Path or None
         The file that it was loaded from.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from classifiers import make_head
+    >>> from featstore.backbone import Backbone
+    >>> backbone = Backbone("mobilenet_v3_small", "none", nodes=("features.0",), input_size=32)
+    >>> ((_, fingerprint),) = backbone.fingerprints().items()
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 16)) + y[:, None]
+    >>> head = make_head("logistic", budget="quick", cv=2).fit(X, y)
+    >>> bundle = Bundle(head, "logistic", ("ants", "bees"), fingerprint, backbone.recipe(), {})
+    >>> bundle.width, bundle.predict_proba(X[:3]).shape
+    (16, (3, 2))
     """
 
     head: Any
@@ -175,6 +189,21 @@ def save_bundle(
         There is something at `path`.
     StoreWriteError
         The disk refuses.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from classifiers import make_head
+    >>> from featstore.backbone import Backbone
+    >>> backbone = Backbone("mobilenet_v3_small", "none", nodes=("features.0",), input_size=32)
+    >>> ((_, fingerprint),) = backbone.fingerprints().items()
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 16)) + y[:, None]
+    >>> head = make_head("logistic", budget="quick", cv=2).fit(X, y)
+    >>> path = tempfile.mkdtemp() + "/bees.bundle"
+    >>> bundle = save_bundle(path, head, fingerprint, backbone.recipe(), ("ants", "bees"), name="logistic")
+    >>> load_bundle(path).predict(X).shape
+    (40,)
     """
     path = Path(path)
     if not overwrite and (path.exists() or path.is_symlink()):
@@ -191,7 +220,7 @@ def save_bundle(
         "recipe": {**recipe, "nodes": [fingerprint.node]},
         "summary": bundle.summary,
     }
-    tensor_file.write(path, KIND, document, arrays)
+    tensor_file.write(path, FORMAT, document, arrays)
     return bundle
 
 
@@ -206,18 +235,34 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         No such file.
     BundleError
         No bundle, damaged, of a newer format, or its parts do not fit together.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from classifiers import make_head
+    >>> from featstore.backbone import Backbone
+    >>> backbone = Backbone("mobilenet_v3_small", "none", nodes=("features.0",), input_size=32)
+    >>> ((_, fingerprint),) = backbone.fingerprints().items()
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 16)) + y[:, None]
+    >>> head = make_head("logistic", budget="quick", cv=2).fit(X, y)
+    >>> path = tempfile.mkdtemp() + "/bees.bundle"
+    >>> bundle = save_bundle(path, head, fingerprint, backbone.recipe(), ("ants", "bees"), name="logistic")
+    >>> again = load_bundle(path)
+    >>> again.classes, bool((again.predict_proba(X) == bundle.predict_proba(X)).all())
+    (('ants', 'bees'), True)
     """
     path = Path(path)
-    document, arrays = tensor_file.read(path, KIND)
+    document, arrays = tensor_file.read(path, FORMAT)
     try:
         return _assemble(path, document, arrays)
     except BundleError:
         raise
     except FeatstoreError as error:
-        raise BundleError(f"{path} holds a classifier that cannot be used: {error}; {KIND.remedy}") from error
+        raise BundleError(f"{path} holds a classifier that cannot be used: {error}; {FORMAT.remedy}") from error
     except _MALFORMED as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise BundleError(f"{path} holds a classifier whose parts do not fit ({what}); {KIND.remedy}") from error
+        raise BundleError(f"{path} holds a classifier whose parts do not fit ({what}); {FORMAT.remedy}") from error
 
 
 def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) -> Bundle:
@@ -226,13 +271,13 @@ def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) 
 
     classes = document["classes"]
     if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
-        raise BundleError(f"{path} has classes that are no list of names; {KIND.remedy}")
+        raise BundleError(f"{path} has classes that are no list of names; {FORMAT.remedy}")
     if not 1 < len(classes) <= _MOST_CLASSES or len(set(classes)) < len(classes):
-        raise BundleError(f"{path} has {len(classes)} classes, expected two or more different ones; {KIND.remedy}")
+        raise BundleError(f"{path} has {len(classes)} classes, expected two or more different ones; {FORMAT.remedy}")
     name, meta = document["head"]["name"], document["head"]["meta"]
     recipe, summary = document["recipe"], document["summary"]
     if not all(isinstance(part, dict) for part in (meta, recipe, summary)):
-        raise BundleError(f"{path} is malformed: head, recipe and summary must be JSON objects; {KIND.remedy}")
+        raise BundleError(f"{path} is malformed: head, recipe and summary must be JSON objects; {FORMAT.remedy}")
     own = {key: np.array(array) for key, array in arrays.items()}
     if name == "lightgbm":
         text = checked_lightgbm(own["model"].tobytes(), own["matrix"].shape[1], len(classes))
@@ -244,11 +289,11 @@ def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) 
     if not 0 < width <= _LARGEST_WIDTH or len(head.classes_) != len(classes):
         raise BundleError(
             f"{path} has a head of {width} numbers and {len(head.classes_)} classes beside {len(classes)} class names; "
-            f"{KIND.remedy}"
+            f"{FORMAT.remedy}"
         )
     trial = np.asarray(head.predict_proba(np.zeros((1, width), dtype=np.float32)))
     if trial.shape != (1, len(classes)) or not np.isfinite(trial).all():
-        raise BundleError(f"{path} has a head that gives no probabilities for its classes; {KIND.remedy}")
+        raise BundleError(f"{path} has a head that gives no probabilities for its classes; {FORMAT.remedy}")
     fingerprint = Fingerprint.from_json(document["fingerprint"])
     return Bundle(head, str(name), tuple(classes), fingerprint, recipe, summary, path)
 

@@ -27,6 +27,11 @@ def find_class(classes: Sequence[str], wanted: str) -> int:
     ------
     UnknownNameError
         With the close matches, among them the classes that contain the word.
+
+    Examples
+    --------
+    >>> find_class(("Egyptian cat", "tabby"), "egyptian CAT"), find_class(("Egyptian cat", "tabby"), "1")
+    (0, 1)
     """
     if wanted in classes:
         return list(classes).index(wanted)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
 
 from classifiers.models.bundle import load_bundle
 from classifiers.models.image_classifier import ImageClassifier, open_backbone
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError
-from featstore.system.reporting import StageProgress, printable_path
+from featstore.system.reporting import StageProgress
 
 FIRST_CHOICES = ("mobilenet_v3_large", "resnet18", "resnet50", "mobilenet_v2", "vgg16")
 
@@ -47,6 +43,21 @@ def open_classifier(
     NoGradientError
         The bundle's head has no gradients; the message names the heads that have.
     BundleError, WeightsError, UnknownNameError, FingerprintMismatchError
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from classifiers import make_head, save_bundle
+    >>> from featstore.backbone import Backbone
+    >>> backbone = Backbone("mobilenet_v3_small", "none", nodes=("features.0",), input_size=32)
+    >>> ((_, fingerprint),) = backbone.fingerprints().items()
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 16)) + y[:, None]
+    >>> head = make_head("logistic", budget="quick", cv=2).fit(X, y)
+    >>> path = tempfile.mkdtemp() + "/bees.bundle"
+    >>> bundle = save_bundle(path, head, fingerprint, backbone.recipe(), ("ants", "bees"), name="logistic")
+    >>> open_classifier(path).classes
+    ('ants', 'bees')
     """
     if bundle is not None:
         return ImageClassifier.from_bundle(bundle, weights)
@@ -55,7 +66,7 @@ def open_classifier(
     return ImageClassifier.imagenet(network)
 
 
-def open_for_looking(
+def open_for_inspection(
     bundle: str | os.PathLike[str] | None = None,
     *,
     backbone: str | None = None,
@@ -106,38 +117,8 @@ def open_for_looking(
     return classifier.backbone, classifier, ""
 
 
-def describe(classifier: ImageClassifier) -> str:
-    """Network, weights, number of classes, and the bundle's file and head where there is one; for people."""
-    backbone, bundle = classifier.backbone, classifier.bundle
-    own = ""
-    if bundle is not None:
-        file = "" if bundle.path is None else f"{printable_path(os.fsencode(bundle.path.name))}: "
-        own = f"{file}{bundle.name} on "
-    return f"{own}{backbone.name} ({backbone.weights.label}), {len(classifier.classes)} classes"
-
-
-def identity(classifier: ImageClassifier) -> dict[str, Any]:
-    """Whose results they are, as JSON reports state it."""
-    bundle, backbone = classifier.bundle, classifier.backbone
-    return {
-        "description": describe(classifier),
-        "bundle": None if bundle is None or bundle.path is None else str(bundle.path),
-        "head": "imagenet" if bundle is None else bundle.name,
-        "backbone": backbone.name,
-        "weights": backbone.weights.label,
-        "weights_sha256": backbone.weights.sha256,
-    }
-
-
-def caveats(classifier: ImageClassifier) -> list[str]:
-    """What has to be said of its results: that its weights are random."""
-    if classifier.backbone.weights.kind != "random":
-        return []
-    return [f"the weights of {describe(classifier)} are random: what it says shows nothing that was learnt"]
-
-
-def parse_other(text: str) -> ImageClassifier:
-    """A second opinion as it is named on the command line: `resnet18`, `resnet18=FILE`, or a bundle.
+def open_named(text: str) -> ImageClassifier:
+    """Open a classifier as the command line names one: `resnet18`, `resnet18=FILE`, or the path of a bundle.
 
     Raises
     ------
@@ -156,19 +137,10 @@ def parse_other(text: str) -> ImageClassifier:
         ) from error
 
 
-def at_hand(other_than: str) -> str | None:
+def cached_backbone(other_than: str) -> str | None:
     """Another network whose default weights are on this machine, None where there is none."""
     order = [*FIRST_CHOICES, *BACKBONES]
     found = (
         name for name in order if name != other_than and BACKBONES[name].default_weights in BACKBONES[name].cached()
     )
     return next(found, None)
-
-
-def place(network: nn.Module, device: torch.device | str) -> None:
-    """Move a network to a device, frozen, in eval mode, its convolutions laid out for speed.
-
-    Channels last, a forward and backward pass takes a half to a third of the time on a CPU.
-    """
-    # Module.to changes the module in place, so that all who share its layers go with it.
-    network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -84,6 +84,13 @@ def export_onnx(
     OutputExistsError, BundleError, WeightsError
     FeatstoreError
         The runtime's probabilities are others than torch's.
+
+    Examples
+    --------
+    It takes some seconds, so this one is not run with the others:
+
+    >>> export_onnx("bees.bundle", "bees.onnx").largest_difference < TOLERANCE  # doctest: +SKIP
+    True
     """
     lacking = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if lacking:

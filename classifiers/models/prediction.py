@@ -32,6 +32,12 @@ class Predictions:
     classes : tuple of k str
     failed : tuple of (str, str)
         Printable path and reason of every image without a prediction.
+
+    Examples
+    --------
+    >>> found = Predictions(("a.jpg",), np.array([[0.25, 0.75]]), ("ants", "bees"), ())
+    >>> found.top()
+    [[('bees', 0.75)]]
     """
 
     images: tuple[str, ...]
@@ -122,6 +128,23 @@ def predict_images(
     WeightsError, FingerprintMismatchError
         The network is not that of the bundle.
     DeviceError
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from classifiers import make_head, save_bundle
+    >>> from featstore.backbone import Backbone
+    >>> backbone = Backbone("mobilenet_v3_small", "none", nodes=("features.0",), input_size=32)
+    >>> ((_, fingerprint),) = backbone.fingerprints().items()
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 16)) + y[:, None]
+    >>> head = make_head("logistic", budget="quick", cv=2).fit(X, y)
+    >>> path = tempfile.mkdtemp() + "/bees.bundle"
+    >>> bundle = save_bundle(path, head, fingerprint, backbone.recipe(), ("ants", "bees"), name="logistic")
+    >>> from PIL import Image
+    >>> Image.new("RGB", (40, 40)).save(path + ".png")
+    >>> predict_images(bundle, [path + ".png"], engine="eager", workers=0).proba.shape
+    (1, 2)
     """
     from classifiers.models.image_classifier import open_backbone
     from featstore.decoding.nvjpeg_pool import open_pool
@@ -139,7 +162,7 @@ def predict_images(
         backbone = open_backbone(bundle, weights)
         node = bundle.fingerprint.node
         report("prepare", 0, 1, "building the engine")
-        machine = make_engine(
+        network_engine = make_engine(
             backbone,
             engine=engine,
             device=device,
@@ -147,16 +170,18 @@ def predict_images(
             batch_size=batch_size,
             expected_rows=len(readable),
         )
-        machine.prepare()
+        network_engine.prepare()
         report("prepare", 1, 1, "")
         here = os.getcwdb()
         items = [(os.path.join(here, found.paths[row]), hashed[row].digest) for row in readable]
-        with open_pool(backbone.transform, find_device(device), workers=workers, batch_size=machine.batch_size) as pool:
+        with open_pool(
+            backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
+        ) as pool:
             for batch in pool.run(items):
                 at = readable[batch.start : batch.start + len(batch.status)]
                 good = batch.status == 0
                 if good.any():
-                    X[at[good]] = machine.run(batch.images[good])[node]
+                    X[at[good]] = network_engine.run(batch.images[good])[node]
                 for row, reason in zip(at[~good], np.array(batch.reasons)[~good], strict=True):
                     reasons[row] = str(reason)
                 report("predict", batch.start + len(at), len(items), "")

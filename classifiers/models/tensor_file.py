@@ -39,14 +39,14 @@ _ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What sort of file is meant: its name in messages, its format number, and the errors to raise.
+class FileFormat:
+    """Which file is meant: its name in messages, its format number, and the errors to raise.
 
     Attributes
     ----------
     name : str
         "bundle", "checkpoint", ...; written into the document and compared when it is read.
-    format : int
+    version : int
         The newest format that this version reads, and the one that it writes.
     damaged : type of FeatstoreError
         Raised for a file that is no such file, is damaged, or of a newer format.
@@ -57,13 +57,13 @@ class Kind:
     """
 
     name: str
-    format: int
+    version: int
     damaged: type[FeatstoreError]
     missing: type[FeatstoreError]
     remedy: str
 
 
-def write(path: Path, kind: Kind, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+def write(path: Path, format: FileFormat, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """Write a file, atomically over one that exists.
 
     Parameters
@@ -83,13 +83,13 @@ def write(path: Path, kind: Kind, document: Mapping[str, Any], arrays: Mapping[s
     StoreWriteError
         Where the disk refuses; what was there before is untouched.
     """
-    parts, digest = encode(kind, document, arrays)
+    parts, digest = encode(format, document, arrays)
     fsio.replace(Path(path), parts)
     return digest
 
 
 def encode(
-    kind: Kind, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    format: FileFormat, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> tuple[list[bytes | memoryview], str]:
     """The bytes of a file, in pieces that lie where the arrays lie, and the hash that it carries.
 
@@ -98,7 +98,7 @@ def encode(
     TypeError
         For an array of objects, text or complex numbers: a defect of the caller.
     """
-    text = canonical_json({**document, "kind": kind.name, "format": kind.format})
+    text = canonical_json({**document, "kind": format.name, "format": format.version})
     ready = {name: _plain(name, array) for name, array in arrays.items()}
     digest = _digest(text, ready)
     header: dict[str, Any] = {"__metadata__": {_DOCUMENT: text.decode("ascii"), _HASH: digest}}
@@ -116,7 +116,7 @@ def encode(
     return [struct.pack("<Q", len(head)) + head, *body], digest
 
 
-def read(path: Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
+def read(path: Path, format: FileFormat) -> tuple[dict[str, Any], Arrays]:
     """Read and check a file.
 
     Returns
@@ -128,9 +128,9 @@ def read(path: Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
 
     Raises
     ------
-    kind.missing
+    format.missing
         No such file.
-    kind.damaged
+    format.damaged
         It is something else, damaged, or of a newer format; the message says which.
     """
     path = Path(path)
@@ -138,15 +138,15 @@ def read(path: Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
         # a link that the user names is theirs to follow; the guard is against what is no regular file
         data = fsread.read_bytes(Path(os.path.realpath(path)), FILE_LIMIT)
     except FileNotFoundError:
-        raise kind.missing(f"there is no {kind.name} at {path}; check the path") from None
+        raise format.missing(f"there is no {format.name} at {path}; check the path") from None
     except StoreDamagedError as error:
-        raise kind.damaged(f"{path} cannot be read as a {kind.name}: {error}") from error
+        raise format.damaged(f"{path} cannot be read as a {format.name}: {error}") from error
     except (StoreError, OSError) as error:
-        raise kind.damaged(str(error)) from error
-    return decode(data, kind, path)
+        raise format.damaged(str(error)) from error
+    return decode(data, format, path)
 
 
-def decode(data: bytes, kind: Kind, what: object) -> tuple[dict[str, Any], Arrays]:
+def decode(data: bytes, format: FileFormat, what: object) -> tuple[dict[str, Any], Arrays]:
     """Check and parse a file's bytes; as `read`.
 
     Parameters
@@ -157,30 +157,30 @@ def decode(data: bytes, kind: Kind, what: object) -> tuple[dict[str, Any], Array
     try:
         text, expected, arrays = _parse(data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise kind.damaged(f"{what} is no {kind.name}, or a damaged one: {error}; {kind.remedy}") from error
+        raise format.damaged(f"{what} is no {format.name}, or a damaged one: {error}; {format.remedy}") from error
     if _digest(text, arrays) != expected:
-        raise kind.damaged(f"{what} is damaged: its bytes do not have the hash written in it; {kind.remedy}")
-    document = _load(text, kind, what)
-    if document.pop("kind", None) != kind.name:
-        raise kind.damaged(f"{what} is no {kind.name}; {kind.remedy}")
+        raise format.damaged(f"{what} is damaged: its bytes do not have the hash written in it; {format.remedy}")
+    document = _load(text, format, what)
+    if document.pop("kind", None) != format.name:
+        raise format.damaged(f"{what} is no {format.name}; {format.remedy}")
     version = document.pop("format", None)
     if type(version) is not int or version < 1:
-        raise kind.damaged(f"{what} says no format number; {kind.remedy}")
-    if version > kind.format:
-        raise kind.damaged(
-            f"{what} is a {kind.name} of format {version}; this featstore reads up to format {kind.format}: upgrade "
-            f"with `pip install --upgrade featstore`"
+        raise format.damaged(f"{what} says no format number; {format.remedy}")
+    if version > format.version:
+        raise format.damaged(
+            f"{what} is a {format.name} of format {version}; this featstore reads up to format {format.version}: "
+            f"upgrade with `pip install --upgrade featstore`"
         )
     return document, arrays
 
 
-def _load(text: bytes, kind: Kind, what: object) -> dict[str, Any]:
+def _load(text: bytes, format: FileFormat, what: object) -> dict[str, Any]:
     try:
         document = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise kind.damaged(f"{what} is no {kind.name}: its document is no JSON ({error})") from error
+        raise format.damaged(f"{what} is no {format.name}: its document is no JSON ({error})") from error
     if not isinstance(document, dict):
-        raise kind.damaged(f"{what} is no {kind.name}: its document is no JSON object")
+        raise format.damaged(f"{what} is no {format.name}: its document is no JSON object")
     return document
 
 

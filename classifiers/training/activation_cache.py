@@ -20,7 +20,9 @@ from featstore.errors import FeatstoreError, StoreDamagedError, StoreNotFoundErr
 from featstore.system import fsio, fsread
 from featstore.system.canonical_json import canonical_json
 
-KIND = tensor_file.Kind("activation file", 1, StoreDamagedError, StoreNotFoundError, "delete it; it is made again")
+FORMAT = tensor_file.FileFormat(
+    "activation file", 1, StoreDamagedError, StoreNotFoundError, "delete it; it is made again"
+)
 FOLDER = "activations"
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -54,7 +56,7 @@ class SplitCache:
                 continue
             self._read.add(name)
             try:
-                document, arrays = tensor_file.read(self.folder / name, KIND)
+                document, arrays = tensor_file.read(self.folder / name, FORMAT)
             except FeatstoreError:
                 self._damaged.add(name)
                 continue
@@ -90,7 +92,7 @@ class SplitCache:
         """
         half = np.clip(values, -LARGEST, LARGEST).astype(np.float16)
         document = {"recipe": self.recipe, "view": view}
-        parts, digest = tensor_file.encode(KIND, document, {"digests": digests, "values": half})
+        parts, digest = tensor_file.encode(FORMAT, document, {"digests": digests, "values": half})
         tmp = self._store / "tmp"
         for folder in (tmp, self.folder):
             fsio.make_directory(folder, below=self._store)

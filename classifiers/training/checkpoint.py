@@ -16,7 +16,7 @@ from classifiers.models import tensor_file
 from featstore.errors import FeatstoreError, StoreWriteError, TrainingError
 from featstore.system import fsio
 
-KIND = tensor_file.Kind("checkpoint", 1, TrainingError, TrainingError, "delete it to begin anew")
+FORMAT = tensor_file.FileFormat("checkpoint", 1, TrainingError, TrainingError, "delete it to begin anew")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CheckpointFolder:
         number = self._number + 1
         document = {"number": number, "settings": dict(settings), "progress": dict(progress)}
         arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
-        tensor_file.write(self._file(number), KIND, document, arrays)
+        tensor_file.write(self._file(number), FORMAT, document, arrays)
         self._number = number
 
     @property
@@ -89,13 +89,13 @@ class CheckpointFolder:
             if not os.path.lexists(self._file(slot)):
                 continue
             try:
-                document, arrays = tensor_file.read(self._file(slot), KIND)
+                document, arrays = tensor_file.read(self._file(slot), FORMAT)
                 tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
                 found.append(Checkpoint(int(document["number"]), document["settings"], document["progress"], tensors))
             except FeatstoreError as error:
                 problems.append(error)
             except (KeyError, TypeError, ValueError) as error:
-                problems.append(TrainingError(f"{self._file(slot)} is no checkpoint ({error!r}); {KIND.remedy}"))
+                problems.append(TrainingError(f"{self._file(slot)} is no checkpoint ({error!r}); {FORMAT.remedy}"))
         if not found:
             if problems:
                 raise problems[0]

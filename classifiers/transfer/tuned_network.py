@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from classifiers.models.bundle import save_bundle
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.models.trained import full_proba
+from classifiers.models.trained_head import full_proba
 from classifiers.transfer.cached_network import SUFFIX, CachedNetwork
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.weights_file import TUNED_MARK

@@ -13,7 +13,7 @@ from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, hold_out
 from featstore.images.listing import UNREADABLE
 from featstore.store.feature_store import FeatureStore
-from featstore.system.reporting import Progress
+from featstore.system.reporting import Progress, printable_path
 
 
 def current_image_set(

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from classifiers.models import tensor_file
-from classifiers.models.bundle import KIND, load_bundle
+from classifiers.models.bundle import FORMAT, load_bundle
 from classifiers.training.checkpoint import CheckpointFolder
 from featstore import FeatureStore
 from featstore.backbone.weights_file import read_state
@@ -336,8 +336,8 @@ def test_a_bundle_opens_no_file_that_its_recipe_names(tmp_path):
     head = make_head("centroid", budget="quick", cv=3).fit(data.X, data.y)
     save_bundle(tmp_path / "b", head, data, recipe, data.classes, name="centroid")
     assert watched(lambda: load_bundle(tmp_path / "b"), tmp_path / "b") is None
-    document, arrays = tensor_file.read(tmp_path / "b", KIND)
-    tensor_file.write(tmp_path / "b", KIND, {**document, "head": {"name": "../../os", "meta": {}}}, arrays)
+    document, arrays = tensor_file.read(tmp_path / "b", FORMAT)
+    tensor_file.write(tmp_path / "b", FORMAT, {**document, "head": {"name": "../../os", "meta": {}}}, arrays)
     assert isinstance(watched(lambda: load_bundle(tmp_path / "b"), tmp_path / "b"), BundleError)
 
 

@@ -9,5 +9,6 @@ from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from classifiers.heads.base.fold_search import SearchedHead as SearchedHead
+    from classifiers.heads.base.head import Head as Head
 
-__getattr__, __all__ = lazy_exports(__name__, {"fold_search": "SearchedHead"})
+__getattr__, __all__ = lazy_exports(__name__, {"fold_search": "SearchedHead", "head": "Head"})

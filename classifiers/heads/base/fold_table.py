@@ -30,11 +30,11 @@ class FoldTable:
         Classes as numbers.
     k : int
         Number of classes.
-    weight : ndarray of shape (n,), float64, or None
+    weight : ndarray of shape (n,), float64
         Sample weights of the judging.
     """
 
-    def __init__(self, y: NDArray[np.intp], k: int, weight: NDArray[np.float64] | None) -> None:
+    def __init__(self, y: NDArray[np.intp], k: int, weight: NDArray[np.float64]) -> None:
         self._y, self._k, self._weight = y, k, weight
         self.rows: list[dict[str, Any]] = []
         self.best: int = -1
@@ -60,7 +60,7 @@ class FoldTable:
         learnt: list[Learnt] = []
         for (_, valid), (p, found) in zip(folds, outcomes(), strict=True):
             y = self._y[valid]
-            w = np.ones(len(valid)) if self._weight is None else self._weight[valid]
+            w = self._weight[valid]
             right = w * (p.argmax(axis=1) == y)
             true = np.clip(p[np.arange(len(y)), y].astype(np.float64), _EPSILON, 1.0)
             accuracies.append(float(right.sum() / w.sum()) if w.sum() else 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from classifiers.types import FOLDS, Fold
+from classifiers.types import FOLDS, Fold, Index
 from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError
 
+BOTH = (np.float32, np.float64)
 MOST_NUMBERS = 100_000_000
 """Training images x classes: every step of a fit looks at so many numbers (800 MB in float64), several times over."""
 
@@ -51,7 +52,7 @@ class Training:
     Attributes
     ----------
     X : ndarray of shape (n, d), float32 or float64
-    codes : ndarray of shape (n,), int64
+    codes : ndarray of shape (n,), int
         Index into `classes`.
     classes : ndarray of shape (k,)
         Sorted class labels.
@@ -59,13 +60,20 @@ class Training:
         Sample weights, at least 0. A row of weight 0 may have a class that is not in `classes`; its code means nothing.
     """
 
-    X: NDArray[np.floating]
-    codes: NDArray[np.int64]
+    X: NDArray[Any]
+    codes: NDArray[np.intp]
     classes: NDArray[Any]
     weight: NDArray[np.float64]
 
+    def part(self, rows: Index) -> Training:
+        """The same for some of the rows, with all classes."""
+        return Training(self.X[rows], self.codes[rows], self.classes, self.weight[rows])
 
-def read_training(head: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Training:
+
+def read_training(
+    head: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, *, dtypes: Sequence[type] = BOTH,
+    order: Literal["C"] | None = "C",
+) -> Training:  # fmt: skip
     """Check what `fit` was given, and set `n_features_in_` (and `feature_names_in_`) of the head.
 
     Parameters
@@ -75,7 +83,11 @@ def read_training(head: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLik
         Features, finite.
     y : array-like of shape (n,)
         Class labels, at least two different ones with a positive weight.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n,), or float, optional
+    dtypes : sequence of type
+        What X may have; it is converted to the first of them else.
+    order : "C" or None
+        Layout of X in memory; None leaves it as it is.
 
     Returns
     -------
@@ -87,46 +99,50 @@ def read_training(head: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLik
         For NaN or infinity, a single class, weights that are no weights.
     """
     features, labels = validate_data(
-        head, X, y, dtype=[np.float32, np.float64], order="C", ensure_all_finite=False, y_numeric=False
+        head, X, y, dtype=list(dtypes), order=order, ensure_all_finite=False, y_numeric=False
     )
     require_finite(features)
     labels = column_or_1d(labels, warn=True)
     check_classification_targets(labels)
-    if sample_weight is None:
-        weight = np.ones(len(labels))
+    if sample_weight is None or isinstance(sample_weight, int | float):
+        weight = np.full(len(labels), 1.0 if sample_weight is None else float(sample_weight))
     else:
         weight = np.asarray(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"))
-        if weight.shape != (len(labels),):
-            raise FeaturesError(f"sample_weight has shape {weight.shape}, expected ({len(labels)},): one number a row")
-        if (weight < 0).any():
-            raise FeaturesError(f"{int((weight < 0).sum())} sample weights are negative, expected 0 or more")
-        if not weight.any():
-            raise FeaturesError("every sample weight is zero, expected a positive one for some rows of each class")
+    if weight.shape != (len(labels),):
+        raise FeaturesError(f"sample_weight has shape {weight.shape}, expected ({len(labels)},): one number a row")
+    if (weight < 0).any():
+        raise FeaturesError(f"{int((weight < 0).sum())} sample weights are negative, expected 0 or more")
+    if not weight.any():
+        raise FeaturesError("every sample weight is zero, expected a positive one for some rows of each class")
     classes = np.unique(labels[weight > 0])
     if len(classes) < 2:
         raise FeaturesError(
-            f"the training part has {len(classes)} class{'' if len(classes) == 1 else 'es'}"
-            f"{f' ({classes[0]!s})' if len(classes) else ''}, a classifier needs at least 2; add images of "
-            "another class"
+            f"all {int((weight > 0).sum())} images are of one class, {str(classes[0])!r}; expected two classes or "
+            "more: add images of another class"
         )
     # A row of weight 0 is as good as absent, also where nobody else has its class; any class serves it.
-    codes = np.where(np.isin(labels, classes), np.searchsorted(classes, labels), 0).astype(np.int64)
+    codes = np.where(np.isin(labels, classes), np.searchsorted(classes, labels), 0).astype(np.intp)
     return Training(features, codes, classes, weight)
 
 
-def read_features(head: Any, X: ArrayLike) -> NDArray[np.floating]:
+def read_features(head: Any, X: ArrayLike, *, dtypes: Sequence[type] = BOTH) -> NDArray[Any]:
     """Check features that a fitted head is to judge.
+
+    Parameters
+    ----------
+    head, X, dtypes
+        As for `read_training`.
 
     Returns
     -------
-    ndarray of shape (n, d), float32 or float64
+    ndarray of shape (n, d), of one of the dtypes
 
     Raises
     ------
     FeaturesError
         For NaN or infinity.
     """
-    features = validate_data(head, X, reset=False, dtype=[np.float32, np.float64], ensure_all_finite=False)
+    features = validate_data(head, X, reset=False, dtype=list(dtypes), ensure_all_finite=False)
     require_finite(features)
     return np.asarray(features)
 
@@ -146,7 +162,7 @@ def require_finite(X: NDArray[np.floating]) -> None:
 
 
 def class_weights(
-    class_weight: ClassWeight, classes: NDArray[Any], codes: NDArray[np.int64], weight: NDArray[np.float64]
+    class_weight: ClassWeight, classes: NDArray[Any], codes: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """What each class' loss is multiplied by.
 
@@ -156,7 +172,7 @@ def class_weights(
         "balanced": inversely to the summed weight of the class, 1 on average, as in scikit-learn. A mapping gives the
         factor of the classes it names, 1 for the others.
     classes : ndarray of shape (k,)
-    codes : ndarray of shape (n,), int64
+    codes : ndarray of shape (n,), int
     weight : ndarray of shape (n,)
         Sample weights; rows with 0 do not count.
 
@@ -192,16 +208,29 @@ def check_class_weight(class_weight: str | Mapping[Any, float] | None) -> None:
             raise FeaturesError(f"the class weight of {label!r} is {factor!r}, expected a positive number")
 
 
-def folds_of(cv: int | Iterable[Fold] | Any | None, training: Training, seed: int) -> list[Fold]:
+def present_classes(codes: NDArray[np.intp], k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which of k classes have rows, (p,), and the place of every class among those, (k,), -1 for one without rows."""
+    present = np.unique(codes)
+    place = np.full(k, -1)
+    place[present] = np.arange(len(present))
+    return present, place
+
+
+def folds_of(
+    cv: int | Iterable[Fold] | Any | None, training: Training, seed: int, *, may_be_empty: bool = False
+) -> list[Fold]:
     """The folds of a search.
 
     Parameters
     ----------
     cv : int, iterable of (train, valid), scikit-learn splitter, or None
-        None: `splits.FOLDS` stratified folds.
+        None: `FOLDS` stratified folds.
     training : Training
     seed : int
         For folds that are made here.
+    may_be_empty : bool
+        Leave out folds with an empty part, and give no folds at all where classes are too small to judge anything:
+        then there is no search.
 
     Returns
     -------
@@ -210,15 +239,25 @@ def folds_of(cv: int | Iterable[Fold] | Any | None, training: Training, seed: in
     Raises
     ------
     FeaturesError
-        For folds that do not fit the rows, or train on fewer than two classes everywhere.
+        For folds that do not fit the rows; unless they `may_be_empty` for those with an empty part, too.
     """
-    if cv is None or isinstance(cv, (int, np.integer)):
-        return stratified_folds(training.codes, FOLDS if cv is None else int(cv), seed)
+    if cv is None or isinstance(cv, int | np.integer):
+        try:
+            return stratified_folds(training.codes, FOLDS if cv is None else int(cv), seed)
+        except FeaturesError:
+            if may_be_empty and (cv is None or cv >= 2):
+                return []
+            raise
     pairs = cv.split(training.X, training.codes) if hasattr(cv, "split") else cv
     folds = [(np.asarray(train, dtype=np.intp), np.asarray(valid, dtype=np.intp)) for train, valid in pairs]
     rows = len(training.codes)
-    if not folds or any(part.size == 0 or part.max() >= rows or part.min() < 0 for fold in folds for part in fold):
+    named = np.concatenate([part.ravel() for fold in folds for part in fold] or [np.arange(0)])
+    outside = named[(named < 0) | (named >= rows)]
+    if outside.size:
+        raise FeaturesError(f"cv names row {outside[0]}, but there are {rows} rows")
+    whole = [fold for fold in folds if fold[0].size and fold[1].size]
+    if not may_be_empty and len(whole) < max(1, len(folds)):
         raise FeaturesError(
             f"cv has {len(folds)} folds, expected at least one, each of two non-empty parts of {rows} rows"
         )
-    return folds
+    return whole

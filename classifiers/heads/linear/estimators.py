@@ -42,9 +42,19 @@ class SoftmaxRegression(LinearHead):
     classes_, n_features_in_, best_params_, cv_results_, oof_proba_, converged_, certificate_, search_seconds_, \
 fit_seconds_
         As every head.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = SoftmaxRegression(C=1.0).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
-    _kind = "softmax"
+    head_name = "logistic"
+    _loss = "softmax"
 
     def __init__(
         self, C: float = 1.0, *, class_weight: ClassWeight = None, tol: float = 1e-6, max_iter: int = 100
@@ -79,16 +89,10 @@ class LinearSVM(LinearHead):
 
     Parameters
     ----------
-    C : float, default 1.0
-        Weight of the loss against the penalty, > 0.
-    class_weight : "balanced", mapping or None
-        Factors of the classes' losses.
+    C, class_weight, tol, max_iter
+        As for `SoftmaxRegression`.
     cv : int, iterable of (train, valid), splitter or None
         Folds on which the probabilities are calibrated; None for 5.
-    tol : float, default 1e-6
-        Duality gap / objective at which the fit is done; small problems are solved to 1e-14 in any case.
-    max_iter : int, default 100
-        Newton steps at most.
     random_state : int, default 0
         Seed of the folds.
 
@@ -100,9 +104,18 @@ class LinearSVM(LinearHead):
     classes_, n_features_in_, best_params_, cv_results_, oof_proba_, converged_, certificate_, search_seconds_, \
 fit_seconds_
         As every head.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = LinearSVM(C=1.0).fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
-    _kind = "svm"
+    head_name = _loss = "svm"
 
     def __init__(
         self,
@@ -118,19 +131,7 @@ fit_seconds_
         self.tol, self.max_iter, self.random_state = tol, max_iter, random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d), float32 or float64
-        y : array-like of shape (n,)
-        sample_weight : array-like of shape (n,), optional
-
-        Raises
-        ------
-        FeaturesError
-            For features that are not finite, fewer than two classes, a C that is not positive.
-        """
+        """Fit; as `SoftmaxRegression.fit`."""
         training = read_training(self, X, y, sample_weight)
         folds = folds_of(self.cv, training, self.random_state)
         return self._learn(training, folds=folds, grid=[_positive(self.C)], standardise=False, search_tol=1e-3)
@@ -230,9 +231,19 @@ class SoftmaxRegressionCV(_PathHead):
     classes_, n_features_in_, best_params_, cv_results_, oof_proba_, converged_, certificate_, search_seconds_, \
 fit_seconds_
         As every head.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = SoftmaxRegressionCV(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
-    _kind = "softmax"
+    head_name = "logistic"
+    _loss = "softmax"
     _ends = (1e-4, 1e4)
 
 
@@ -254,9 +265,18 @@ class LinearSVMCV(_PathHead):
     coef_, intercept_, classes_, n_features_in_, best_params_, cv_results_, oof_proba_, converged_, certificate_, \
 search_seconds_, fit_seconds_
         As in `SoftmaxRegressionCV`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 3)) + 9 * y[:, None]
+    >>> head = LinearSVMCV(budget="quick").fit(X, y)
+    >>> head.predict([[0, 0, 0], [9, 9, 9]]).tolist()
+    [0, 1]
     """
 
-    _kind = "svm"
+    head_name = _loss = "svm"
     _ends = (1e-6, 1e3)
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from classifiers.heads.base.head import Head, linear_layer
 from classifiers.heads.base.head_input import Training, check_logits, class_weights, read_features
 from classifiers.heads.base.threads import at_most
-from classifiers.heads.linear.linear_problem import Kind, LinearProblem
+from classifiers.heads.linear.linear_problem import LinearProblem, LossName
 from classifiers.heads.linear.reg_path import PathPoint, RegularisationPath, walk
 from classifiers.types import Fold
 from classifiers.validation.temperature import as_logits, softmax
@@ -31,14 +31,14 @@ ONE_THREAD = 50_000_000
 """Multiplications in a product up to which a second thread costs more than it brings."""
 
 
-class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LinearHead(Head):
     """What the linear estimators share: search, fit and certificate, prediction, saving, torch.
 
-    A subclass says which loss it has (`_kind`), and has the parameters `class_weight`, `tol` and `max_iter`.
+    A subclass says which loss it has (`_loss`), and has the parameters `class_weight`, `tol` and `max_iter`.
     """
 
-    _kind: ClassVar[Kind]
-    classes_: NDArray[Any]
+    seed_parameter = "random_state"
+    _loss: ClassVar[LossName]
     coef_: NDArray[np.float64]
     intercept_: NDArray[np.float64]
     slope_: float
@@ -75,7 +75,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Probabilities, ndarray of shape (n, k), float64; columns in the order of `classes_`."""
         return softmax(as_logits(self.decision_function(X), self.slope_))
 
-    def to_torch(self) -> nn.Module:
+    def to_torch(self) -> nn.Linear:
         """A linear layer from features to logits, of which the softmax is `predict_proba`; scaling is folded in.
 
         Returns
@@ -83,50 +83,28 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         nn.Linear
             float32 (n, d) -> (n, k).
         """
-        import torch
-
         check_is_fitted(self)
         weight, bias = self.coef_ * self.slope_, self.intercept_ * self.slope_
         if len(weight) == 1:
             weight, bias = np.vstack([-0.5 * weight, 0.5 * weight]), np.concatenate([-0.5 * bias, 0.5 * bias])
-        layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(weight))
-            layer.bias.copy_(torch.from_numpy(bias))
-        return layer
+        return linear_layer(weight, bias)
 
-    def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """What `from_state` needs: JSON-able values, and arrays of numbers."""
-        check_is_fitted(self)
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         params = {name: value for name, value in self.get_params().items() if name not in ("cv", "progress")}
         if isinstance(params.get("class_weight"), Mapping):
             params["class_weight"] = [[label, factor] for label, factor in params["class_weight"].items()]
-        meta = {
-            "params": params,
-            "classes": self.classes_.tolist(),
-            "classes_dtype": self.classes_.dtype.str,
-            "best_params": self.best_params_,
-            "slope": self.slope_,
-            "certificate": self.certificate_,
-            "converged": self.converged_,
-        }
-        return meta, {"coef": self.coef_, "intercept": self.intercept_}
+        return {"params": params, "slope": self.slope_}, {"coef": self.coef_, "intercept": self.intercept_}
+
+    def _restore(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.coef_, self.intercept_ = np.asarray(arrays["coef"]), np.asarray(arrays["intercept"])
+        self.n_features_in_, self.slope_ = self.coef_.shape[1], float(meta["slope"])
 
     @classmethod
-    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The fitted head that `get_state` described, predicting the same bits; without its search results."""
+    def _params_of(cls, meta: Mapping[str, Any]) -> dict[str, Any]:
         params = dict(meta["params"])
         if isinstance(params.get("class_weight"), list):
             params["class_weight"] = dict(params["class_weight"])
-        head = cls(**params)
-        head.classes_ = np.array(meta["classes"], dtype=np.dtype(meta["classes_dtype"]))
-        head.coef_, head.intercept_ = np.asarray(arrays["coef"]), np.asarray(arrays["intercept"])
-        head.n_features_in_ = head.coef_.shape[1]
-        head.slope_, head.best_params_ = float(meta["slope"]), dict(meta["best_params"])
-        head.certificate_, head.converged_ = dict(meta["certificate"]), bool(meta["converged"])
-        head.cv_results_, head.oof_proba_ = [], None
-        head.search_seconds_ = head.fit_seconds_ = 0.0
-        return head
+        return params
 
     def _learn(
         self,
@@ -142,7 +120,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Walk the path over the folds (if any), then fit everything at the best C."""
         n, d = training.X.shape
-        check_logits(n, len(training.classes), "logistic" if self._kind == "softmax" else "svm")
+        check_logits(n, len(training.classes), self.head_name)
         product = n * d * len(training.classes) * (1 + len(folds or []))
         with at_most(1 if product <= ONE_THREAD else None):
             return self._search_and_fit(
@@ -223,7 +201,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             factor[:] = class_weights(self.class_weight, training.classes, training.codes, row)
         return LinearProblem(
             training.X, training.codes, len(training.classes), weights, factors,
-            kind=self._kind, standardise=standardise,
+            loss_name=self._loss, standardise=standardise,
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from classifiers.heads.linear.newton import Solution, minimise, objective_of
 from classifiers.heads.linear.row_space import RowSpace
 from classifiers.types import Fold
 
-Kind = Literal["softmax", "svm"]
+LossName = Literal["softmax", "svm"]
 
 SMALL = 200_000
 """Rows x features x logits x folds up to which everything is done in float64 and to the end, for it costs nothing."""
@@ -56,7 +56,7 @@ class LinearProblem:
         Sample weights, by which the features are standardised; 0 for rows that a fold does not train on.
     class_weights : ndarray of shape (folds + 1, k), float64
         What the loss of each class' rows is multiplied by; for one class of several against the rest, of its own rows.
-    kind : "softmax" or "svm"
+    loss_name : "softmax" or "svm"
         Multinomial (two classes: logistic) or squared hinge loss, one class against the rest.
     standardise : bool
         Features at mean 0 and variance 1 in each fold.
@@ -70,22 +70,22 @@ class LinearProblem:
         weights: NDArray[np.float64],
         class_weights: NDArray[np.float64],
         *,
-        kind: Kind,
+        loss_name: LossName,
         standardise: bool,
     ) -> None:
         n, d = X.shape
-        self.kind, self.k, self.codes = kind, k, codes
+        self.loss_name, self.k, self.codes = loss_name, k, codes
         self.outputs = 1 if k == 2 else k
         self.folds = len(weights) - 1
         size = n * d * self.outputs * len(weights)
         self.small = size <= SMALL
         self.half = not self.small and size >= LARGE_PRODUCT and has_bfloat16_units()
         self.dtype = torch.float64 if self.small else torch.float32
-        self.full = FoldMatrix(X, weights, standardise=standardise, centre=kind == "softmax", double=self.small)
+        self.full = FoldMatrix(X, weights, standardise=standardise, centre=loss_name == "softmax", double=self.small)
         self.matrix: FoldMatrix | RowSpace = self.full
         if 2 * n <= d and (n <= 60 * self.outputs or len(weights) * n * n * d <= ROTATION):
             self.matrix = RowSpace(self.full, weights)
-        self._one_class = kind == "svm" and k > 2
+        self._one_class = loss_name == "svm" and k > 2
         self._factors = torch.from_numpy(class_weights)
         self._mass = torch.from_numpy(
             weights if self._one_class else weights * class_weights[:, codes]
@@ -96,7 +96,7 @@ class LinearProblem:
         self._certain = np.where(seen.all(axis=1), 0.0, np.where(seen[:, -1], CERTAIN, -CERTAIN))
         if k == 2:
             self._mass[~torch.from_numpy(seen.all(axis=1))] = 0.0
-        self._rows = self.outputs if kind == "softmax" else 1  # logits that are solved for together
+        self._rows = self.outputs if loss_name == "softmax" else 1  # logits that are solved for together
         self._each = self.outputs // self._rows  # groups a fold
 
     def solve_folds(
@@ -229,7 +229,7 @@ class LinearProblem:
             return SoftmaxLoss(mass, self._target, self.k, fold)
         positive = (groups % self._each)[:, None] if self.k > 2 else 1
         sign = torch.where(self._target == positive, 1.0, -1.0).to(dtype).expand(len(groups), -1)
-        return LogisticLoss(mass, sign, fold) if self.kind == "softmax" else SquaredHingeLoss(mass, sign, fold)
+        return LogisticLoss(mass, sign, fold) if self.loss_name == "softmax" else SquaredHingeLoss(mass, sign, fold)
 
     def _start(
         self, C: float, loss: Loss, groups: Tensor, last: Solution | None, before: Solution | None

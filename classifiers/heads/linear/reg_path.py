@@ -180,7 +180,7 @@ class _Judge:
     ) -> PathPoint:
         """Judge a solution."""
         decision = self.problem.held_out(solution, self.folds)
-        slope = fit_slope(decision, self.codes, self.mass) if self.problem.kind == "svm" else 1.0
+        slope = fit_slope(decision, self.codes, self.mass) if self.problem.loss_name == "svm" else 1.0
         logits = as_logits(decision, slope)
         self._right = logits.argmax(axis=1) == self.codes
         won, total = self.mass * self._right, self.mass.sum()

@@ -6,6 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from classifiers.heads.base.head_input import Training
 from classifiers.heads.centroid import CentroidHead
 from classifiers.validation.splits import stratified_folds
 from tests.support import head_checks
@@ -34,7 +35,7 @@ def test_without_shrinking_it_is_the_nearest_class_mean(digits):
     X, y, Xt, _ = digits
     head = CentroidHead(budget="quick").fit(X, y)
     head._class_mass = np.full(10, 0.1)
-    head._refit(X, y, np.ones(len(y)), {"scale": "total", "shrink": 0.0}, [])
+    head._refit(Training(X, y, head.classes_, np.ones(len(y))), {"scale": "total", "shrink": 0.0}, [])
     alive = X.std(axis=0) > 0
     expected = make_pipeline(StandardScaler(), NearestCentroid()).fit(X[:, alive], y).predict(Xt[:, alive])
     np.testing.assert_array_equal(head.predict(Xt), expected)

@@ -3,6 +3,7 @@ import pytest
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from classifiers.heads.base.head_input import Training
 from classifiers.heads.forest import ForestHead, Trees
 from featstore.errors import FeaturesError, NoGradientError
 from tests.support import head_checks
@@ -54,7 +55,11 @@ def test_it_is_as_accurate_as_scikit_learns(digits):
 def test_both_kinds_of_features_survive_saving(digits, features):
     X, y, Xt, _ = digits
     head = ForestHead(n_estimators=5, cv=[]).fit(X, y)
-    head._refit(X, y, np.ones(len(y)), {"trees": "extra", "features": features, "max_features": "sqrt"}, [])
+    head._refit(
+        Training(X, y, head.classes_, np.ones(len(y))),
+        {"trees": "extra", "features": features, "max_features": "sqrt"},
+        [],
+    )
     meta, arrays = head.get_state()
     assert ("matrix" in arrays) is (features == "reduced")
     np.testing.assert_array_equal(ForestHead.from_state(meta, arrays).predict_proba(Xt), head.predict_proba(Xt))

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from classifiers.heads import mlp_training
-from classifiers.heads.mlp_training import MANY, Perceptrons, steps_an_epoch, train_together, two_layers
+from classifiers.heads.mlp_training import MANY, BatchedMLP, steps_an_epoch, train_together, two_layers
 
 
 def clouds(n, seed, d=12, k=3):
@@ -37,7 +37,7 @@ def test_they_learn_what_torchs_own_optimiser_learns():
     """The same network, trained step by step by torch.optim.AdamW and torch's cross-entropy."""
     X, y = clouds(64, 0)  # one step an epoch: the order within it does not matter
     epochs, generator = 20, torch.Generator().manual_seed(5)
-    start = Perceptrons(12, 16, 3, [generator])
+    start = BatchedMLP(12, 16, 3, [generator])
     network = start.network([0]).requires_grad_(True)
     averaged = [torch.zeros_like(p) for p in network.parameters()]
     decays = [{"params": [p], "weight_decay": 0.1 if p.ndim == 2 else 0.0} for p in network.parameters()]
@@ -83,7 +83,7 @@ def test_a_weight_counts_as_often_as_the_row_would():
 
 def test_the_mean_of_networks_is_one_network():
     X, _ = clouds(30, 0)
-    networks = Perceptrons(12, 16, 3, [torch.Generator().manual_seed(i) for i in range(3)])
+    networks = BatchedMLP(12, 16, 3, [torch.Generator().manual_seed(i) for i in range(3)])
     one = networks.network((0, 2))
     assert one[0].out_features == 32
     torch.testing.assert_close(one(X), networks.mean_logits((0, 2), X))

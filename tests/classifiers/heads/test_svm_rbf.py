@@ -45,7 +45,7 @@ def test_the_machine_decides_as_scikit_learns(classes):
     theirs.fit(X[:240], y[:240])
     np.testing.assert_array_equal(head.predict(X[240:]), theirs.predict(X[240:]))
     if classes > 2:
-        ours = head._machine.decision((X[240:] - head._mean) * head._gain)
+        ours = head._svm.decision((X[240:] - head._mean) * head._gain)
         np.testing.assert_allclose(ours, theirs.decision_function(X[240:]), atol=2e-3)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.models import tensor_file
-from classifiers.models.bundle import KIND, load_bundle, save_bundle
+from classifiers.models.bundle import FORMAT, load_bundle, save_bundle
 from featstore.errors import (
     BundleError,
     BundleNotFoundError,
@@ -135,12 +135,12 @@ def test_there_is_no_bundle(tmp_path):
 def test_every_flipped_byte_is_noticed_or_changes_nothing(tmp_path, logistic):
     saved(tmp_path / "b", logistic)
     data = (tmp_path / "b").read_bytes()
-    document, arrays = tensor_file.decode(data, KIND, "b")
+    document, arrays = tensor_file.decode(data, FORMAT, "b")
     for position in range(len(data)):
         changed = bytearray(data)
         changed[position] ^= 0xFF
         try:
-            again, others = tensor_file.decode(bytes(changed), KIND, "b")
+            again, others = tensor_file.decode(bytes(changed), FORMAT, "b")
         except BundleError:
             continue
         assert again == document
@@ -159,10 +159,10 @@ def test_truncated_files_are_refused(tmp_path, logistic):
 def rewritten(path, logistic, change):
     """A bundle whose hash is right, with other contents: what a hostile hand would make."""
     saved(path, logistic)
-    document, arrays = tensor_file.read(path, KIND)
+    document, arrays = tensor_file.read(path, FORMAT)
     arrays = {name: np.array(array) for name, array in arrays.items()}
     change(document, arrays)
-    tensor_file.write(path, KIND, document, arrays)
+    tensor_file.write(path, FORMAT, document, arrays)
 
 
 def _set(place, value):
@@ -226,9 +226,9 @@ def test_a_bundle_whose_parts_do_not_fit_is_refused(tmp_path, logistic, change):
 def test_a_tampered_lightgbm_model_never_reaches_lightgbm(tmp_path, monkeypatch):
     data = features()
     saved(tmp_path / "b", fitted("lightgbm", data), data, "lightgbm")
-    document, arrays = tensor_file.read(tmp_path / "b", KIND)
+    document, arrays = tensor_file.read(tmp_path / "b", FORMAT)
     text = arrays["model"].tobytes().replace(b"left_child=", b"left_child=999999 ", 1)
-    tensor_file.write(tmp_path / "b", KIND, document, {**arrays, "model": np.frombuffer(text, np.uint8)})
+    tensor_file.write(tmp_path / "b", FORMAT, document, {**arrays, "model": np.frombuffer(text, np.uint8)})
     monkeypatch.setattr("lightgbm.Booster", lambda **_: pytest.fail("LightGBM saw it"))
     with pytest.raises(BundleError, match="LightGBM model is malformed"):
         load_bundle(tmp_path / "b")

@@ -1,14 +1,7 @@
 import pytest
 import torch
 
-from classifiers.models.classifier_choice import (
-    at_hand,
-    describe,
-    open_classifier,
-    open_for_looking,
-    parse_other,
-    place,
-)
+from classifiers.models.classifier_choice import cached_backbone, open_classifier, open_for_inspection, open_named
 from featstore.backbone import Backbone
 from featstore.errors import (
     BundleNotFoundError,
@@ -17,8 +10,7 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from tests.support.pictures import texture
-from tests.support.small_classifiers import save_tint_bundle, small_classifier
+from tests.support.small_classifiers import save_tint_bundle
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +30,7 @@ def test_a_bundle_or_an_imagenet_head_is_opened(bundles, small_weights):
     assert open_classifier(bundles["logistic"]).classes == ("blue", "red")
     network = open_classifier(backbone="mobilenet_v3_small", weights=small_weights, input_size=64)
     assert network.classes[285] == "Egyptian cat" and network.transform.crop == 64
-    assert describe(network) == "mobilenet_v3_small (file small.pth), 1000 classes"
+    assert network.description == "mobilenet_v3_small (file small.pth), 1000 classes"
 
 
 def test_a_head_without_gradients_is_refused_by_naming_those_that_have_them(bundles):
@@ -47,36 +39,36 @@ def test_a_head_without_gradients_is_refused_by_naming_those_that_have_them(bund
 
 
 def test_feature_maps_need_no_classifier(bundles, small_weights):
-    network, classifier, note = open_for_looking(bundles["knn"])
+    network, classifier, note = open_for_inspection(bundles["knn"])
     assert classifier is None and network.name == "mobilenet_v3_small" and "'knn' has no gradients" in note
     with pytest.raises(NoGradientError):
-        open_for_looking(bundles["knn"], must_classify=True)
-    network, classifier, note = open_for_looking(bundles["logistic"])
+        open_for_inspection(bundles["knn"], must_classify=True)
+    network, classifier, note = open_for_inspection(bundles["logistic"])
     assert classifier.backbone is network and note == ""
-    network, classifier, note = open_for_looking(backbone="mobilenet_v3_small", weights="none")
+    network, classifier, note = open_for_inspection(backbone="mobilenet_v3_small", weights="none")
     assert classifier is None and "the weights are random" in note
-    assert open_for_looking(backbone="mobilenet_v3_small", weights=small_weights)[1] is not None
+    assert open_for_inspection(backbone="mobilenet_v3_small", weights=small_weights)[1] is not None
 
 
 def test_weights_without_an_imagenet_head_still_show_feature_maps(tmp_path):
     state = Backbone("mobilenet_v3_small", "none").network.state_dict()
     path = tmp_path / "trunk.pth"
     torch.save({key: value for key, value in state.items() if not key.startswith("classifier")}, path)
-    _, classifier, note = open_for_looking(backbone="mobilenet_v3_small", weights=path)
+    _, classifier, note = open_for_inspection(backbone="mobilenet_v3_small", weights=path)
     assert classifier is None and "do not end in ImageNet's 1000 classes" in note
     with pytest.raises(WeightsError, match="1000 classes"):
-        open_for_looking(backbone="mobilenet_v3_small", weights=path, must_classify=True)
+        open_for_inspection(backbone="mobilenet_v3_small", weights=path, must_classify=True)
 
 
 def test_a_second_opinion_is_named_three_ways(bundles, small_weights, tmp_path, monkeypatch):
-    assert parse_other(f"mobilenet_v3_small={small_weights}").backbone.name == "mobilenet_v3_small"
-    assert parse_other(str(bundles["logistic"])).classes == ("blue", "red")
+    assert open_named(f"mobilenet_v3_small={small_weights}").backbone.name == "mobilenet_v3_small"
+    assert open_named(str(bundles["logistic"])).classes == ("blue", "red")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("featstore.backbone.weights.fetch", _unreachable)
     with pytest.raises(WeightsNotFoundError, match="--weights FILE"):
-        parse_other("resnet18")
+        open_named("resnet18")
     with pytest.raises(UnknownNameError, match="unknown network or bundle 'resnet81'; close matches: resnet18"):
-        parse_other("resnet81")
+        open_named("resnet81")
 
 
 def _unreachable(*_arguments, **_options):
@@ -85,36 +77,14 @@ def _unreachable(*_arguments, **_options):
 
 def test_another_network_is_at_hand_only_where_its_weights_are(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert at_hand("mobilenet_v2") is None
+    assert cached_backbone("mobilenet_v2") is None
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "resnet34-b627a593.pth").touch()
-    assert at_hand("mobilenet_v2") == "resnet34"
-    assert at_hand("resnet34") is None
+    assert cached_backbone("mobilenet_v2") == "resnet34"
+    assert cached_backbone("resnet34") is None
 
 
 def test_a_missing_bundle_is_named():
     with pytest.raises(BundleNotFoundError, match="nowhere"):
         open_classifier("nowhere.bundle")
-
-
-def test_a_placed_network_says_the_same_and_is_frozen():
-    classifier = small_classifier(side=32)
-    for parameter in classifier.parameters():
-        parameter.requires_grad_(True)
-    classifier.train()
-    image = torch.from_numpy(texture(0, 32, 32)).permute(2, 0, 1)[None].float() / 255
-    with torch.no_grad():
-        before = small_classifier(side=32)(image)
-        place(classifier, "cpu")
-        assert torch.allclose(classifier(image), before, atol=1e-4)
-    assert not classifier.training and not any(p.requires_grad for p in classifier.parameters())
-    weights = [p for p in classifier.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2] > 1]
-    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
-
-
-def test_what_shares_the_layers_goes_along():
-    classifier = small_classifier(side=32)
-    place(classifier, "cpu")
-    first = next(classifier.backbone.network.parameters())
-    assert first.data_ptr() == next(classifier.trunk.parameters()).data_ptr()

@@ -13,7 +13,7 @@ from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
 
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.models.bundle import load_bundle, save_bundle
-from classifiers.models.image_classifier import ImageClassifier, open_backbone
+from classifiers.models.image_classifier import ImageClassifier, freeze_on, open_backbone
 from featstore.backbone import Backbone
 from featstore.decoding.decode import decode_image
 from featstore.decoding.worker import decode_file
@@ -27,6 +27,7 @@ from featstore.errors import (
     WeightsNotFoundError,
 )
 from tests.support.pictures import encode, texture
+from tests.support.small_classifiers import small_classifier
 
 DIFFERENTIABLE = [name for name, info in HEADS.items() if info.differentiable and not info.reference]
 
@@ -200,3 +201,25 @@ def test_scaled_jpegs_are_opened_as_extraction_decodes_them(tmp_path):
     np.testing.assert_array_equal((opened[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8), expected)
     whole = backbone.transform.apply(np.asarray(Image.open(tmp_path / "x.jpg")))
     assert (whole != expected).any()
+
+
+def test_a_frozen_network_says_the_same_and_takes_no_gradients():
+    classifier = small_classifier(side=32)
+    for parameter in classifier.parameters():
+        parameter.requires_grad_(True)
+    classifier.train()
+    image = torch.from_numpy(texture(0, 32, 32)).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        before = small_classifier(side=32)(image)
+        freeze_on(classifier, "cpu")
+        assert torch.allclose(classifier(image), before, atol=1e-4)
+    assert not classifier.training and not any(p.requires_grad for p in classifier.parameters())
+    weights = [p for p in classifier.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2] > 1]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+
+
+def test_what_shares_the_layers_goes_along():
+    classifier = small_classifier(side=32)
+    freeze_on(classifier, "cpu")
+    first = next(classifier.backbone.network.parameters())
+    assert first.data_ptr() == next(classifier.trunk.parameters()).data_ptr()

@@ -9,7 +9,7 @@ import pytest
 
 from classifiers.models.bundle import load_bundle
 from classifiers.models.prediction import Predictions, predict_images
-from classifiers.models.trained import train
+from classifiers.models.trained_head import train
 from featstore.errors import ImagesNotFoundError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from classifiers.models import tensor_file
 from featstore.errors import BundleError, BundleNotFoundError
 
-KIND = tensor_file.Kind("thing", 1, BundleError, BundleNotFoundError, "make it again")
+FORMAT = tensor_file.FileFormat("thing", 1, BundleError, BundleNotFoundError, "make it again")
 DOCUMENT = {"name": "Käfer <script>", "numbers": [1, 2.5, None], "nested": {"deep": True}}
 
 
@@ -37,8 +37,8 @@ def forged(header: dict, body: bytes = b"") -> bytes:
 
 
 def test_document_and_arrays_come_back_bit_for_bit(tmp_path):
-    tensor_file.write(tmp_path / "a", KIND, DOCUMENT, some_arrays())
-    document, arrays = tensor_file.read(tmp_path / "a", KIND)
+    tensor_file.write(tmp_path / "a", FORMAT, DOCUMENT, some_arrays())
+    document, arrays = tensor_file.read(tmp_path / "a", FORMAT)
     assert document == DOCUMENT
     assert arrays.keys() == some_arrays().keys()
     for name, array in some_arrays().items():
@@ -47,7 +47,7 @@ def test_document_and_arrays_come_back_bit_for_bit(tmp_path):
 
 
 def test_any_safetensors_reader_opens_it(tmp_path):
-    tensor_file.write(tmp_path / "a", KIND, DOCUMENT, some_arrays())
+    tensor_file.write(tmp_path / "a", FORMAT, DOCUMENT, some_arrays())
     for name, array in load_file(tmp_path / "a").items():
         np.testing.assert_array_equal(array, some_arrays()[name])
     with safe_open(tmp_path / "a", "np") as file:
@@ -56,17 +56,17 @@ def test_any_safetensors_reader_opens_it(tmp_path):
 
 def test_equal_content_gives_equal_bytes(tmp_path):
     arrays = some_arrays()
-    tensor_file.write(tmp_path / "a", KIND, DOCUMENT, arrays)
-    tensor_file.write(tmp_path / "b", KIND, dict(reversed(DOCUMENT.items())), dict(reversed(arrays.items())))
+    tensor_file.write(tmp_path / "a", FORMAT, DOCUMENT, arrays)
+    tensor_file.write(tmp_path / "b", FORMAT, dict(reversed(DOCUMENT.items())), dict(reversed(arrays.items())))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_arrays_in_other_orders_and_byte_orders_are_saved_by_value(tmp_path):
     matrix = np.arange(12.0).reshape(3, 4)
     tensor_file.write(
-        tmp_path / "a", KIND, {}, {"turned": matrix.T, "big": matrix.astype(">f8"), "part": matrix[:, ::2]}
+        tmp_path / "a", FORMAT, {}, {"turned": matrix.T, "big": matrix.astype(">f8"), "part": matrix[:, ::2]}
     )
-    _, arrays = tensor_file.read(tmp_path / "a", KIND)
+    _, arrays = tensor_file.read(tmp_path / "a", FORMAT)
     np.testing.assert_array_equal(arrays["turned"], matrix.T)
     np.testing.assert_array_equal(arrays["big"], matrix)
     np.testing.assert_array_equal(arrays["part"], matrix[:, ::2])
@@ -74,7 +74,7 @@ def test_arrays_in_other_orders_and_byte_orders_are_saved_by_value(tmp_path):
 
 def test_every_flipped_byte_is_an_error_or_changes_nothing(tmp_path):
     arrays = {"a": np.arange(3, dtype=np.float32), "b": np.array([True, False])}
-    tensor_file.write(tmp_path / "a", KIND, {"name": "x", "list": [1, 2]}, arrays)
+    tensor_file.write(tmp_path / "a", FORMAT, {"name": "x", "list": [1, 2]}, arrays)
     data = (tmp_path / "a").read_bytes()
     noticed = 0
     for position in range(len(data)):
@@ -82,7 +82,7 @@ def test_every_flipped_byte_is_an_error_or_changes_nothing(tmp_path):
             changed = bytearray(data)
             changed[position] ^= flip
             try:
-                document, found = tensor_file.decode(bytes(changed), KIND, "x")
+                document, found = tensor_file.decode(bytes(changed), FORMAT, "x")
             except BundleError:
                 noticed += 1
                 continue
@@ -95,39 +95,39 @@ def test_every_flipped_byte_is_an_error_or_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 60, -1])
 def test_a_truncated_file_is_refused(tmp_path, kept):
-    tensor_file.write(tmp_path / "a", KIND, DOCUMENT, some_arrays())
+    tensor_file.write(tmp_path / "a", FORMAT, DOCUMENT, some_arrays())
     data = (tmp_path / "a").read_bytes()
     with pytest.raises(BundleError, match="thing"):
-        tensor_file.decode(data[:kept], KIND, "x")
+        tensor_file.decode(data[:kept], FORMAT, "x")
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused_at_once(tmp_path):
     with pytest.raises(BundleNotFoundError, match="no thing at"):
-        tensor_file.read(tmp_path / "none", KIND)
+        tensor_file.read(tmp_path / "none", FORMAT)
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(BundleError, match="no regular file"):
-            tensor_file.read(path, KIND)
+            tensor_file.read(path, FORMAT)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(BundleError):
-        tensor_file.read(tmp_path / "loop", KIND)
+        tensor_file.read(tmp_path / "loop", FORMAT)
 
 
 def test_a_foreign_safetensors_file_is_refused(tmp_path):
     save_file({"a": np.zeros(3)}, tmp_path / "a")
     with pytest.raises(BundleError, match="is no thing"):
-        tensor_file.read(tmp_path / "a", KIND)
+        tensor_file.read(tmp_path / "a", FORMAT)
 
 
 def test_another_kind_and_a_newer_format_are_refused(tmp_path):
-    other = tensor_file.Kind("other", 1, BundleError, BundleNotFoundError, "make it again")
-    newer = tensor_file.Kind("thing", 2, BundleError, BundleNotFoundError, "make it again")
+    other = tensor_file.FileFormat("other", 1, BundleError, BundleNotFoundError, "make it again")
+    newer = tensor_file.FileFormat("thing", 2, BundleError, BundleNotFoundError, "make it again")
     tensor_file.write(tmp_path / "a", other, {}, {})
     with pytest.raises(BundleError, match="is no thing; make it again"):
-        tensor_file.read(tmp_path / "a", KIND)
+        tensor_file.read(tmp_path / "a", FORMAT)
     tensor_file.write(tmp_path / "a", newer, {}, {})
     with pytest.raises(BundleError, match="format 2.*reads up to format 1.*upgrade"):
-        tensor_file.read(tmp_path / "a", KIND)
+        tensor_file.read(tmp_path / "a", FORMAT)
 
 
 META = {"featstore": "{}", "sha256": "0"}
@@ -158,14 +158,14 @@ META = {"featstore": "{}", "sha256": "0"}
 )
 def test_hostile_headers_are_refused(data):
     with pytest.raises(BundleError, match="make it again"):
-        tensor_file.decode(data, KIND, "x")
+        tensor_file.decode(data, FORMAT, "x")
 
 
 def test_a_header_that_names_an_array_twice_is_refused():
     entry = '{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
     head = f'{{"__metadata__":{json.dumps(META)},"a":{entry},"a":{entry}}}'.encode()
     with pytest.raises(BundleError, match="twice"):
-        tensor_file.decode(struct.pack("<Q", len(head)) + head + b"1", KIND, "x")
+        tensor_file.decode(struct.pack("<Q", len(head)) + head + b"1", FORMAT, "x")
 
 
 def test_a_document_nested_too_deeply_is_refused_although_its_hash_is_right():
@@ -173,10 +173,10 @@ def test_a_document_nested_too_deeply_is_refused_although_its_hash_is_right():
     total = hashlib.sha256(struct.pack("<Q", len(text)) + text).hexdigest()
     data = forged({"__metadata__": {"featstore": text.decode(), "sha256": total}})
     with pytest.raises(BundleError, match="no JSON"):
-        tensor_file.decode(data, KIND, "x")
+        tensor_file.decode(data, FORMAT, "x")
 
 
 def test_arrays_of_objects_cannot_be_saved(tmp_path):
     with pytest.raises(TypeError, match="plain numbers"):
-        tensor_file.write(tmp_path / "a", KIND, {}, {"a": np.array([{}], dtype=object)})
+        tensor_file.write(tmp_path / "a", FORMAT, {}, {"a": np.array([{}], dtype=object)})
     assert not list(tmp_path.iterdir())

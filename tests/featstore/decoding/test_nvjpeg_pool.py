@@ -12,7 +12,7 @@ from PIL import Image
 
 from classifiers.models.bundle import load_bundle
 from classifiers.models.prediction import predict_images
-from classifiers.models.trained import train
+from classifiers.models.trained_head import train
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.decoding import nvjpeg_decoder, worker_process

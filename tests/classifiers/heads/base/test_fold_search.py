@@ -1,27 +1,14 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from classifiers.heads.base.fold_search import fold_list
 from classifiers.heads.centroid import CentroidHead
 from classifiers.heads.knn import KNNHead
 from featstore.errors import FeaturesError
 from tests.support import head_checks
-
-
-def test_fold_list_makes_checks_and_shrinks_folds():
-    y = np.arange(20) % 2
-    assert len(fold_list(None, y, 0)) == 5 and len(fold_list(3, y, 0)) == 3
-    assert fold_list(5, np.arange(4), 0) == []
-    given = StratifiedKFold(4).split(np.zeros(20), y)
-    assert len(fold_list(list(given), y, 0)) == 4
-    with pytest.raises(FeaturesError, match="cv names row 20, but there are 20 rows"):
-        fold_list([(np.arange(10), np.array([20]))], y, 0)
-    with pytest.raises(FeaturesError, match="1 folds were asked for"):
-        fold_list(1, y, 0)
 
 
 def test_one_class_is_refused_by_name():

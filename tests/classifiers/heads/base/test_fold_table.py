@@ -11,7 +11,7 @@ def outcomes(*probas):
 def test_the_most_accurate_candidate_wins_and_log_loss_settles_ties():
     y = np.array([0, 1, 0, 1])
     folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3]))]
-    table = FoldTable(y, 2, None)
+    table = FoldTable(y, 2, np.ones(4))
     sure, unsure, wrong = [[0.9, 0.1], [0.1, 0.9]], [[0.6, 0.4], [0.4, 0.6]], [[0.9, 0.1], [0.9, 0.1]]
     table.judge({"c": 1}, folds, outcomes(wrong, unsure))
     table.judge({"c": 2}, folds, outcomes(unsure, unsure))
@@ -25,6 +25,6 @@ def test_the_most_accurate_candidate_wins_and_log_loss_settles_ties():
 
 
 def test_rows_that_no_fold_judges_stay_unknown():
-    table = FoldTable(np.array([0, 1, 1]), 2, None)
+    table = FoldTable(np.array([0, 1, 1]), 2, np.ones(3))
     table.judge({}, [(np.array([1, 2]), np.array([0]))], outcomes([[1.0, 0.0]]))
     assert np.isnan(table.best_proba[1:]).all() and table.rows[0]["accuracy"] == 1.0

@@ -30,11 +30,11 @@ def test_classes_become_numbers_and_a_row_of_weight_0_is_absent():
 @pytest.mark.parametrize(
     ("y", "weight", "message"),
     [
-        ([1, 1, 1], None, r"the training part has 1 class \(1\), a classifier needs at least 2"),
+        ([1, 1, 1], None, "all 3 images are of one class, '1'; expected two classes or more"),
         ([0, 1, 1], [1, 1], r"sample_weight has shape \(2,\), expected \(3,\)"),
         ([0, 1, 1], [1, -1, -1], "2 sample weights are negative"),
         ([0, 1, 1], [0, 0, 0], "every sample weight is zero"),
-        ([0, 1, 1], [1, 0, 0], r"1 class \(0\)"),
+        ([0, 1, 1], [1, 0, 0], "all 1 images are of one class, '0'"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(y, weight, message):
@@ -70,8 +70,26 @@ def test_folds_come_from_a_splitter_or_a_list_and_have_to_fit():
         np.testing.assert_array_equal(got[0], wanted[0])
         np.testing.assert_array_equal(got[1], wanted[1])
     assert len(folds_of(3, training, 0)) == 3
-    with pytest.raises(FeaturesError, match="two non-empty parts of 10 rows"):
+    with pytest.raises(FeaturesError, match="cv names row 10, but there are 10 rows"):
         folds_of([(np.arange(5), np.array([10]))], training, 0)
+    with pytest.raises(FeaturesError, match="cv has 2 folds, .* two non-empty parts of 10 rows"):
+        folds_of([*expected[:1], (np.arange(5), [])], training, 0)
+    with pytest.raises(FeaturesError, match="1 folds were asked for"):
+        folds_of(1, training, 0, may_be_empty=True)
+
+
+def test_where_no_search_is_needed_folds_that_cannot_judge_are_left_out():
+    training = read([0, 1] * 5)
+    assert len(folds_of([(np.arange(5), np.arange(5, 10)), (np.arange(5), [])], training, 0, may_be_empty=True)) == 1
+    assert folds_of([], training, 0, may_be_empty=True) == []
+    alone = read(list(range(4)))
+    assert folds_of(3, alone, 0, may_be_empty=True) == folds_of(None, alone, 0, may_be_empty=True) == []
+    with pytest.raises(FeaturesError, match="no cross-validation is possible"):
+        folds_of(3, alone, 0)
+
+
+def test_one_number_weighs_every_row():
+    assert read([0, 1, 1], 2.0).weight.tolist() == [2, 2, 2]
 
 
 def test_the_limit_itself_is_allowed():

@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.heads.linear.estimators import LinearSVM, LinearSVMCV, SoftmaxRegression, SoftmaxRegressionCV
 from classifiers.validation.splits import stratified_folds
@@ -281,3 +282,9 @@ def test_a_walk_with_nothing_left_to_gain_ends_and_no_unsolved_point_is_chosen()
     few = LinearSVMCV(Cs=[1e-3, 1e5], max_iter=1, patience=0).fit(X, y)
     rows = {row["params"]["C"]: row["converged"] for row in few.cv_results_}
     assert rows[few.best_params_["C"]] or not any(rows.values())
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([SoftmaxRegression(), LinearSVM(), SoftmaxRegressionCV(), LinearSVMCV()])
+def test_linear_heads_keep_the_contract_of_scikit_learn(estimator, check):
+    check(estimator)

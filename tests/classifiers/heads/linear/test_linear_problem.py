@@ -32,7 +32,7 @@ def problem(X, y, folds=(), kind="softmax", k=None, factors=None, standardise=Tr
         row[part] = np.broadcast_to(weight, len(y))[part]
     factors = np.ones(k) if factors is None else factors
     factors = np.tile(factors, (len(weights), 1))
-    return LinearProblem(X, y.astype(np.int64), k, weights, factors, kind=kind, standardise=standardise)
+    return LinearProblem(X, y.astype(np.int64), k, weights, factors, loss_name=kind, standardise=standardise)
 
 
 def reference(kind, C, k, **more):

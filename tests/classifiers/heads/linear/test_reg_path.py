@@ -35,7 +35,7 @@ def walked(X, y, grid, kind="softmax", weight=None, folds=None, **options):
     weights = np.zeros((len(folds) + 1, len(y)))
     for row, part in zip(weights, [*(train for train, _ in folds), np.arange(len(y))], strict=True):
         row[part] = weight[part]
-    problem = LinearProblem(X, y, k, weights, np.ones((len(weights), k)), kind=kind, standardise=True)
+    problem = LinearProblem(X, y, k, weights, np.ones((len(weights), k)), loss_name=kind, standardise=True)
     return walk(problem, folds, grid, weight, **(ALL | options))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from classifiers.models.bundle import load_bundle
-from classifiers.models.trained import full_proba, train
+from classifiers.models.trained_head import full_proba, train
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint

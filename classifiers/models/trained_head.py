@@ -1,4 +1,4 @@
-"""Trained: one head, tuned on the training part by cross-validation and judged once on the test part."""
+"""TrainedHead: one head, tuned on the training part by cross-validation and judged once on the test part."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VERSIONS = ("featstore", "numpy", "scikit-learn", "torch", "lightgbm")
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedHead:
     """A fitted head and what is known about it.
 
     Attributes
@@ -44,6 +44,14 @@ class Trained:
         Of the chosen parameters, out of fold; None where the head has nothing to choose.
     scores : Scores or None
         On the test part; None where the data has none.
+
+    Examples
+    --------
+    The result of `train`; see there.
+
+    >>> trained = TrainedHead("knn", None, None, {"seed": 0}, cv_accuracy=0.9, scores=None)
+    >>> trained.name, trained.cv_accuracy
+    ('knn', 0.9)
     """
 
     name: str
@@ -121,7 +129,7 @@ def train(
     class_weight: Any = None,
     groups: str | None = None,
     allow_few: bool = False,
-) -> Trained:
+) -> TrainedHead:
     """Tune and fit one head on the training part, then judge it on the test part, once.
 
     Parameters
@@ -147,6 +155,25 @@ def train(
         No such head.
     FeaturesError
         Features that cannot be learnt from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.backbone import Backbone
+    >>> from featstore.features import FeatureSet
+    >>> backbone = Backbone("mobilenet_v3_small", "none", nodes=("features.0",), input_size=32)
+    >>> ((_, fingerprint),) = backbone.fingerprints().items()
+    >>> y = np.repeat([0, 1], 20)
+    >>> X = np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32) + 9 * y[:, None].astype(np.float32)
+    >>> names = tuple(f"{i}.jpg" for i in range(40))
+    >>> digests = np.arange(40 * 32, dtype=np.int64).astype(np.uint8).reshape(40, 32)
+    >>> features = FeatureSet(
+    ...     X, y, names, ("ants", "bees"), np.array(["train", "train", "train", "test"] * 10), digests, fingerprint,
+    ...     "insects", b"/insects", tuple(name.encode() for name in names),
+    ... )
+    >>> trained = train(features, "centroid", budget="quick", folds=3)
+    >>> trained.cv_accuracy, trained.scores.accuracy
+    (1.0, 1.0)
     """
     check_name(name)
     rows, test = features.training(), features.testing()
@@ -168,7 +195,7 @@ def train(
     )
     head.fit(part.X, part.y)
     settings = {"seed": seed, "budget": budget, "folds": folds, "class_weight": class_weight, "groups": groups}
-    return Trained(name, head, features, settings, _cv_accuracy(head, part), _judged(head, features, test))
+    return TrainedHead(name, head, features, settings, _cv_accuracy(head, part), _judged(head, features, test))
 
 
 def full_proba(head: Any, X: np.ndarray[Any, Any], classes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
