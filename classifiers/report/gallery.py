@@ -80,8 +80,8 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Two images of different parts that are too alike.
+class LeakExample:
+    """Two images of different parts that are too alike, as it is shown.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Twins:
     likeness: str
 
 
-def twins(full: Mapping[str, Any], most: int = 8) -> list[Twins]:
+def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
     """Examples of leaks, the kinds in turn.
 
     Parameters
@@ -118,7 +118,7 @@ def twins(full: Mapping[str, Any], most: int = 8) -> list[Twins]:
         kinds.setdefault(example["kind"], []).append(example)
     turns = [row for rank in range(most) for rows in kinds.values() if rank < len(rows) for row in [rows[rank]]]
     return [
-        Twins(
+        LeakExample(
             row["kind"],
             place.get(row["a"]),
             place.get(row["b"]),

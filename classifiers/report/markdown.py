@@ -12,7 +12,7 @@ from classifiers.report.confusion import Confusion
 from classifiers.report.leaderboard import Leaderboard, extent, pairs
 from classifiers.report.provenance import parameters
 from classifiers.report.report_data import filled
-from classifiers.report.verdict import NEXT, honesty, verdict
+from classifiers.report.verdict import NEXT, random_weights_note, verdict
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -32,12 +32,12 @@ def markdown(data: Mapping[str, Any]) -> str:
     board = Leaderboard(full)
     dataset = full["dataset"]
     said = list(full["verdict"]) or verdict(full)
-    loud = honesty(full)
+    untrained = random_weights_note(full)
     lines = [f"# {escaped(dataset['name'])}", ""]
     lines += [f"**{sentence(said[0])}**", ""]
-    if loud:
-        lines += [f"> **Random weights.** {escaped(loud)}", ""]
-    lines += [f"- {sentence(s)}" for s in said[1:] if not s.startswith(NEXT) and s != loud]
+    if untrained:
+        lines += [f"> **Random weights.** {escaped(untrained)}", ""]
+    lines += [f"- {sentence(s)}" for s in said[1:] if not s.startswith(NEXT) and s != untrained]
     steps = [s.removeprefix(NEXT) for s in said[1:] if s.startswith(NEXT)]
     if steps:
         lines += [
@@ -59,11 +59,13 @@ def markdown(data: Mapping[str, Any]) -> str:
         lines += table(["one", "other", "only one right", "only other right", "p", "p, Holm", "finding"], rows, 2)
     lines += _advice(full)
     best = full["runs"][full["best_run"]]
-    mixups = Confusion.of(best, dataset["classes"])
-    largest = mixups.largest(10)
+    confusion = Confusion.of(best, dataset["classes"])
+    largest = confusion.largest(10)
     if largest:
-        rows = [[mixups.classes[m.true], mixups.classes[m.predicted], str(m.count), f"{percent(m.count / m.support)} %"]
-                for m in largest]  # fmt: skip
+        rows = [
+            [confusion.classes[c.true], confusion.classes[c.predicted], str(c.count), f"{percent(c.share)} %"]
+            for c in largest
+        ]
         lines += ["", f"## Largest confusions of {escaped(best['name'])}", ""]
         lines += table(["true class", "taken for", "images", "of the class"], rows, 2)
     lines += ["", "## Provenance", "", *_provenance(full)]

@@ -19,7 +19,7 @@ from classifiers.report.leaderboard import Leaderboard, extent, pairs
 from classifiers.report.provenance import parameters, provenance
 from classifiers.report.report_data import filled
 from classifiers.report.run_panel import RECALL, RunPanel
-from classifiers.report.verdict import NEXT, honesty, judged_by_copies, verdict
+from classifiers.report.verdict import NEXT, judged_by_copies, random_weights_note, verdict
 
 PANELS = 600_000
 """Bytes for the panels of runs beyond the best one."""
@@ -46,8 +46,9 @@ def html(data: Mapping[str, Any]) -> str:
     board = Leaderboard(full)
     best = full["runs"][full["best_run"]]
     thumbnails = Thumbnails(full["dataset"]["root"], full["images"]["paths"])
-    mistakes, suspects, twins = gallery.mistakes(full), gallery.suspects(full), gallery.twins(full)
-    shown = [card.image for card in (*mistakes, *suspects)] + [i for t in twins for i in (t.a, t.b) if i is not None]
+    mistakes, suspects, leaks = gallery.mistakes(full), gallery.suspects(full), gallery.leak_examples(full)
+    shown = [card.image for card in (*mistakes, *suspects)]
+    shown += [image for leak in leaks for image in (leak.a, leak.b) if image is not None]
     sheet = _sheet(thumbnails, full["map"]["image"]) if full["map"] else None
     context = {
         **_words(full),
@@ -64,7 +65,7 @@ def html(data: Mapping[str, Any]) -> str:
         "mistakes_text": _mistakes_text(full, best, len(mistakes)),
         "suspects": suspects,
         "suspects_text": _suspects_text(full, len(suspects)),
-        "twins": twins,
+        "leak_examples": leaks,
         **provenance(full, board),
     }
     context["sections"] = _sections(context)
@@ -88,7 +89,7 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
     best = full["runs"][full["best_run"]]
     dataset = full["dataset"]
     said = list(full["verdict"]) or verdict(full)
-    loud = honesty(full)
+    untrained = random_weights_note(full)
     domain = plots.share_domain([*best["accuracy_ci"]])
     return {
         "name": printable(dataset["name"]),
@@ -100,9 +101,9 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
         "figure_whisker": plots.whisker(best["accuracy"], best["accuracy_ci"], domain, "best"),
         "figure_ruler": plots.ruler(domain),
         "headline": said[0],
-        "sentences": [s for s in said[1:] if s != loud and not s.startswith(NEXT)],
+        "sentences": [s for s in said[1:] if s != untrained and not s.startswith(NEXT)],
         "steps": [capital(s.removeprefix(NEXT)) for s in said[1:] if s.startswith(NEXT)],
-        "honesty": loud,
+        "random_weights_note": untrained,
         "warnings": [(warning["kind"], printable(warning["text"])) for warning in full["warnings"]],
         "omitted": [(printable(gone["head"]), printable(gone["reason"])) for gone in full["omitted"]],
     }
@@ -264,7 +265,7 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The navigation: what the page really has."""
     there: Sequence[tuple[str, str, Any]] = (
         ("verdict", "Verdict", True),
-        ("warnings", "Warnings", context["warnings"] or context["omitted"] or context["twins"]),
+        ("warnings", "Warnings", context["warnings"] or context["omitted"] or context["leak_examples"]),
         ("heads", "Heads", True),
         ("pairs", "Pairs", context["pairs"]),
         ("classes", "Classes", context["panels"]),

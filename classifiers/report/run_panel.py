@@ -33,8 +33,8 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class MixupRow:
-    """One kind of mistake as it is shown."""
+class ConfusedPairRow:
+    """Two classes that were confused, as it is shown."""
 
     true: str
     answer: str
@@ -60,9 +60,9 @@ class RunPanel:
         self.name: str = printable(data["name"])
         self.many: bool = len(confusion.classes) > LABELLED
         self.matrix: Markup | None = confusion.svg() if confusion.pairs and len(confusion.classes) <= DRAWN else None
-        self.mixups = [
-            MixupRow(confusion.classes[m.true], confusion.classes[m.predicted], m.count, percent(m.count / m.support))
-            for m in confusion.largest()
+        self.confused_pairs = [
+            ConfusedPairRow(confusion.classes[c.true], confusion.classes[c.predicted], c.count, percent(c.share))
+            for c in confusion.largest()
         ]
         self.classes, self.classes_caption = _classes(data["per_class"], confusion)
         self.reliability = plots.reliability(data["reliability"]) if data["reliability"] else None

@@ -35,11 +35,11 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     full = filled(data)
     best = full["runs"][full["best_run"]]
     sentences = [_headline(full, best), _sure(full, best), _chosen(full, best), *_differences(full), *_references(full)]
-    sentences.append(honesty(full) or "")
+    sentences.append(random_weights_note(full) or "")
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
 
 
-def honesty(data: Mapping[str, Any]) -> str | None:
+def random_weights_note(data: Mapping[str, Any]) -> str | None:
     """What has to be said loudly about the weights: the sentence, or None where all are pretrained."""
     features = filled(data)["features"]
     labels = {feature["weights"] for feature in features if feature["weights"].startswith("random")}

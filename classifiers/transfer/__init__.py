@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from classifiers.transfer.evidence import Evidence as Evidence, gather as gather
     from classifiers.transfer.fine_tuning import finetune as finetune
     from classifiers.transfer.pilot import Pilot as Pilot, run_pilot as run_pilot
-    from classifiers.transfer.result import FineTuning as FineTuning
+    from classifiers.transfer.result import FineTuneResult as FineTuneResult
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -23,6 +23,6 @@ __getattr__, __all__ = lazy_exports(
         "evidence": "Evidence gather",
         "fine_tuning": "finetune",
         "pilot": "Pilot run_pilot",
-        "result": "FineTuning",
+        "result": "FineTuneResult",
     },
 )

@@ -27,7 +27,7 @@ from classifiers.training.trainer import State, Trainer
 from classifiers.training.unfreezing import HEAD, Reopening
 from classifiers.transfer.cached_network import CachedNetwork, Data
 from classifiers.transfer.regime_choice import best_node, choose_regime
-from classifiers.transfer.result import FineTuning
+from classifiers.transfer.result import FineTuneResult
 from classifiers.transfer.tuned_network import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import mixed_precision, training_device
@@ -57,7 +57,7 @@ def finetune(
     progress: Progress | None = None,
     log: Log | None = None,
     **given: Any,
-) -> FineTuning:
+) -> FineTuneResult:
     """Fine-tune a network on images whose features are cached, and say whether it was worth it.
 
     An interrupted run goes on where it was when it is called again with the same options; on the CPU it ends with the
@@ -91,7 +91,7 @@ def finetune(
 
     Returns
     -------
-    FineTuning
+    FineTuneResult
 
     Raises
     ------
@@ -161,7 +161,7 @@ def finetune(
         ) from failure
     checkpoints.clear()
     before, after = start.features.fingerprint, tuned.network.features.fingerprint
-    return FineTuning(
+    return FineTuneResult(
         bundle=out,
         weights_file=tuned.weights_file,
         judged_on=judged_on,

@@ -1,4 +1,4 @@
-"""FineTuning: what a fine-tune came to: two accuracies on the same images, and whether they differ."""
+"""FineTuneResult: what a fine-tune came to: two accuracies on the same images, and whether they differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from classifiers.validation.significance import mcnemar_exact, wilson
 
 
 @dataclass(frozen=True, eq=False)
-class FineTuning:
+class FineTuneResult:
     """The result of a fine-tune.
 
     Attributes
