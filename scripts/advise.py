@@ -51,7 +51,8 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
     from pathlib import Path
 
     from classifiers.report.report import Report
-    from classifiers.transfer.advisor import counsel, saved_report
+    from classifiers.transfer.advice_report import add_to_report
+    from classifiers.transfer.advisor import advise as run
     from classifiers.transfer.decision import VERDICTS
     from featstore import FeatureStore
 
@@ -59,11 +60,11 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         Report.load(report)  # before the work
     place = chosen["weights"] if chosen["weights"] and Path(chosen["weights"]).is_file() else None
     with options.reporter(quiet) as tell:
-        advice, notes = counsel(
+        advice, notes = run(
             FeatureStore(store), nodes=nodes, weights_file=place, progress=tell, **options.selectors(**chosen)
         )
     if report is not None:
-        advice = saved_report(Path(report), advice, store)
+        advice = add_to_report(Path(report), advice, store)
     if as_json:
         options.emit({**advice.to_json(), "notes": notes})
         return

@@ -26,7 +26,7 @@ from classifiers.training.starting_point import Probe, StartingPoint, linear_hea
 from classifiers.training.trainer import State, Trainer
 from classifiers.training.unfreezing import HEAD, Reopening
 from classifiers.transfer.cached_network import CachedNetwork, Data
-from classifiers.transfer.regime_choice import best_node, choose_regime
+from classifiers.transfer.regime_choice import best_node, choose_regime, reopening_regime
 from classifiers.transfer.result import FineTuneResult
 from classifiers.transfer.tuned_network import TunedNetwork, save_network, weights_path, with_layer
 from featstore.backbone.backbone import Backbone
@@ -119,8 +119,8 @@ def finetune(
     probe = Probe(linear_head(head, notes), seed, budget, given.get("class_weight"))
     number = choose_regime(network, start, notes, report) if regime == "auto" else int(regime)
     reopens = given.get("reopen", HEAD) != HEAD or bool(given.get("from_scratch"))
-    if regime == "auto" and reopens and number < 3:
-        number += 2  # the rates of the regime that reopens in the same domain
+    if regime == "auto" and reopens:
+        number = reopening_regime(number)
     case = REGIMES[number]
     settings = settings_for(case, len(start.fit), **{"precision": mixed_precision(place), **given})
     if case.earlier:

@@ -21,6 +21,7 @@ from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.training.starting_point import Probe, StartingPoint
 from classifiers.training.unfreezing import ALL, Reopening
 from classifiers.transfer.cost import measure
+from classifiers.transfer.regime_choice import reopening_regime
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone
@@ -111,7 +112,7 @@ def run_pilot(
     report = progress or silent
     training, place = last.training(), training_device(device)
     kept, held = holdout(last.y[training], JUDGED, seed, groups=None if groups is None else groups[training])
-    case = REGIMES[regime if regime > 2 else regime + 2]
+    case = REGIMES[reopening_regime(regime)]
     fit, judged = training[kept], training[held]
     settings = settings_for(case, len(fit), seed=seed, precision=mixed_precision(place), reopen=ALL)
     planned, budget = settings.epochs, 60 * minutes
