@@ -13,6 +13,7 @@ from featstore.backbone.recipe import recipe_of
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
 from featstore.features import FeatureSet
 from featstore.store.feature_store import FeatureStore
+from featstore.store.selection import FeatureSelection
 
 ENOUGH_NODES = 2
 """With more nodes than these nothing is said about further ones."""
@@ -43,29 +44,15 @@ def cached_nodes(
         Memory does not hold them.
     """
     name = store.imageset(dataset).name
-    tuned = "weights" in selectors or "key" in selectors
-    fitting = [
-        info
-        for info in store.features()
-        if all(info.fits(option, value) for option, value in selectors.items())
-        and (not nodes or info.fingerprint.node in nodes)
-        and (tuned or not info.fingerprint.tuned)
-    ]
-    sets = []
-    lacking: StoreNotFoundError | None = None
-    for info in fitting:
-        try:
-            sets.append(store.read(name, key=info.key))
-        except StoreNotFoundError as error:  # of another data set, or not complete
-            lacking = error
-    if sets:
-        require_memory(sets, "advising on")
-    elif lacking is not None:
-        raise lacking
+    selection = FeatureSelection(store, selectors, nodes)
+    sets, incomplete = selection.read(name, selection.untuned())
+    if not sets and incomplete:
+        raise incomplete[-1]
     if not sets:
         raise StoreNotFoundError(
             f"no feature set of {name!r} in {store.path} fits; `featstore info {store.path}` lists what is there"
         )
+    require_memory(sets, "advising on")
     networks = {
         (f.backbone, f.weights_sha256, f.precision, str(f.transform), f.pool if f.node != PENULTIMATE else "avg")
         for f in (s.fingerprint for s in sets)
