@@ -51,6 +51,7 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
     from pathlib import Path
 
     from classifiers.report.report import Report
+    from classifiers.training.regimes import REGIMES
     from classifiers.transfer.advice_report import add_to_report
     from classifiers.transfer.advisor import advise as run
     from classifiers.transfer.decision import VERDICTS
@@ -76,21 +77,13 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         over = "if the network were reopened all the same"
     out.print(
         f"Expected gain: {100 * advice.expected_gain:+.1f} points of accuracy ({100 * low:+.1f} to {100 * high:+.1f}), "
-        f"{over}. Regime {advice.regime} of 4: {REGIME_TITLES[advice.regime]}."
+        f"{over}. Regime {advice.regime} of 4: {REGIMES[advice.regime].title}."
     )
     if advice.cost is not None:
         out.print(f"Cost: {advice.cost['text']}.")
     for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes):
         out.print(f"- {line}")
     out.print(f"Next: {advice.next}")
-
-
-REGIME_TITLES = {
-    1: "small and similar to ImageNet",
-    2: "small and different from ImageNet",
-    3: "large and similar to ImageNet",
-    4: "large and different from ImageNet",
-}
 
 
 if __name__ == "__main__":

@@ -45,6 +45,16 @@ class ConfusedPair:
         return self.count / self.support
 
 
+@dataclass(frozen=True)
+class ConfusedPairRow:
+    """Two classes that were confused, as it is shown."""
+
+    true: str
+    answer: str
+    count: int
+    share: str
+
+
 class Confusion:
     """How often each class was taken for each other one.
 
@@ -79,6 +89,13 @@ class Confusion:
         """The confusions of most images, then of the largest share of their class."""
         found = [ConfusedPair(t, p, n, int(self.support[t])) for (t, p), n in self.pairs.items() if t != p]
         return sorted(found, key=lambda m: (-m.count, m.support, m.true, m.predicted))[:most]
+
+    def rows(self, most: int = 12) -> list[ConfusedPairRow]:
+        """The largest confusions as they are shown."""
+        return [
+            ConfusedPairRow(self.classes[pair.true], self.classes[pair.predicted], pair.count, percent(pair.share))
+            for pair in self.largest(most)
+        ]
 
     def order(self) -> NDArray[np.intp]:
         """The classes' order in the picture: as they are, or grouped by average linkage where there are many."""

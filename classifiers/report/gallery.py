@@ -37,7 +37,7 @@ def mistakes(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     most : int
         How many at most.
     """
@@ -51,7 +51,7 @@ def mistakes(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     for image, true, predicted, confidence in sorted(wrong, key=lambda row: (-row[3], row[0])):
         if image not in cards and len(cards) < most:
             lines = (("true", printable(classes[true])), ("answer", printable(classes[predicted])))
-            cards[image] = Card(image, _name(full, image), lines, f"{percent(confidence)} % confident")
+            cards[image] = Card(image, image_name(full, image), lines, f"{percent(confidence)} % confident")
     return list(cards.values())
 
 
@@ -61,7 +61,7 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     most : int
         How many at most.
     """
@@ -71,7 +71,7 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     return [
         Card(
             row["image"],
-            _name(full, row["image"]),
+            image_name(full, row["image"]),
             (("label", printable(classes[row["label"]])), ("rather", printable(classes[row["suggested"]]))),
             f"{percent(row['share_suggested'])} % against {percent(row['share_label'])} %",
         )
@@ -108,7 +108,7 @@ def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     most : int
         How many at most.
     """
@@ -130,6 +130,7 @@ def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
     ]
 
 
-def _name(full: Mapping[str, Any], image: int) -> str:
+def image_name(full: Mapping[str, Any], image: int) -> str:
+    """The path of an image of the report, or its number where the report lists none."""
     paths = full["images"]["paths"]
     return printable(paths[image]) if image < len(paths) else f"image {image}"

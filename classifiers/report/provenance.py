@@ -43,7 +43,7 @@ def search(run: Mapping[str, Any]) -> Search | None:
     Parameters
     ----------
     run : mapping
-        One of the report's runs as `reportdata.filled` gives it.
+        One of the report's runs as `report_data.filled` gives it.
     """
     results = run["cv_results"]
     if len(results) < 2:
@@ -105,7 +105,7 @@ def provenance(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     board : Leaderboard
 
     Returns

@@ -32,23 +32,13 @@ class ClassRow:
     taken: str
 
 
-@dataclass(frozen=True)
-class ConfusedPairRow:
-    """Two classes that were confused, as it is shown."""
-
-    true: str
-    answer: str
-    count: int
-    share: str
-
-
 class RunPanel:
     """One run, worded and drawn.
 
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     run : int
         Index into its runs.
     """
@@ -60,10 +50,7 @@ class RunPanel:
         self.name: str = printable(data["name"])
         self.many: bool = len(confusion.classes) > LABELLED
         self.matrix: Markup | None = confusion.svg() if confusion.pairs and len(confusion.classes) <= DRAWN else None
-        self.confused_pairs = [
-            ConfusedPairRow(confusion.classes[c.true], confusion.classes[c.predicted], c.count, percent(c.share))
-            for c in confusion.largest()
-        ]
+        self.confused_pairs = confusion.rows()
         self.classes, self.classes_caption = _classes(data["per_class"], confusion)
         self.reliability = plots.reliability(data["reliability"]) if data["reliability"] else None
         self.calibration = _calibration(data)

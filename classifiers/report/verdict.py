@@ -8,9 +8,8 @@ from typing import Any
 
 from classifiers.formatting import count, interval, listing, percent, printable, probability
 from classifiers.report.report_data import filled
-from classifiers.validation.significance import mcnemar_exact
+from classifiers.validation.significance import SIGNIFICANT, differences, mcnemar_exact
 
-SIGNIFICANT = 0.05
 WIDE = 0.10  # an interval wider than this says little about the second digit
 WITNESS = 0.7  # accuracy below which a head's doubts about a label are likelier to be its own mistakes
 LONGEST_LABEL = 40  # characters of a file name or label of weights
@@ -195,12 +194,9 @@ def _references(full: Mapping[str, Any]) -> list[str]:
 
 def _beats(run: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
     """Whether an exact McNemar test shows that a run is better; without predictions, whether the intervals say so."""
-    right, right_too = _right(run), _right(reference)
-    both = right.keys() & right_too.keys()
+    both, only, only_reference = differences(_right(run), _right(reference))
     if not both:
         return bool(run["accuracy_ci"][0] > reference["accuracy_ci"][1])
-    only = sum(right[i] and not right_too[i] for i in both)
-    only_reference = sum(right_too[i] and not right[i] for i in both)
     return only > only_reference and mcnemar_exact(only, only_reference) < SIGNIFICANT
 
 
@@ -224,7 +220,7 @@ def leaking(full: Mapping[str, Any]) -> bool:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     """
     acted = full["protocol"].get("groups") or full["protocol"].get("drop_leaks")
     return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
@@ -236,7 +232,7 @@ def judged_by_copies(full: Mapping[str, Any]) -> bool:
     Parameters
     ----------
     full : mapping
-        A report's data as `reportdata.filled` gives it.
+        A report's data as `report_data.filled` gives it.
     """
     leaks = full["leaks"]
     return leaking(full) and (not leaks or any(leaks[kind] for kind in ("identical", "near", "stems")))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.validation.significance import mcnemar_exact, wilson
+from classifiers.validation.significance import SIGNIFICANT, mcnemar_exact, wilson
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class FineTuneResult:
                 "No epoch was better than the cached head on the validation part by more than two standard errors, so "
                 "the bundle holds the cached head (--keep-any keeps the best epoch all the same)."
             )
-        if self.p >= 0.05:
+        if self.p >= SIGNIFICANT:
             return (
                 f"No difference shown: {100 * gain:+.1f} points on {n} images (p = {self.p:.2g}); the cached head is "
                 f"enough here."
