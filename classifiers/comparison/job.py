@@ -100,6 +100,21 @@ def compare(
         Where the features cannot be learnt from, or no head could be judged.
     UnknownNameError
         For a head that does not exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.features import FeatureSet
+    >>> from featstore.fingerprint import Fingerprint
+    >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], 30)
+    >>> X = rng.normal(y[:, None], 0.5, (60, 8)).astype(np.float32)
+    >>> ids, digests = tuple(f"{i}.jpg" for i in range(60)), rng.integers(0, 256, (60, 32), dtype=np.uint8)
+    >>> network = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "random (seed 0)")
+    >>> splits, paths = np.full(60, ""), tuple(name.encode() for name in ids)
+    >>> features = FeatureSet(X, y, ids, ("ant", "bee"), splits, digests, network, "insects", b"", paths)
+    >>> report = compare(features, ["centroid", "knn"], budget="quick", folds=3)
+    >>> [run["head"] for run in report.data["runs"]]
+    ['centroid', 'knn', 'majority']
     """
     began = time.perf_counter()
     names = _checked(heads, budget, seed)

@@ -82,6 +82,22 @@ def advise(
     Raises
     ------
     StoreNotFoundError, AmbiguousFeaturesError, FeaturesError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featstore import FeatureStore
+    >>> from featstore.extract import extract
+    >>> from featstore.images.samples import write_textures
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> images, store = write_textures(Path(folder.name, "textures"), per_class=4), Path(folder.name, "store")
+    >>> network = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
+    >>> _ = extract(images, store, engine="eager", workers=0, **network)
+    >>> advice, notes = advise(FeatureStore(store), device="cpu", workers=0)
+    >>> advice.evidence.train, "--extract" in notes[0], advice.next.split()[0]
+    (32, True, 'featstore')
+    >>> folder.cleanup()
     """
     sets, notes = cached_nodes(store, dataset, nodes, selectors), []
     missing = missing_landmarks(sets)

@@ -64,6 +64,22 @@ class Advice:
         dataset, backbone and weights that the advice is about.
     classes : tuple of str
         Of that data set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.features import FeatureSet
+    >>> from featstore.fingerprint import Fingerprint
+    >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], 30)
+    >>> X = rng.normal(y[:, None], 0.5, (60, 8)).astype(np.float32)
+    >>> ids, digests = tuple(f"{i}.jpg" for i in range(60)), rng.integers(0, 256, (60, 32), dtype=np.uint8)
+    >>> network = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "random (seed 0)")
+    >>> splits, paths = np.full(60, ""), tuple(name.encode() for name in ids)
+    >>> features = FeatureSet(X, y, ids, ("ant", "bee"), splits, digests, network, "insects", b"", paths)
+    >>> from classifiers.transfer.evidence import gather
+    >>> advice = judge(gather([features]))
+    >>> advice.regime, advice.verdict, VERDICTS[advice.verdict]
+    (1, 'cache-is-enough', 'The cache is enough: keep the frozen features.')
     """
 
     verdict: str

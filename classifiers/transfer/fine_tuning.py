@@ -103,6 +103,25 @@ def finetune(
         The loss became NaN (the best weights before it are kept, the message says where), or the interrupted run was
         asked for something else.
     OutputExistsError, StoreError, WeightsError, DeviceError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featstore import FeatureStore
+    >>> from featstore.extract import extract
+    >>> from featstore.images.samples import write_textures
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> images, store = write_textures(Path(folder.name, "textures"), per_class=4), Path(folder.name, "store")
+    >>> network = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
+    >>> _ = extract(images, store, engine="eager", workers=0, **network)
+    >>> result = finetune(
+    ...     images, store, Path(folder.name, "textures.bundle"), regime=1, epochs=1, budget="quick", engine="eager",
+    ...     device="cpu", workers=0,
+    ... )
+    >>> result.judged_on, result.bundle.name, len(result.history)
+    ('validation', 'textures.bundle', 2)
+    >>> folder.cleanup()
     """
     began = time.monotonic()
     out, place = Path(out), training_device(device)

@@ -50,6 +50,16 @@ class Pilot:
         Exact McNemar test, tuned against the best cached node.
     complete : bool
         Whether it ran as long as a whole fine-tune would.
+
+    Examples
+    --------
+    >>> pilot = Pilot(
+    ...     minutes=1.0, seconds=63.0, epochs=4.0, planned_epochs=10, trained=300, judged=100, accuracy_tuned=0.9,
+    ...     accuracy_last=0.8, accuracy_best=0.85, gain=0.1, gain_ci=(0.03, 0.17), lead=0.05, lead_ci=(-0.01, 0.11),
+    ...     p=0.1, complete=False,
+    ... )
+    >>> pilot.to_json()["lead"]
+    0.05
     """
 
     minutes: float
@@ -107,6 +117,27 @@ def run_pilot(
     Raises
     ------
     FeaturesError, ImageSetError, TrainingError, DeviceError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featstore import FeatureStore
+    >>> from featstore.extract import extract
+    >>> from featstore.images.samples import write_textures
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> images, store = write_textures(Path(folder.name, "textures"), per_class=4), Path(folder.name, "store")
+    >>> network = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
+    >>> _ = extract(images, store, engine="eager", workers=0, **network)
+    >>> from featstore.backbone import Backbone
+    >>> features = FeatureStore(store).read()
+    >>> backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
+    >>> pilot = run_pilot(
+    ...     backbone, features, features, minutes=0.01, regime=4, store=store, device="cpu", workers=0
+    ... )
+    >>> pilot.trained + pilot.judged <= 32, pilot.complete
+    (True, False)
+    >>> folder.cleanup()
     """
     began = time.monotonic()
     report = progress or silent
