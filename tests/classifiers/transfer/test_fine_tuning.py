@@ -237,7 +237,7 @@ def test_killed_and_run_again_it_ends_with_the_same_weights_bit_for_bit(place, t
         sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
         import torch
         torch.set_num_threads(1)
-        from tests.test_finetune import tune
+        from tests.classifiers.transfer.test_fine_tuning import tune
         def kill(stage, done, total, note):
             if stage == "train" and done == int(sys.argv[1]):
                 os.kill(os.getpid(), signal.SIGKILL)
