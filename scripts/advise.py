@@ -51,7 +51,9 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
     from pathlib import Path
 
     from classifiers.report.report import Report
-    from classifiers.transfer.advisor import counsel, saved_report
+    from classifiers.training.regimes import REGIMES
+    from classifiers.transfer.advice_report import add_to_report
+    from classifiers.transfer.advisor import advise as run
     from classifiers.transfer.decision import VERDICTS
     from featstore import FeatureStore
 
@@ -59,11 +61,11 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         Report.load(report)  # before the work
     place = chosen["weights"] if chosen["weights"] and Path(chosen["weights"]).is_file() else None
     with options.reporter(quiet) as tell:
-        advice, notes = counsel(
+        advice, notes = run(
             FeatureStore(store), nodes=nodes, weights_file=place, progress=tell, **options.selectors(**chosen)
         )
     if report is not None:
-        advice = saved_report(Path(report), advice, store)
+        advice = add_to_report(Path(report), advice, store)
     if as_json:
         options.emit({**advice.to_json(), "notes": notes})
         return
@@ -75,21 +77,13 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         over = "if the network were reopened all the same"
     out.print(
         f"Expected gain: {100 * advice.expected_gain:+.1f} points of accuracy ({100 * low:+.1f} to {100 * high:+.1f}), "
-        f"{over}. Regime {advice.regime} of 4: {REGIME_TITLES[advice.regime]}."
+        f"{over}. Regime {advice.regime} of 4: {REGIMES[advice.regime].title}."
     )
     if advice.cost is not None:
         out.print(f"Cost: {advice.cost['text']}.")
     for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes):
         out.print(f"- {line}")
     out.print(f"Next: {advice.next}")
-
-
-REGIME_TITLES = {
-    1: "small and similar to ImageNet",
-    2: "small and different from ImageNet",
-    3: "large and similar to ImageNet",
-    4: "large and different from ImageNet",
-}
 
 
 if __name__ == "__main__":

@@ -140,23 +140,10 @@ def _features(
 ) -> list[FeatureSet]:
     """Every feature set that fits and is complete; those that are not are named on standard error."""
     from featstore import FeatureStore
-    from featstore.errors import StoreNotFoundError
-    from featstore.store.feature_info import select_feature_sets
+    from featstore.store.selection import FeatureSelection
 
-    store = FeatureStore(place)
-    known = store.features()
-    wanted = {
-        info.key: info
-        for node in nodes or (None,)
-        for info in select_feature_sets(known, {**selectors, "node": node}, store.path)
-    }
-    found: list[FeatureSet] = []
-    refused: list[StoreNotFoundError] = []
-    for key in wanted:
-        try:
-            found.append(store.read(dataset, key=key))
-        except StoreNotFoundError as error:
-            refused.append(error)
+    selection = FeatureSelection(FeatureStore(place), selectors, nodes)
+    found, refused = selection.read(dataset, selection.every())
     if not found:
         raise refused[0]
     for reason in refused:

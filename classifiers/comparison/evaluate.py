@@ -44,6 +44,22 @@ class Run:
     search_seconds, fit_seconds, predict_seconds : float
         Sums over all fits.
     n_train, dim : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.features import FeatureSet
+    >>> from featstore.fingerprint import Fingerprint
+    >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], 30)
+    >>> X = rng.normal(y[:, None], 0.5, (60, 8)).astype(np.float32)
+    >>> ids, digests = tuple(f"{i}.jpg" for i in range(60)), rng.integers(0, 256, (60, 32), dtype=np.uint8)
+    >>> network = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "random (seed 0)")
+    >>> splits, paths = np.full(60, ""), tuple(name.encode() for name in ids)
+    >>> features = FeatureSet(X, y, ids, ("ant", "bee"), splits, digests, network, "insects", b"", paths)
+    >>> from classifiers.validation.protocol import make_protocol
+    >>> run = evaluate("centroid", features, make_protocol(features, folds=3), budget="quick")
+    >>> run.scores.accuracy > 0.9, run.proba.shape
+    (True, (60, 2))
     """
 
     head: str

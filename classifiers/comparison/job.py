@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,17 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.comparison.curves import layer_curve, learning_curve
-from classifiers.comparison.embedding import flat_map
-from classifiers.comparison.environment import environment
+from classifiers.comparison.document import document, environment
 from classifiers.comparison.evaluate import Run, evaluate
-from classifiers.comparison.label_errors import wrong_labels
-from classifiers.comparison.pairs import beats_majority, choose, comparisons
-from classifiers.formatting import listing
 from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
-from classifiers.leakage.leaks import Leaks, find_leaks
+from classifiers.leakage.leaks import find_leaks
 from classifiers.report.report import Report
 from classifiers.report.verdict import verdict
 from classifiers.types import BUDGETS, FOLDS, Budget
@@ -107,8 +101,60 @@ def compare(
         Where the features cannot be learnt from, or no head could be judged.
     UnknownNameError
         For a head that does not exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.features import FeatureSet
+    >>> from featstore.fingerprint import Fingerprint
+    >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], 30)
+    >>> X = rng.normal(y[:, None], 0.5, (60, 8)).astype(np.float32)
+    >>> ids, digests = tuple(f"{i}.jpg" for i in range(60)), rng.integers(0, 256, (60, 32), dtype=np.uint8)
+    >>> network = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "random (seed 0)")
+    >>> splits, paths = np.full(60, ""), tuple(name.encode() for name in ids)
+    >>> features = FeatureSet(X, y, ids, ("ant", "bee"), splits, digests, network, "insects", b"", paths)
+    >>> report = compare(features, ["centroid", "knn"], budget="quick", folds=3)
+    >>> [run["head"] for run in report.data["runs"]]
+    ['centroid', 'knn', 'majority']
     """
     began = time.perf_counter()
+    names = _checked(heads, budget, seed)
+    sets, notes = align(features)
+    bar = _ProgressBar(progress, runs=len(names) * len(sets) + 2 * references)
+
+    bar.start("looking for copies")
+    looked = time.perf_counter()
+    # What is alike is seen best in the deepest features.
+    sources = find_duplicate_groups(max(sets, key=lambda one: network_order(one.fingerprint.node)), seed=seed)
+    looked = time.perf_counter() - looked
+    members = members_of(sets[0], sources, groups)
+    repeats = REPEATS[budget] if repeats is None else repeats
+    apart = sources.groups if drop_leaks else None
+    plan = make_protocol(
+        sets[0], protocol=protocol, folds=folds, repeats=repeats, seed=seed, groups=members, apart=apart
+    )  # fmt: skip
+    leaks = find_leaks(sets[0], plan, sources, grouped=groups is not None, seconds=looked)
+    notes += check_classes(sets[0], plan, allow_untested=allow_untested, allow_few=allow_few)
+    bar.end()
+
+    runs, omitted = _judged(
+        names, sets, plan, bar, references=references, seed=seed, budget=budget, class_weight=class_weight,
+        calibrate=calibrate,
+    )  # fmt: skip
+
+    bar.start("curves and checks")
+    data = document(
+        sets, plan, runs, omitted, leaks, notes, asked=names, members=members, seed=seed, budget=budget, groups=groups,
+        drop_leaks=drop_leaks, class_weight=class_weight, store=store,
+    )  # fmt: skip
+    bar.end()
+    data["environment"] = environment() | {"seconds": time.perf_counter() - began}
+    data["verdict"] = verdict(data)
+    return Report(data)
+
+
+def _checked(heads: Sequence[str], budget: str, seed: int) -> list[str]:
+    """The heads that were asked for, each once."""
     names = list(dict.fromkeys(heads))
     for name in names:
         check_name(name)
@@ -118,109 +164,47 @@ def compare(
         raise FeaturesError(f"seed is {seed}, expected 0 or more")
     if not names:
         raise FeaturesError("no head was named; expected at least one of " + ", ".join(candidates()))
-    sets, notes = align(features)
-    say = _Teller(progress, (len(names) * len(sets) + 2 * references + 2) * _PARTS)
-    say("looking for copies")
-    looked = time.perf_counter()
-    # What is alike is seen best in the deepest features.
-    deepest = max(sets, key=lambda one: network_order(one.fingerprint.node))
-    duplicates = find_duplicate_groups(deepest, seed=seed)
-    looked = time.perf_counter() - looked
-    members = members_of(sets[0], duplicates, groups)
-    evaluation = make_protocol(
-        sets[0],
-        protocol=protocol,
-        folds=folds,
-        repeats=REPEATS[budget] if repeats is None else repeats,
-        seed=seed,
-        groups=members,
-        apart=duplicates.groups if drop_leaks else None,
-    )
-    leaks = find_leaks(sets[0], evaluation, duplicates, grouped=groups is not None, seconds=looked)
-    notes += check_classes(sets[0], evaluation, allow_untested=allow_untested, allow_few=allow_few)
-    say.done(_PARTS)
+    return names
 
+
+def _judged(
+    names: Sequence[str],
+    sets: Sequence[FeatureSet],
+    plan: EvaluationProtocol,
+    bar: _ProgressBar,
+    *,
+    references: bool,
+    **options: Any,
+) -> tuple[list[Run], list[dict[str, Any]]]:
+    """Every head on every feature set, and the references; and those that could not be judged, with the reason."""
     runs: list[Run] = []
     omitted: list[dict[str, Any]] = []
     jobs = [(head, i, suffix) for i, suffix in enumerate(named_runs(sets)) for head in names]
     jobs += [(head, 0, "") for head in REFERENCES if references and head not in names]
     for head, i, suffix in jobs:
-        say(f"{head}{suffix}")
+        bar.start(f"{head}{suffix}")
         matrix = _matrix(head, sets[0])
         try:
             if isinstance(matrix, str):
                 raise FeaturesError(matrix)
-            runs.append(
-                evaluate(
-                    head, sets[i], evaluation, name=head + suffix, feature=i, seed=seed, budget=budget, X=matrix,
-                    class_weight=class_weight, calibrate=calibrate, progress=say.share,
-                )
-            )  # fmt: skip
+            run = evaluate(head, sets[i], plan, name=head + suffix, feature=i, X=matrix, progress=bar.share, **options)
+            runs.append(run)
         except FeaturesError as error:
             omitted.append({"head": head, "feature": i, "reason": str(error)})
-        say.done(_PARTS)
+        bar.end()
     if all(run.reference for run in runs):
         raise FeaturesError(omitted[0]["reason"])
-
-    say("curves and checks")
-    best, duel = choose(runs, evaluation.name)
-    pairs = comparisons(runs)
-    data: dict[str, Any] = {
-        "format": 1,
-        "dataset": _dataset(sets[0], evaluation),
-        "protocol": {
-            "name": evaluation.name,
-            "text": evaluation.text,
-            "folds": evaluation.folds,
-            "repeats": evaluation.repeats,
-            "seed": seed,
-            "budget": budget,
-            "groups": groups,
-            "n_groups": None if members is None else len(np.unique(members)),
-            "drop_leaks": drop_leaks,
-            "dropped": len(evaluation.dropped),
-            "class_weight": class_weight
-            if class_weight is None or isinstance(class_weight, str)
-            else dict(class_weight),
-        },
-        "features": [_feature(one) for one in sets],
-        "runs": [
-            {**run.to_dict(), "beats_majority": beaten}
-            for run, beaten in zip(runs, beats_majority(pairs, runs), strict=True)
-        ],
-        "comparisons": pairs,
-        "best": runs[best].head,
-        "best_run": best,
-        "duel": duel,
-        "store": store,
-        "warnings": _tuned(sets, evaluation) + _warnings(leaks, notes, runs, omitted, names),
-        "omitted": omitted,
-        "leaks": leaks.to_json(),
-        "wrong_labels": wrong_labels(runs[best].features, runs),
-        "learning_curve": learning_curve(runs[best].features, evaluation, seed=seed),
-        "layer_curve": layer_curve(sets, runs),
-        "map": flat_map(runs[best].features, runs[best], seed=seed),
-        "images": {
-            "ids": list(sets[0].ids),
-            "paths": [os.fsdecode(path) for path in sets[0].paths],
-            "split": sets[0].splits.tolist(),
-            "true": sets[0].y.tolist(),
-        },
-    }
-    say.done(_PARTS)
-    data["environment"] = environment() | {"seconds": time.perf_counter() - began}
-    data["verdict"] = verdict(data)
-    return Report(data)
+    return runs, omitted
 
 
-class _Teller:
-    """Progress over all runs, each as many steps."""
+class _ProgressBar:
+    """Progress over all runs, each as many steps, and over what is looked at before and after them."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total = progress, total
+    def __init__(self, progress: Progress | None, runs: int) -> None:
+        self._progress, self._total = progress, (runs + 2) * _PARTS
         self._before, self._note = 0, ""
 
-    def __call__(self, note: str) -> None:
+    def start(self, note: str) -> None:
         self._note = note
         self.share(0.0)
 
@@ -229,8 +213,8 @@ class _Teller:
             note = f"{self._note} ({detail})" if detail else self._note
             self._progress("compare", min(self._before + int(share * _PARTS), self._total), self._total, note)
 
-    def done(self, steps: int) -> None:
-        self._before += steps
+    def end(self) -> None:
+        self._before += _PARTS
         self.share(0.0)
 
 
@@ -240,74 +224,3 @@ def _matrix(head: str, features: FeatureSet) -> NDArray[np.float32] | str | None
         return pixels(features)
     # The majority needs no features at all, only as many rows.
     return np.zeros((len(features), 1), dtype=np.float32) if head == "majority" else None
-
-
-def _dataset(features: FeatureSet, evaluation: EvaluationProtocol) -> dict[str, Any]:
-    return {
-        "name": features.dataset,
-        "classes": list(features.classes),
-        "train": len(evaluation.trained),
-        "test": len(evaluation.judged),
-        "images": len(features),
-        "counts": np.bincount(features.y, minlength=len(features.classes)).tolist(),
-        "root": os.fsdecode(features.root),
-    }
-
-
-def _feature(one: FeatureSet) -> dict[str, Any]:
-    f = one.fingerprint
-    return {
-        "backbone": f.backbone,
-        "node": f.node,
-        "pool": f.pool,
-        "weights": f.weights,
-        "precision": f.precision,
-        "input": f.input,
-        "feature_key": f.key,
-        "dim": one.X.shape[1],
-        "rows": len(one),
-        "failed": [list(pair) for pair in one.failed],
-    }
-
-
-def _tuned(sets: Sequence[FeatureSet], evaluation: EvaluationProtocol) -> list[dict[str, str]]:
-    """Cross-validation cannot judge a network that has learnt from the labels of all folds."""
-    labels = sorted({one.fingerprint.weights for one in sets if one.fingerprint.tuned})
-    if not labels:
-        return []
-    text = (
-        f"{listing(labels)}: where such a network has learnt from the labels of these images, cross-validation "
-        "flatters every head on its features; "
-    )
-    if evaluation.name == "given":
-        text += "only what is right on the test images counts for it."
-    else:
-        text += "without a given test part it may have learnt from the very images that judge it here."
-    return [{"kind": "weights", "text": text}]
-
-
-def _warnings(
-    leaks: Leaks, notes: Sequence[str], runs: Sequence[Run], omitted: Sequence[Mapping[str, Any]], asked: Sequence[str]
-) -> list[dict[str, str]]:
-    found = [{"kind": kind, "text": text} for kind, text in leaks.texts]
-    found += [{"kind": "class", "text": text} for text in notes]
-    found += [
-        {"kind": "convergence", "text": f"{run.name} did not converge, so its figures may be too low: {_shown(run)}."}
-        for run in runs
-        if not run.converged
-    ]
-    return found + [
-        {"kind": "head", "text": f"{one['head']} could not be judged: {one['reason']}"}
-        for one in omitted
-        if one["head"] in asked
-    ]
-
-
-def _shown(run: Run) -> str:
-    return (
-        ", ".join(
-            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in run.certificate.items()
-        )
-        or "it gives no certificate"
-    )

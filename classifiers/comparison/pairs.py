@@ -6,18 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from classifiers.comparison.evaluate import Run
-from classifiers.validation.significance import holm, mcnemar_exact
+from classifiers.validation.significance import SIGNIFICANT, differences, holm, mcnemar_exact
 
 TEST = "exact McNemar"
-LEVEL = 0.05
-
-
-def differences(a: Run, b: Run) -> tuple[int, int, int]:
-    """Images that both judged, that only `a` got right, that only `b` got right; each image counts once."""
-    common = a.right.keys() & b.right.keys()
-    only_a = sum(a.right[row] and not b.right[row] for row in common)
-    only_b = sum(b.right[row] and not a.right[row] for row in common)
-    return len(common), only_a, only_b
 
 
 def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -42,7 +33,7 @@ def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
         for j, b in enumerate(runs):
             if a.reference or (j <= i and not b.reference):
                 continue
-            n, only_a, only_b = differences(a, b)
+            n, only_a, only_b = differences(a.right, b.right)
             family = "references" if b.reference else "heads"
             found[family].append(
                 {
@@ -69,7 +60,7 @@ def beats_majority(pairs: Sequence[dict[str, Any]], runs: Sequence[Run]) -> list
     shown: list[bool | None] = [None] * len(runs)
     for pair in pairs:
         if runs[pair["b_run"]].head == "majority":
-            shown[pair["a_run"]] = pair["p_holm"] < LEVEL and pair["a_only"] > pair["b_only"]
+            shown[pair["a_run"]] = pair["p_holm"] < SIGNIFICANT and pair["a_only"] > pair["b_only"]
     return shown
 
 
@@ -100,9 +91,9 @@ def choose(runs: Sequence[Run], protocol: str) -> tuple[int, dict[str, Any] | No
     if not tuned or not frozen:
         return _first(runs, heads), None
     one, other = _first(runs, frozen), _first(runs, tuned)
-    _, only_frozen, only_tuned = differences(runs[one], runs[other])
+    _, only_frozen, only_tuned = differences(runs[one].right, runs[other].right)
     p = mcnemar_exact(only_frozen, only_tuned) if protocol == "given" else None
-    better = p is not None and p < LEVEL and only_tuned > only_frozen
+    better = p is not None and p < SIGNIFICANT and only_tuned > only_frozen
     duel = {
         "frozen_run": one, "tuned_run": other, "frozen_only": only_frozen, "tuned_only": only_tuned, "p": p,
     }  # fmt: skip

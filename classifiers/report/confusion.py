@@ -21,8 +21,8 @@ DRAWN = 400
 
 
 @dataclass(frozen=True)
-class Mixup:
-    """One kind of mistake.
+class ConfusedPair:
+    """A class and the other one that its images were taken for.
 
     Attributes
     ----------
@@ -38,6 +38,21 @@ class Mixup:
     predicted: int
     count: int
     support: int
+
+    @property
+    def share(self) -> float:
+        """Of the true class, in (0, 1]."""
+        return self.count / self.support
+
+
+@dataclass(frozen=True)
+class ConfusedPairRow:
+    """Two classes that were confused, as it is shown."""
+
+    true: str
+    answer: str
+    count: int
+    share: str
 
 
 class Confusion:
@@ -70,10 +85,17 @@ class Confusion:
             (true, predicted), counts = found.tolist(), tally.tolist()
         return cls(dict(zip(zip(true, predicted, strict=True), counts, strict=True)), classes)
 
-    def largest(self, most: int = 12) -> list[Mixup]:
+    def largest(self, most: int = 12) -> list[ConfusedPair]:
         """The confusions of most images, then of the largest share of their class."""
-        mixups = [Mixup(t, p, n, int(self.support[t])) for (t, p), n in self.pairs.items() if t != p]
-        return sorted(mixups, key=lambda m: (-m.count, m.support, m.true, m.predicted))[:most]
+        found = [ConfusedPair(t, p, n, int(self.support[t])) for (t, p), n in self.pairs.items() if t != p]
+        return sorted(found, key=lambda m: (-m.count, m.support, m.true, m.predicted))[:most]
+
+    def rows(self, most: int = 12) -> list[ConfusedPairRow]:
+        """The largest confusions as they are shown."""
+        return [
+            ConfusedPairRow(self.classes[pair.true], self.classes[pair.predicted], pair.count, percent(pair.share))
+            for pair in self.largest(most)
+        ]
 
     def order(self) -> NDArray[np.intp]:
         """The classes' order in the picture: as they are, or grouped by average linkage where there are many."""

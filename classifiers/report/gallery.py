@@ -51,7 +51,7 @@ def mistakes(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     for image, true, predicted, confidence in sorted(wrong, key=lambda row: (-row[3], row[0])):
         if image not in cards and len(cards) < most:
             lines = (("true", printable(classes[true])), ("answer", printable(classes[predicted])))
-            cards[image] = Card(image, _name(full, image), lines, f"{percent(confidence)} % confident")
+            cards[image] = Card(image, image_name(full, image), lines, f"{percent(confidence)} % confident")
     return list(cards.values())
 
 
@@ -71,7 +71,7 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
     return [
         Card(
             row["image"],
-            _name(full, row["image"]),
+            image_name(full, row["image"]),
             (("label", printable(classes[row["label"]])), ("rather", printable(classes[row["suggested"]]))),
             f"{percent(row['share_suggested'])} % against {percent(row['share_label'])} %",
         )
@@ -80,8 +80,8 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Two images of different parts that are too alike.
+class LeakExample:
+    """Two images of different parts that are too alike, as it is shown.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Twins:
     likeness: str
 
 
-def twins(full: Mapping[str, Any], most: int = 8) -> list[Twins]:
+def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
     """Examples of leaks, the kinds in turn.
 
     Parameters
@@ -118,7 +118,7 @@ def twins(full: Mapping[str, Any], most: int = 8) -> list[Twins]:
         kinds.setdefault(example["kind"], []).append(example)
     turns = [row for rank in range(most) for rows in kinds.values() if rank < len(rows) for row in [rows[rank]]]
     return [
-        Twins(
+        LeakExample(
             row["kind"],
             place.get(row["a"]),
             place.get(row["b"]),
@@ -130,6 +130,7 @@ def twins(full: Mapping[str, Any], most: int = 8) -> list[Twins]:
     ]
 
 
-def _name(full: Mapping[str, Any], image: int) -> str:
+def image_name(full: Mapping[str, Any], image: int) -> str:
+    """The path of an image of the report, or its number where the report lists none."""
     paths = full["images"]["paths"]
     return printable(paths[image]) if image < len(paths) else f"image {image}"

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from classifiers.formatting import capital, percent, printable, seconds
+from classifiers.formatting import NOTHING, printable, seconds
 from classifiers.report.advice_panel import AdvicePanel
 from classifiers.report.confusion import Confusion
-from classifiers.report.leaderboard import Leaderboard, extent, pairs
+from classifiers.report.leaderboard import Leaderboard, extent
+from classifiers.report.pair_rows import pair_rows
 from classifiers.report.provenance import parameters
 from classifiers.report.report_data import filled
-from classifiers.report.verdict import NEXT, honesty, verdict
+from classifiers.report.verdict_panel import VerdictPanel
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -31,39 +32,30 @@ def markdown(data: Mapping[str, Any]) -> str:
     full = filled(data)
     board = Leaderboard(full)
     dataset = full["dataset"]
-    said = list(full["verdict"]) or verdict(full)
-    loud = honesty(full)
+    verdict = VerdictPanel.of(full)
     lines = [f"# {escaped(dataset['name'])}", ""]
-    lines += [f"**{sentence(said[0])}**", ""]
-    if loud:
-        lines += [f"> **Random weights.** {escaped(loud)}", ""]
-    lines += [f"- {sentence(s)}" for s in said[1:] if not s.startswith(NEXT) and s != loud]
-    steps = [s.removeprefix(NEXT) for s in said[1:] if s.startswith(NEXT)]
-    if steps:
-        lines += [
-            "",
-            "## Next",
-            "",
-            *(f"{i}. {sentence(capital(step))}" for i, step in enumerate(steps, 1)),
-        ]
+    lines += [f"**{sentence(verdict.headline)}**", ""]
+    if verdict.random_weights:
+        lines += [f"> **Random weights.** {escaped(verdict.random_weights)}", ""]
+    lines += [f"- {sentence(said)}" for said in verdict.sentences]
+    if verdict.steps:
+        lines += ["", "## Next", "", *(f"{i}. {sentence(step)}" for i, step in enumerate(verdict.steps, 1))]
     if full["warnings"] or full["omitted"]:
         lines += ["", "## Warnings", ""]
         lines += [f"- {escaped(warning['kind'])}: {sentence(warning['text'])}" for warning in full["warnings"]]
         lines += [f"- left out: {escaped(gone['head'])}: {escaped(gone['reason'])}" for gone in full["omitted"]]
     lines += ["", "## Heads", "", *_heads(full, board)]
     lines += _sets(full, board)
-    listed = pairs(full)
+    listed = pair_rows(full)
     if listed:
         lines += ["", "## Pairs", "", "Exact McNemar test, p corrected by Holm's method.", ""]
         rows = [[p.a, p.b, p.a_only, p.b_only, p.p, p.p_holm, p.finding] for p in listed]
         lines += table(["one", "other", "only one right", "only other right", "p", "p, Holm", "finding"], rows, 2)
     lines += _advice(full)
     best = full["runs"][full["best_run"]]
-    mixups = Confusion.of(best, dataset["classes"])
-    largest = mixups.largest(10)
-    if largest:
-        rows = [[mixups.classes[m.true], mixups.classes[m.predicted], str(m.count), f"{percent(m.count / m.support)} %"]
-                for m in largest]  # fmt: skip
+    confused = Confusion.of(best, dataset["classes"]).rows(10)
+    if confused:
+        rows = [[row.true, row.answer, str(row.count), f"{row.share} %"] for row in confused]
         lines += ["", f"## Largest confusions of {escaped(best['name'])}", ""]
         lines += table(["true class", "taken for", "images", "of the class"], rows, 2)
     lines += ["", "## Provenance", "", *_provenance(full)]
@@ -98,7 +90,7 @@ def _sets(full: Mapping[str, Any], board: Leaderboard) -> list[str]:
         return []
     cells = {row.run: row.cells for row in board.rows}
     rows = [
-        [head, *("–" if i is None else f"{cells[i]['accuracy']} ({cells[i]['interval']})" for i in runs)]
+        [head, *(NOTHING if i is None else f"{cells[i]['accuracy']} ({cells[i]['interval']})" for i in runs)]
         for head, runs in board.matrix()
     ]
     return ["", "## Accuracy %, heads and feature sets", "", *table(["head", *board.sets()], rows, 1)]

@@ -9,17 +9,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classifiers.formatting import capital, count, interval, percent, printable, seconds
+from classifiers.formatting import count, interval, percent, printable, seconds
 from classifiers.report import gallery
 from classifiers.report.advice_panel import AdvicePanel
 from classifiers.report.figures import plots, scatter_map
 from classifiers.report.figures.page_templates import asset, templates
 from classifiers.report.figures.thumbnails import Sheet, Thumbnails
-from classifiers.report.leaderboard import Leaderboard, extent, pairs
+from classifiers.report.leaderboard import Leaderboard, extent
+from classifiers.report.pair_rows import pair_rows
 from classifiers.report.provenance import parameters, provenance
 from classifiers.report.report_data import filled
 from classifiers.report.run_panel import RECALL, RunPanel
-from classifiers.report.verdict import NEXT, honesty, judged_by_copies, verdict
+from classifiers.report.verdict import judged_by_copies
+from classifiers.report.verdict_panel import VerdictPanel
 
 PANELS = 600_000
 """Bytes for the panels of runs beyond the best one."""
@@ -46,8 +48,9 @@ def html(data: Mapping[str, Any]) -> str:
     board = Leaderboard(full)
     best = full["runs"][full["best_run"]]
     thumbnails = Thumbnails(full["dataset"]["root"], full["images"]["paths"])
-    mistakes, suspects, twins = gallery.mistakes(full), gallery.suspects(full), gallery.twins(full)
-    shown = [card.image for card in (*mistakes, *suspects)] + [i for t in twins for i in (t.a, t.b) if i is not None]
+    mistakes, suspects, leaks = gallery.mistakes(full), gallery.suspects(full), gallery.leak_examples(full)
+    shown = [card.image for card in (*mistakes, *suspects)]
+    shown += [image for leak in leaks for image in (leak.a, leak.b) if image is not None]
     sheet = _sheet(thumbnails, full["map"]["image"]) if full["map"] else None
     context = {
         **_words(full),
@@ -64,7 +67,7 @@ def html(data: Mapping[str, Any]) -> str:
         "mistakes_text": _mistakes_text(full, best, len(mistakes)),
         "suspects": suspects,
         "suspects_text": _suspects_text(full, len(suspects)),
-        "twins": twins,
+        "leak_examples": leaks,
         **provenance(full, board),
     }
     context["sections"] = _sections(context)
@@ -87,8 +90,6 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
     """The head of the page: name, verdict, warnings."""
     best = full["runs"][full["best_run"]]
     dataset = full["dataset"]
-    said = list(full["verdict"]) or verdict(full)
-    loud = honesty(full)
     domain = plots.share_domain([*best["accuracy_ci"]])
     return {
         "name": printable(dataset["name"]),
@@ -99,10 +100,7 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
         f"95 % interval {interval(best['accuracy_ci'])} %",
         "figure_whisker": plots.whisker(best["accuracy"], best["accuracy_ci"], domain, "best"),
         "figure_ruler": plots.ruler(domain),
-        "headline": said[0],
-        "sentences": [s for s in said[1:] if s != loud and not s.startswith(NEXT)],
-        "steps": [capital(s.removeprefix(NEXT)) for s in said[1:] if s.startswith(NEXT)],
-        "honesty": loud,
+        "verdict": VerdictPanel.of(full),
         "warnings": [(warning["kind"], printable(warning["text"])) for warning in full["warnings"]],
         "omitted": [(printable(gone["head"]), printable(gone["reason"])) for gone in full["omitted"]],
     }
@@ -123,7 +121,7 @@ def _tables(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
         )
         for head, cells in board.matrix()
     ]
-    listed = pairs(full)
+    listed = pair_rows(full)
     chosen = printable(runs[full["best_run"]]["name"])
     mine = [pair for pair in listed if chosen in (pair.a, pair.b)]
     groups = [(f"The chosen head, {chosen}, and each other one", mine)] if mine else []
@@ -212,10 +210,9 @@ def _map(full: Mapping[str, Any], sheet: Sheet | None) -> dict[str, Any] | None:
     classes = [printable(name) for name in full["dataset"]["classes"]]
     sure = full["runs"][full["best_run"]]["predictions"] or {"image": [], "confidence": []}
     confidence = dict(zip(sure["image"], sure["confidence"], strict=True))
-    paths = full["images"]["paths"]
     points = [
         [
-            printable(paths[i]) if i < len(paths) else f"image {i}",
+            gallery.image_name(full, i),
             predicted,
             percent(confidence[i]) if i in confidence else None,
             sheet.cells.get(i) if sheet else None,
@@ -264,7 +261,7 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The navigation: what the page really has."""
     there: Sequence[tuple[str, str, Any]] = (
         ("verdict", "Verdict", True),
-        ("warnings", "Warnings", context["warnings"] or context["omitted"] or context["twins"]),
+        ("warnings", "Warnings", context["warnings"] or context["omitted"] or context["leak_examples"]),
         ("heads", "Heads", True),
         ("pairs", "Pairs", context["pairs"]),
         ("classes", "Classes", context["panels"]),

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from classifiers.formatting import count, printable
-from classifiers.report.leaderboard import Leaderboard, extent, pairs
+from classifiers.report.leaderboard import Leaderboard, extent
+from classifiers.report.pair_rows import pair_rows
 from classifiers.report.report_data import filled
 from classifiers.report.verdict import verdict
 
@@ -50,7 +51,7 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
         out.print(f"Warning ({warning['kind']}): {printable(warning['text'])}")
     for gone in full["omitted"]:
         out.print(f"Left out: {printable(gone['head'])}: {printable(gone['reason'])}")
-    shown = [pair for pair in pairs(full) if pair.shown]
+    shown = [pair for pair in pair_rows(full) if pair.shown]
     if full["comparisons"]:
         out.print(f"\nPairs, exact McNemar with Holm's correction: {count(len(shown), 'difference')} shown "
                   f"in {count(len(full['comparisons']), 'pair')}.")  # fmt: skip

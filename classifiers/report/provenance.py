@@ -15,7 +15,7 @@ from classifiers.report.leaderboard import Leaderboard
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateRow:
     """One candidate as it is shown."""
 
     params: str
@@ -33,7 +33,7 @@ class Search:
     name: str
     count: str
     chosen: str
-    rows: list[Candidate]
+    rows: list[CandidateRow]
     svg: Markup | None
 
 
@@ -49,7 +49,7 @@ def search(run: Mapping[str, Any]) -> Search | None:
     if len(results) < 2:
         return None
     rows = [
-        Candidate(
+        CandidateRow(
             parameters(result["params"]),
             percent(result["accuracy"]),
             _range(result.get("fold_accuracies") or []),

@@ -27,6 +27,19 @@ class Report:
     ------
     featstore.errors.ReportError
         A key of the stable part is missing or of another type, or the format is a newer one.
+
+    Examples
+    --------
+    >>> run = {"head": "knn", "backbone": "resnet18", "node": "avgpool", "weights": "none", "feature_key": "0" * 16,
+    ...        "params": {"k": 5}, "selected_on": "validation", "accuracy": 0.9, "accuracy_ci": [0.8, 0.95],
+    ...        "confusion": [[9, 1], [1, 9]], "converged": True}
+    >>> dataset = {"name": "insects", "classes": ["ant", "bee"], "train": 40, "test": 20}
+    >>> report = Report({"format": 1, "dataset": dataset, "runs": [run], "comparisons": [], "best": "knn",
+    ...                  "environment": {}})
+    >>> report
+    <Report of 'insects': 1 runs, best 'knn'>
+    >>> report.to_markdown().splitlines()[0]
+    '# insects'
     """
 
     def __init__(self, data: dict[str, Any]) -> None:

@@ -32,16 +32,6 @@ class ClassRow:
     taken: str
 
 
-@dataclass(frozen=True)
-class MixupRow:
-    """One kind of mistake as it is shown."""
-
-    true: str
-    answer: str
-    count: int
-    share: str
-
-
 class RunPanel:
     """One run, worded and drawn.
 
@@ -60,10 +50,7 @@ class RunPanel:
         self.name: str = printable(data["name"])
         self.many: bool = len(confusion.classes) > LABELLED
         self.matrix: Markup | None = confusion.svg() if confusion.pairs and len(confusion.classes) <= DRAWN else None
-        self.mixups = [
-            MixupRow(confusion.classes[m.true], confusion.classes[m.predicted], m.count, percent(m.count / m.support))
-            for m in confusion.largest()
-        ]
+        self.confused_pairs = confusion.rows()
         self.classes, self.classes_caption = _classes(data["per_class"], confusion)
         self.reliability = plots.reliability(data["reliability"]) if data["reliability"] else None
         self.calibration = _calibration(data)

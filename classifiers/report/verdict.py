@@ -8,9 +8,8 @@ from typing import Any
 
 from classifiers.formatting import count, interval, listing, percent, printable, probability
 from classifiers.report.report_data import filled
-from classifiers.validation.significance import mcnemar_exact
+from classifiers.validation.significance import SIGNIFICANT, differences, mcnemar_exact
 
-SIGNIFICANT = 0.05
 WIDE = 0.10  # an interval wider than this says little about the second digit
 WITNESS = 0.7  # accuracy below which a head's doubts about a label are likelier to be its own mistakes
 LONGEST_LABEL = 40  # characters of a file name or label of weights
@@ -35,11 +34,11 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     full = filled(data)
     best = full["runs"][full["best_run"]]
     sentences = [_headline(full, best), _sure(full, best), _chosen(full, best), *_differences(full), *_references(full)]
-    sentences.append(honesty(full) or "")
+    sentences.append(random_weights_note(full) or "")
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
 
 
-def honesty(data: Mapping[str, Any]) -> str | None:
+def random_weights_note(data: Mapping[str, Any]) -> str | None:
     """What has to be said loudly about the weights: the sentence, or None where all are pretrained."""
     features = filled(data)["features"]
     labels = {feature["weights"] for feature in features if feature["weights"].startswith("random")}
@@ -195,12 +194,9 @@ def _references(full: Mapping[str, Any]) -> list[str]:
 
 def _beats(run: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
     """Whether an exact McNemar test shows that a run is better; without predictions, whether the intervals say so."""
-    right, right_too = _right(run), _right(reference)
-    both = right.keys() & right_too.keys()
+    both, only, only_reference = differences(_right(run), _right(reference))
     if not both:
         return bool(run["accuracy_ci"][0] > reference["accuracy_ci"][1])
-    only = sum(right[i] and not right_too[i] for i in both)
-    only_reference = sum(right_too[i] and not right[i] for i in both)
     return only > only_reference and mcnemar_exact(only, only_reference) < SIGNIFICANT
 
 

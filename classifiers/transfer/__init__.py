@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from classifiers.transfer.advisor import counsel as counsel
+    from classifiers.transfer.advisor import advise as advise
     from classifiers.transfer.decision import Advice as Advice
     from classifiers.transfer.evidence import Evidence as Evidence, gather as gather
     from classifiers.transfer.fine_tuning import finetune as finetune
     from classifiers.transfer.pilot import Pilot as Pilot, run_pilot as run_pilot
-    from classifiers.transfer.result import FineTuning as FineTuning
+    from classifiers.transfer.result import FineTuneResult as FineTuneResult
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "advisor": "counsel",
+        "advisor": "advise",
         "decision": "Advice",
         "evidence": "Evidence gather",
         "fine_tuning": "finetune",
         "pilot": "Pilot run_pilot",
-        "result": "FineTuning",
+        "result": "FineTuneResult",
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from featstore.backbone.recipe import recipe_of
 from featstore.errors import UnknownNameError
 from featstore.extract.job import extract
 from featstore.features import FeatureSet
-from featstore.fingerprint import Fingerprint
 from featstore.store.feature_store import FeatureStore
+from featstore.store.selection import FeatureSelection
 
 SUFFIX = ".weights.safetensors"
 """How the weights file of a fine-tuned network ends."""
@@ -91,8 +91,9 @@ class CachedNetwork:
         if dataset is None:
             name = Path(os.path.realpath(os.fsdecode(data))).stem
             dataset = name if name in known or len(known) != 1 else known[0]
-        selectors = _narrowed(select, [info.fingerprint for info in store.features()], weights)
-        info = store.select(dataset if dataset in known else None, **selectors)
+        named = {} if weights is None or "key" in select else {"weights": str(weights)}
+        selection = FeatureSelection(store, {**named, **select})
+        info = selection.only(dataset if dataset in known else None, usual_node=PENULTIMATE)
         backbone = Backbone.from_recipe(recipe_of(info.fingerprint, weights), weights)
         options["precision"] = info.fingerprint.precision
         return cls._complete(store, data, dataset, backbone, options)
@@ -129,22 +130,3 @@ class CachedNetwork:
         fingerprint = backbone.fingerprints(str(options["precision"]))[backbone.nodes[0]]
         features = store.read(dataset, key=fingerprint.key)
         return cls(store, data, dataset, backbone, features, options)
-
-
-def _narrowed(
-    select: Mapping[str, str], known: Sequence[Fingerprint], weights: str | os.PathLike[str] | None
-) -> dict[str, str]:
-    """The selectors with what goes without saying: the weights file, the penultimate node, a network not yet tuned."""
-    selectors = dict(select)
-    if "key" in selectors:
-        return selectors
-    if weights is not None:
-        selectors.setdefault("weights", str(weights))
-    if "weights" not in selectors:
-        original = {fingerprint.weights for fingerprint in known if not fingerprint.tuned}
-        if len(original) == 1 and len({fingerprint.weights for fingerprint in known}) > 1:
-            selectors["weights"] = original.pop()
-    nodes = {fingerprint.node for fingerprint in known}
-    if "node" not in selectors and len(nodes) > 1 and PENULTIMATE in nodes:
-        selectors["node"] = PENULTIMATE
-    return selectors

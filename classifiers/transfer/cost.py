@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,14 @@ import torch
 from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.regimes import REGIMES, settings_for
+from classifiers.training.unfreezing import ALL, Reopening
+from classifiers.transfer.decision import Advice
+from classifiers.transfer.regime_choice import reopening_regime
 from featstore.backbone.backbone import Backbone
+from featstore.backbone.landmarks import last_stage
+from featstore.engines.devices import training_device
+from featstore.system.machine import usable_cores
 
 BATCH = 8
 STEPS, SECONDS = 5, 2.0
@@ -82,3 +89,27 @@ def measure(backbone: Backbone, classes: int, reopen: str, device: torch.device)
         reopening.requires_grad_(False).eval()
     frozen = min(below[1:]) / BATCH if reopening.bottom is not None else 0.0
     return Cost(VARIED * min(above[1:]) / BATCH, frozen, str(device))
+
+
+def cost_of_advice(advice: Advice, backbone: Backbone, images: int, device: str) -> dict[str, Any]:
+    """What the action advised costs; of the others that need no training the time is that of a comparison."""
+    top = advice.verdict == "reopen-top"
+    reopen = last_stage(backbone.name) if top else ALL
+    settings = settings_for(REGIMES[reopening_regime(advice.regime)], images)
+    measured = measure(backbone, advice.evidence.classes, reopen, training_device(device))
+    reopening = measured.of(images, settings.epochs, settings.views if top else 0)
+    done = advice.verdict.startswith("reopen")
+    text = {
+        "cache-is-enough": "nothing; heads on the cache train in seconds",
+        "earlier-node": "nothing; the node is cached, heads on it train in seconds",
+        "more-data": f"about {images} more labelled images, extracted once",
+    }.get(advice.verdict, f"about {_time(reopening['seconds'])} of training on {reopening['device']}")
+    if not done:
+        text += f" (reopening the network would take about {_time(reopening['seconds'])} on {reopening['device']})"
+    if reopening["device"] == "cpu" and os.getloadavg()[0] > 1.5 * usable_cores():
+        text += ", measured while other programs kept this machine busy"
+    return {"text": text, "seconds": reopening["seconds"] if done else 0.0, "reopening": reopening | {"reopen": reopen}}
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"

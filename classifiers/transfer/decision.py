@@ -17,6 +17,7 @@ import numpy as np
 
 from classifiers.report.verdict import WITNESS
 from classifiers.transfer.evidence import Evidence
+from classifiers.validation.significance import SIGNIFICANT
 
 VERDICTS = {
     "cache-is-enough": "The cache is enough: keep the frozen features.",
@@ -63,6 +64,22 @@ class Advice:
         dataset, backbone and weights that the advice is about.
     classes : tuple of str
         Of that data set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.features import FeatureSet
+    >>> from featstore.fingerprint import Fingerprint
+    >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], 30)
+    >>> X = rng.normal(y[:, None], 0.5, (60, 8)).astype(np.float32)
+    >>> ids, digests = tuple(f"{i}.jpg" for i in range(60)), rng.integers(0, 256, (60, 32), dtype=np.uint8)
+    >>> network = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "random (seed 0)")
+    >>> splits, paths = np.full(60, ""), tuple(name.encode() for name in ids)
+    >>> features = FeatureSet(X, y, ids, ("ant", "bee"), splits, digests, network, "insects", b"", paths)
+    >>> from classifiers.transfer.evidence import gather
+    >>> advice = judge(gather([features]))
+    >>> advice.regime, advice.verdict, VERDICTS[advice.verdict]
+    (1, 'cache-is-enough', 'The cache is enough: keep the frozen features.')
     """
 
     verdict: str
@@ -110,7 +127,7 @@ def difference_from_imagenet(evidence: Evidence) -> float:
     if recovered is not None:
         signs.append((0.85 - recovered) / 0.45)
     lead = evidence.nodes[evidence.best].accuracy - evidence.nodes[evidence.last].accuracy
-    signs.append(1.0 if evidence.earlier_p < 0.05 and lead >= WORTH else min(0.5, lead / 0.05))
+    signs.append(1.0 if evidence.earlier_p < SIGNIFICANT and lead >= WORTH else min(0.5, lead / 0.05))
     return float(np.clip(max(signs), 0.0, 1.0))
 
 
@@ -180,7 +197,7 @@ def _closed(evidence: Evidence, difference: float, lead: float, more: float) -> 
     error = 1.0 - evidence.linear_accuracy
     if evidence.label_noise >= NOISY and 0.1 <= error <= 0.3 and difference < 0.5:
         return "more-data"
-    if evidence.earlier_p < 0.05 and lead >= WORTH:
+    if evidence.earlier_p < SIGNIFICANT and lead >= WORTH:
         return "earlier-node"
     if error >= 0.1 and (more >= DATA_WORTH or error >= 0.3):
         return "more-data"
@@ -202,7 +219,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     evidence, lead = advice.evidence, float(pilot["lead"])
     most = pilot["trained"] >= 0.9 * (evidence.train - pilot["judged"])
     enough = pilot["complete"] or (pilot["epochs"] >= pilot["planned_epochs"] / 2 and most)
-    shown = pilot["p"] < 0.05 and lead >= WORTH
+    shown = pilot["p"] < SIGNIFICANT and lead >= WORTH
     reopened = advice.verdict.startswith("reopen")
     verdict = advice.verdict
     if shown and not reopened:
@@ -293,11 +310,11 @@ def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, 
             f"Accuracy rises up to the last node, {last.node} ({last.accuracy:.1%}): its features fit this domain."
         )
     else:
-        shown = "" if evidence.earlier_p < 0.05 else ", a difference that chance can explain"
+        shown = "" if evidence.earlier_p < SIGNIFICANT else ", a difference that chance can explain"
         said.append(
             f"The best node is {best.node} ({best.accuracy:.1%}), before the last, {last.node} ({last.accuracy:.1%}; "
             f"p = {evidence.earlier_p:.2g}{shown}): "
-            + ("the sign of a far domain." if evidence.earlier_p < 0.05 else "no clear sign of a far domain.")
+            + ("the sign of a far domain." if evidence.earlier_p < SIGNIFICANT else "no clear sign of a far domain.")
         )
     said.append(
         f"A linear head gets {evidence.linear_accuracy:.1%} out of fold and {evidence.train_accuracy:.1%} on what it "

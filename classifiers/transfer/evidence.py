@@ -76,6 +76,18 @@ class Evidence:
         with the same other class. Wrong labels are among them, and so are images that are hard: an upper bound.
     leaks : dict
         As in a report: `texts`, what was found, and `groups`, what to give to --groups; empty where nobody looked.
+
+    Examples
+    --------
+    >>> node = NodeEvidence("avgpool", "avg", 512, 0.9, (0.85, 0.94), log_me=0.3, h_score=1.2)
+    >>> evidence = Evidence(
+    ...     train=200, classes=2, per_class_min=100, per_class_median=100.0, per_class_max=100, sources=200,
+    ...     groups=None, chance=0.5, nodes=(node,), best=0, last=0, earlier_p=1.0, linear_accuracy=0.9,
+    ...     knn_accuracy=0.85, train_accuracy=1.0, curve=(), doubled=None, head_confidence=None, head_accuracy=None,
+    ...     last_accuracy=0.9, label_noise=0.0, leaks={},
+    ... )
+    >>> evidence.to_json()["nodes"][0]["node"]
+    'avgpool'
     """
 
     train: int
@@ -131,6 +143,21 @@ def gather(
     ------
     FeaturesError
         Rows that differ between nodes, too few to judge, or more than memory holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featstore.features import FeatureSet
+    >>> from featstore.fingerprint import Fingerprint
+    >>> rng, y = np.random.default_rng(0), np.repeat([0, 1], 30)
+    >>> X = rng.normal(y[:, None], 0.5, (60, 8)).astype(np.float32)
+    >>> ids, digests = tuple(f"{i}.jpg" for i in range(60)), rng.integers(0, 256, (60, 32), dtype=np.uint8)
+    >>> network = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "random (seed 0)")
+    >>> splits, paths = np.full(60, ""), tuple(name.encode() for name in ids)
+    >>> features = FeatureSet(X, y, ids, ("ant", "bee"), splits, digests, network, "insects", b"", paths)
+    >>> evidence = gather([features])
+    >>> evidence.train, evidence.chance, evidence.linear_accuracy > 0.9
+    (60, 0.5, True)
     """
     features = sorted(features, key=lambda f: network_order(f.fingerprint.node))
     first = features[0]

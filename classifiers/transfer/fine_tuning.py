@@ -21,16 +21,16 @@ from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.data import Supply
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.loaders import Feed
-from classifiers.training.regimes import REGIMES, Settings, settings_for
-from classifiers.training.starting_point import Probe, StartingPoint, linear_head, starting_point
+from classifiers.training.regimes import Settings
+from classifiers.training.starting_point import StartingPoint
 from classifiers.training.trainer import State, Trainer
-from classifiers.training.unfreezing import HEAD, Reopening
+from classifiers.training.unfreezing import Reopening
 from classifiers.transfer.cached_network import CachedNetwork, Data
-from classifiers.transfer.regime_choice import best_node, choose_regime
-from classifiers.transfer.result import FineTuning
-from classifiers.transfer.tuned_network import TunedNetwork, save_network, weights_path, with_layer
+from classifiers.transfer.fine_tune_plan import FineTunePlan
+from classifiers.transfer.result import FineTuneResult
+from classifiers.transfer.tuned_network import TunedNetwork, weights_path
 from featstore.backbone.backbone import Backbone
-from featstore.engines.devices import mixed_precision, training_device
+from featstore.engines.devices import training_device
 from featstore.errors import OutputExistsError, TrainingError
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress, silent
@@ -57,7 +57,7 @@ def finetune(
     progress: Progress | None = None,
     log: Log | None = None,
     **given: Any,
-) -> FineTuning:
+) -> FineTuneResult:
     """Fine-tune a network on images whose features are cached, and say whether it was worth it.
 
     An interrupted run goes on where it was when it is called again with the same options; on the CPU it ends with the
@@ -91,7 +91,7 @@ def finetune(
 
     Returns
     -------
-    FineTuning
+    FineTuneResult
 
     Raises
     ------
@@ -103,6 +103,25 @@ def finetune(
         The loss became NaN (the best weights before it are kept, the message says where), or the interrupted run was
         asked for something else.
     OutputExistsError, StoreError, WeightsError, DeviceError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featstore import FeatureStore
+    >>> from featstore.extract import extract
+    >>> from featstore.images.samples import write_textures
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> images, store = write_textures(Path(folder.name, "textures"), per_class=4), Path(folder.name, "store")
+    >>> network = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
+    >>> _ = extract(images, store, engine="eager", workers=0, **network)
+    >>> result = finetune(
+    ...     images, store, Path(folder.name, "textures.bundle"), regime=1, epochs=1, budget="quick", engine="eager",
+    ...     device="cpu", workers=0,
+    ... )
+    >>> result.judged_on, result.bundle.name, len(result.history)
+    ('validation', 'textures.bundle', 2)
+    >>> folder.cleanup()
     """
     began = time.monotonic()
     out, place = Path(out), training_device(device)
@@ -112,23 +131,14 @@ def finetune(
     extraction = {"engine": engine, "device": device, "workers": workers, "progress": report}
     network = CachedNetwork.find(store, data, dataset=dataset, select=select or {}, weights=weights, **extraction)
     given = {name: value for name, value in given.items() if value is not None}
-    seed = int(given.get("seed", Settings.seed))
-    fraction = given.get("valid_fraction", Settings.valid_fraction)
-    start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
-    notes = list(start.notes)
-    probe = Probe(linear_head(head, notes), seed, budget, given.get("class_weight"))
-    number = choose_regime(network, start, notes, report) if regime == "auto" else int(regime)
-    reopens = given.get("reopen", HEAD) != HEAD or bool(given.get("from_scratch"))
-    if regime == "auto" and reopens and number < 3:
-        number += 2  # the rates of the regime that reopens in the same domain
-    case = REGIMES[number]
-    settings = settings_for(case, len(start.fit), **{"precision": mixed_precision(place), **given})
-    if case.earlier:
-        network, start = best_node(network, start, probe, notes)
+    plan = FineTunePlan.of(
+        network, regime=regime, head=head, budget=budget, device=place, given=given, progress=report
+    )  # fmt: skip
+    network, start, settings, notes = plan.network, plan.start, plan.settings, list(plan.notes)
     report("fit the head", 0, 2, "")
-    cached = probe.fit(start, start.training)
+    cached = plan.probe.fit(start, start.training)
     report("fit the head", 1, 2, "")
-    first = probe.fit(start, start.fit)
+    first = plan.probe.fit(start, start.fit)
     report("fit the head", 2, 2, "")
 
     classifier = _classifier(network, start, first, settings)
@@ -146,26 +156,25 @@ def finetune(
     checkpoints = _checkpoint_folder(out)
     if restart:
         checkpoints.clear()
-    trainer = _trainer(start, reopening, supply, feed, settings, probe.name, place, checkpoints, report, log)
+    trainer = _trainer(plan, reopening, supply, feed, place, checkpoints, report, log)
     if trainer.resume():
         notes.append(f"went on after epoch {trainer.state.epochs} of an interrupted run")
     state, failure = _run(trainer)
-    tuned = _tuned(out, network, classifier, cached, first, probe.name, state, settings)
+    tuned = TunedNetwork.of(plan, classifier, state, cached=cached, first=first, bundle=out)
     judged, judged_on = (start.test, "test") if len(start.test) else (start.valid, "validation")
     right = tuned.right(judged)
-    tuned.save(out, _summary(start, settings, state, float(right.mean()), judged_on))
+    tuned.save(out, _summary(plan, state, float(right.mean()), judged_on))
     if failure is not None:
         raise TrainingError(
             f"{failure}; {out} holds the best weights before it, those of epoch {state.best} (validation accuracy "
             f"{state.history[state.best]['valid_accuracy']:.1%}); try a smaller --learning-rate with --restart"
         ) from failure
     checkpoints.clear()
-    before, after = start.features.fingerprint, tuned.network.features.fingerprint
-    return FineTuning(
+    return FineTuneResult(
         bundle=out,
         weights_file=tuned.weights_file,
         judged_on=judged_on,
-        right_cached=TunedNetwork(network, cached, probe.name, None).right(judged),
+        right_cached=TunedNetwork(network, cached, plan.probe.name, None).right(judged),
         right_tuned=right,
         settings=settings.to_json(),
         history=state.history,
@@ -174,25 +183,7 @@ def finetune(
         seconds_per_epoch=state.seconds / max(1, state.epochs),
         preparation_seconds=preparation,
         stopped=state.stopped,
-        details={
-            "dataset": network.dataset,
-            "train": len(start.fit),
-            "validation": len(start.valid),
-            "regime": case.number,
-            "regime_text": f"{case.title}: {case.text}",
-            "reopen": settings.reopen,
-            "cut": reopening.cut,
-            "views": supply.views,
-            "head": probe.name,
-            "backbone": before.backbone,
-            "node": before.node,
-            "input_size": network.backbone.transform.crop,
-            "weights": "none (from scratch)" if settings.from_scratch else before.weights,
-            "device": str(place),
-            "feature_key": before.key,
-            "tuned_feature_key": after.key,
-            "tuned_weights_sha256": after.weights_sha256,
-        },
+        details=_details(plan, reopening, supply, tuned, place),
         notes=tuple(notes),
     )
 
@@ -225,19 +216,18 @@ def _prepared(supply: Supply, reopening: Reopening, settings: Settings) -> Feed:
 
 
 def _trainer(
-    start: StartingPoint,
+    plan: FineTunePlan,
     reopening: Reopening,
     supply: Supply,
     feed: Feed,
-    settings: Settings,
-    head: str,
     device: torch.device,
     checkpoints: CheckpointFolder,
     report: Progress,
     log: Log | None,
 ) -> Trainer:
     """The training loop, which knows what its checkpoints depend on."""
-    y, fingerprint = start.features.y, start.features.fingerprint
+    start, fingerprint = plan.start, plan.start.features.fingerprint
+    fit, valid = (start.features.y[rows] for rows in (start.fit, start.valid))
     identity = {
         "images_and_labels": start.identity(),
         "backbone": fingerprint.backbone,
@@ -246,18 +236,11 @@ def _trainer(
         "transform": fingerprint.transform,
         "cut": reopening.cut,
         "cached_views": supply.views,
-        "head": head,
+        "head": plan.probe.name,
     }
-    learner = Learner(reopening, feed, y[start.fit], settings, device)
+    learner = Learner(reopening, feed, fit, plan.settings, device)
     return Trainer(
-        learner,
-        y[start.fit],
-        y[start.valid],
-        settings,
-        identity=identity,
-        checkpoints=checkpoints,
-        progress=report,
-        log=log,
+        learner, fit, valid, plan.settings, identity=identity, checkpoints=checkpoints, progress=report, log=log
     )
 
 
@@ -274,42 +257,44 @@ def _run(trainer: Trainer) -> tuple[State, NotFiniteError | None]:
         return trainer.state, error
 
 
-def _tuned(
-    out: Path,
-    network: CachedNetwork,
-    classifier: ImageClassifier,
-    cached: Any,
-    first: Any,
-    name: str,
-    state: State,
-    settings: Settings,
-) -> TunedNetwork:
-    """The tuned network on disk and in the store; or what there was, where that was not beaten."""
-    if state.best == 0:
-        return TunedNetwork(network, cached, name, None)
-    classifier.cpu().eval().requires_grad_(False)
-    layer = classifier.head
-    assert isinstance(layer, nn.Linear)
-    head = with_layer(first, layer, {"method": "fine-tuned", **state.history[state.best]})
-    if settings.reopen == HEAD and not settings.from_scratch:
-        return TunedNetwork(network, head, name, None)
-    file = weights_path(out)
-    about = {"from": network.features.fingerprint.weights, "dataset": network.dataset, "epoch": str(state.best)}
-    return TunedNetwork(network.tuned(save_network(classifier, file, about)), head, name, file)
-
-
-def _summary(start: StartingPoint, settings: Settings, state: State, accuracy: float, judged_on: str) -> dict[str, Any]:
+def _summary(plan: FineTunePlan, state: State, accuracy: float, judged_on: str) -> dict[str, Any]:
     """What the bundle tells people about itself."""
     return {
-        "dataset": start.features.dataset,
-        "train": len(start.fit),
+        "dataset": plan.start.features.dataset,
+        "train": len(plan.start.fit),
         "accuracy": accuracy,
         "judged_on": judged_on,
         "fine_tuned": {
-            "from": start.features.fingerprint.weights,
+            "from": plan.start.features.fingerprint.weights,
             "epoch": state.best,
-            "settings": settings.to_json(),
+            "settings": plan.settings.to_json(),
         },
+    }
+
+
+def _details(
+    plan: FineTunePlan, reopening: Reopening, supply: Supply, tuned: TunedNetwork, device: torch.device
+) -> dict[str, Any]:
+    """What the result tells beside accuracies, times and settings."""
+    before, after = plan.start.features.fingerprint, tuned.network.features.fingerprint
+    return {
+        "dataset": plan.network.dataset,
+        "train": len(plan.start.fit),
+        "validation": len(plan.start.valid),
+        "regime": plan.regime.number,
+        "regime_text": f"{plan.regime.title}: {plan.regime.text}",
+        "reopen": plan.settings.reopen,
+        "cut": reopening.cut,
+        "views": supply.views,
+        "head": plan.probe.name,
+        "backbone": before.backbone,
+        "node": before.node,
+        "input_size": plan.network.backbone.transform.crop,
+        "weights": "none (from scratch)" if plan.settings.from_scratch else before.weights,
+        "device": str(device),
+        "feature_key": before.key,
+        "tuned_feature_key": after.key,
+        "tuned_weights_sha256": after.weights_sha256,
     }
 
 

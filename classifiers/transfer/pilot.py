@@ -21,6 +21,7 @@ from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.training.starting_point import Probe, StartingPoint
 from classifiers.training.unfreezing import ALL, Reopening
 from classifiers.transfer.cost import measure
+from classifiers.transfer.regime_choice import reopening_regime
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone
@@ -49,6 +50,16 @@ class Pilot:
         Exact McNemar test, tuned against the best cached node.
     complete : bool
         Whether it ran as long as a whole fine-tune would.
+
+    Examples
+    --------
+    >>> pilot = Pilot(
+    ...     minutes=1.0, seconds=63.0, epochs=4.0, planned_epochs=10, trained=300, judged=100, accuracy_tuned=0.9,
+    ...     accuracy_last=0.8, accuracy_best=0.85, gain=0.1, gain_ci=(0.03, 0.17), lead=0.05, lead_ci=(-0.01, 0.11),
+    ...     p=0.1, complete=False,
+    ... )
+    >>> pilot.to_json()["lead"]
+    0.05
     """
 
     minutes: float
@@ -106,12 +117,33 @@ def run_pilot(
     Raises
     ------
     FeaturesError, ImageSetError, TrainingError, DeviceError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featstore import FeatureStore
+    >>> from featstore.extract import extract
+    >>> from featstore.images.samples import write_textures
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> images, store = write_textures(Path(folder.name, "textures"), per_class=4), Path(folder.name, "store")
+    >>> network = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
+    >>> _ = extract(images, store, engine="eager", workers=0, **network)
+    >>> from featstore.backbone import Backbone
+    >>> features = FeatureStore(store).read()
+    >>> backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
+    >>> pilot = run_pilot(
+    ...     backbone, features, features, minutes=0.01, regime=4, store=store, device="cpu", workers=0
+    ... )
+    >>> pilot.trained + pilot.judged <= 32, pilot.complete
+    (True, False)
+    >>> folder.cleanup()
     """
     began = time.monotonic()
     report = progress or silent
     training, place = last.training(), training_device(device)
     kept, held = holdout(last.y[training], JUDGED, seed, groups=None if groups is None else groups[training])
-    case = REGIMES[regime if regime > 2 else regime + 2]
+    case = REGIMES[reopening_regime(regime)]
     fit, judged = training[kept], training[held]
     settings = settings_for(case, len(fit), seed=seed, precision=mixed_precision(place), reopen=ALL)
     planned, budget = settings.epochs, 60 * minutes

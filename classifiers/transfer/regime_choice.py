@@ -30,6 +30,11 @@ def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str]
     return advice.regime
 
 
+def reopening_regime(regime: int) -> int:
+    """The regime that reopens the network in the same domain, 3 or 4; what the small ones reopen with is its rates."""
+    return regime if regime > 2 else regime + 2
+
+
 def best_node(
     network: CachedNetwork, start: StartingPoint, probe: Probe, notes: list[str]
 ) -> tuple[CachedNetwork, StartingPoint]:

@@ -1,4 +1,4 @@
-"""FineTuning: what a fine-tune came to: two accuracies on the same images, and whether they differ."""
+"""FineTuneResult: what a fine-tune came to: two accuracies on the same images, and whether they differ."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.validation.significance import mcnemar_exact, wilson
+from classifiers.validation.significance import SIGNIFICANT, mcnemar_exact, wilson
 
 
 @dataclass(frozen=True, eq=False)
-class FineTuning:
+class FineTuneResult:
     """The result of a fine-tune.
 
     Attributes
@@ -35,6 +35,16 @@ class FineTuning:
         The epoch that was kept; 0 is the cached head.
     details : mapping
         What else is worth printing: data set, regime, input size, weights.
+
+    Examples
+    --------
+    >>> right = np.arange(100) < 80
+    >>> result = FineTuneResult(
+    ...     Path("pets.bundle"), None, "test", right, np.arange(100) < 95, settings={}, history=[{}, {}], best=1,
+    ...     seconds=9.0, seconds_per_epoch=8.0, preparation_seconds=1.0, stopped="", details={},
+    ... )
+    >>> result.verdict
+    'Reopening the network gained 15.0 points on 100 images (p = 6.1e-05).'
     """
 
     bundle: Path
@@ -69,7 +79,7 @@ class FineTuning:
                 "No epoch was better than the cached head on the validation part by more than two standard errors, so "
                 "the bundle holds the cached head (--keep-any keeps the best epoch all the same)."
             )
-        if self.p >= 0.05:
+        if self.p >= SIGNIFICANT:
             return (
                 f"No difference shown: {100 * gain:+.1f} points on {n} images (p = {self.p:.2g}); the cached head is "
                 f"enough here."

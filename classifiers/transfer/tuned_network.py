@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from classifiers.models.bundle import save_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.trained_head import full_proba
+from classifiers.training.trainer import State
+from classifiers.training.unfreezing import HEAD
 from classifiers.transfer.cached_network import SUFFIX, CachedNetwork
+from classifiers.transfer.fine_tune_plan import FineTunePlan
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.weights_file import TUNED_MARK
 from featstore.system import fsio
@@ -43,6 +46,37 @@ class TunedNetwork:
     head: Any
     name: str
     weights_file: Path | None
+
+    @classmethod
+    def of(
+        cls, plan: FineTunePlan, classifier: ImageClassifier, state: State, *, cached: Any, first: Any, bundle: Path
+    ) -> Self:
+        """The network on disk and in the store; or what there was, where no epoch was better than that.
+
+        Parameters
+        ----------
+        plan : FineTunePlan
+        classifier : ImageClassifier
+            With the weights of the best epoch. It is of no use for training afterwards.
+        state : State
+            Of the training that ended.
+        cached, first : classifier
+            The head on the frozen features, fitted to the training part; and the one that the fine-tune began with.
+        bundle : Path
+            The weights are written beside it.
+        """
+        network, name = plan.network, plan.probe.name
+        if state.best == 0:
+            return cls(network, cached, name, None)
+        classifier.cpu().eval().requires_grad_(False)
+        layer = classifier.head
+        assert isinstance(layer, nn.Linear)
+        head = with_layer(first, layer, {"method": "fine-tuned", **state.history[state.best]})
+        if plan.settings.reopen == HEAD and not plan.settings.from_scratch:
+            return cls(network, head, name, None)
+        file = weights_path(bundle)
+        about = {"from": network.features.fingerprint.weights, "dataset": network.dataset, "epoch": str(state.best)}
+        return cls(network.tuned(save_network(classifier, file, about)), head, name, file)
 
     def right(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether each of some rows is classified rightly, ndarray of shape (n,), bool."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, ndtri  # scipy.stats takes 1.7 s to import
+
+SIGNIFICANT = 0.05
+"""A difference counts as shown where the p-value is below this."""
 
 _BLOCK = 4_000_000  # numbers resampled at a time: 32 MB
 
@@ -58,6 +61,23 @@ def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, floa
     low = 0.0 if successes == 0 else float((centre - half) / scale)
     high = 1.0 if successes == n else float((centre + half) / scale)
     return max(low, 0.0), min(high, 1.0)
+
+
+def differences(a: Mapping[int, bool], b: Mapping[int, bool]) -> tuple[int, int, int]:
+    """What a paired test of two heads counts.
+
+    Parameters
+    ----------
+    a, b : mapping of int to bool
+        Image -> whether the head is right on it.
+
+    Returns
+    -------
+    n, a_only, b_only : int
+        Images that both judged; that only `a` got right; that only `b` got right.
+    """
+    common = a.keys() & b.keys()
+    return len(common), sum(a[i] and not b[i] for i in common), sum(b[i] and not a[i] for i in common)
 
 
 def mcnemar_exact(a_only: int, b_only: int) -> float:

@@ -25,6 +25,12 @@ class Figure:
         Also what is read out in place of the picture.
     wide : bool
         In a row of its own.
+
+    Examples
+    --------
+    >>> figure = Figure(np.zeros((2, 3, 3), dtype=np.uint8), "Darkness.")
+    >>> figure.width, figure.height, figure.uri[:22]
+    (3, 2, 'data:image/png;base64,')
     """
 
     picture: NDArray[np.uint8]
@@ -57,6 +63,12 @@ class Section:
     figures : sequence of Figure
     table : (header, rows), optional
         Of texts.
+
+    Examples
+    --------
+    >>> section = Section("Scores", table=(("class", "recall"), (("ant", "90 %"),)))
+    >>> "90 %" in PicturePage("Insects", sections=[section]).html()
+    True
     """
 
     heading: str
@@ -73,6 +85,12 @@ class PicturePage:
     ----------
     title, lead : str
     sections : list of Section
+
+    Examples
+    --------
+    >>> page = PicturePage("<Insects>", "What the network sees.").html()
+    >>> "<Insects>" in page, "&lt;Insects&gt;" in page
+    (False, True)
     """
 
     title: str

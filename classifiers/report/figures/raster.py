@@ -85,6 +85,12 @@ def coloured(
     Returns
     -------
     ndarray of shape (h, w, 3), uint8
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coloured(np.array([[0.0, 1.0, np.nan]]), "gray").tolist()
+    [[[0, 0, 0], [255, 255, 255], [128, 128, 128]]]
     """
     import matplotlib
 
@@ -117,6 +123,13 @@ def overlay(
     Returns
     -------
     ndarray of shape (h, w, 3), uint8
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = np.full((4, 4, 3), 100, dtype=np.uint8)
+    >>> bool((overlay(picture, np.zeros((2, 2))) == picture).all())
+    True
     """
     from PIL import Image
 
@@ -169,6 +182,12 @@ def grid(
     ------
     ValueError
         No picture, or another number of labels than of pictures.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grid([np.zeros((8, 8)), np.ones((8, 8))], columns=2, gap=2).shape
+    (12, 22, 3)
     """
     from PIL import Image, ImageDraw
 
@@ -254,6 +273,12 @@ def png(image: NDArray[Any], text: Mapping[str, str] | None = None) -> bytes:
     Returns
     -------
     bytes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> png(np.zeros((2, 2)))[:4]
+    b'\\x89PNG'
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -280,6 +305,15 @@ def save_png(path: str | Path, image: NDArray[Any], text: Mapping[str, str] | No
     ------
     featstore.errors.StoreWriteError
         The disk refused.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_png(Path(folder, "grey.png"), np.full((2, 2), 0.5))
+    ...     Path(folder, "grey.png").read_bytes() == png(np.full((2, 2), 0.5))
+    True
     """
     from featstore.system import fsio
 

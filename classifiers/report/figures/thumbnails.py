@@ -57,6 +57,16 @@ class Thumbnails:
         Relative to it, as `os.fsdecode` gives them.
     seconds : float
         Time for all of them together; what would come later is left out.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from classifiers.report.figures.raster import save_png
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_png(f"{folder}/ant.png", np.zeros((8, 8)))
+    ...     list(Thumbnails(folder, ["ant.png", "gone.png"]).pictures([0, 1], side=4))
+    [0]
     """
 
     def __init__(self, root: str, paths: Sequence[str], *, seconds: float = PATIENCE) -> None:

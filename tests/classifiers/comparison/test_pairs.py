@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from classifiers.comparison.job import compare
-from classifiers.comparison.pairs import beats_majority, comparisons, differences
-from classifiers.validation.significance import holm, mcnemar_exact
+from classifiers.comparison.pairs import beats_majority, comparisons
+from classifiers.validation.significance import differences, holm, mcnemar_exact
 from tests.support.feature_sets import digits
 
 
@@ -55,7 +55,7 @@ def test_beating_the_majority_takes_a_corrected_p_and_the_right_direction(runs):
 
 def test_only_images_that_both_judged_count():
     a, b = run("a", [1, 1, 0]), run("b", [0, 1])
-    assert differences(a, b) == (2, 1, 0)
+    assert differences(a.right, b.right) == (2, 1, 0)
 
 
 def test_one_head_alone_has_no_pairs():

@@ -55,7 +55,7 @@ def test_leak_examples_take_the_kinds_in_turn():
         *({"kind": "near", "a": ids[i], "b": ids[i + 1], "cosine": 0.99} for i in range(10)),
         {"kind": "identical", "a": ids[20], "b": "elsewhere.jpg", "cosine": None},
     ]
-    shown = gallery.twins(filled(data), most=4)
+    shown = gallery.leak_examples(filled(data), most=4)
     assert [t.kind for t in shown] == ["near", "identical", "near", "near"]
     assert (shown[0].a, shown[0].b, shown[0].likeness) == (0, 1, "cosine 0.990")
     assert (shown[1].a, shown[1].b, shown[1].likeness) == (20, None, "")

@@ -28,7 +28,7 @@ def test_very_many_classes_are_cut_to_the_worst():
     data = planted(500, 1000, strengths={"logistic": 3.0})
     panel = RunPanel(filled(data), 0)
     assert len(panel.classes) == 300 and "of 500 classes" in panel.classes_caption
-    assert panel.matrix is None and panel.mixups
+    assert panel.matrix is None and panel.confused_pairs
 
 
 def test_a_class_that_was_never_seen_has_no_figures():

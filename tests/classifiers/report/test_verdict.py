@@ -1,6 +1,6 @@
 import pytest
 
-from classifiers.report.verdict import NEXT, honesty, set_names, verdict
+from classifiers.report.verdict import NEXT, random_weights_note, set_names, verdict
 from tests.support.report_example import planted
 
 
@@ -90,12 +90,12 @@ def test_commands_are_suggested_for_the_store_that_was_given():
 
 def test_random_weights_are_named_and_better_ones_asked_for():
     data = planted(sets=({"weights": "random (seed 3)"},))
-    assert honesty(data) in verdict(data)
-    assert "random (seed 3)" in honesty(data) and honesty(data).startswith("These features")
+    assert random_weights_note(data) in verdict(data)
+    assert "random (seed 3)" in random_weights_note(data) and random_weights_note(data).startswith("These features")
     assert "extract with pretrained weights" in text(data)
-    assert honesty(planted()) is None
+    assert random_weights_note(planted()) is None
     some = planted(sets=({}, {"weights": "random (seed 0)", "feature_key": "1" * 16}))
-    assert honesty(some).startswith("Some of these features")
+    assert random_weights_note(some).startswith("Some of these features")
 
 
 def test_a_wide_interval_asks_for_more_test_images():

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from classifiers.report.report import Report
-from classifiers.transfer.advisor import counsel, saved_report
+from classifiers.transfer.advice_report import add_to_report
+from classifiers.transfer.advisor import advise
 from classifiers.transfer.decision import VERDICTS
 from featstore.errors import FeaturesError, ReportNotFoundError, StoreNotFoundError
 from featstore.extract import extract
@@ -21,7 +22,7 @@ from tests.support.report_example import planted
 def place(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("counsel")
+    root = tmp_path_factory.mktemp("advise")
     rng = np.random.default_rng(0)
     for split, each in (("train", 12), ("test", 4)):
         for k, name in enumerate(("dark", "light", "red")):
@@ -40,12 +41,12 @@ def place(tmp_path_factory):
 
 def test_advice_offers_the_nodes_that_are_missing_and_then_caches_them(place):
     store = FeatureStore(place / "store")
-    advice, notes = counsel(store, device="cpu", workers=0)
+    advice, notes = advise(store, device="cpu", workers=0)
     assert advice.verdict in VERDICTS and len(advice.evidence.nodes) == 1 and advice.evidence.train == 36
     (offer,) = [note for note in notes if "--extract" in note]
     assert "layer1, layer2, layer3" in offer and str(place / "tones") in offer
     assert any("none that was trained" in note for note in notes)
-    advice, notes = counsel(store, data=place / "tones", device="cpu", workers=0)
+    advice, notes = advise(store, data=place / "tones", device="cpu", workers=0)
     assert [node.node for node in advice.evidence.nodes] == ["layer1", "layer2", "layer3", "avgpool"]
     assert not any("--extract" in note for note in notes)
     assert advice.next.startswith("featstore ") and advice.cost["reopening"]["seconds_per_epoch"] > 0
@@ -53,7 +54,7 @@ def test_advice_offers_the_nodes_that_are_missing_and_then_caches_them(place):
 
 
 def test_a_pilot_is_judged_on_images_that_it_did_not_see_and_ends_in_time(place):
-    advice, _ = counsel(FeatureStore(place / "store"), pilot=0.03, device="cpu", workers=0, nodes=("avgpool",))
+    advice, _ = advise(FeatureStore(place / "store"), pilot=0.03, device="cpu", workers=0, nodes=("avgpool",))
     pilot = advice.pilot
     assert pilot["trained"] + pilot["judged"] <= 36 and pilot["judged"] >= 6
     assert 0 < pilot["epochs"] <= pilot["planned_epochs"] and pilot["seconds"] < 60
@@ -63,24 +64,24 @@ def test_a_pilot_is_judged_on_images_that_it_did_not_see_and_ends_in_time(place)
 
 
 def test_advice_becomes_a_section_of_a_report(place, tmp_path):
-    advice, _ = counsel(FeatureStore(place / "store"), device="cpu", workers=0)
+    advice, _ = advise(FeatureStore(place / "store"), device="cpu", workers=0)
     with pytest.raises(ReportNotFoundError, match="compare"):
-        saved_report(tmp_path / "none", advice, "s")
+        add_to_report(tmp_path / "none", advice, "s")
     data = planted()
     Report(data).write(tmp_path)
     with pytest.raises(FeaturesError, match=r"of the data set 'planted' \(\d+ classes\), the advice of 'tones' \(3\)"):
-        saved_report(tmp_path, advice, "my store")
+        add_to_report(tmp_path, advice, "my store")
     data["dataset"] |= {"name": "tones", "classes": ["dark", "light", "red"]}
     for run in data["runs"]:
         run["confusion"], run["per_class"] = [], []
     Report(data).write(tmp_path)
     with pytest.raises(FeaturesError, match=r"has no features of resnet18 with the weights random \(seed 0\)"):
-        saved_report(tmp_path, advice, "my store")
+        add_to_report(tmp_path, advice, "my store")
     for run in data["runs"]:
         run |= {"backbone": "resnet18", "weights": "random (seed 0)"}
     assert "Is the cache enough?" not in Report(data).to_html()
     Report(data).write(tmp_path)
-    saved_report(tmp_path, advice, "my store")
+    add_to_report(tmp_path, advice, "my store")
     page = (tmp_path / "report.html").read_text()
     assert 'id="advice"' in page and "Is the cache enough?" in (tmp_path / "report.md").read_text()
     assert Report.load(tmp_path).data["advice"]["verdict"] == advice.verdict
@@ -89,9 +90,9 @@ def test_advice_becomes_a_section_of_a_report(place, tmp_path):
 def test_more_than_there_is_memory_for_is_refused_before_anything_is_computed(place, monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 300_000)
     with pytest.raises(FeaturesError, match=r"advising on 48 images of 512 features in 3 classes needs about .* free"):
-        counsel(FeatureStore(place / "store"), device="cpu", workers=0, nodes=("avgpool",))
+        advise(FeatureStore(place / "store"), device="cpu", workers=0, nodes=("avgpool",))
 
 
 def test_what_is_not_there_is_said(place):
     with pytest.raises(StoreNotFoundError, match="featstore info"):
-        counsel(FeatureStore(place / "store"), backbone="vgg16")
+        advise(FeatureStore(place / "store"), backbone="vgg16")

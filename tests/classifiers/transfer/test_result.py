@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from classifiers.transfer.result import FineTuning
+from classifiers.transfer.result import FineTuneResult
 
-RESULT = FineTuning(
+RESULT = FineTuneResult(
     bundle=Path("b"),
     weights_file=Path("b.weights.safetensors"),
     judged_on="test",

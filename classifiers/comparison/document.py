@@ -1,0 +1,197 @@
+"""The document of a comparison: the data of its report, and where and with what it was made."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.comparison.curves import layer_curve, learning_curve
+from classifiers.comparison.embedding import flat_map
+from classifiers.comparison.evaluate import Run
+from classifiers.comparison.label_errors import wrong_labels
+from classifiers.comparison.pairs import beats_majority, choose, comparisons
+from classifiers.formatting import listing
+from classifiers.leakage.leaks import Leaks
+from classifiers.validation.protocol import EvaluationProtocol
+from featstore.features import FeatureSet
+from featstore.system.machine import usable_cores
+
+LIBRARIES = ("featstore", "numpy", "scikit-learn", "lightgbm", "torch")
+
+
+def document(
+    sets: Sequence[FeatureSet],
+    plan: EvaluationProtocol,
+    runs: Sequence[Run],
+    omitted: Sequence[Mapping[str, Any]],
+    leaks: Leaks,
+    notes: Sequence[str],
+    *,
+    asked: Sequence[str],
+    members: NDArray[np.int64] | None,
+    seed: int,
+    budget: str,
+    groups: str | None,
+    drop_leaks: bool,
+    class_weight: str | Mapping[Any, float] | None,
+    store: str | None,
+) -> dict[str, Any]:
+    """The data of a report but for its environment and verdict, with the choice of the best run.
+
+    Parameters
+    ----------
+    sets : sequence of FeatureSet
+        Of the same images.
+    plan : EvaluationProtocol
+    runs : sequence of Run
+    omitted : sequence of mapping
+        Heads that could not be judged: head, feature, reason.
+    leaks : Leaks
+    notes : sequence of str
+        What is to be said about the classes.
+    asked : sequence of str
+        The heads that were asked for; a reference that was not is no warning where it is left out.
+    members : ndarray of shape (n,), int64, or None
+        Group of each image.
+    seed, budget, groups, drop_leaks, class_weight, store
+        As `compare` was given them.
+
+    Returns
+    -------
+    dict
+        As docs/design.md, "Report data", describes it; plain JSON.
+    """
+    best, duel = choose(runs, plan.name)
+    chosen = runs[best]
+    pairs = comparisons(runs)
+    return {
+        "format": 1,
+        "dataset": _dataset(sets[0], plan),
+        "protocol": {
+            "name": plan.name,
+            "text": plan.text,
+            "folds": plan.folds,
+            "repeats": plan.repeats,
+            "seed": seed,
+            "budget": budget,
+            "groups": groups,
+            "n_groups": None if members is None else len(np.unique(members)),
+            "drop_leaks": drop_leaks,
+            "dropped": len(plan.dropped),
+            "class_weight": dict(class_weight) if isinstance(class_weight, Mapping) else class_weight,
+        },
+        "features": [_feature(one) for one in sets],
+        "runs": [
+            {**run.to_dict(), "beats_majority": beaten}
+            for run, beaten in zip(runs, beats_majority(pairs, runs), strict=True)
+        ],
+        "comparisons": pairs,
+        "best": chosen.head,
+        "best_run": best,
+        "duel": duel,
+        "store": store,
+        "warnings": _tuned(sets, plan) + _warnings(leaks, notes, runs, omitted, asked),
+        "omitted": list(omitted),
+        "leaks": leaks.to_json(),
+        "wrong_labels": wrong_labels(chosen.features, runs),
+        "learning_curve": learning_curve(chosen.features, plan, seed=seed),
+        "layer_curve": layer_curve(sets, runs),
+        "map": flat_map(chosen.features, chosen, seed=seed),
+        "images": {
+            "ids": list(sets[0].ids),
+            "paths": [os.fsdecode(path) for path in sets[0].paths],
+            "split": sets[0].splits.tolist(),
+            "true": sets[0].y.tolist(),
+        },
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Python, platform, cores, library versions and the date (UTC); plain JSON."""
+    cores = usable_cores()
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cores": cores,
+        "threads": cores,
+        "versions": {name: version(name) for name in LIBRARIES},
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _dataset(features: FeatureSet, plan: EvaluationProtocol) -> dict[str, Any]:
+    return {
+        "name": features.dataset,
+        "classes": list(features.classes),
+        "train": len(plan.trained),
+        "test": len(plan.judged),
+        "images": len(features),
+        "counts": np.bincount(features.y, minlength=len(features.classes)).tolist(),
+        "root": os.fsdecode(features.root),
+    }
+
+
+def _feature(one: FeatureSet) -> dict[str, Any]:
+    f = one.fingerprint
+    return {
+        "backbone": f.backbone,
+        "node": f.node,
+        "pool": f.pool,
+        "weights": f.weights,
+        "precision": f.precision,
+        "input": f.input,
+        "feature_key": f.key,
+        "dim": one.X.shape[1],
+        "rows": len(one),
+        "failed": [list(pair) for pair in one.failed],
+    }
+
+
+def _tuned(sets: Sequence[FeatureSet], plan: EvaluationProtocol) -> list[dict[str, str]]:
+    """Cross-validation cannot judge a network that has learnt from the labels of all folds."""
+    labels = sorted({one.fingerprint.weights for one in sets if one.fingerprint.tuned})
+    if not labels:
+        return []
+    text = (
+        f"{listing(labels)}: where such a network has learnt from the labels of these images, cross-validation "
+        "flatters every head on its features; "
+    )
+    if plan.name == "given":
+        text += "only what is right on the test images counts for it."
+    else:
+        text += "without a given test part it may have learnt from the very images that judge it here."
+    return [{"kind": "weights", "text": text}]
+
+
+def _warnings(
+    leaks: Leaks, notes: Sequence[str], runs: Sequence[Run], omitted: Sequence[Mapping[str, Any]], asked: Sequence[str]
+) -> list[dict[str, str]]:
+    found = [{"kind": kind, "text": text} for kind, text in leaks.texts]
+    found += [{"kind": "class", "text": text} for text in notes]
+    found += [
+        {"kind": "convergence", "text": f"{run.name} did not converge, so its figures may be too low: {_shown(run)}."}
+        for run in runs
+        if not run.converged
+    ]
+    return found + [
+        {"kind": "head", "text": f"{one['head']} could not be judged: {one['reason']}"}
+        for one in omitted
+        if one["head"] in asked
+    ]
+
+
+def _shown(run: Run) -> str:
+    return (
+        ", ".join(
+            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in run.certificate.items()
+        )
+        or "it gives no certificate"
+    )

@@ -1,0 +1,67 @@
+"""The advice as a section of the report that `featstore compare` wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from classifiers.report.report import Report
+from classifiers.report.report_data import filled
+from classifiers.transfer.decision import Advice
+from featstore.errors import FeaturesError
+
+
+def add_to_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) -> Advice:
+    """Put the advice into the report in a folder, as a section of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Its report.json is read, and all of its renderings are written anew.
+    advice : Advice
+    store : path
+        For the next command.
+
+    Returns
+    -------
+    Advice
+        With the next command that is left where the heads are compared already: to keep the chosen one.
+
+    Raises
+    ------
+    ReportNotFoundError, ReportError
+        There is none, or it cannot be read.
+    FeaturesError
+        It is of another data set or network.
+    """
+    report = Report.load(folder)
+    data, about = report.data, advice.about
+    if data["dataset"]["name"] != about["dataset"] or set(data["dataset"]["classes"]) != set(advice.classes):
+        raise FeaturesError(
+            f"the report in {folder} is of the data set {data['dataset']['name']!r} "
+            f"({len(data['dataset']['classes'])} classes), the advice of {about['dataset']!r} ({len(advice.classes)}); "
+            f"give the folder of its own report"
+        )
+    networks = {(run["backbone"], run["weights"]) for run in data["runs"]}
+    if (about["backbone"], about["weights"]) not in networks:
+        raise FeaturesError(
+            f"the report in {folder} has no features of {about['backbone']} with the weights {about['weights']}, which "
+            f"the advice is about; it has {', '.join(f'{name} ({weights})' for name, weights in sorted(networks))}"
+        )
+    full = filled(data)
+    chosen, groups = full["runs"][full["best_run"]], full["protocol"].get("groups")
+    if advice.verdict == "cache-is-enough" and not chosen["reference"]:
+        advice = dataclasses.replace(advice, next=_train_command(store, about["dataset"], chosen, groups))
+    Report({**data, "advice": advice.to_json()}).write(folder)
+    return advice
+
+
+def _train_command(store: str | os.PathLike[str], dataset: str, run: Mapping[str, Any], groups: str | None) -> str:
+    """The command that keeps the head of a report's run."""
+    command = ["featstore", "train", os.fspath(store), "--key", run["feature_key"], "--head", run["head"]]
+    command += ["--groups", groups] if groups else []
+    return shlex.join([*command, "-o", f"{dataset}.safetensors"])

@@ -1,0 +1,85 @@
+"""FineTunePlan: what is decided before a fine-tune: the regime, the node, who trains, and every setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+
+from classifiers.training.regimes import REGIMES, Regime, Settings, settings_for
+from classifiers.training.starting_point import Probe, StartingPoint, linear_head, starting_point
+from classifiers.training.unfreezing import HEAD
+from classifiers.transfer.cached_network import CachedNetwork
+from classifiers.transfer.regime_choice import best_node, choose_regime, reopening_regime
+from featstore.engines.devices import mixed_precision
+from featstore.system.reporting import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class FineTunePlan:
+    """What a fine-tune will do.
+
+    Attributes
+    ----------
+    network : CachedNetwork
+        At the node that the head stands on.
+    start : StartingPoint
+        Who trains, who chooses the epoch, who judges.
+    probe : Probe
+        How the cached head is fitted.
+    regime : Regime
+    settings : Settings
+    notes : list of str
+        What was decided, and why.
+    """
+
+    network: CachedNetwork
+    start: StartingPoint
+    probe: Probe
+    regime: Regime
+    settings: Settings
+    notes: list[str]
+
+    @classmethod
+    def of(
+        cls,
+        network: CachedNetwork,
+        *,
+        regime: int | str,
+        head: str,
+        budget: str,
+        device: torch.device,
+        given: Mapping[str, Any],
+        progress: Progress,
+    ) -> Self:
+        """Decide what was left open.
+
+        Parameters
+        ----------
+        regime, head, budget
+            See `finetune`.
+        given : mapping
+            Fields of `Settings` and `Augmentation` that were asked for.
+
+        Raises
+        ------
+        FeaturesError
+            No validation part, or a class without training images.
+        UnknownNameError
+            No such node or head.
+        """
+        seed = int(given.get("seed", Settings.seed))
+        fraction = given.get("valid_fraction", Settings.valid_fraction)
+        start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
+        notes = list(start.notes)
+        probe = Probe(linear_head(head, notes), seed, budget, given.get("class_weight"))
+        number = choose_regime(network, start, notes, progress) if regime == "auto" else int(regime)
+        if regime == "auto" and (given.get("reopen", HEAD) != HEAD or given.get("from_scratch")):
+            number = reopening_regime(number)
+        case = REGIMES[number]
+        settings = settings_for(case, len(start.fit), **{"precision": mixed_precision(device), **given})
+        if case.earlier:
+            network, start = best_node(network, start, probe, notes)
+        return cls(network, start, probe, case, settings, notes)
