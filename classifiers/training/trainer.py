@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.training.averaging import put
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.learner import Learner, NotFiniteError
+from classifiers.training.optim import put
 from classifiers.training.regimes import Settings
 from featstore.errors import TrainingError
 from featstore.system.reporting import Progress, silent
@@ -121,9 +121,9 @@ class Trainer:
                 f"{'; '.join(differences)}. Give the same options to go on with it, or --restart to begin anew"
             )
         try:
-            self._learner.restore(found.tensors)
-            put(self._best, {name: found.tensors[f"best/{name}"] for name in self._best})
             self.state = State(**found.progress)
+            self._learner.restore(found.tensors, self.state.step)
+            put(self._best, {name: found.tensors[f"best/{name}"] for name in self._best})
             self._learner.part = self.state.part or self._learner.part
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
@@ -151,7 +151,7 @@ class Trainer:
                 self._save()
             began = saved = time.monotonic()
             order, ordered = np.empty(0, dtype=np.intp), -1
-            while state.step < learner.schedule.steps and not state.stopped:
+            while state.step < learner.steps and not state.stopped:
                 epoch, place = divmod(state.step, learner.steps_per_epoch)
                 if ordered != epoch:
                     order, ordered = self._order(epoch), epoch
@@ -173,7 +173,7 @@ class Trainer:
                 if ends or now - saved > SECONDS_A_CHECKPOINT:
                     self._save()
                     saved = time.monotonic()
-                self._report("train", state.step, learner.schedule.steps, self._note())
+                self._report("train", state.step, learner.steps, self._note())
         finally:
             put(learner.live, self._best)
             learner.reopening.eval()
@@ -205,7 +205,7 @@ class Trainer:
         trusted = self._settings.keep_any or len(state.history) == 1 or shown(gained, lost)
         if trusted and _rank(entry) >= _rank(state.history[state.best]):
             state.best = len(state.history) - 1
-            put(self._best, self._learner.average.tensors)
+            put(self._best, self._learner.average)
         if self._log is not None:
             self._log(entry)
 

@@ -141,7 +141,7 @@ def run_pilot(
         feed = supply.feed()
         learner = Learner(reopening, feed, last.y[fit], settings, place)
         step = _train(learner, len(fit), settings.seed, budget, report)
-        right_tuned = _right(learner, last.y[judged], feed)
+        right_tuned, _ = learner.judge(last.y[judged])
     gain, gain_ci = _difference(right_tuned, right_last)
     lead, lead_ci = _difference(right_tuned, right_best)
     return Pilot(
@@ -165,7 +165,7 @@ def run_pilot(
 
 def _train(learner: Learner, images: int, seed: int, budget: float, report: Progress) -> int:
     """Steps until the schedule or the time ends; how many there were."""
-    steps, ends = learner.schedule.steps, time.monotonic() + budget
+    steps, ends = learner.steps, time.monotonic() + budget
     for step in range(steps):
         epoch, at = divmod(step, learner.steps_per_epoch)
         order = np.random.default_rng([seed, epoch, 0x6F7264]).permutation(images)
@@ -174,17 +174,6 @@ def _train(learner: Learner, images: int, seed: int, budget: float, report: Prog
         if time.monotonic() >= ends:
             return step + 1
     return steps
-
-
-@torch.no_grad()
-def _right(learner: Learner, y: NDArray[np.int64], feed: Any) -> NDArray[np.bool_]:
-    learner.reopening.eval()
-    answers: list[NDArray[np.int64]] = []
-    with learner.average.in_place():
-        for i in range(0, len(y), learner.batch):
-            values = feed.validation(np.arange(i, min(i + learner.batch, len(y))))
-            answers.append(learner.reopening(values).argmax(1).cpu().numpy())
-    return np.asarray(np.concatenate(answers) == y)
 
 
 def _difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, tuple[float, float]]:

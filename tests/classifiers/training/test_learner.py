@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.learner import Learner
+from classifiers.training.optim import put, warmup_cosine
 from classifiers.training.regimes import Settings
 from classifiers.training.unfreezing import Reopening
 from featstore.backbone import Backbone
@@ -75,7 +76,7 @@ def test_steps_are_those_of_a_plain_loop():
         rows = np.arange(6) + 6 * (step % 2)
         loss, right = learner.step(rows, step // 2, step)
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * learner.schedule.factor(step)
+            group["lr"] = group["peak"] * warmup_cosine(learner.steps, SETTINGS.warmup)(step)
         logits = other(values[rows])
         expected = F.cross_entropy(logits, y[rows], label_smoothing=0.1)
         optimizer.zero_grad()
@@ -93,7 +94,8 @@ def test_the_average_is_judged():
     for step in range(2):
         learner.step(np.arange(6), 0, step)
     right, log_loss = learner.judge(y.numpy())
-    with learner.average.in_place(), torch.no_grad():
+    put(learner.live, learner.average)
+    with torch.no_grad():
         logits = reopening.eval()(values)
     np.testing.assert_array_equal(right, (logits.argmax(1) == y).numpy())
     assert abs(log_loss - float(F.cross_entropy(logits.double(), y))) < 1e-5
@@ -106,7 +108,7 @@ def test_going_back_to_saved_tensors_repeats_the_same_steps():
     learner.step(np.arange(6, 12), 0, 1)
     after = [p.detach().clone() for p in reopening.parameters()]
     fresh, reopening, _, _ = prepared()
-    fresh.restore(saved)
+    fresh.restore(saved, 1)
     fresh.step(np.arange(6, 12), 0, 1)
     assert all(torch.equal(a, b) for a, b in zip(after, reopening.parameters(), strict=True))
 

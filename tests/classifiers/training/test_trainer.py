@@ -18,6 +18,7 @@ from classifiers.training.augment import Augmentation
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.loaders import PixelFeed
+from classifiers.training.optim import put
 from classifiers.training.regimes import Settings
 from classifiers.training.trainer import Trainer, shown
 from classifiers.training.unfreezing import Reopening
@@ -139,7 +140,7 @@ def test_a_run_killed_with_sigkill_ends_with_the_same_bits(tmp_path, reference):
         sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
         import torch
         torch.set_num_threads(1)
-        from tests.test_trainer import trainer
+        from tests.classifiers.training.test_trainer import trainer
         count = 0
         def kill(*report):
             global count
@@ -290,7 +291,7 @@ def test_an_epoch_has_to_beat_the_cached_head_by_two_standard_errors(gained, los
 
 
 def _with_live_average(learner):
-    learner.average.tensors = weights(learner)
+    put(learner.average, weights(learner))
     return learner
 
 
