@@ -12,7 +12,7 @@ from featstore_scripts import options
 
 if TYPE_CHECKING:
     from classifiers.adversarial.attack import Attack
-    from classifiers.adversarial.files import Adversarial
+    from classifiers.adversarial.files import AdversarialExample
     from classifiers.models.image_classifier import ImageClassifier
 
 
@@ -181,9 +181,9 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
     shown = None if truth is None else find_class(classifier.classes, truth)
     found = find_images(images)
     about = AttackReport(out, how, identity(classifier), caveats(classifier))
-    done: tuple[list[Adversarial], list[tuple[str, str]], int] = ([], [], len(found.paths))
+    done: tuple[list[AdversarialExample], list[tuple[str, str]], int] = ([], [], len(found.paths))
 
-    def keep(results: list[Adversarial], failed: list[tuple[str, str]], left: int) -> None:
+    def keep(results: list[AdversarialExample], failed: list[tuple[str, str]], left: int) -> None:
         nonlocal done
         done = (results, [*failed, *found.skipped], left)
         about.write(*done)
@@ -220,7 +220,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.adversarial.attack import epsilon_text
     from classifiers.adversarial.robustness import EPSILONS, judged_rows, robust_accuracy
     from classifiers.formatting import interval, percent
-    from classifiers.inspection.file_names import make_room
+    from classifiers.inspection.file_names import output_folder
     from classifiers.models.classifier_choice import caveats, identity
     from featstore.images.discovery import scan
     from featstore.system import fsio
@@ -228,7 +228,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     images = scan(data)
     about = identity(classifier)
     rows, labels, part = judged_rows(images, classifier, limit, how.seed)
-    with make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite):
+    with output_folder(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite):
         with options.told("not finished: nothing was written"), options.reporter(quiet) as report:
             result = robust_accuracy(
                 classifier, [images.absolute(row) for row in rows], labels, how, epsilons or EPSILONS[how.norm],
@@ -254,7 +254,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     click.echo(f"Curve: {places['html'].resolve()}")
 
 
-def _sentence(result: Adversarial) -> str:
+def _sentence(result: AdversarialExample) -> str:
     """One line for one image."""
     outcome = "fooled" if result.success else ("not fooled" if result.attempted else "not counted")
     notes = "".join(f"\n  note: {note}" for note in result.notes)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from classifiers.adversarial.attack import NORMS, Attack, epsilon_text
-from classifiers.adversarial.files import REPORT, Adversarial, success_rate
+from classifiers.adversarial.files import REPORT, AdversarialExample, success_rate
 from classifiers.formatting import count, percent
 from classifiers.report.figures.picture_page import Figure, PicturePage, Section
 from featstore.system import fsio
@@ -39,7 +39,7 @@ class AttackReport:
     notes: Sequence[str] = ()
 
     def document(
-        self, results: Sequence[Adversarial], failed: Sequence[tuple[str, str]], left: int = 0
+        self, results: Sequence[AdversarialExample], failed: Sequence[tuple[str, str]], left: int = 0
     ) -> dict[str, Any]:
         """Plain JSON; `left` images were not reached."""
         return {
@@ -54,12 +54,14 @@ class AttackReport:
             "notes": list(self.notes),
         }
 
-    def write(self, results: Sequence[Adversarial], failed: Sequence[tuple[str, str]], left: int = 0) -> None:
+    def write(self, results: Sequence[AdversarialExample], failed: Sequence[tuple[str, str]], left: int = 0) -> None:
         """Write the document."""
         document = self.document(results, failed, left)
         fsio.replace(self.out / REPORT[0], json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
 
-    def write_page(self, results: Sequence[Adversarial], failed: Sequence[tuple[str, str]], left: int = 0) -> Path:
+    def write_page(
+        self, results: Sequence[AdversarialExample], failed: Sequence[tuple[str, str]], left: int = 0
+    ) -> Path:
         """Write the page, with the pictures that are in the folder.
 
         Returns
@@ -91,7 +93,7 @@ class AttackReport:
         return f"{attack.method} in {bound}, {count(attack.rounds, 'step')}, seed {attack.seed}."
 
 
-def summary(results: Sequence[Adversarial]) -> str:
+def summary(results: Sequence[AdversarialExample]) -> str:
     """The rate of success in a sentence, and what it is a share of; "" where nothing was attempted."""
     rate = success_rate(results)
     if rate is None:
@@ -105,7 +107,7 @@ def summary(results: Sequence[Adversarial]) -> str:
     return f"{share}, {which}without a label: taken away from what the classifier said at first."
 
 
-def _caption(result: Adversarial) -> str:
+def _caption(result: AdversarialExample) -> str:
     outcome = "Fooled" if result.success else ("Not fooled" if result.attempted else "Not counted")
     return (
         f"{outcome}: {result.before} {result.before_probability:.3f} -> {result.after} {result.confidence:.3f}; "

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from classifiers.adversarial.attack import LEVELS, Attack
 from classifiers.adversarial.original import Original, probabilities
-from classifiers.adversarial.pgd import Attacked, run_attack
+from classifiers.adversarial.pgd import AttackResult, run_attack
 from classifiers.adversarial.ssim import ssim
 from classifiers.formatting import count
-from classifiers.inspection.file_names import make_room, plain, stems
-from classifiers.inspection.lossless_crop import Frame
+from classifiers.inspection.file_names import distinct_names, output_folder, slug
+from classifiers.inspection.lossless_crop import FramedCrop
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.report.figures.raster import grid, png
 from featstore.errors import DecodeError, ImagesNotFoundError
@@ -31,7 +31,7 @@ REPORT = ("attack.json", "attack.html")
 
 
 @dataclass(frozen=True, eq=False)
-class Adversarial:
+class AdversarialExample:
     """One attacked image.
 
     Attributes
@@ -93,7 +93,7 @@ class Adversarial:
         return plain | places | {"notes": list(self.notes)}
 
 
-def success_rate(results: Sequence[Adversarial]) -> float | None:
+def success_rate(results: Sequence[AdversarialExample]) -> float | None:
     """Share of the attempted images that were fooled; None where none was attempted."""
     attempted = [result.success for result in results if result.attempted]
     return sum(attempted) / len(attempted) if attempted else None
@@ -109,9 +109,9 @@ def attack_files(
     truth: int | None = None,
     overwrite: bool = False,
     device: torch.device | str = "cpu",
-    keep: Callable[[list[Adversarial], list[tuple[str, str]], int], None] | None = None,
+    keep: Callable[[list[AdversarialExample], list[tuple[str, str]], int], None] | None = None,
     progress: Progress | None = None,
-) -> tuple[list[Adversarial], list[tuple[str, str]]]:
+) -> tuple[list[AdversarialExample], list[tuple[str, str]]]:
     """Attack image files and write the results.
 
     The result is saved in the frame it was cut from (see `classifiers.inspection.lossless_crop`), so that the
@@ -139,7 +139,7 @@ def attack_files(
 
     Returns
     -------
-    results : list of Adversarial
+    results : list of AdversarialExample
     failed : list of (str, str)
         Printable path and reason of each image that cannot be read; the others are not touched by it.
 
@@ -150,11 +150,11 @@ def attack_files(
     DecodeError
         None of the images can be read.
     """
-    ending = "attacked" if target is None else f"as-{plain(classifier.classes[target])}"
-    names = [f"{stem}-{ending}" for stem in stems(paths)]
+    ending = "attacked" if target is None else f"as-{slug(classifier.classes[target])}"
+    names = [f"{stem}-{ending}" for stem in distinct_names(paths)]
     files = [f"{name}{end}.png" for name in names for end in ("", "-change")]
-    with make_room(out, [*files, *REPORT], overwrite):
-        results: list[Adversarial] = []
+    with output_folder(out, [*files, *REPORT], overwrite):
+        results: list[AdversarialExample] = []
         failed: list[tuple[str, str]] = []
         for start in range(0, len(paths), BATCH):
             originals: dict[int, Original] = {}
@@ -164,7 +164,7 @@ def attack_files(
                 except (DecodeError, ImagesNotFoundError) as error:
                     failed.append((printable(paths[row]), str(error)))
             going = [row for row, original in originals.items() if original.attempted or original.worth_trying]
-            done: Attacked | None = None
+            done: AttackResult | None = None
             if going:
                 done = run_attack(
                     classifier,
@@ -195,11 +195,11 @@ def attack_files(
 def _write(
     classifier: ImageClassifier,
     original: Original,
-    done: tuple[Attacked, int] | None,
+    done: tuple[AttackResult, int] | None,
     attack: Attack,
     places: tuple[Path, Path],
     device: torch.device | str,
-) -> Adversarial:
+) -> AdversarialExample:
     """Save one result, open it again, and measure."""
     classes, target = classifier.classes, original.target
     notes = original.remarks(classes)
@@ -209,7 +209,7 @@ def _write(
         meant, steps = attacked.pictures[row], int(attacked.steps[row])
         notes += _gradient_notes(attacked, row, attack)
     fsio.replace(places[0], png(original.frame.holding(meant).pixels, {"Description": _description(attack)}))
-    reloaded = Frame.open(os.fsencode(places[0]), classifier.transform).crop
+    reloaded = FramedCrop.open(os.fsencode(places[0]), classifier.transform).crop
     said = probabilities(classifier, reloaded, device)
     after = int(said.argmax())
     change = (reloaded.astype(np.float64) - original.frame.crop) / LEVELS
@@ -231,7 +231,7 @@ def _write(
             f"{classes[after]}"
         )
     fsio.replace(places[1], png(_side_by_side(classes, original, reloaded, said)))
-    return Adversarial(
+    return AdversarialExample(
         image=printable(original.path),
         true=classes[original.label],
         labelled=original.labelled,
@@ -253,7 +253,7 @@ def _write(
     )
 
 
-def _gradient_notes(attacked: Attacked, row: int, attack: Attack) -> list[str]:
+def _gradient_notes(attacked: AttackResult, row: int, attack: Attack) -> list[str]:
     notes = []
     if attacked.flat[row]:
         other = "; --goal margin follows the logits instead" if attack.goal != "margin" else ""

@@ -74,7 +74,7 @@ class Activation:
         return grid(tiles, columns=columns, labels=labels, title=title, cell=max(112, self.values.shape[-1]))
 
 
-class Probe:
+class ActivationRecorder:
     """A network that is looked into at several nodes, in one pass that ends at the deepest.
 
     Parameters

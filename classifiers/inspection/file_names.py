@@ -12,7 +12,7 @@ from featstore.errors import OutputExistsError
 from featstore.system import fsio
 
 
-def plain(text: str) -> str:
+def slug(text: str) -> str:
     """A text as part of a file name anywhere: letters of any script, in lower case, digits and single hyphens.
 
     At most 60 characters and 120 bytes.
@@ -28,7 +28,7 @@ def stems(paths: Sequence[bytes]) -> list[str]:
     taken: set[str] = set()
     names = []
     for path in paths:
-        stem = plain(Path(os.fsdecode(path)).stem)
+        stem = slug(Path(os.fsdecode(path)).stem)
         name, number = stem, 1
         while name in taken:
             number += 1

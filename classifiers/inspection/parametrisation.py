@@ -106,7 +106,7 @@ class PixelPicture(nn.Module):
 
 
 @dataclass(frozen=True)
-class Views:
+class RandomViews:
     """How a picture is moved before the network sees it.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Supply: decodes images and fills the caches that a fine-tune feeds on."""
+"""TrainingData: decodes images and fills the caches that a fine-tune reads."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.training.activation_cache import SplitCache
+from classifiers.training.activation_cache import ActivationCache
 from classifiers.training.augment import source_transform
-from classifiers.training.loaders import ActivationFeed, Feed, PixelFeed, channels_first, laid_out
-from classifiers.training.regimes import Settings
+from classifiers.training.loaders import ActivationLoader, Loader, PixelLoader, channels_first, laid_out
+from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.starting_point import StartingPoint
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError
@@ -110,15 +110,15 @@ CACHE_LIMIT = 2 << 30
 """Bytes of activations that are kept; where the views asked for would need more, there are fewer."""
 
 
-class Supply:
-    """What a fine-tune's feed is made from.
+class TrainingData:
+    """What a fine-tune's loader is made from.
 
     Parameters
     ----------
-    reopening : Reopening
+    unfrozen : UnfrozenNetwork
         On `device`.
     start : StartingPoint
-    settings : Settings
+    settings : FineTuneSettings
     store : Path
         Folder of the feature store, for cached activations.
     folder : Path
@@ -127,9 +127,9 @@ class Supply:
 
     def __init__(
         self,
-        reopening: Reopening,
+        unfrozen: UnfrozenNetwork,
         start: StartingPoint,
-        settings: Settings,
+        settings: FineTuneSettings,
         *,
         store: Path,
         folder: Path,
@@ -137,14 +137,14 @@ class Supply:
         workers: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._reopening, self._start, self._settings = reopening, start, settings
+        self._unfrozen, self._start, self._settings = unfrozen, start, settings
         self._store, self._folder, self._device, self._workers = store, folder, device, workers
         self._report = progress or silent
-        self._transform = reopening.classifier.transform
+        self._transform = unfrozen.classifier.transform
         self.views = 0
         self.notes: list[str] = []
 
-    def feed(self) -> Feed:
+    def loader(self) -> Loader:
         """Decode, and where a part of the network is frozen compute its activations, or find them in the store.
 
         Raises
@@ -154,19 +154,19 @@ class Supply:
         StoreWriteError
             The disk is full.
         """
-        if self._reopening.bottom is not None and self._settings.views:
+        if self._unfrozen.bottom is not None and self._settings.views:
             self.views = self._affordable_views()
-        return self._activation_feed() if self.views else self._pixel_feed()
+        return self._activation_loader() if self.views else self._pixel_loader()
 
-    def calibration(self, feed: Feed) -> list[torch.Tensor]:
+    def calibration(self, loader: Loader) -> list[torch.Tensor]:
         """Values at the cut of a few hundred training images, for batch-norm statistics."""
         rows = np.random.default_rng(self._settings.seed).permutation(len(self._start.fit))[:CHUNK]
-        return [feed.training(rows[i : i + 32], 0) for i in range(0, len(rows), 32)]
+        return [loader.training(rows[i : i + 32], 0) for i in range(0, len(rows), 32)]
 
-    def _pixel_feed(self) -> PixelFeed:
+    def _pixel_loader(self) -> PixelLoader:
         fit, valid = self._start.features.subset(self._start.fit), self._start.features.subset(self._start.valid)
-        return PixelFeed(
-            self._reopening,
+        return PixelLoader(
+            self._unfrozen,
             self._decoded(fit, "decode", sources=self._settings.augmentation is not None),
             self._decoded(valid, "decode validation", sources=False),
             self._settings.augmentation,
@@ -175,7 +175,7 @@ class Supply:
             device=self._device,
         )
 
-    def _activation_feed(self) -> ActivationFeed:
+    def _activation_loader(self) -> ActivationLoader:
         features = self._start.features
         fit, valid = features.subset(self._start.fit), features.subset(self._start.valid)
         for part, views in ((fit, self.views), (valid, 1)):
@@ -183,26 +183,26 @@ class Supply:
                 self._fill(self._cache(view), view, part)
         varied = [self._cache(view).rows(view, fit.digests) for view in range(self.views)]
         plain = self._cache(0).rows(0, valid.digests)
-        return ActivationFeed(varied, plain, seed=self._settings.seed, device=self._device)
+        return ActivationLoader(varied, plain, seed=self._settings.seed, device=self._device)
 
-    def _cache(self, view: int) -> SplitCache:
+    def _cache(self, view: int) -> ActivationCache:
         """The cache of a view; the first view is not varied, so that it serves whatever the augmentation."""
         fingerprint, augmentation = self._start.features.fingerprint, self._settings.augmentation
         recipe = {
             **fingerprint.keyed,
-            "node": self._reopening.cut,
+            "node": self._unfrozen.cut,
             "pool": "none",
             "augmentation": augmentation.to_json() if view and augmentation is not None else None,
             "seed": self._settings.seed if view else None,
         }
-        return SplitCache(self._store, recipe)
+        return ActivationCache(self._store, recipe)
 
-    def _fill(self, cache: SplitCache, view: int, part: FeatureSet) -> None:
+    def _fill(self, cache: ActivationCache, view: int, part: FeatureSet) -> None:
         """Compute what a cache lacks."""
         rows = np.flatnonzero(cache.missing(view, part.digests))
         _, first = np.unique(part.digests[rows].view("S32").ravel(), return_index=True)
         rows = rows[np.sort(first)]
-        self._reopening.eval()
+        self._unfrozen.eval()
         for at in range(0, len(rows), CHUNK):
             chunk = part.subset(rows[at : at + CHUNK])
             images = self._decoded(chunk, "", sources=view > 0)
@@ -219,7 +219,7 @@ class Supply:
             pixels = augmentation.apply(pixels, numbers, self._transform.crop)
         else:
             pixels = pixels.float() / 255
-        values: NDArray[np.float32] = self._reopening.lower(laid_out(pixels)).cpu().contiguous().numpy()
+        values: NDArray[np.float32] = self._unfrozen.lower(laid_out(pixels)).cpu().contiguous().numpy()
         return values
 
     def _decoded(self, part: FeatureSet, stage: str, sources: bool) -> NDArray[np.uint8]:
@@ -230,13 +230,13 @@ class Supply:
     def _affordable_views(self) -> int:
         """As many views as asked for, or as fit into `CACHE_LIMIT`."""
         side = self._transform.crop
-        value = self._reopening.lower(torch.zeros(1, 3, side, side, device=self._device))
+        value = self._unfrozen.lower(torch.zeros(1, 3, side, side, device=self._device))
         bytes_a_view = 2 * value.numel() * len(self._start.fit)
         views = min(self._settings.views, CACHE_LIMIT // bytes_a_view)
         if views < self._settings.views:
             what = f"{views} views" if views else "no view, the frozen part is computed anew in every epoch"
             self.notes.append(
-                f"{self._settings.views} views of the activations at {self._reopening.cut} would take "
+                f"{self._settings.views} views of the activations at {self._unfrozen.cut} would take "
                 f"{self._settings.views * bytes_a_view >> 20} MiB; kept {what}"
             )
         return int(views)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from classifiers.training.augment import mix
-from classifiers.training.loaders import Feed
+from classifiers.training.loaders import Loader
 from classifiers.training.optim import (
     class_weights,
     cross_entropy,
@@ -24,8 +24,8 @@ from classifiers.training.optim import (
     total_weight,
     warmup_cosine,
 )
-from classifiers.training.regimes import Settings
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.regimes import FineTuneSettings
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.errors import DeviceError, TrainingError
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -40,12 +40,12 @@ class Learner:
 
     Parameters
     ----------
-    reopening : Reopening
+    unfrozen : UnfrozenNetwork
         On `device`.
-    feed : Feed
+    loader : Loader
     y : ndarray of shape (n,), int64
         Of the training rows, in the order of the head's logits.
-    settings : Settings
+    settings : FineTuneSettings
     device : torch.device
 
     Attributes
@@ -63,21 +63,26 @@ class Learner:
     """
 
     def __init__(
-        self, reopening: Reopening, feed: Feed, y: NDArray[np.int64], settings: Settings, device: torch.device
+        self,
+        unfrozen: UnfrozenNetwork,
+        loader: Loader,
+        y: NDArray[np.int64],
+        settings: FineTuneSettings,
+        device: torch.device,
     ) -> None:
-        self.reopening, self._feed, self._settings, self._device = reopening, feed, settings, device
+        self.unfrozen, self._loader, self._settings, self._device = unfrozen, loader, settings, device
         self._y = torch.from_numpy(y)
-        self._classes = len(reopening.classifier.classes)
+        self._classes = len(unfrozen.classifier.classes)
         self._weights = class_weights(y, self._classes, settings.class_weight).to(device)
         self.batch = self.part = min(settings.batch_size, len(y))
         self.steps_per_epoch = len(y) // self.batch
         self.steps = settings.epochs * self.steps_per_epoch
-        self._parts = reopening.open_parts()
+        self._parts = unfrozen.open_parts()
         self._averaged = moving_average(self._parts, settings.ema)
         self.live, self.average = float_tensors(self._parts), float_tensors(self._averaged.module)
         groups = parameter_groups(
             self._parts,
-            reopening.blocks,
+            unfrozen.blocks,
             learning_rate=settings.learning_rate,
             lowest=settings.lowest_rate,
             head_rate=settings.head_rate,
@@ -135,11 +140,11 @@ class Learner:
         right : ndarray of shape (n,), bool
         log_loss : float
         """
-        self.reopening.eval()
+        self.unfrozen.eval()
         logits = []
         average = self._averaged.module
         for i in range(0, len(y), self.batch):
-            values = self._feed.validation(np.arange(i, min(i + self.batch, len(y))))
+            values = self._loader.validation(np.arange(i, min(i + self.batch, len(y))))
             logits.append(average["head"](average["top"](values)).float().cpu())
         scores, labels = torch.cat(logits), torch.from_numpy(y)
         return (scores.argmax(1) == labels).numpy(), float(F.cross_entropy(scores.double(), labels))
@@ -206,12 +211,12 @@ class Learner:
     def _gradients(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[float, int]:
         """Gradients of the mean loss of a batch; the loss, and how many images were right."""
         settings = self._settings
-        self.reopening.set_training(settings.adapt_statistics)
+        self.unfrozen.set_training(settings.adapt_statistics)
         # Dropout draws from torch's generator; seeded by the step, a resumed run draws the same.
         torch.manual_seed((settings.seed * 1_000_003 + step) % (1 << 63))
         with self._precision():
             parts = range(0, len(rows), self.part)
-            values = torch.cat([self._feed.training(rows[i : i + self.part], epoch) for i in parts]).float()
+            values = torch.cat([self._loader.training(rows[i : i + self.part], epoch) for i in parts]).float()
         y = self._y[torch.from_numpy(rows)].to(self._device)
         wanted = F.one_hot(y, self._classes).float()
         if settings.augmentation is not None:
@@ -220,7 +225,7 @@ class Learner:
         total, right = 0.0, 0
         for i in parts:
             with self._precision():
-                logits = self.reopening(values[i : i + self.part])
+                logits = self.unfrozen(values[i : i + self.part])
             part = wanted[i : i + self.part]
             loss = cross_entropy(logits, part, self._weights, settings.label_smoothing) / whole
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

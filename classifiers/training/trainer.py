@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.optim import put
-from classifiers.training.regimes import Settings
+from classifiers.training.regimes import FineTuneSettings
 from featstore.errors import TrainingError
 from featstore.system.reporting import Progress, silent
 
@@ -74,7 +74,7 @@ class Trainer:
     learner : Learner
     y_train, y_valid : ndarray of int64
         In the order of the head's logits.
-    settings : Settings
+    settings : FineTuneSettings
     identity : mapping
         JSON-able: what the result depends on beside the settings. A checkpoint of a run with another identity or other
         settings is refused.
@@ -90,7 +90,7 @@ class Trainer:
         learner: Learner,
         y_train: NDArray[np.int64],
         y_valid: NDArray[np.int64],
-        settings: Settings,
+        settings: FineTuneSettings,
         *,
         identity: Mapping[str, Any],
         checkpoints: CheckpointFolder,
@@ -176,7 +176,7 @@ class Trainer:
                 self._report("train", state.step, learner.steps, self._note())
         finally:
             put(learner.live, self._best)
-            learner.reopening.eval()
+            learner.unfrozen.eval()
         return state
 
     def _order(self, epoch: int) -> NDArray[np.intp]:

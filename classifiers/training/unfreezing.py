@@ -1,4 +1,4 @@
-"""Reopening: a network parted at a cut into a frozen bottom and an open top that is trained together with a head."""
+"""UnfrozenNetwork: parted at a cut into a frozen bottom and an open top that is trained together with a head."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL, HEAD = "all", "head"
 SMALLEST_VARIANCE = 1e-6
 
 
-class Reopening(nn.Module):
+class UnfrozenNetwork(nn.Module):
     """A classifier of images, parted where its network is reopened.
 
     Parameters

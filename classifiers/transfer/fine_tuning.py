@@ -18,13 +18,13 @@ from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.checkpoint import CheckpointFolder
-from classifiers.training.data import Supply
+from classifiers.training.data import TrainingData
 from classifiers.training.learner import Learner, NotFiniteError
-from classifiers.training.loaders import Feed
-from classifiers.training.regimes import REGIMES, Settings, settings_for
-from classifiers.training.starting_point import Probe, StartingPoint, linear_head, starting_point
+from classifiers.training.loaders import Loader
+from classifiers.training.regimes import REGIMES, FineTuneSettings, settings_for
+from classifiers.training.starting_point import CachedHead, StartingPoint, linear_head, starting_point
 from classifiers.training.trainer import State, Trainer
-from classifiers.training.unfreezing import HEAD, Reopening
+from classifiers.training.unfreezing import HEAD, UnfrozenNetwork
 from classifiers.transfer.cached_network import CachedNetwork, Data
 from classifiers.transfer.regime_choice import best_node, choose_regime
 from classifiers.transfer.result import FineTuning
@@ -87,7 +87,7 @@ def finetune(
     log : callable, optional
         Gets each epoch's numbers.
     given
-        Fields of `Settings` and `Augmentation`, in the place of what the regime suggests; None is no wish.
+        Fields of `FineTuneSettings` and `Augmentation`, in the place of what the regime suggests; None is no wish.
 
     Returns
     -------
@@ -112,11 +112,11 @@ def finetune(
     extraction = {"engine": engine, "device": device, "workers": workers, "progress": report}
     network = CachedNetwork.find(store, data, dataset=dataset, select=select or {}, weights=weights, **extraction)
     given = {name: value for name, value in given.items() if value is not None}
-    seed = int(given.get("seed", Settings.seed))
-    fraction = given.get("valid_fraction", Settings.valid_fraction)
+    seed = int(given.get("seed", FineTuneSettings.seed))
+    fraction = given.get("valid_fraction", FineTuneSettings.valid_fraction)
     start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
     notes = list(start.notes)
-    probe = Probe(linear_head(head, notes), seed, budget, given.get("class_weight"))
+    cached_head = CachedHead(linear_head(head, notes), seed, budget, given.get("class_weight"))
     number = choose_regime(network, start, notes, report) if regime == "auto" else int(regime)
     reopens = given.get("reopen", HEAD) != HEAD or bool(given.get("from_scratch"))
     if regime == "auto" and reopens and number < 3:
@@ -124,33 +124,35 @@ def finetune(
     case = REGIMES[number]
     settings = settings_for(case, len(start.fit), **{"precision": mixed_precision(place), **given})
     if case.earlier:
-        network, start = best_node(network, start, probe, notes)
+        network, start = best_node(network, start, cached_head, notes)
     report("fit the head", 0, 2, "")
-    cached = probe.fit(start, start.training)
+    cached = cached_head.fit(start, start.training)
     report("fit the head", 1, 2, "")
-    first = probe.fit(start, start.fit)
+    first = cached_head.fit(start, start.fit)
     report("fit the head", 2, 2, "")
 
     classifier = _classifier(network, start, first, settings)
     classifier.to(memory_format=torch.channels_last).to(place)
-    reopening = Reopening(classifier, settings.reopen)
+    unfrozen = UnfrozenNetwork(classifier, settings.reopen)
     out.parent.mkdir(parents=True, exist_ok=True)
-    supply = Supply(
-        reopening, start, settings, store=store.path, folder=out.parent, device=place, workers=workers, progress=report
+    training_data = TrainingData(
+        unfrozen, start, settings, store=store.path, folder=out.parent, device=place, workers=workers, progress=report
     )
     preparing = time.monotonic()
-    feed = _prepared(supply, reopening, settings)
+    loader = _prepared(training_data, unfrozen, settings)
     preparation = time.monotonic() - preparing
-    notes += supply.notes
+    notes += training_data.notes
 
     checkpoints = _checkpoint_folder(out)
     if restart:
         checkpoints.clear()
-    trainer = _trainer(start, reopening, supply, feed, settings, probe.name, place, checkpoints, report, log)
+    trainer = _trainer(
+        start, unfrozen, training_data, loader, settings, cached_head.name, place, checkpoints, report, log
+    )
     if trainer.resume():
         notes.append(f"went on after epoch {trainer.state.epochs} of an interrupted run")
     state, failure = _run(trainer)
-    tuned = _tuned(out, network, classifier, cached, first, probe.name, state, settings)
+    tuned = _tuned(out, network, classifier, cached, first, cached_head.name, state, settings)
     judged, judged_on = (start.test, "test") if len(start.test) else (start.valid, "validation")
     right = tuned.right(judged)
     tuned.save(out, _summary(start, settings, state, float(right.mean()), judged_on))
@@ -165,7 +167,7 @@ def finetune(
         bundle=out,
         weights_file=tuned.weights_file,
         judged_on=judged_on,
-        right_cached=TunedNetwork(network, cached, probe.name, None).right(judged),
+        right_cached=TunedNetwork(network, cached, cached_head.name, None).right(judged),
         right_tuned=right,
         settings=settings.to_json(),
         history=state.history,
@@ -181,9 +183,9 @@ def finetune(
             "regime": case.number,
             "regime_text": f"{case.title}: {case.text}",
             "reopen": settings.reopen,
-            "cut": reopening.cut,
-            "views": supply.views,
-            "head": probe.name,
+            "cut": unfrozen.cut,
+            "views": training_data.views,
+            "head": cached_head.name,
             "backbone": before.backbone,
             "node": before.node,
             "input_size": network.backbone.transform.crop,
@@ -197,7 +199,9 @@ def finetune(
     )
 
 
-def _classifier(network: CachedNetwork, start: StartingPoint, first: Any, settings: Settings) -> ImageClassifier:
+def _classifier(
+    network: CachedNetwork, start: StartingPoint, first: Any, settings: FineTuneSettings
+) -> ImageClassifier:
     """The cached head on the pretrained network; or, to compare, a head of zeros on random weights."""
     backbone = network.backbone
     if not settings.from_scratch:
@@ -216,20 +220,20 @@ def _classifier(network: CachedNetwork, start: StartingPoint, first: Any, settin
     return ImageClassifier(fresh, layer, start.classes)
 
 
-def _prepared(supply: Supply, reopening: Reopening, settings: Settings) -> Feed:
+def _prepared(training_data: TrainingData, unfrozen: UnfrozenNetwork, settings: FineTuneSettings) -> Loader:
     """Decoded images or cached activations; and batch norm ready to adapt, where it is to."""
-    feed = supply.feed()
-    if settings.adapt_statistics and not settings.from_scratch and reopening.batch_norms():
-        reopening.recalibrate(supply.calibration(feed))
-    return feed
+    loader = training_data.loader()
+    if settings.adapt_statistics and not settings.from_scratch and unfrozen.batch_norms():
+        unfrozen.recalibrate(training_data.calibration(loader))
+    return loader
 
 
 def _trainer(
     start: StartingPoint,
-    reopening: Reopening,
-    supply: Supply,
-    feed: Feed,
-    settings: Settings,
+    unfrozen: UnfrozenNetwork,
+    training_data: TrainingData,
+    loader: Loader,
+    settings: FineTuneSettings,
     head: str,
     device: torch.device,
     checkpoints: CheckpointFolder,
@@ -244,11 +248,11 @@ def _trainer(
         "weights_sha256": fingerprint.weights_sha256,
         "node": fingerprint.node,
         "transform": fingerprint.transform,
-        "cut": reopening.cut,
-        "cached_views": supply.views,
+        "cut": unfrozen.cut,
+        "cached_views": training_data.views,
         "head": head,
     }
-    learner = Learner(reopening, feed, y[start.fit], settings, device)
+    learner = Learner(unfrozen, loader, y[start.fit], settings, device)
     return Trainer(
         learner,
         y[start.fit],
@@ -282,7 +286,7 @@ def _tuned(
     first: Any,
     name: str,
     state: State,
-    settings: Settings,
+    settings: FineTuneSettings,
 ) -> TunedNetwork:
     """The tuned network on disk and in the store; or what there was, where that was not beaten."""
     if state.best == 0:
@@ -298,7 +302,9 @@ def _tuned(
     return TunedNetwork(network.tuned(save_network(classifier, file, about)), head, name, file)
 
 
-def _summary(start: StartingPoint, settings: Settings, state: State, accuracy: float, judged_on: str) -> dict[str, Any]:
+def _summary(
+    start: StartingPoint, settings: FineTuneSettings, state: State, accuracy: float, judged_on: str
+) -> dict[str, Any]:
     """What the bundle tells people about itself."""
     return {
         "dataset": start.features.dataset,

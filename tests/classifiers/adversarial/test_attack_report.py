@@ -12,7 +12,7 @@ from PIL import Image
 
 from classifiers.adversarial.attack import Attack
 from classifiers.adversarial.attack_report import AttackReport, summary
-from classifiers.adversarial.files import Adversarial
+from classifiers.adversarial.files import AdversarialExample
 from tests.support.pictures import texture
 
 ABOUT = {"description": "logistic on resnet18", "classes": 3}
@@ -24,7 +24,7 @@ def result(image="in/cat.png", **changes):
         "target": None, "after": "dogs", "confidence": 0.625, "attempted": True, "success": True, "linf": 4 / 255,
         "l2": 0.5, "ssim": 0.96875, "within": True, "steps": 40, "saved": None, "picture": None, "notes": (),
     }  # fmt: skip
-    return Adversarial(**(fields | changes))
+    return AdversarialExample(**(fields | changes))
 
 
 MISSED = {"success": False, "after": "cats"}

@@ -19,7 +19,7 @@ from classifiers.training.optim import (
     total_weight,
     warmup_cosine,
 )
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 
 
@@ -152,7 +152,7 @@ def test_the_average_is_frozen_and_judges_in_eval_mode_whatever_the_module_does(
 def test_the_average_of_a_reopened_network_has_its_tensors_in_the_same_order(name):
     """Torch pairs them by their place, not by their name."""
     backbone = Backbone(name, "none", input_size=32)
-    parts = Reopening(ImageClassifier(backbone, nn.Linear(8, 2), ("a", "b")), "all").open_parts()
+    parts = UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(8, 2), ("a", "b")), "all").open_parts()
     average = moving_average(parts, 0.9).module
     for own, averaged in (
         (parts.named_parameters(), average.named_parameters()),
