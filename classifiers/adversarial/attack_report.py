@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image
 
 from classifiers.adversarial.attack import NORMS, Attack, epsilon_text
-from classifiers.adversarial.files import REPORT, AdversarialExample, success_rate
+from classifiers.adversarial.example import AdversarialExample, success_rate
+from classifiers.adversarial.files import REPORT
 from classifiers.formatting import count, percent
 from classifiers.report.figures.picture_page import Figure, PicturePage, Section
 from featstore.system import fsio
 
 
-@dataclass(frozen=True)
+@dataclass
 class AttackReport:
     """Where and how the results of one attack are written.
 
@@ -31,12 +32,18 @@ class AttackReport:
     classifier : mapping
         Of whom the results tell, as `selection.identity` gives it.
     notes : sequence of str
+    skipped : sequence of (str, str)
+        Printable path and reason of each file that was not given to the attack; told with those that it cannot read.
     """
 
     out: Path
     attack: Attack
     classifier: Mapping[str, Any]
     notes: Sequence[str] = ()
+    skipped: Sequence[tuple[str, str]] = ()
+    _written: tuple[Sequence[AdversarialExample], Sequence[tuple[str, str]], int] = field(
+        default=((), (), 0), init=False
+    )
 
     def document(
         self, results: Sequence[AdversarialExample], failed: Sequence[tuple[str, str]], left: int = 0
@@ -50,12 +57,13 @@ class AttackReport:
             "success_rate": success_rate(results),
             "attempted": sum(result.attempted for result in results),
             "left": left,
-            "failed": [{"image": path, "reason": reason} for path, reason in failed],
+            "failed": [{"image": path, "reason": reason} for path, reason in [*failed, *self.skipped]],
             "notes": list(self.notes),
         }
 
     def write(self, results: Sequence[AdversarialExample], failed: Sequence[tuple[str, str]], left: int = 0) -> None:
         """Write the document."""
+        self._written = results, list(failed), left
         document = self.document(results, failed, left)
         fsio.replace(self.out / REPORT[0], json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
 
@@ -79,11 +87,19 @@ class AttackReport:
                     figure = Figure(np.asarray(picture.convert("RGB")), _caption(result), wide=True)
                 name = os.path.basename(result.image)  # noqa: PTH119 - a printable text, not a path any more
                 page.sections.append(Section(name, " ".join(f"{note}." for note in result.notes), [figure]))
-        if failed:
-            page.sections.append(Section("Not read", table=(["image", "reason"], [list(entry) for entry in failed])))
+        if unread := [list(entry) for entry in (*failed, *self.skipped)]:
+            page.sections.append(Section("Not read", table=(["image", "reason"], unread)))
         place = self.out / REPORT[1]
         fsio.replace(place, page.html().encode())
         return place
+
+    def cut_short(self) -> str:
+        """Write the page of a run that was broken off; what there is, and where, in words."""
+        results, failed, left = self._written
+        if not results:
+            return "nothing was finished and nothing was written"
+        page = self.write_page(results, failed, left)
+        return f"{count(len(results), 'image')} done, {left} not reached: what there is lies in {page}"
 
     def _in_words(self) -> str:
         attack = self.attack

@@ -8,7 +8,8 @@ from PIL import Image
 
 from classifiers.adversarial import files
 from classifiers.adversarial.attack import Attack
-from classifiers.adversarial.files import attack_files, success_rate
+from classifiers.adversarial.example import success_rate
+from classifiers.adversarial.files import attack_files
 from classifiers.adversarial.ssim import ssim
 from classifiers.inspection.lossless_crop import FramedCrop
 from featstore.errors import DecodeError, OutputExistsError
