@@ -149,6 +149,12 @@ class Attack:
     ------
     AttackError
         An unknown method, norm or goal, or numbers out of range.
+
+    Examples
+    --------
+    >>> attack = Attack(epsilon=8 / 255, steps=10)
+    >>> attack.method, attack.rounds, attack.stride
+    ('pgd', 10, 2.0)
     """
 
     method: str = "pgd"

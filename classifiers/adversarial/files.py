@@ -72,6 +72,20 @@ def attack_files(
         A file is there already; nothing has been computed then.
     DecodeError
         None of the images can be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> classifier = ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "grey.png")
+    ...     Image.new("RGB", (48, 48), "grey").save(path)
+    ...     results, failed = attack_files(classifier, [bytes(path)], Attack(steps=2), Path(folder, "out"))
+    ...     results[0].within, results[0].saved.name
+    (True, 'grey-attacked.png')
     """
     ending = "attacked" if target is None else f"as-{slug(classifier.classes[target])}"
     names = [f"{stem}-{ending}" for stem in distinct_names(paths)]

@@ -153,6 +153,21 @@ def robust_accuracy(
     ------
     AttackError
         The method knows no epsilon, no image can be read, or an epsilon is not one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> classifier = ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "grey.png")
+    ...     Image.new("RGB", (48, 48), "grey").save(path)
+    ...     found = robust_accuracy(classifier, [bytes(path)], [1], Attack(steps=2), [2 / 255])
+    >>> len(found.epsilons), found.accuracy[0] >= found.accuracy[1]
+    (2, True)
     """
     if attack.method == "descent":
         raise AttackError("descent has no bound, so there is no accuracy within one; use pgd or fgsm")

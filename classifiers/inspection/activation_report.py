@@ -132,6 +132,19 @@ def draw_activations(
     OutputExistsError
     DecodeError
         None of the images can be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "grey.png")
+    ...     Image.new("RGB", (48, 48), "grey").save(path)
+    ...     results, failed, page = draw_activations(backbone, None, [bytes(path)], ["layer1"], Path(folder, "out"))
+    ...     results[0].activations[0].values.shape, page.name
+    ((64, 8, 8), 'activations.html')
     """
     recorder = ActivationRecorder(backbone, nodes)
     cam = None if classifier is None else GradCam(classifier, cam_node)

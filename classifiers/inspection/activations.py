@@ -25,6 +25,14 @@ class Activation:
     node : str
         As it was asked for.
     values : ndarray of shape (channels, h, w) or (width,), float32
+
+    Examples
+    --------
+    >>> values = np.zeros((3, 4, 4), dtype=np.float32)
+    >>> values[1] = 0.5
+    >>> activation = Activation("layer1", values)
+    >>> activation.silent, activation.strongest(2).tolist()
+    (2, [1])
     """
 
     node: str

@@ -23,7 +23,7 @@ def slug(text: str) -> str:
     return short.encode()[:120].decode("utf-8", "ignore").strip("-") or "unnamed"
 
 
-def stems(paths: Sequence[bytes]) -> list[str]:
+def distinct_names(paths: Sequence[bytes]) -> list[str]:
     """A name for each path, all different also where capitals do not count: its own, numbered where that is taken."""
     taken: set[str] = set()
     names = []
@@ -39,7 +39,7 @@ def stems(paths: Sequence[bytes]) -> list[str]:
 
 
 @contextmanager
-def make_room(folder: Path, names: Iterable[str], overwrite: bool) -> Iterator[None]:
+def output_folder(folder: Path, names: Iterable[str], overwrite: bool) -> Iterator[None]:
     """Make the folder for new files, before anything is computed; where that fails, no empty folder is left.
 
     Raises

@@ -166,6 +166,13 @@ def search_ideal(
     ------
     TrainingError
         The loss became NaN or infinite.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    >>> found = search_ideal(network, 0, side=40, size=32, settings=IdealSettings(steps=4, views=2))
+    >>> found.picture.shape, found.picture.dtype, len(found.losses["loss"])
+    ((40, 40, 3), dtype('uint8'), 4)
     """
     settings = settings or IdealSettings()
     report = progress or silent

@@ -148,6 +148,17 @@ def ideal_image(
     OutputExistsError, UnknownNameError
         Before anything is computed.
     TrainingError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> classifier = ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = ideal_image(classifier, 1, Path(folder), settings=IdealSettings(steps=2, views=1))
+    ...     sorted(path.name for path in report.files.values())[:2]
+    ['ideal-dog-loss.png', 'ideal-dog-strip.png']
     """
     settings = settings or IdealSettings.usual(len(classifier.classes))
     name = classifier.classes[target]

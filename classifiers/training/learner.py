@@ -60,6 +60,21 @@ class Learner:
         Images a pass; less than `batch` where memory did not suffice.
     live, average : dict of str to Tensor
         The weights that are trained, and their moving average, by the same names.
+
+    Examples
+    --------
+    >>> from classifiers.models.image_classifier import ImageClassifier
+    >>> from classifiers.training.loaders import ActivationLoader
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> network = UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(512, 2), ("cat", "dog")), "head")
+    >>> X, y = np.random.default_rng(0).random((8, 512), dtype=np.float32).astype(np.float16), np.arange(8) % 2
+    >>> loader = ActivationLoader([X], X, seed=0, device=torch.device("cpu"))
+    >>> settings = FineTuneSettings(reopen="head", epochs=2, batch_size=4, augmentation=None)
+    >>> learner = Learner(network, loader, y, settings, torch.device("cpu"))
+    >>> loss, right = learner.step(np.arange(4), epoch=0, step=0)
+    >>> learner.steps, loss > 0, right <= 4
+    (4, True, True)
     """
 
     def __init__(

@@ -95,6 +95,12 @@ class FineTuneSettings:
     augmentation : Augmentation or None
         None shows every image as it will be seen in use.
     seed : int
+
+    Examples
+    --------
+    >>> settings = settings_for(REGIMES[3], images=5000, epochs=4)
+    >>> settings.reopen, settings.epochs, settings.learning_rate
+    ('all', 4, 0.0001)
     """
 
     reopen: str = ALL

@@ -83,6 +83,25 @@ class Trainer:
         `(stage, done, total, note)`.
     log : callable, optional
         Gets each entry of the history.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from classifiers.models.image_classifier import ImageClassifier
+    >>> from classifiers.training.loaders import ActivationLoader
+    >>> from classifiers.training.unfreezing import UnfrozenNetwork
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> network = UnfrozenNetwork(ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog")), "head")
+    >>> X, y = np.random.default_rng(0).random((8, 512), dtype=np.float32).astype(np.float16), np.arange(8) % 2
+    >>> loader = ActivationLoader([X], X, seed=0, device=torch.device("cpu"))
+    >>> settings = FineTuneSettings(reopen="head", epochs=2, batch_size=4, augmentation=None)
+    >>> learner = Learner(network, loader, y, settings, torch.device("cpu"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trainer = Trainer(learner, y, y, settings, identity={}, checkpoints=CheckpointFolder(folder))
+    ...     trainer.run().epochs
+    2
     """
 
     def __init__(

@@ -46,6 +46,15 @@ class UnfrozenNetwork(nn.Module):
     ------
     UnknownNameError
         No such node, a node behind the features, or one that a skip connection leads around.
+
+    Examples
+    --------
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> network = UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(512, 2), ("cat", "dog")), "layer4")
+    >>> value = network.lower(torch.zeros(1, 3, 32, 32))
+    >>> network.cut, tuple(value.shape), tuple(network(value).shape)
+    ('layer3', (1, 256, 2, 2), (1, 2))
     """
 
     def __init__(self, classifier: ImageClassifier, node: str) -> None:
