@@ -157,10 +157,10 @@ class Learner:
         """
         self.unfrozen.eval()
         logits = []
-        average = self._averaged.module
+        top, head = (self._averaged.module.get_submodule(name) for name in ("top", "head"))
         for i in range(0, len(y), self.batch):
             values = self._loader.validation(np.arange(i, min(i + self.batch, len(y))))
-            logits.append(average["head"](average["top"](values)).float().cpu())
+            logits.append(head(top(values)).float().cpu())
         scores, labels = torch.cat(logits), torch.from_numpy(y)
         return (scores.argmax(1) == labels).numpy(), float(F.cross_entropy(scores.double(), labels))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.adversarial import files
+from classifiers.adversarial import example, files
 from classifiers.adversarial.attack import Attack
 from classifiers.adversarial.example import success_rate
 from classifiers.adversarial.files import attack_files
@@ -99,8 +99,8 @@ def test_a_file_that_does_not_give_back_its_pixels_is_noticed(classifier, paths,
     def lossy(picture, text=None):
         return adversarial_png(np.asarray(picture) // 16 * 16, text)
 
-    adversarial_png = files.png
-    monkeypatch.setattr(files, "png", lossy)
+    adversarial_png = example.png
+    monkeypatch.setattr(example, "png", lossy)
     (result,), _ = attack_files(classifier, paths[:1], Attack(epsilon=1 / 255, steps=2), tmp_path / "out")
     assert any("does not give back the pixels" in note for note in result.notes)
     assert not result.within and any("larger than epsilon" in note for note in result.notes)
