@@ -57,7 +57,7 @@ def activations(
 
     Writes a grid of feature maps for each node, the Grad-CAM of a class, and one HTML page with everything to DIR.
     """  # fmt: skip
-    from classifiers.inspection.activation_report import look_into
+    from classifiers.inspection.activation_report import draw_activations
     from classifiers.inspection.activations import usual_nodes
     from classifiers.models.class_names import find_class
     from classifiers.models.classifier_choice import open_for_inspection
@@ -81,7 +81,7 @@ def activations(
         options.told(lambda: f"cut short: what is done lies in {out}" if Path(out).exists() else "nothing was written"),
         options.reporter(quiet) as report,
     ):
-        looks, failed, page = look_into(
+        results, failed, page = draw_activations(
             network, None if no_cam else classifier, found.paths, nodes or usual_nodes(network.name), Path(out),
             target=target, cam_node=cam_node, maps=maps, save_npz=save_npz, overwrite=overwrite, device=there,
             progress=report,
@@ -94,18 +94,18 @@ def activations(
             "backbone": network.name,
             "weights": network.weights.label,
             "classifier": None if classifier is None else classifier.provenance(),
-            "results": [look.to_json() for look in looks],
+            "results": [result.to_json() for result in results],
             "failed": [{"image": path, "reason": reason} for path, reason in failed],
             "notes": notes,
             "page": str(page),
         })  # fmt: skip
         return
-    for look in looks:
-        if look.heat is not None:
-            click.echo(f"{look.image}: Grad-CAM for {look.heat_class}, probability {look.heat.probability:.4f}")
-        for activation in look.activations:
+    for result in results:
+        if result.heat is not None:
+            click.echo(f"{result.image}: Grad-CAM for {result.heat_class}, probability {result.heat.probability:.4f}")
+        for activation in result.activations:
             shape = "x".join(map(str, activation.values.shape))
-            click.echo(f"{look.image}: {activation.node} {shape}: {look.files[f'node {activation.node}']}")
+            click.echo(f"{result.image}: {activation.node} {shape}: {result.files[f'node {activation.node}']}")
     for path, reason in failed:
         options.say_failed(path, reason)
     for text in notes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from featstore_scripts import options
 
 if TYPE_CHECKING:
     from classifiers.adversarial.attack import Attack
-    from classifiers.adversarial.files import Adversarial
+    from classifiers.adversarial.example import AdversarialExample
     from classifiers.models.image_classifier import ImageClassifier
 
 
@@ -173,41 +172,25 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
             out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
     from classifiers.adversarial.attack_report import AttackReport, summary
     from classifiers.adversarial.files import attack_files
-    from classifiers.formatting import count
     from classifiers.models.class_names import find_class
     from featstore.images.unlabelled import find_images
 
     aim = None if target is None else find_class(classifier.classes, target)
     shown = None if truth is None else find_class(classifier.classes, truth)
     found = find_images(images)
-    about = AttackReport(out, how, classifier.provenance(), classifier.caveats())
-    done: tuple[list[Adversarial], list[tuple[str, str]], int] = ([], [], len(found.paths))
-
-    def keep(results: list[Adversarial], failed: list[tuple[str, str]], left: int) -> None:
-        nonlocal done
-        done = (results, [*failed, *found.skipped], left)
-        about.write(*done)
-
-    def leave() -> str:
-        results, failed, left = done
-        if not results:
-            return "nothing was finished and nothing was written"
-        page = about.write_page(results, failed, left)
-        return f"{count(len(results), 'image')} done, {left} not reached: what there is lies in {page}"
-
-    with options.told(leave), options.reporter(quiet) as report:
+    about = AttackReport(out, how, classifier.provenance(), classifier.caveats(), found.skipped)
+    with options.told(about.cut_short), options.reporter(quiet) as report:
         results, failed = attack_files(
-            classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device, keep=keep,
-            progress=report,
+            classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device,
+            keep=about.write, progress=report,
         )  # fmt: skip
-    failed = [*failed, *found.skipped]
     page = about.write_page(results, failed)
     if as_json:
         options.emit(about.document(results, failed) | {"page": str(page)})
         return
     for result in results:
         click.echo(_sentence(result))
-    for path, reason in failed:
+    for path, reason in [*failed, *found.skipped]:
         options.say_failed(path, reason)
     for note in about.notes:
         click.echo(f"note: {note}")
@@ -218,30 +201,22 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,
              out: Path, overwrite: bool, quiet: bool, as_json: bool, device: Any) -> None:  # fmt: skip
     from classifiers.adversarial.attack import epsilon_text
-    from classifiers.adversarial.robustness import EPSILONS, judged_rows, robust_accuracy
+    from classifiers.adversarial.robustness_report import report_robustness
     from classifiers.formatting import interval, percent
-    from classifiers.inspection.file_names import make_room
     from featstore.images.discovery import scan
-    from featstore.system import fsio
 
     images = scan(data)
-    about = classifier.provenance()
-    rows, labels, part = judged_rows(images, classifier, limit, how.seed)
-    with make_room(out, ["robustness.json", "robustness.html", "robustness.png"], overwrite):
-        with options.told("not finished: nothing was written"), options.reporter(quiet) as report:
-            result = robust_accuracy(
-                classifier, [images.absolute(row) for row in rows], labels, how, epsilons or EPSILONS[how.norm],
-                device=device, progress=report,
-            )  # fmt: skip
-        places = result.write(out, f"Robust accuracy on {images.name}", f"{about['description']}; {part}.")
-        document = {"format": 1, "dataset": images.name, "part": part, "classifier": about, **result.to_json()}
-        document["notes"] = classifier.caveats()
-        document["saved"] = {name: str(path) for name, path in places.items()}
-        fsio.replace(out / "robustness.json", json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
+    with options.told("not finished: nothing was written"), options.reporter(quiet) as report:
+        document = report_robustness(
+            classifier, images, how, out, epsilons=epsilons or None, limit=limit, overwrite=overwrite, device=device,
+            progress=report,
+        )  # fmt: skip
     if as_json:
         options.emit(document)
         return
-    click.echo(f"{about['description']} on {images.name}, {part}: {how.method} in {how.norm}")
+    click.echo(
+        f"{document['classifier']['description']} on {images.name}, {document['part']}: {how.method} in {how.norm}"
+    )
     click.echo(f"{'epsilon':>10}{'accuracy %':>12}  95 % interval")
     for point in document["curve"]:
         size, share = epsilon_text(point["epsilon"], how.norm), percent(point["accuracy"])
@@ -250,10 +225,10 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
         options.say_failed(failure["image"], failure["reason"])
     for note in document["notes"]:
         click.echo(f"note: {note}")
-    click.echo(f"Curve: {places['html'].resolve()}")
+    click.echo(f"Curve: {Path(document['saved']['html']).resolve()}")
 
 
-def _sentence(result: Adversarial) -> str:
+def _sentence(result: AdversarialExample) -> str:
     """One line for one image."""
     outcome = "fooled" if result.success else ("not fooled" if result.attempted else "not counted")
     notes = "".join(f"\n  note: {note}" for note in result.notes)

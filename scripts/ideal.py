@@ -97,7 +97,7 @@ def ideal(
     import os
     from dataclasses import replace
 
-    from classifiers.inspection.ideal import Settings
+    from classifiers.inspection.ideal import IdealSettings
     from classifiers.inspection.ideal_files import ideal_image
     from classifiers.models.class_names import find_class
     from classifiers.models.classifier_choice import cached_backbone, open_classifier, open_named
@@ -123,7 +123,7 @@ def ideal(
     notes += classifier.caveats()
     with options.told("the search was not finished: nothing was written"), options.reporter(quiet) as report:
         result = ideal_image(
-            classifier, target, Path(out), settings=replace(Settings.usual(len(classifier.classes)), **given),
+            classifier, target, Path(out), settings=replace(IdealSettings.usual(len(classifier.classes)), **given),
             start=None if start is None else os.fsencode(start), others=others, seed=seed, overwrite=overwrite,
             device=there, notes=notes, progress=report,
         )  # fmt: skip

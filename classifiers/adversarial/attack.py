@@ -18,12 +18,16 @@ from torch import Tensor
 from featstore.errors import AttackError
 
 Norm = Literal["linf", "l2"]
+METHODS = ("pgd", "fgsm", "descent")
+NORMS = {"linf": "L-infinity", "l2": "L2"}
+"""How norms are called in reports."""
 LEVELS = 255
+"""The largest grey level of an 8-bit picture."""
 
 
 @dataclass(frozen=True)
-class Ball:
-    """The pictures that are near enough.
+class PerturbationSet:
+    """The changes of a picture that an attacker may make.
 
     Parameters
     ----------
@@ -73,14 +77,14 @@ class Ball:
         return gradient / _each(gradient.flatten(1).norm(dim=1).clamp(min=1e-30), gradient)
 
     def project(self, change: Tensor) -> Tensor:
-        """The nearest change inside the ball; in grey levels."""
+        """The nearest change in the set; in grey levels."""
         if self.norm == "linf":
             return change.clamp(-self.radius, self.radius)
         length = self.length(change).clamp(min=1e-30)
         return change * _each((self.radius / length).clamp(max=1.0), change)
 
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """A random change inside the ball, in grey levels: uniform in L-infinity, of any length and direction in L2."""
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """A random change of the set, in grey levels: uniform in L-infinity, of any length and direction in L2."""
         if self.norm == "linf":
             whole = int(self.radius)
             return torch.randint(-whole, whole + 1, shape, generator=generator).float()
@@ -88,8 +92,8 @@ class Ball:
         length = float(change.flatten().norm())
         return change * (self.radius * float(torch.rand((), generator=generator)) / length)
 
-    def whole(self, original: Tensor, change: Tensor) -> Tensor:
-        """The change in whole grey levels, inside the ball and inside the range of a pixel.
+    def quantise(self, original: Tensor, change: Tensor) -> Tensor:
+        """The change in whole grey levels, inside the set and inside the range of a pixel.
 
         In L-infinity rounding to the nearest level stays inside. In L2 it would not: there every part of the change is
         first cut towards zero, and what room that leaves is spent on the parts that lost most.
@@ -99,7 +103,7 @@ class Ball:
         original : Tensor of shape (b, 3, h, w)
             Grey levels 0 to 255.
         change : Tensor of the same shape
-            Inside the ball, in grey levels.
+            Of the set, in grey levels.
         """
         change = change.clamp(-original, LEVELS - original)
         if self.norm == "linf" or self.radius == float("inf"):
@@ -112,37 +116,6 @@ class Ball:
         affordable = (cost.cumsum(1) <= room) & (rest.gather(1, order) != 0)
         step = rest.sign().gather(1, order) * affordable
         return (flat + torch.zeros_like(flat).scatter_(1, order, step)).view_as(change)
-
-
-def parse_epsilon(text: str) -> float:
-    """A radius as people write it: `4/255`, `0.0157`, `0`.
-
-    Raises
-    ------
-    AttackError
-        Anything else.
-    """
-    if text.strip().startswith("-"):
-        raise AttackError(f"epsilon {text!r} is negative; it is the largest size of the change, so 0 or more")
-    match = re.fullmatch(r"\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(?:/\s*(\d+(?:\.\d*)?))?\s*", text)
-    if match is None or (match[2] is not None and float(match[2]) == 0):
-        raise AttackError(f"epsilon {text!r} is no number; write a fraction like 4/255 or a decimal like 0.0157")
-    return float(match[1]) / float(match[2] or 1)
-
-
-def _each(values: Tensor, like: Tensor) -> Tensor:
-    """(b,) -> (b, 1, ...), to multiply images with."""
-    return values.view(-1, *[1] * (like.dim() - 1))
-
-
-def epsilon_text(epsilon: float, norm: str) -> str:
-    """How an epsilon is said: in grey levels where it bounds each number (linf), else as the length it is (l2)."""
-    return f"{epsilon * LEVELS:.3g}/255" if norm == "linf" else f"{epsilon:.3g}"
-
-
-METHODS = ("pgd", "fgsm", "descent")
-NORMS = {"linf": "L-infinity", "l2": "L2"}
-"""How norms are called in reports."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +149,12 @@ class Attack:
     ------
     AttackError
         An unknown method, norm or goal, or numbers out of range.
+
+    Examples
+    --------
+    >>> attack = Attack(epsilon=8 / 255, steps=10)
+    >>> attack.method, attack.rounds, attack.stride
+    ('pgd', 10, 2.0)
     """
 
     method: str = "pgd"
@@ -201,7 +180,7 @@ class Attack:
             raise AttackError(
                 f"steps {self.steps} and restarts {self.restarts} must be at least 1, the rate {self.rate} above 0"
             )
-        _ = self.ball
+        _ = self.allowed
 
     def to_json(self) -> dict[str, Any]:
         """How images were attacked, as reports state it; norm and epsilon are None where there is no bound."""
@@ -217,14 +196,18 @@ class Attack:
         }
 
     @property
-    def ball(self) -> Ball:
-        """The pictures that the result may be one of."""
-        return Ball("l2", float("inf")) if self.method == "descent" else Ball(self.norm, self.epsilon)
+    def allowed(self) -> PerturbationSet:
+        """The changes that may be made."""
+        return (
+            PerturbationSet("l2", float("inf"))
+            if self.method == "descent"
+            else PerturbationSet(self.norm, self.epsilon)
+        )
 
     @property
     def rounds(self) -> int:
         """Steps that are taken at most; none where only the original is near enough."""
-        if self.ball.radius == 0:
+        if self.allowed.radius == 0:
             return 0
         if self.method == "fgsm":
             return 1
@@ -233,15 +216,41 @@ class Attack:
     @property
     def stride(self) -> float:
         """Length of a step in grey levels; whole ones in L-infinity."""
-        ball = self.ball
+        allowed = self.allowed
         if self.method == "fgsm":
-            return ball.radius
+            return allowed.radius
         if self.method == "descent":
             return LEVELS * (0.5 if self.rate is None else self.rate)
-        length = 2.5 * ball.radius / self.rounds if self.rate is None else LEVELS * self.rate
-        return max(1.0, float(round(length))) if ball.norm == "linf" else length
+        length = 2.5 * allowed.radius / self.rounds if self.rate is None else LEVELS * self.rate
+        return max(1.0, float(round(length))) if allowed.norm == "linf" else length
 
     @property
     def patience(self) -> float | None:
         """Probability at which an image is done."""
         return 0.9 if self.enough is None and self.method == "descent" else self.enough
+
+
+def parse_epsilon(text: str) -> float:
+    """A radius as people write it: `4/255`, `0.0157`, `0`.
+
+    Raises
+    ------
+    AttackError
+        Anything else.
+    """
+    if text.strip().startswith("-"):
+        raise AttackError(f"epsilon {text!r} is negative; it is the largest size of the change, so 0 or more")
+    match = re.fullmatch(r"\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(?:/\s*(\d+(?:\.\d*)?))?\s*", text)
+    if match is None or (match[2] is not None and float(match[2]) == 0):
+        raise AttackError(f"epsilon {text!r} is no number; write a fraction like 4/255 or a decimal like 0.0157")
+    return float(match[1]) / float(match[2] or 1)
+
+
+def epsilon_text(epsilon: float, norm: str) -> str:
+    """How an epsilon is said: in grey levels where it bounds each number (linf), else as the length it is (l2)."""
+    return f"{epsilon * LEVELS:.3g}/255" if norm == "linf" else f"{epsilon:.3g}"
+
+
+def _each(values: Tensor, like: Tensor) -> Tensor:
+    """(b,) -> (b, 1, ...), to multiply images with."""
+    return values.view(-1, *[1] * (like.dim() - 1))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.inspection.lossless_crop import Frame, to_tensor
+from classifiers.inspection.lossless_crop import FramedCrop, to_tensor
 from classifiers.models.image_classifier import ImageClassifier
 
 
@@ -21,7 +21,7 @@ class Original:
     Attributes
     ----------
     path : bytes
-    frame : Frame
+    frame : FramedCrop
     probabilities : ndarray of shape (k,), float32
         What the classifier says of it.
     label : int
@@ -33,7 +33,7 @@ class Original:
     """
 
     path: bytes
-    frame: Frame
+    frame: FramedCrop
     probabilities: NDArray[np.float32]
     label: int
     labelled: bool
@@ -59,7 +59,7 @@ class Original:
         ------
         ImagesNotFoundError, DecodeError
         """
-        frame = Frame.open(path, classifier.transform)
+        frame = FramedCrop.open(path, classifier.transform)
         said = probabilities(classifier, frame.crop, device)
         label = truth
         if label is None:

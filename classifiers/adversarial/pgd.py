@@ -21,7 +21,7 @@ from featstore.system.reporting import Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Attacked:
+class AttackResult:
     """What became of the images of one call.
 
     Attributes
@@ -58,7 +58,7 @@ def run_attack(
     device: torch.device | str = "cpu",
     numbers: Sequence[int] | None = None,
     progress: Progress | None = None,
-) -> Attacked:
+) -> AttackResult:
     """Attack a batch of images.
 
     Parameters
@@ -93,7 +93,7 @@ def run_attack(
             for row, number in enumerate(range(len(original)) if numbers is None else numbers):
                 seed = np.random.SeedSequence([attack.seed, restart, number]).generate_state(1, np.uint64)
                 generator = torch.Generator().manual_seed(int(seed[0] >> 1))
-                change[row] = attack.ball.noise(tuple(original.shape[1:]), generator).to(device)
+                change[row] = attack.allowed.sample(tuple(original.shape[1:]), generator).to(device)
         for step in range(attack.rounds):
             if not search.step(change):
                 break
@@ -101,7 +101,7 @@ def run_attack(
                 progress("attack", restart * attack.rounds + step + 1, total, f"{int(search.fooled.sum())} fooled")
         search.look(change)
     best = (original + search.best).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return Attacked(
+    return AttackResult(
         np.ascontiguousarray(best),
         search.fooled.cpu().numpy(),
         search.logits.cpu().numpy(),
@@ -146,10 +146,10 @@ class _Search:
         rows, gradient = rows[going], gradient[going]
         if not len(rows):
             return False
-        ball = self.attack.ball
-        moved = change[rows] - self.attack.stride * ball.direction(gradient)
+        allowed = self.attack.allowed
+        moved = change[rows] - self.attack.stride * allowed.direction(gradient)
         original = self.original[rows]
-        moved = ball.project(moved)
+        moved = allowed.project(moved)
         change[rows] = (original + moved).clamp(0, LEVELS) - original
         self.steps[rows] += 1
         return True
@@ -158,13 +158,13 @@ class _Search:
         """Judge the last change of each unfinished image."""
         rows = (~(self.done | self.broken)).nonzero().flatten()
         if len(rows):
-            whole = self.attack.ball.whole(self.original[rows], change[rows])
+            whole = self.attack.allowed.quantise(self.original[rows], change[rows])
             with torch.no_grad():
                 self._judge(rows, whole, self.classifier((self.original[rows] + whole) / LEVELS))
 
     def _gradient(self, rows: Tensor, change: Tensor) -> Tensor:
         """Of the goal with respect to the pixels, at the nearest whole grey levels; these are judged on the way."""
-        whole = self.attack.ball.whole(self.original[rows], change)
+        whole = self.attack.allowed.quantise(self.original[rows], change)
         pixels = ((self.original[rows] + whole) / LEVELS).requires_grad_(True)
         with torch.enable_grad():
             logits = self.classifier(pixels)

@@ -5,70 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.adversarial.attack import NORMS, Attack, epsilon_text
+from classifiers.adversarial.attack import Attack
 from classifiers.adversarial.pgd import run_attack
-from classifiers.formatting import count, interval, percent
 from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.report.figures.line_chart import Line, line_chart
-from classifiers.report.figures.picture_page import Figure, PicturePage, Section
-from classifiers.report.figures.raster import png
 from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, DecodeError, ImagesNotFoundError, UnknownNameError
 from featstore.images.image_set import ImageSet
-from featstore.system import fsio
 from featstore.system.reporting import Progress, printable_path
-
-
-def judged_rows(
-    images: ImageSet, classifier: ImageClassifier, limit: int | None = None, seed: int = 0
-) -> tuple[list[int], list[int], str]:
-    """The test part of a data set.
-
-    Parameters
-    ----------
-    images : ImageSet
-    classifier : ImageClassifier
-        Must know every class of the part by its name.
-    limit : int, optional
-        Images at most, drawn by `seed`.
-
-    Returns
-    -------
-    rows : list of int
-        Of `images`: its "test" part, else its "val" part, else everything.
-    labels : list of int
-        Index of each row's class among the classifier's.
-    part : str
-        In words.
-
-    Raises
-    ------
-    UnknownNameError
-    """
-    parts = [split for split in ("test", "val") if (images.splits == split).any()]
-    rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
-    where = f"the {parts[0]} part" if parts else "the whole set, as it has no test part"
-    part = f"the {len(rows)} images of {where}"
-    if limit is not None and limit < len(rows):
-        part = f"{limit} of {part}"
-        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    index = {}
-    for label in np.unique(images.labels[rows]).tolist():
-        name = images.classes[label]
-        if name not in classifier.classes:
-            hint = f"it is one of {images.name}'s, all of which the classifier must know: use a bundle trained on them"
-            raise UnknownNameError("class", name, classifier.classes, hint)
-        index[label] = classifier.index(name)
-    return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part
-
 
 BATCH = 16
 EPSILONS = {"linf": (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.0, 0.25, 0.5, 1.0, 2.0)}
@@ -128,69 +78,48 @@ class Robustness:
             "seconds": self.seconds,
         }
 
-    def chart(self) -> NDArray[np.uint8]:
-        """The curve as a picture of shape (h, w, 3), uint8."""
-        n = self.right.shape[1]
-        bands = [wilson(int(row.sum()), n) for row in self.right]
-        bounded = self.attack.norm == "linf"
-        sizes = [epsilon * 255 if bounded else epsilon for epsilon in self.epsilons]
-        # evenly spaced, as sizes mostly double from one to the next and most is lost at the first ones
-        return line_chart(
-            {"robust accuracy": Line(range(len(sizes)), self.accuracy, bands)},
-            title=f"Accuracy under attack ({self.attack.method}, {NORMS[self.attack.norm]})",
-            x_label=f"epsilon, {_UNITS[self.attack.norm]}, not to scale; band: 95 % interval",
-            y_label="share of images still right",
-            share=True,
-            ticks=[(place, f"{size:.3g}") for place, size in enumerate(sizes)],
-        )
 
-    def write(self, out: Path, title: str, whose: str) -> dict[str, Path]:
-        """Write the curve as `robustness.png` and a page around it as `robustness.html`.
+def judged_rows(
+    images: ImageSet, classifier: ImageClassifier, limit: int | None = None, seed: int = 0
+) -> tuple[list[int], list[int], str]:
+    """The test part of a data set.
 
-        Parameters
-        ----------
-        out : Path
-        title : str
-        whose : str
-            The classifier and the images, in words.
+    Parameters
+    ----------
+    images : ImageSet
+    classifier : ImageClassifier
+        Must know every class of the part by its name.
+    limit : int, optional
+        Images at most, drawn by `seed`.
 
-        Returns
-        -------
-        dict of str to Path
-            "png", "html".
-        """
-        picture = self.chart()
-        n = self.right.shape[1]
-        rows = [
-            [
-                epsilon_text(e, self.attack.norm),
-                f"{int(r.sum())} of {n}",
-                percent(float(r.mean())),
-                interval(wilson(int(r.sum()), n)),
-            ]
-            for e, r in zip(self.epsilons, self.right, strict=True)
-        ]
-        attack = self.attack
-        how = (
-            f"{count(n, 'image')} attacked with {attack.method} in {NORMS[attack.norm]}, "
-            f"{count(attack.rounds, 'step')}, {count(attack.restarts, 'random start')}, seed {attack.seed}. An image "
-            "counts as robust while no picture in whole grey levels was found within epsilon that is classified "
-            "wrongly; a stronger attack may find more."
-        )
-        section = Section(
-            "Robust accuracy",
-            how,
-            figures=[Figure(picture, "Accuracy against epsilon", wide=True)],
-            table=(["epsilon", "right", "accuracy %", "95 % interval"], rows),
-        )
-        page = PicturePage(title, f"How easily this classifier is fooled: {whose}", [section])
-        places = {"png": out / "robustness.png", "html": out / "robustness.html"}
-        fsio.replace(places["png"], png(picture))
-        fsio.replace(places["html"], page.html().encode())
-        return places
+    Returns
+    -------
+    rows : list of int
+        Of `images`: its "test" part, else its "val" part, else everything.
+    labels : list of int
+        Index of each row's class among the classifier's.
+    part : str
+        In words.
 
-
-_UNITS = {"linf": "grey levels (of 255)", "l2": "length of the change (pixels from 0 to 1)"}
+    Raises
+    ------
+    UnknownNameError
+    """
+    parts = [split for split in ("test", "val") if (images.splits == split).any()]
+    rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
+    where = f"the {parts[0]} part" if parts else "the whole set, as it has no test part"
+    part = f"the {len(rows)} images of {where}"
+    if limit is not None and limit < len(rows):
+        part = f"{limit} of {part}"
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    index = {}
+    for label in np.unique(images.labels[rows]).tolist():
+        name = images.classes[label]
+        if name not in classifier.classes:
+            hint = f"it is one of {images.name}'s, all of which the classifier must know: use a bundle trained on them"
+            raise UnknownNameError("class", name, classifier.classes, hint)
+        index[label] = classifier.index(name)
+    return rows.tolist(), [index[label] for label in images.labels[rows].tolist()], part
 
 
 def robust_accuracy(
@@ -224,6 +153,21 @@ def robust_accuracy(
     ------
     AttackError
         The method knows no epsilon, no image can be read, or an epsilon is not one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> classifier = ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "grey.png")
+    ...     Image.new("RGB", (48, 48), "grey").save(path)
+    ...     found = robust_accuracy(classifier, [bytes(path)], [1], Attack(steps=2), [2 / 255])
+    >>> len(found.epsilons), found.accuracy[0] >= found.accuracy[1]
+    (2, True)
     """
     if attack.method == "descent":
         raise AttackError("descent has no bound, so there is no accuracy within one; use pgd or fgsm")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from classifiers.inspection.activation_report import look_into as look_into
+    from classifiers.inspection.activation_report import draw_activations as draw_activations
     from classifiers.inspection.activations import Activation as Activation
     from classifiers.inspection.gradcam import GradCam as GradCam
     from classifiers.inspection.ideal import search_ideal as search_ideal
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "activation_report": "look_into",
+        "activation_report": "draw_activations",
         "activations": "Activation",
         "gradcam": "GradCam",
         "ideal": "search_ideal",

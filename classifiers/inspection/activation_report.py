@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.formatting import count
-from classifiers.inspection.activations import Activation, Probe
-from classifiers.inspection.file_names import make_room, plain, stems
+from classifiers.inspection.activations import Activation, ActivationRecorder
+from classifiers.inspection.file_names import distinct_names, output_folder, slug
 from classifiers.inspection.gradcam import GradCam, HeatMap
 from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
@@ -28,7 +28,7 @@ from featstore.system.reporting import Progress, printable_path
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ImageActivations:
     """What was seen in one image.
 
     Attributes
@@ -81,7 +81,7 @@ class Look:
         }
 
 
-def look_into(
+def draw_activations(
     backbone: Backbone,
     classifier: ImageClassifier | None,
     paths: Sequence[bytes],
@@ -95,7 +95,7 @@ def look_into(
     overwrite: bool = False,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
-) -> tuple[list[Look], list[tuple[str, str]], Path]:
+) -> tuple[list[ImageActivations], list[tuple[str, str]], Path]:
     """Draw what a network answers to images.
 
     Parameters
@@ -119,7 +119,7 @@ def look_into(
 
     Returns
     -------
-    looks : list of Look
+    results : list of ImageActivations
     failed : list of (str, str)
         Printable path and reason of each image that cannot be read.
     page : Path
@@ -131,16 +131,29 @@ def look_into(
     OutputExistsError
     DecodeError
         None of the images can be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "grey.png")
+    ...     Image.new("RGB", (48, 48), "grey").save(path)
+    ...     results, failed, page = draw_activations(backbone, None, [bytes(path)], ["layer1"], Path(folder, "out"))
+    ...     results[0].activations[0].values.shape, page.name
+    ((64, 8, 8), 'activations.html')
     """
-    probe = Probe(backbone, nodes)
+    recorder = ActivationRecorder(backbone, nodes)
     cam = None if classifier is None else GradCam(classifier, cam_node)
     reader = classifier or ImageClassifier(backbone, torch.nn.Identity(), ())
-    names = stems(paths)
-    endings = {f"node {node}": f"{plain(node)}.png" for node in probe.nodes}
+    names = distinct_names(paths)
+    endings = {f"node {node}": f"{slug(node)}.png" for node in recorder.nodes}
     endings |= {"gradcam": "gradcam.png"} if cam is not None else {}
     endings |= {"npz": "activations.npz"} if save_npz else {}
-    with make_room(out, ["activations.html", *(f"{n}-{e}" for n in names for e in endings.values())], overwrite):
-        looks: list[Look] = []
+    with output_folder(out, ["activations.html", *(f"{n}-{e}" for n in names for e in endings.values())], overwrite):
+        results: list[ImageActivations] = []
         failed: list[tuple[str, str]] = []
         whose = f"Weights {backbone.weights.label}" if classifier is None else classifier.description
         page = PicturePage(
@@ -155,74 +168,74 @@ def look_into(
                 except (DecodeError, ImagesNotFoundError) as error:
                     failed.append((printable_path(path), str(error)))
                     continue
-                look = _look(printable_path(path), image.to(device), probe, cam, classifier, target)
-                look.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
-                page.sections.extend(_write(look, to_bytes(image)[0], maps))
-                looks.append(look)
+                result = _activations_of(printable_path(path), image.to(device), recorder, cam, classifier, target)
+                result.files.update({what: out / f"{names[row]}-{ending}" for what, ending in endings.items()})
+                page.sections.extend(_write(result, to_bytes(image)[0], maps))
+                results.append(result)
                 if progress is not None:
                     progress("images", row + 1, len(paths), "")
         except KeyboardInterrupt:
-            if looks:
+            if results:
                 fsio.replace(out / "activations.html", page.html().encode())
             raise
-        if not looks and failed:
+        if not results and failed:
             raise DecodeError(
                 failed[0][1] if len(failed) == 1 else f"none of {len(failed)} images can be read: {failed[0][1]}"
             )
         fsio.replace(out / "activations.html", page.html().encode())
-        return looks, failed, out / "activations.html"
+        return results, failed, out / "activations.html"
 
 
-def _look(
+def _activations_of(
     name: str,
     image: torch.Tensor,
-    probe: Probe,
+    recorder: ActivationRecorder,
     cam: GradCam | None,
     classifier: ImageClassifier | None,
     target: int | None,
-) -> Look:
+) -> ImageActivations:
     if cam is None or classifier is None:
-        return Look(name, probe(image), None, "")
+        return ImageActivations(name, recorder(image), None, "")
     with torch.no_grad():
         said = classifier(image)[0].softmax(0)
     best = int(said.argmax())
     target = best if target is None else target
     says = "" if target == best else f"{classifier.classes[best]}, {float(said[best]):.3f}"
-    return Look(name, probe(image), cam(image, target), classifier.classes[target], says)
+    return ImageActivations(name, recorder(image), cam(image, target), classifier.classes[target], says)
 
 
-def _write(look: Look, image: NDArray[np.uint8], maps: int) -> list[Section]:
+def _write(result: ImageActivations, image: NDArray[np.uint8], maps: int) -> list[Section]:
     """Write the pictures of one image; the same pictures for the page."""
     sections = []
-    title = os.path.basename(look.image)  # noqa: PTH119 - a printable text, not a path any more
-    if look.heat is not None:
-        said = f"{look.heat_class} {look.heat.probability:.3f}"
-        pair = grid([image, overlay(image, look.heat.heat)], columns=2, labels=["image", f"Grad-CAM\n{said}"])
-        fsio.replace(look.files["gradcam"], png(pair))
-        shown = bool(look.heat.heat.any())
-        text = f"The classifier says {look.says}. " if look.says else ""
+    title = os.path.basename(result.image)  # noqa: PTH119 - a printable text, not a path any more
+    if result.heat is not None:
+        said = f"{result.heat_class} {result.heat.probability:.3f}"
+        pair = grid([image, overlay(image, result.heat.heat)], columns=2, labels=["image", f"Grad-CAM\n{said}"])
+        fsio.replace(result.files["gradcam"], png(pair))
+        shown = bool(result.heat.heat.any())
+        text = f"The classifier says {result.says}. " if result.says else ""
         text += (
             "The colours run from none to the strongest place of this map, however strong that is."
             if shown
-            else f"Nothing in the image speaks for {look.heat_class}, so there is nothing to colour."
+            else f"Nothing in the image speaks for {result.heat_class}, so there is nothing to colour."
         )
         caption = f"Where the evidence for {said} lies" if shown else f"No evidence for {said}"
         figure = Figure(pair, caption, wide=True)
         sections.append(Section(f"{title}: Grad-CAM", text, [figure]))
-    for activation in look.activations:
+    for activation in result.activations:
         picture = activation.picture(image, maps=maps, title=activation.node)
-        fsio.replace(look.files[f"node {activation.node}"], png(picture))
+        fsio.replace(result.files[f"node {activation.node}"], png(picture))
         shape = activation.values.shape
         kind = f"{count(shape[0], 'map')} of {shape[1]}x{shape[2]}" if len(shape) == 3 else f"{shape[0]} numbers"
         text = f"{kind}; {count(activation.silent, 'channel')} silent."
         drawn = len(activation.strongest(maps)) if len(shape) == 3 else 0
         caption = f"The strongest {drawn} of {count(shape[0], 'map')}" if drawn else f"All {shape[0]} numbers"
         sections.append(Section(f"{title}: {activation.node}", text, [Figure(picture, caption, wide=True)]))
-    if "npz" in look.files:
-        arrays: dict[str, Any] = {activation.node: activation.values for activation in look.activations}
-        if look.heat is not None:
-            arrays["gradcam"] = look.heat.heat
+    if "npz" in result.files:
+        arrays: dict[str, Any] = {activation.node: activation.values for activation in result.activations}
+        if result.heat is not None:
+            arrays["gradcam"] = result.heat.heat
         buffer = io.BytesIO()
         np.savez_compressed(buffer, input=image, **arrays)
-        fsio.replace(look.files["npz"], buffer.getvalue())
+        fsio.replace(result.files["npz"], buffer.getvalue())
     return sections

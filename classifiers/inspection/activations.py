@@ -25,6 +25,14 @@ class Activation:
     node : str
         As it was asked for.
     values : ndarray of shape (channels, h, w) or (width,), float32
+
+    Examples
+    --------
+    >>> values = np.zeros((3, 4, 4), dtype=np.float32)
+    >>> values[1] = 0.5
+    >>> activation = Activation("layer1", values)
+    >>> activation.silent, activation.strongest(2).tolist()
+    (2, [1])
     """
 
     node: str
@@ -74,7 +82,7 @@ class Activation:
         return grid(tiles, columns=columns, labels=labels, title=title, cell=max(112, self.values.shape[-1]))
 
 
-class Probe:
+class ActivationRecorder:
     """A network that is looked into at several nodes, in one pass that ends at the deepest.
 
     Parameters

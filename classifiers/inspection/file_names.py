@@ -12,7 +12,7 @@ from featstore.errors import OutputExistsError
 from featstore.system import fsio
 
 
-def plain(text: str) -> str:
+def slug(text: str) -> str:
     """A text as part of a file name anywhere: letters of any script, in lower case, digits and single hyphens.
 
     At most 60 characters and 120 bytes.
@@ -23,12 +23,12 @@ def plain(text: str) -> str:
     return short.encode()[:120].decode("utf-8", "ignore").strip("-") or "unnamed"
 
 
-def stems(paths: Sequence[bytes]) -> list[str]:
+def distinct_names(paths: Sequence[bytes]) -> list[str]:
     """A name for each path, all different also where capitals do not count: its own, numbered where that is taken."""
     taken: set[str] = set()
     names = []
     for path in paths:
-        stem = plain(Path(os.fsdecode(path)).stem)
+        stem = slug(Path(os.fsdecode(path)).stem)
         name, number = stem, 1
         while name in taken:
             number += 1
@@ -39,7 +39,7 @@ def stems(paths: Sequence[bytes]) -> list[str]:
 
 
 @contextmanager
-def make_room(folder: Path, names: Iterable[str], overwrite: bool) -> Iterator[None]:
+def output_folder(folder: Path, names: Iterable[str], overwrite: bool) -> Iterator[None]:
     """Make the folder for new files, before anything is computed; where that fails, no empty folder is left.
 
     Raises

@@ -50,6 +50,14 @@ class GradCam:
     ------
     UnknownNameError
         No such node, one without a map, or one that the class does not depend on.
+
+    Examples
+    --------
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> classifier = ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog"))
+    >>> GradCam(classifier, "layer2")(torch.rand(1, 3, 32, 32), target=1).heat.shape
+    (4, 4)
     """
 
     def __init__(self, classifier: ImageClassifier, node: str | None = None) -> None:

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from classifiers.inspection.lossless_crop import to_bytes, to_tensor
-from classifiers.inspection.parametrisation import FourierPicture, PixelPicture, Views
+from classifiers.inspection.parametrisation import FourierPicture, PixelPicture, RandomViews
 from featstore.errors import TrainingError
 from featstore.system.reporting import Progress, silent
 
 
 @dataclass(frozen=True)
-class Settings:
+class IdealSettings:
     """How an ideal image is searched.
 
     The loss is `class_weight` * cross-entropy + `variation_weight` * total variation + `l2` * sum of squared pixel
@@ -133,7 +133,7 @@ def search_ideal(
     *,
     side: int,
     size: int,
-    settings: Settings | None = None,
+    settings: IdealSettings | None = None,
     start: NDArray[np.uint8] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -153,7 +153,7 @@ def search_ideal(
         Of the picture in pixels; at least `size`.
     size : int
         Of the classifier's input in pixels; it is asked about the centre in the end.
-    settings : Settings, optional
+    settings : IdealSettings, optional
     start : ndarray of shape (side, side, 3), uint8, optional
         In place of noise.
     seed : int
@@ -166,12 +166,19 @@ def search_ideal(
     ------
     TrainingError
         The loss became NaN or infinite.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    >>> found = search_ideal(network, 0, side=40, size=32, settings=IdealSettings(steps=4, views=2))
+    >>> found.picture.shape, found.picture.dtype, len(found.losses["loss"])
+    ((40, 40, 3), dtype('uint8'), 4)
     """
-    settings = settings or Settings()
+    settings = settings or IdealSettings()
     report = progress or silent
     generator = torch.Generator().manual_seed(seed)
     model = _picture(settings, side, generator, start).to(device)
-    views = Views(size, settings.jitter, settings.zoom, settings.degrees)
+    views = RandomViews(size, settings.jitter, settings.zoom, settings.degrees)
     wanted = torch.full((settings.views,), target, device=device)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
     scale = 224**2 / side**2
@@ -221,7 +228,7 @@ def _soft_cross_entropy(logits: Tensor, wanted: Tensor, softness: float) -> Tens
 
 
 def _picture(
-    settings: Settings, side: int, generator: torch.Generator, start: NDArray[np.uint8] | None
+    settings: IdealSettings, side: int, generator: torch.Generator, start: NDArray[np.uint8] | None
 ) -> FourierPicture | PixelPicture:
     begin = None if start is None else to_tensor(start[None])
     if settings.parameters == "pixels":
@@ -231,7 +238,7 @@ def _picture(
 
 @torch.no_grad()
 def _now(
-    classifier: nn.Module, model: nn.Module, views: Views, target: int, device: torch.device | str
+    classifier: nn.Module, model: nn.Module, views: RandomViews, target: int, device: torch.device | str
 ) -> tuple[NDArray[np.uint8], float]:
     """The picture as it would be saved now, and the probability of the class on it."""
     picture = to_bytes(model())

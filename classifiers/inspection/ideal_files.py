@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from classifiers.inspection.file_names import make_room, plain
+from classifiers.inspection.file_names import output_folder, slug
 from classifiers.inspection.folded_classifier import FoldedClassifier
-from classifiers.inspection.ideal import Ideal, Settings, search_ideal
-from classifiers.inspection.lossless_crop import Frame, frame_side
+from classifiers.inspection.ideal import Ideal, IdealSettings, search_ideal
+from classifiers.inspection.lossless_crop import FramedCrop, frame_side
 from classifiers.inspection.side_by_side import side_by_side
 from classifiers.models.class_names import find_class
 from classifiers.models.image_classifier import ImageClassifier
@@ -64,7 +64,7 @@ class IdealReport:
     network : str
     with_variation, without_variation : Ideal
         The same search, the same seed; in the second the variation loss has no weight.
-    settings : Settings
+    settings : IdealSettings
     opinions : tuple of Opinion
     files : dict of str to Path
         "saved" (the picture), "without_variation", "strip", "loss", "json".
@@ -77,7 +77,7 @@ class IdealReport:
     network: str
     with_variation: Ideal
     without_variation: Ideal
-    settings: Settings
+    settings: IdealSettings
     seed: int
     opinions: tuple[Opinion, ...]
     files: dict[str, Path]
@@ -109,7 +109,7 @@ def ideal_image(
     target: int,
     out: Path,
     *,
-    settings: Settings | None = None,
+    settings: IdealSettings | None = None,
     start: bytes | None = None,
     others: Sequence[ImageClassifier] = (),
     seed: int = 0,
@@ -131,7 +131,7 @@ def ideal_image(
         Index of the class.
     out : Path
         Folder for the files; made if new.
-    settings : Settings, optional
+    settings : IdealSettings, optional
     start : bytes, optional
         Path of an image to start from instead of noise.
     others : sequence of ImageClassifier
@@ -147,20 +147,31 @@ def ideal_image(
     OutputExistsError, UnknownNameError
         Before anything is computed.
     TrainingError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> classifier = ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = ideal_image(classifier, 1, Path(folder), settings=IdealSettings(steps=2, views=1))
+    ...     sorted(path.name for path in report.files.values())[:2]
+    ['ideal-dog-loss.png', 'ideal-dog-strip.png']
     """
-    settings = settings or Settings.usual(len(classifier.classes))
+    settings = settings or IdealSettings.usual(len(classifier.classes))
     name = classifier.classes[target]
-    stem = f"ideal-{plain(name)}"
+    stem = f"ideal-{slug(name)}"
     endings = {"saved": "", "without_variation": "-without-variation", "strip": "-strip", "loss": "-loss"}
     files = {what: out / f"{stem}{ending}.png" for what, ending in endings.items()} | {"json": out / f"{stem}.json"}
     places = [_index_in(other, name) for other in others]
     spec = classifier.transform
-    begin = None if start is None else Frame.open(start, spec).pixels
-    with make_room(out, [path.name for path in files.values()], overwrite):
+    begin = None if start is None else FramedCrop.open(start, spec).pixels
+    with output_folder(out, [path.name for path in files.values()], overwrite):
         began = time.perf_counter()
         swift = FoldedClassifier(classifier)
 
-        def search(stage: str, chosen: Settings, report: Progress | None) -> Ideal:
+        def search(stage: str, chosen: IdealSettings, report: Progress | None) -> Ideal:
             return search_ideal(
                 swift, target, side=frame_side(spec), size=spec.crop, settings=chosen, start=begin, seed=seed,
                 device=device, stage=stage, progress=report,
@@ -226,7 +237,7 @@ def _opinion(other: ImageClassifier, index: int, files: dict[str, Path], device:
     return Opinion(other.description, float(calm[index]), float(wild[index]), rank, other.classes[int(np.argmax(calm))])
 
 
-def _draw(files: dict[str, Path], name: str, calm: Ideal, wild: Ideal, settings: Settings) -> None:
+def _draw(files: dict[str, Path], name: str, calm: Ideal, wild: Ideal, settings: IdealSettings) -> None:
     """Write the four pictures."""
     about = {"Description": f"ideal image of {name}, p {calm.probability:.4f}"}
     fsio.replace(files["saved"], png(calm.picture, about))

@@ -23,7 +23,7 @@ from featstore.system.reporting import printable_path
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class FramedCrop:
     """A square picture and the place of the network's input in it.
 
     Attributes
@@ -37,7 +37,7 @@ class Frame:
     size: int
 
     @classmethod
-    def of(cls, rgb: NDArray[np.uint8], spec: TransformSpec) -> Frame:
+    def of(cls, rgb: NDArray[np.uint8], spec: TransformSpec) -> FramedCrop:
         """The resized picture's centre, as large as a classifier's transform leaves it unchanged.
 
         Parameters
@@ -49,7 +49,7 @@ class Frame:
         return around.holding(spec.apply(rgb))
 
     @classmethod
-    def open(cls, path: str | bytes | os.PathLike[str], spec: TransformSpec) -> Frame:
+    def open(cls, path: str | bytes | os.PathLike[str], spec: TransformSpec) -> FramedCrop:
         """The frame of an image file; its `crop` is what `ImageClassifier.open` reads from the same file.
 
         Raises
@@ -80,12 +80,12 @@ class Frame:
         inside = slice(self.offset, self.offset + self.size)
         return self.pixels[inside, inside]
 
-    def holding(self, crop: NDArray[np.uint8]) -> Frame:
+    def holding(self, crop: NDArray[np.uint8]) -> FramedCrop:
         """The same frame around other pixels, of shape (size, size, 3), uint8."""
         pixels = self.pixels.copy()
         inside = slice(self.offset, self.offset + self.size)
         pixels[inside, inside] = crop
-        return Frame(pixels, self.size)
+        return FramedCrop(pixels, self.size)
 
 
 def frame_side(spec: TransformSpec) -> int:

@@ -1,11 +1,11 @@
-"""A picture given by its spectrum: what gradient ascent changes instead of pixels.
+"""What gradient ascent changes, the spectrum of a picture or its pixels, and the moved views that a network sees of it.
 
 Gradients on pixels favour high frequencies. Changing Fourier coefficients, weighted by one over their frequency, gives
 each scale of the picture an equal say; mixing the colour channels as they are mixed in photographs does the same for
-colour.
+colour. Random views let nothing last that depends on its exact place.
 
-Sources: C. Olah, A. Mordvintsev, L. Schubert, "Feature Visualization", Distill 2017, doi:10.23915/distill.00007 (both
-ideas); A. Mordvintsev, N. Pezzotti, L. Schubert, C. Olah, "Differentiable Image Parameterizations", Distill 2018,
+Sources: C. Olah, A. Mordvintsev, L. Schubert, "Feature Visualization", Distill 2017, doi:10.23915/distill.00007 (all
+three ideas); A. Mordvintsev, N. Pezzotti, L. Schubert, C. Olah, "Differentiable Image Parameterizations", Distill 2018,
 doi:10.23915/distill.00012.
 """
 
@@ -106,7 +106,7 @@ class PixelPicture(nn.Module):
 
 
 @dataclass(frozen=True)
-class Views:
+class RandomViews:
     """How a picture is moved before the network sees it.
 
     Parameters

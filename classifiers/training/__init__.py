@@ -10,17 +10,17 @@ from featstore.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from classifiers.training.augment import Augmentation as Augmentation
     from classifiers.training.learner import Learner as Learner
-    from classifiers.training.regimes import REGIMES as REGIMES, Settings as Settings
+    from classifiers.training.regimes import REGIMES as REGIMES, FineTuneSettings as FineTuneSettings
     from classifiers.training.trainer import Trainer as Trainer
-    from classifiers.training.unfreezing import Reopening as Reopening
+    from classifiers.training.unfreezing import UnfrozenNetwork as UnfrozenNetwork
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "augment": "Augmentation",
         "learner": "Learner",
-        "regimes": "REGIMES Settings",
+        "regimes": "REGIMES FineTuneSettings",
         "trainer": "Trainer",
-        "unfreezing": "Reopening",
+        "unfreezing": "UnfrozenNetwork",
     },
 )

@@ -1,4 +1,4 @@
-"""SplitCache: the values of a frozen bottom at its cut, computed once and kept in the store.
+"""ActivationCache: the values of a frozen bottom at its cut, computed once and kept in the store.
 
 A folder `activations/<key>` in the store; `key` is the hash of everything that changes the values. Files are immutable,
 named by their content, and carry their own hash. Each holds one view of some images as float16; a row's key is the
@@ -27,7 +27,7 @@ FOLDER = "activations"
 LARGEST = float(np.finfo(np.float16).max)
 
 
-class SplitCache:
+class ActivationCache:
     """Values at a cut, by view and image.
 
     Parameters

@@ -44,6 +44,13 @@ class Augmentation:
     ------
     ValueError
         Where a number is out of range.
+
+    Examples
+    --------
+    >>> augmentation = Augmentation(smallest=0.5, turn=True)
+    >>> numbers = torch.from_numpy(augmentation.draw(2, seed=0, epoch=0))
+    >>> augmentation.apply(torch.zeros(2, 3, 40, 40, dtype=torch.uint8), numbers, size=32).shape
+    torch.Size([2, 3, 32, 32])
     """
 
     smallest: float = 0.4

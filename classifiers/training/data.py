@@ -1,4 +1,4 @@
-"""Supply: decodes images and fills the caches that a fine-tune feeds on."""
+"""TrainingData: decodes images and fills the caches that a fine-tune reads."""
 
 from __future__ import annotations
 
@@ -11,20 +11,156 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from classifiers.training.activation_cache import SplitCache
+from classifiers.training.activation_cache import ActivationCache
 from classifiers.training.augment import source_transform
-from classifiers.training.loaders import ActivationFeed, Feed, PixelFeed, channels_first, laid_out
-from classifiers.training.regimes import Settings
+from classifiers.training.loaders import ActivationLoader, Loader, PixelLoader, channels_first, laid_out
+from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.starting_point import StartingPoint
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
 from featstore.system.reporting import Progress, StageProgress, printable_path, silent
 
+CHUNK = 256
+"""Images whose activations go into one file of the cache."""
+CACHE_LIMIT = 2 << 30
+"""Bytes of activations that are kept; where the views asked for would need more, there are fewer."""
 MEMORY_LIMIT = 2 << 30
 """Bytes of pixels that are kept in memory; more go to an unnamed file, which vanishes with the process."""
+
+
+class TrainingData:
+    """What a fine-tune's loader is made from.
+
+    Parameters
+    ----------
+    unfrozen : UnfrozenNetwork
+        On `device`.
+    start : StartingPoint
+    settings : FineTuneSettings
+    store : Path
+        Folder of the feature store, for cached activations.
+    folder : Path
+        Existing folder for decoded images that do not fit into memory.
+    """
+
+    def __init__(
+        self,
+        unfrozen: UnfrozenNetwork,
+        start: StartingPoint,
+        settings: FineTuneSettings,
+        *,
+        store: Path,
+        folder: Path,
+        device: torch.device,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._unfrozen, self._start, self._settings = unfrozen, start, settings
+        self._store, self._folder, self._device, self._workers = store, folder, device, workers
+        self._report = progress or silent
+        self._transform = unfrozen.classifier.transform
+        self.views = 0
+        self.notes: list[str] = []
+
+    def loader(self) -> Loader:
+        """Decode, and where a part of the network is frozen compute its activations, or find them in the store.
+
+        Raises
+        ------
+        ImageSetError
+            An image with features cannot be decoded now.
+        StoreWriteError
+            The disk is full.
+        """
+        if self._unfrozen.bottom is not None and self._settings.views:
+            self.views = self._affordable_views()
+        return self._activation_loader() if self.views else self._pixel_loader()
+
+    def calibration(self, loader: Loader) -> list[torch.Tensor]:
+        """Values at the cut of a few hundred training images, for batch-norm statistics."""
+        rows = np.random.default_rng(self._settings.seed).permutation(len(self._start.fit))[:CHUNK]
+        return [loader.training(rows[i : i + 32], 0) for i in range(0, len(rows), 32)]
+
+    def _pixel_loader(self) -> PixelLoader:
+        fit, valid = self._start.features.subset(self._start.fit), self._start.features.subset(self._start.valid)
+        return PixelLoader(
+            self._unfrozen,
+            self._decoded(fit, "decode", sources=self._settings.augmentation is not None),
+            self._decoded(valid, "decode validation", sources=False),
+            self._settings.augmentation,
+            self._transform.crop,
+            seed=self._settings.seed,
+            device=self._device,
+        )
+
+    def _activation_loader(self) -> ActivationLoader:
+        features = self._start.features
+        fit, valid = features.subset(self._start.fit), features.subset(self._start.valid)
+        for part, views in ((fit, self.views), (valid, 1)):
+            for view in range(views):
+                self._fill(self._cache(view), view, part)
+        varied = [self._cache(view).rows(view, fit.digests) for view in range(self.views)]
+        plain = self._cache(0).rows(0, valid.digests)
+        return ActivationLoader(varied, plain, seed=self._settings.seed, device=self._device)
+
+    def _cache(self, view: int) -> ActivationCache:
+        """The cache of a view; the first view is not varied, so that it serves whatever the augmentation."""
+        fingerprint, augmentation = self._start.features.fingerprint, self._settings.augmentation
+        recipe = {
+            **fingerprint.keyed,
+            "node": self._unfrozen.cut,
+            "pool": "none",
+            "augmentation": augmentation.to_json() if view and augmentation is not None else None,
+            "seed": self._settings.seed if view else None,
+        }
+        return ActivationCache(self._store, recipe)
+
+    def _fill(self, cache: ActivationCache, view: int, part: FeatureSet) -> None:
+        """Compute what a cache lacks."""
+        rows = np.flatnonzero(cache.missing(view, part.digests))
+        _, first = np.unique(part.digests[rows].view("S32").ravel(), return_index=True)
+        rows = rows[np.sort(first)]
+        self._unfrozen.eval()
+        for at in range(0, len(rows), CHUNK):
+            chunk = part.subset(rows[at : at + CHUNK])
+            images = self._decoded(chunk, "", sources=view > 0)
+            pieces = [slice(i, i + 32) for i in range(0, len(chunk), 32)]
+            values = [self._values(images[piece], chunk.digests[piece], view) for piece in pieces]
+            cache.add(view, chunk.digests, np.concatenate(values))
+            self._report(f"cache view {view + 1}", min(at + CHUNK, len(rows)), len(rows), "")
+
+    def _values(self, images: NDArray[np.uint8], digests: NDArray[np.uint8], view: int) -> NDArray[np.float32]:
+        """Activations of one view; the first one is not varied."""
+        pixels, augmentation = channels_first(images, self._device), self._settings.augmentation
+        if view and augmentation is not None:
+            numbers = torch.from_numpy(augmentation.draw_for(digests, self._settings.seed, view)).to(self._device)
+            pixels = augmentation.apply(pixels, numbers, self._transform.crop)
+        else:
+            pixels = pixels.float() / 255
+        values: NDArray[np.float32] = self._unfrozen.lower(laid_out(pixels)).cpu().contiguous().numpy()
+        return values
+
+    def _decoded(self, part: FeatureSet, stage: str, sources: bool) -> NDArray[np.uint8]:
+        spec = source_transform(self._transform) if sources else self._transform
+        report = (lambda done, total: self._report(stage, done, total, "")) if stage else None
+        return decode_rows(part, spec, folder=self._folder, workers=self._workers, progress=report)
+
+    def _affordable_views(self) -> int:
+        """As many views as asked for, or as fit into `CACHE_LIMIT`."""
+        side = self._transform.crop
+        value = self._unfrozen.lower(torch.zeros(1, 3, side, side, device=self._device))
+        bytes_a_view = 2 * value.numel() * len(self._start.fit)
+        views = min(self._settings.views, CACHE_LIMIT // bytes_a_view)
+        if views < self._settings.views:
+            what = f"{views} views" if views else "no view, the frozen part is computed anew in every epoch"
+            self.notes.append(
+                f"{self._settings.views} views of the activations at {self._unfrozen.cut} would take "
+                f"{self._settings.views * bytes_a_view >> 20} MiB; kept {what}"
+            )
+        return int(views)
 
 
 def decode_rows(
@@ -101,141 +237,3 @@ def _room(shape: tuple[int, ...], folder: Path, memory_limit: int) -> NDArray[np
                 f"fine-tune on fewer images or at a smaller input size"
             ) from error
         return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
-
-
-CHUNK = 256
-"""Images whose activations go into one file of the cache."""
-CACHE_LIMIT = 2 << 30
-"""Bytes of activations that are kept; where the views asked for would need more, there are fewer."""
-
-
-class Supply:
-    """What a fine-tune's feed is made from.
-
-    Parameters
-    ----------
-    reopening : Reopening
-        On `device`.
-    start : StartingPoint
-    settings : Settings
-    store : Path
-        Folder of the feature store, for cached activations.
-    folder : Path
-        Existing folder for decoded images that do not fit into memory.
-    """
-
-    def __init__(
-        self,
-        reopening: Reopening,
-        start: StartingPoint,
-        settings: Settings,
-        *,
-        store: Path,
-        folder: Path,
-        device: torch.device,
-        workers: int | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        self._reopening, self._start, self._settings = reopening, start, settings
-        self._store, self._folder, self._device, self._workers = store, folder, device, workers
-        self._report = progress or silent
-        self._transform = reopening.classifier.transform
-        self.views = 0
-        self.notes: list[str] = []
-
-    def feed(self) -> Feed:
-        """Decode, and where a part of the network is frozen compute its activations, or find them in the store.
-
-        Raises
-        ------
-        ImageSetError
-            An image with features cannot be decoded now.
-        StoreWriteError
-            The disk is full.
-        """
-        if self._reopening.bottom is not None and self._settings.views:
-            self.views = self._affordable_views()
-        return self._activation_feed() if self.views else self._pixel_feed()
-
-    def calibration(self, feed: Feed) -> list[torch.Tensor]:
-        """Values at the cut of a few hundred training images, for batch-norm statistics."""
-        rows = np.random.default_rng(self._settings.seed).permutation(len(self._start.fit))[:CHUNK]
-        return [feed.training(rows[i : i + 32], 0) for i in range(0, len(rows), 32)]
-
-    def _pixel_feed(self) -> PixelFeed:
-        fit, valid = self._start.features.subset(self._start.fit), self._start.features.subset(self._start.valid)
-        return PixelFeed(
-            self._reopening,
-            self._decoded(fit, "decode", sources=self._settings.augmentation is not None),
-            self._decoded(valid, "decode validation", sources=False),
-            self._settings.augmentation,
-            self._transform.crop,
-            seed=self._settings.seed,
-            device=self._device,
-        )
-
-    def _activation_feed(self) -> ActivationFeed:
-        features = self._start.features
-        fit, valid = features.subset(self._start.fit), features.subset(self._start.valid)
-        for part, views in ((fit, self.views), (valid, 1)):
-            for view in range(views):
-                self._fill(self._cache(view), view, part)
-        varied = [self._cache(view).rows(view, fit.digests) for view in range(self.views)]
-        plain = self._cache(0).rows(0, valid.digests)
-        return ActivationFeed(varied, plain, seed=self._settings.seed, device=self._device)
-
-    def _cache(self, view: int) -> SplitCache:
-        """The cache of a view; the first view is not varied, so that it serves whatever the augmentation."""
-        fingerprint, augmentation = self._start.features.fingerprint, self._settings.augmentation
-        recipe = {
-            **fingerprint.keyed,
-            "node": self._reopening.cut,
-            "pool": "none",
-            "augmentation": augmentation.to_json() if view and augmentation is not None else None,
-            "seed": self._settings.seed if view else None,
-        }
-        return SplitCache(self._store, recipe)
-
-    def _fill(self, cache: SplitCache, view: int, part: FeatureSet) -> None:
-        """Compute what a cache lacks."""
-        rows = np.flatnonzero(cache.missing(view, part.digests))
-        _, first = np.unique(part.digests[rows].view("S32").ravel(), return_index=True)
-        rows = rows[np.sort(first)]
-        self._reopening.eval()
-        for at in range(0, len(rows), CHUNK):
-            chunk = part.subset(rows[at : at + CHUNK])
-            images = self._decoded(chunk, "", sources=view > 0)
-            pieces = [slice(i, i + 32) for i in range(0, len(chunk), 32)]
-            values = [self._values(images[piece], chunk.digests[piece], view) for piece in pieces]
-            cache.add(view, chunk.digests, np.concatenate(values))
-            self._report(f"cache view {view + 1}", min(at + CHUNK, len(rows)), len(rows), "")
-
-    def _values(self, images: NDArray[np.uint8], digests: NDArray[np.uint8], view: int) -> NDArray[np.float32]:
-        """Activations of one view; the first one is not varied."""
-        pixels, augmentation = channels_first(images, self._device), self._settings.augmentation
-        if view and augmentation is not None:
-            numbers = torch.from_numpy(augmentation.draw_for(digests, self._settings.seed, view)).to(self._device)
-            pixels = augmentation.apply(pixels, numbers, self._transform.crop)
-        else:
-            pixels = pixels.float() / 255
-        values: NDArray[np.float32] = self._reopening.lower(laid_out(pixels)).cpu().contiguous().numpy()
-        return values
-
-    def _decoded(self, part: FeatureSet, stage: str, sources: bool) -> NDArray[np.uint8]:
-        spec = source_transform(self._transform) if sources else self._transform
-        report = (lambda done, total: self._report(stage, done, total, "")) if stage else None
-        return decode_rows(part, spec, folder=self._folder, workers=self._workers, progress=report)
-
-    def _affordable_views(self) -> int:
-        """As many views as asked for, or as fit into `CACHE_LIMIT`."""
-        side = self._transform.crop
-        value = self._reopening.lower(torch.zeros(1, 3, side, side, device=self._device))
-        bytes_a_view = 2 * value.numel() * len(self._start.fit)
-        views = min(self._settings.views, CACHE_LIMIT // bytes_a_view)
-        if views < self._settings.views:
-            what = f"{views} views" if views else "no view, the frozen part is computed anew in every epoch"
-            self.notes.append(
-                f"{self._settings.views} views of the activations at {self._reopening.cut} would take "
-                f"{self._settings.views * bytes_a_view >> 20} MiB; kept {what}"
-            )
-        return int(views)

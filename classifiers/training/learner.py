@@ -10,14 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
 from classifiers.training.augment import mix
-from classifiers.training.averaging import Averaging, live_tensors, put
-from classifiers.training.loaders import Feed
-from classifiers.training.objective import class_weights, cross_entropy, targets
-from classifiers.training.regimes import Settings
-from classifiers.training.schedule import Schedule, parameter_groups
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.loaders import Loader
+from classifiers.training.optim import (
+    class_weights,
+    cross_entropy,
+    float_tensors,
+    moving_average,
+    parameter_groups,
+    put,
+    total_weight,
+    warmup_cosine,
+)
+from classifiers.training.regimes import FineTuneSettings
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.errors import DeviceError, TrainingError
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -32,41 +40,64 @@ class Learner:
 
     Parameters
     ----------
-    reopening : Reopening
+    unfrozen : UnfrozenNetwork
         On `device`.
-    feed : Feed
+    loader : Loader
     y : ndarray of shape (n,), int64
         Of the training rows, in the order of the head's logits.
-    settings : Settings
+    settings : FineTuneSettings
     device : torch.device
 
     Attributes
     ----------
     batch : int
         Images an optimiser step.
+    steps : int
+        In all epochs.
     steps_per_epoch : int
         The rest of an epoch that fills no batch is left out; which images that is changes with every epoch.
     part : int
         Images a pass; less than `batch` where memory did not suffice.
-    average : Averaging
+    live, average : dict of str to Tensor
+        The weights that are trained, and their moving average, by the same names.
+
+    Examples
+    --------
+    >>> from classifiers.models.image_classifier import ImageClassifier
+    >>> from classifiers.training.loaders import ActivationLoader
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> network = UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(512, 2), ("cat", "dog")), "head")
+    >>> X, y = np.random.default_rng(0).random((8, 512), dtype=np.float32).astype(np.float16), np.arange(8) % 2
+    >>> loader = ActivationLoader([X], X, seed=0, device=torch.device("cpu"))
+    >>> settings = FineTuneSettings(reopen="head", epochs=2, batch_size=4, augmentation=None)
+    >>> learner = Learner(network, loader, y, settings, torch.device("cpu"))
+    >>> loss, right = learner.step(np.arange(4), epoch=0, step=0)
+    >>> learner.steps, loss > 0, right <= 4
+    (4, True, True)
     """
 
     def __init__(
-        self, reopening: Reopening, feed: Feed, y: NDArray[np.int64], settings: Settings, device: torch.device
+        self,
+        unfrozen: UnfrozenNetwork,
+        loader: Loader,
+        y: NDArray[np.int64],
+        settings: FineTuneSettings,
+        device: torch.device,
     ) -> None:
-        self.reopening, self._feed, self._settings, self._device = reopening, feed, settings, device
+        self.unfrozen, self._loader, self._settings, self._device = unfrozen, loader, settings, device
         self._y = torch.from_numpy(y)
-        self._classes = len(reopening.classifier.classes)
+        self._classes = len(unfrozen.classifier.classes)
         self._weights = class_weights(y, self._classes, settings.class_weight).to(device)
         self.batch = self.part = min(settings.batch_size, len(y))
         self.steps_per_epoch = len(y) // self.batch
-        self.schedule = Schedule(settings.epochs * self.steps_per_epoch, settings.warmup)
-        parts = reopening.open_parts()
-        self.live = live_tensors(parts)
-        self.average = Averaging(parts, settings.ema)
+        self.steps = settings.epochs * self.steps_per_epoch
+        self._parts = unfrozen.open_parts()
+        self._averaged = moving_average(self._parts, settings.ema)
+        self.live, self.average = float_tensors(self._parts), float_tensors(self._averaged.module)
         groups = parameter_groups(
-            parts,
-            reopening.blocks,
+            self._parts,
+            unfrozen.blocks,
             learning_rate=settings.learning_rate,
             lowest=settings.lowest_rate,
             head_rate=settings.head_rate,
@@ -74,6 +105,7 @@ class Learner:
         )
         self._parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
         self._optimizer = torch.optim.AdamW(groups)
+        self._scheduler = self._scheduler_at(0)
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
 
     def step(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[float, int]:
@@ -107,12 +139,11 @@ class Learner:
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.clip))
         if not math.isfinite(norm) and not self._scaler.is_enabled():  # the scaler skips such a step by itself
             raise NotFiniteError(f"the gradient became {norm} {place}")
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * self.schedule.factor(step)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        self._scheduler.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self.average.update(step)
+        self._averaged.update_parameters(self._parts)
         return loss, right
 
     @torch.no_grad()
@@ -124,19 +155,19 @@ class Learner:
         right : ndarray of shape (n,), bool
         log_loss : float
         """
-        self.reopening.eval()
+        self.unfrozen.eval()
         logits = []
-        with self.average.in_place():
-            for i in range(0, len(y), self.batch):
-                values = self._feed.validation(np.arange(i, min(i + self.batch, len(y))))
-                logits.append(self.reopening(values).cpu())
+        top, head = (self._averaged.module.get_submodule(name) for name in ("top", "head"))
+        for i in range(0, len(y), self.batch):
+            values = self._loader.validation(np.arange(i, min(i + self.batch, len(y))))
+            logits.append(head(top(values)).float().cpu())
         scores, labels = torch.cat(logits), torch.from_numpy(y)
         return (scores.argmax(1) == labels).numpy(), float(F.cross_entropy(scores.double(), labels))
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, by name."""
         tensors = {f"now/{name}": tensor for name, tensor in self.live.items()}
-        tensors |= {f"average/{name}": tensor for name, tensor in self.average.tensors.items()}
+        tensors |= {f"average/{name}": tensor for name, tensor in self.average.items()}
         for i, parameter in enumerate(self._parameters):
             for name, value in self._optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{i}/{name}"] = value
@@ -144,8 +175,8 @@ class Learner:
             tensors[f"scaler/{name}"] = torch.tensor(number, dtype=torch.float64)
         return tensors
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go back to what `tensors` returned.
+    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Go back to what `tensors` returned after so many steps.
 
         Raises
         ------
@@ -153,16 +184,26 @@ class Learner:
             They are of another network.
         """
         put(self.live, {name: tensors[f"now/{name}"] for name in self.live})
-        put(self.average.tensors, {name: tensors[f"average/{name}"] for name in self.live})
+        put(self.average, {name: tensors[f"average/{name}"] for name in self.live})
+        self._averaged.n_averaged.fill_(step + 1)
         state = self._optimizer.state_dict()
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
                 _, index, key = name.split("/")
                 state["state"].setdefault(int(index), {})[key] = value
         self._optimizer.load_state_dict(state)
+        self._scheduler = self._scheduler_at(step)
         scaler = {name: tensors[f"scaler/{name}"].item() for name in self._scaler.state_dict()}
         if scaler:
             self._scaler.load_state_dict({**scaler, "_growth_tracker": int(scaler["_growth_tracker"])})
+
+    def _scheduler_at(self, step: int) -> LambdaLR:
+        factor = warmup_cosine(self.steps, self._settings.warmup)
+        scheduler = LambdaLR(self._optimizer, factor, last_epoch=step - 1)  # its "epochs" are our steps
+        # Without gradients this does nothing. It tells the scheduler that the optimiser comes first, or it would warn
+        # where float16 overflows and the scaler leaves the first step out.
+        self._optimizer.step()
+        return scheduler
 
     def _gradients_that_fit(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[float, int]:
         """Gradients of a batch; where memory does not suffice, in parts of half the size."""
@@ -185,22 +226,23 @@ class Learner:
     def _gradients(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[float, int]:
         """Gradients of the mean loss of a batch; the loss, and how many images were right."""
         settings = self._settings
-        self.reopening.set_training(settings.adapt_statistics)
+        self.unfrozen.set_training(settings.adapt_statistics)
         # Dropout draws from torch's generator; seeded by the step, a resumed run draws the same.
         torch.manual_seed((settings.seed * 1_000_003 + step) % (1 << 63))
         with self._precision():
             parts = range(0, len(rows), self.part)
-            values = torch.cat([self._feed.training(rows[i : i + self.part], epoch) for i in parts]).float()
+            values = torch.cat([self._loader.training(rows[i : i + self.part], epoch) for i in parts]).float()
         y = self._y[torch.from_numpy(rows)].to(self._device)
-        wanted = targets(y, self._classes, settings.label_smoothing)
+        wanted = F.one_hot(y, self._classes).float()
         if settings.augmentation is not None:
             values, wanted = mix(values, wanted, settings.augmentation.mixup, settings.seed, step)
-        whole = (wanted * self._weights).sum()
+        whole = total_weight(wanted, self._weights, settings.label_smoothing)
         total, right = 0.0, 0
         for i in parts:
             with self._precision():
-                logits = self.reopening(values[i : i + self.part])
-            loss = cross_entropy(logits, wanted[i : i + self.part], self._weights) / whole
+                logits = self.unfrozen(values[i : i + self.part])
+            part = wanted[i : i + self.part]
+            loss = cross_entropy(logits, part, self._weights, settings.label_smoothing) / whole
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
             right += int((logits.detach().argmax(1) == y[i : i + self.part]).sum())

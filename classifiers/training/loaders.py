@@ -1,4 +1,4 @@
-"""Feeds: where a training step's input comes from, pixels or cached activations; both are seeded and random-access."""
+"""Loaders: where a step gets its input, pixels or cached activations; both are seeded and random-access."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifiers.training.augment import Augmentation
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.unfreezing import UnfrozenNetwork
 
 Index = NDArray[np.intp]
 
 
-class Feed(Protocol):
+class Loader(Protocol):
     """Values at the cut for rows of the training and the validation part."""
 
     def training(self, rows: Index, epoch: int) -> Tensor:
@@ -25,12 +25,12 @@ class Feed(Protocol):
         """Values of validation rows, without variation."""
 
 
-class PixelFeed:
+class PixelLoader:
     """Augments decoded images and runs the frozen bottom on them.
 
     Parameters
     ----------
-    reopening : Reopening
+    unfrozen : UnfrozenNetwork
     sources : ndarray of shape (n, r, r, 3), uint8
         Training images by `augment.source_transform`.
     valid : ndarray of shape (m, s, s, 3), uint8
@@ -43,7 +43,7 @@ class PixelFeed:
 
     def __init__(
         self,
-        reopening: Reopening,
+        unfrozen: UnfrozenNetwork,
         sources: NDArray[np.uint8],
         valid: NDArray[np.uint8],
         augmentation: Augmentation | None,
@@ -52,22 +52,22 @@ class PixelFeed:
         seed: int,
         device: torch.device,
     ) -> None:
-        self._reopening = reopening
+        self._unfrozen = unfrozen
         self._sources, self._valid = sources, valid
         self._augmentation, self._size, self._seed, self._device = augmentation, size, seed, device
         self._numbers: tuple[int, Tensor] | None = None
 
     def training(self, rows: Index, epoch: int) -> Tensor:
-        """See `Feed`."""
+        """See `Loader`."""
         images = channels_first(self._sources[rows], self._device)
         if self._augmentation is None:
-            return self._reopening.lower(images.float() / 255)
+            return self._unfrozen.lower(images.float() / 255)
         numbers = self._drawn(epoch)[torch.from_numpy(rows)].to(self._device)
-        return self._reopening.lower(laid_out(self._augmentation.apply(images, numbers, self._size)))
+        return self._unfrozen.lower(laid_out(self._augmentation.apply(images, numbers, self._size)))
 
     def validation(self, rows: Index) -> Tensor:
-        """See `Feed`."""
-        return self._reopening.lower(channels_first(self._valid[rows], self._device).float() / 255)
+        """See `Loader`."""
+        return self._unfrozen.lower(channels_first(self._valid[rows], self._device).float() / 255)
 
     def _drawn(self, epoch: int) -> Tensor:
         if self._numbers is None or self._numbers[0] != epoch:
@@ -77,7 +77,7 @@ class PixelFeed:
         return self._numbers[1]
 
 
-class ActivationFeed:
+class ActivationLoader:
     """Takes cached activations; each epoch looks at one view of each image, drawn by seed.
 
     Parameters
@@ -99,14 +99,14 @@ class ActivationFeed:
         self._views, self._valid, self._seed, self._device = views, valid, seed, device
 
     def training(self, rows: Index, epoch: int) -> Tensor:
-        """See `Feed`."""
+        """See `Loader`."""
         generator = np.random.default_rng([self._seed, epoch, 0x766965])
         chosen = generator.integers(len(self._views), size=len(self._views[0]))[rows]
         values = np.stack([self._views[view][row] for view, row in zip(chosen, rows, strict=True)])
         return self._ready(values)
 
     def validation(self, rows: Index) -> Tensor:
-        """See `Feed`."""
+        """See `Loader`."""
         return self._ready(self._valid[rows])
 
     def _ready(self, values: NDArray[np.float16]) -> Tensor:

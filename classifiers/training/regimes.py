@@ -47,7 +47,7 @@ REGIMES = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class FineTuneSettings:
     """Everything that a fine-tune's result depends on, beside data and weights.
 
     Attributes
@@ -95,6 +95,12 @@ class Settings:
     augmentation : Augmentation or None
         None shows every image as it will be seen in use.
     seed : int
+
+    Examples
+    --------
+    >>> settings = settings_for(REGIMES[3], images=5000, epochs=4)
+    >>> settings.reopen, settings.epochs, settings.learning_rate
+    ('all', 4, 0.0001)
     """
 
     reopen: str = ALL
@@ -125,12 +131,12 @@ class Settings:
         return dataclasses.asdict(self)
 
 
-def settings_for(regime: Regime, images: int, **given: Any) -> Settings:
+def settings_for(regime: Regime, images: int, **given: Any) -> FineTuneSettings:
     """What a regime suggests for so many training images, with what somebody asked for in its place.
 
     Parameters
     ----------
-    given : Settings' fields, and those of Augmentation
+    given : FineTuneSettings' fields, and those of Augmentation
         None means: as the regime suggests. `augment=False` varies nothing.
     """
     chosen: dict[str, Any] = {"reopen": regime.reopen, **_RATES[regime.number]}
@@ -150,7 +156,7 @@ def settings_for(regime: Regime, images: int, **given: Any) -> Settings:
     chosen.setdefault("patience", max(8, chosen["epochs"] // 3))
     if not augment:
         chosen["views"] = min(1, chosen.get("views", 1))
-    return Settings(**chosen, augmentation=Augmentation(**augmentation) if augment else None)
+    return FineTuneSettings(**chosen, augmentation=Augmentation(**augmentation) if augment else None)
 
 
 _RATES: dict[int, dict[str, float]] = {

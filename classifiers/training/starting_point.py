@@ -126,7 +126,7 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
 
 
 @dataclass(frozen=True)
-class Probe:
+class CachedHead:
     """How a head on cached features is fitted.
 
     Attributes

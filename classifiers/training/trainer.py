@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.training.averaging import put
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.learner import Learner, NotFiniteError
-from classifiers.training.regimes import Settings
+from classifiers.training.optim import put
+from classifiers.training.regimes import FineTuneSettings
 from featstore.errors import TrainingError
 from featstore.system.reporting import Progress, silent
 
@@ -74,7 +74,7 @@ class Trainer:
     learner : Learner
     y_train, y_valid : ndarray of int64
         In the order of the head's logits.
-    settings : Settings
+    settings : FineTuneSettings
     identity : mapping
         JSON-able: what the result depends on beside the settings. A checkpoint of a run with another identity or other
         settings is refused.
@@ -83,6 +83,25 @@ class Trainer:
         `(stage, done, total, note)`.
     log : callable, optional
         Gets each entry of the history.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from classifiers.models.image_classifier import ImageClassifier
+    >>> from classifiers.training.loaders import ActivationLoader
+    >>> from classifiers.training.unfreezing import UnfrozenNetwork
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> network = UnfrozenNetwork(ImageClassifier(backbone, torch.nn.Linear(512, 2), ("cat", "dog")), "head")
+    >>> X, y = np.random.default_rng(0).random((8, 512), dtype=np.float32).astype(np.float16), np.arange(8) % 2
+    >>> loader = ActivationLoader([X], X, seed=0, device=torch.device("cpu"))
+    >>> settings = FineTuneSettings(reopen="head", epochs=2, batch_size=4, augmentation=None)
+    >>> learner = Learner(network, loader, y, settings, torch.device("cpu"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trainer = Trainer(learner, y, y, settings, identity={}, checkpoints=CheckpointFolder(folder))
+    ...     trainer.run().epochs
+    2
     """
 
     def __init__(
@@ -90,7 +109,7 @@ class Trainer:
         learner: Learner,
         y_train: NDArray[np.int64],
         y_valid: NDArray[np.int64],
-        settings: Settings,
+        settings: FineTuneSettings,
         *,
         identity: Mapping[str, Any],
         checkpoints: CheckpointFolder,
@@ -121,9 +140,9 @@ class Trainer:
                 f"{'; '.join(differences)}. Give the same options to go on with it, or --restart to begin anew"
             )
         try:
-            self._learner.restore(found.tensors)
-            put(self._best, {name: found.tensors[f"best/{name}"] for name in self._best})
             self.state = State(**found.progress)
+            self._learner.restore(found.tensors, self.state.step)
+            put(self._best, {name: found.tensors[f"best/{name}"] for name in self._best})
             self._learner.part = self.state.part or self._learner.part
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
@@ -151,7 +170,7 @@ class Trainer:
                 self._save()
             began = saved = time.monotonic()
             order, ordered = np.empty(0, dtype=np.intp), -1
-            while state.step < learner.schedule.steps and not state.stopped:
+            while state.step < learner.steps and not state.stopped:
                 epoch, place = divmod(state.step, learner.steps_per_epoch)
                 if ordered != epoch:
                     order, ordered = self._order(epoch), epoch
@@ -173,10 +192,10 @@ class Trainer:
                 if ends or now - saved > SECONDS_A_CHECKPOINT:
                     self._save()
                     saved = time.monotonic()
-                self._report("train", state.step, learner.schedule.steps, self._note())
+                self._report("train", state.step, learner.steps, self._note())
         finally:
             put(learner.live, self._best)
-            learner.reopening.eval()
+            learner.unfrozen.eval()
         return state
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
@@ -205,7 +224,7 @@ class Trainer:
         trusted = self._settings.keep_any or len(state.history) == 1 or shown(gained, lost)
         if trusted and _rank(entry) >= _rank(state.history[state.best]):
             state.best = len(state.history) - 1
-            put(self._best, self._learner.average.tensors)
+            put(self._best, self._learner.average)
         if self._log is not None:
             self._log(entry)
 

@@ -1,4 +1,4 @@
-"""Reopening: a network parted at a cut into a frozen bottom and an open top that is trained together with a head."""
+"""UnfrozenNetwork: parted at a cut into a frozen bottom and an open top that is trained together with a head."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL, HEAD = "all", "head"
 SMALLEST_VARIANCE = 1e-6
 
 
-class Reopening(nn.Module):
+class UnfrozenNetwork(nn.Module):
     """A classifier of images, parted where its network is reopened.
 
     Parameters
@@ -46,6 +46,15 @@ class Reopening(nn.Module):
     ------
     UnknownNameError
         No such node, a node behind the features, or one that a skip connection leads around.
+
+    Examples
+    --------
+    >>> from featstore.backbone.backbone import Backbone
+    >>> backbone = Backbone("resnet18", "none", input_size=32)
+    >>> network = UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(512, 2), ("cat", "dog")), "layer4")
+    >>> value = network.lower(torch.zeros(1, 3, 32, 32))
+    >>> network.cut, tuple(value.shape), tuple(network(value).shape)
+    ('layer3', (1, 256, 2, 2), (1, 2))
     """
 
     def __init__(self, classifier: ImageClassifier, node: str) -> None:

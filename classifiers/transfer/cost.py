@@ -12,7 +12,7 @@ from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.regimes import REGIMES, settings_for
-from classifiers.training.unfreezing import ALL, Reopening
+from classifiers.training.unfreezing import ALL, UnfrozenNetwork
 from classifiers.transfer.decision import Advice
 from classifiers.transfer.regime_choice import reopening_regime
 from featstore.backbone.backbone import Backbone
@@ -64,12 +64,12 @@ def measure(backbone: Backbone, classes: int, reopen: str, device: torch.device)
         Its weights do not change.
     classes : int
     reopen : str
-        As for `Reopening`.
+        As for `UnfrozenNetwork`.
     """
     side, width = backbone.transform.crop, next(iter(backbone.widths.values()))
     classifier = ImageClassifier(backbone, nn.Linear(width, classes), tuple(map(str, range(classes))))
-    reopening = Reopening(classifier.to(device), reopen)
-    reopening.set_training(False)
+    unfrozen = UnfrozenNetwork(classifier.to(device), reopen)
+    unfrozen.set_training(False)
     pixels = torch.rand(BATCH, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
     below, above = [], []
@@ -79,15 +79,15 @@ def measure(backbone: Backbone, classes: int, reopen: str, device: torch.device)
             began = time.perf_counter()
             if step > 1 and began - started > SECONDS:
                 break
-            value = reopening.lower(pixels)
+            value = unfrozen.lower(pixels)
             middle = time.perf_counter()
-            nn.functional.cross_entropy(reopening(value), labels).backward()  # type: ignore[no-untyped-call]
+            nn.functional.cross_entropy(unfrozen(value), labels).backward()  # type: ignore[no-untyped-call]
             below.append(middle - began)
             above.append(time.perf_counter() - middle)
     finally:
-        reopening.zero_grad(set_to_none=True)
-        reopening.requires_grad_(False).eval()
-    frozen = min(below[1:]) / BATCH if reopening.bottom is not None else 0.0
+        unfrozen.zero_grad(set_to_none=True)
+        unfrozen.requires_grad_(False).eval()
+    frozen = min(below[1:]) / BATCH if unfrozen.bottom is not None else 0.0
     return Cost(VARIED * min(above[1:]) / BATCH, frozen, str(device))
 
 

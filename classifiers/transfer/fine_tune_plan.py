@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import torch
 
-from classifiers.training.regimes import REGIMES, Regime, Settings, settings_for
-from classifiers.training.starting_point import Probe, StartingPoint, linear_head, starting_point
+from classifiers.training.regimes import REGIMES, FineTuneSettings, Regime, settings_for
+from classifiers.training.starting_point import CachedHead, StartingPoint, linear_head, starting_point
 from classifiers.training.unfreezing import HEAD
 from classifiers.transfer.cached_network import CachedNetwork
 from classifiers.transfer.regime_choice import best_node, choose_regime, reopening_regime
@@ -27,19 +27,19 @@ class FineTunePlan:
         At the node that the head stands on.
     start : StartingPoint
         Who trains, who chooses the epoch, who judges.
-    probe : Probe
+    cached_head : CachedHead
         How the cached head is fitted.
     regime : Regime
-    settings : Settings
+    settings : FineTuneSettings
     notes : list of str
         What was decided, and why.
     """
 
     network: CachedNetwork
     start: StartingPoint
-    probe: Probe
+    cached_head: CachedHead
     regime: Regime
-    settings: Settings
+    settings: FineTuneSettings
     notes: list[str]
 
     @classmethod
@@ -61,7 +61,7 @@ class FineTunePlan:
         regime, head, budget
             See `finetune`.
         given : mapping
-            Fields of `Settings` and `Augmentation` that were asked for.
+            Fields of `FineTuneSettings` and `Augmentation` that were asked for.
 
         Raises
         ------
@@ -70,16 +70,16 @@ class FineTunePlan:
         UnknownNameError
             No such node or head.
         """
-        seed = int(given.get("seed", Settings.seed))
-        fraction = given.get("valid_fraction", Settings.valid_fraction)
+        seed = int(given.get("seed", FineTuneSettings.seed))
+        fraction = given.get("valid_fraction", FineTuneSettings.valid_fraction)
         start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
         notes = list(start.notes)
-        probe = Probe(linear_head(head, notes), seed, budget, given.get("class_weight"))
+        cached_head = CachedHead(linear_head(head, notes), seed, budget, given.get("class_weight"))
         number = choose_regime(network, start, notes, progress) if regime == "auto" else int(regime)
         if regime == "auto" and (given.get("reopen", HEAD) != HEAD or given.get("from_scratch")):
             number = reopening_regime(number)
         case = REGIMES[number]
         settings = settings_for(case, len(start.fit), **{"precision": mixed_precision(device), **given})
         if case.earlier:
-            network, start = best_node(network, start, probe, notes)
-        return cls(network, start, probe, case, settings, notes)
+            network, start = best_node(network, start, cached_head, notes)
+        return cls(network, start, cached_head, case, settings, notes)

@@ -18,13 +18,13 @@ from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.checkpoint import CheckpointFolder
-from classifiers.training.data import Supply
+from classifiers.training.data import TrainingData
 from classifiers.training.learner import Learner, NotFiniteError
-from classifiers.training.loaders import Feed
-from classifiers.training.regimes import Settings
+from classifiers.training.loaders import Loader
+from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.starting_point import StartingPoint
 from classifiers.training.trainer import State, Trainer
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.unfreezing import UnfrozenNetwork
 from classifiers.transfer.cached_network import CachedNetwork, Data
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from classifiers.transfer.result import FineTuneResult
@@ -87,7 +87,7 @@ def finetune(
     log : callable, optional
         Gets each epoch's numbers.
     given
-        Fields of `Settings` and `Augmentation`, in the place of what the regime suggests; None is no wish.
+        Fields of `FineTuneSettings` and `Augmentation`, in the place of what the regime suggests; None is no wish.
 
     Returns
     -------
@@ -136,27 +136,27 @@ def finetune(
     )  # fmt: skip
     network, start, settings, notes = plan.network, plan.start, plan.settings, list(plan.notes)
     report("fit the head", 0, 2, "")
-    cached = plan.probe.fit(start, start.training)
+    cached = plan.cached_head.fit(start, start.training)
     report("fit the head", 1, 2, "")
-    first = plan.probe.fit(start, start.fit)
+    first = plan.cached_head.fit(start, start.fit)
     report("fit the head", 2, 2, "")
 
     classifier = _classifier(network, start, first, settings)
     classifier.to(memory_format=torch.channels_last).to(place)
-    reopening = Reopening(classifier, settings.reopen)
+    unfrozen = UnfrozenNetwork(classifier, settings.reopen)
     out.parent.mkdir(parents=True, exist_ok=True)
-    supply = Supply(
-        reopening, start, settings, store=store.path, folder=out.parent, device=place, workers=workers, progress=report
+    training_data = TrainingData(
+        unfrozen, start, settings, store=store.path, folder=out.parent, device=place, workers=workers, progress=report
     )
     preparing = time.monotonic()
-    feed = _prepared(supply, reopening, settings)
+    loader = _prepared(training_data, unfrozen, settings)
     preparation = time.monotonic() - preparing
-    notes += supply.notes
+    notes += training_data.notes
 
     checkpoints = _checkpoint_folder(out)
     if restart:
         checkpoints.clear()
-    trainer = _trainer(plan, reopening, supply, feed, place, checkpoints, report, log)
+    trainer = _trainer(plan, unfrozen, training_data, loader, place, checkpoints, report, log)
     if trainer.resume():
         notes.append(f"went on after epoch {trainer.state.epochs} of an interrupted run")
     state, failure = _run(trainer)
@@ -174,7 +174,7 @@ def finetune(
         bundle=out,
         weights_file=tuned.weights_file,
         judged_on=judged_on,
-        right_cached=TunedNetwork(network, cached, plan.probe.name, None).right(judged),
+        right_cached=TunedNetwork(network, cached, plan.cached_head.name, None).right(judged),
         right_tuned=right,
         settings=settings.to_json(),
         history=state.history,
@@ -183,12 +183,14 @@ def finetune(
         seconds_per_epoch=state.seconds / max(1, state.epochs),
         preparation_seconds=preparation,
         stopped=state.stopped,
-        details=_details(plan, reopening, supply, tuned, place),
+        details=_details(plan, unfrozen, training_data, tuned, place),
         notes=tuple(notes),
     )
 
 
-def _classifier(network: CachedNetwork, start: StartingPoint, first: Any, settings: Settings) -> ImageClassifier:
+def _classifier(
+    network: CachedNetwork, start: StartingPoint, first: Any, settings: FineTuneSettings
+) -> ImageClassifier:
     """The cached head on the pretrained network; or, to compare, a head of zeros on random weights."""
     backbone = network.backbone
     if not settings.from_scratch:
@@ -207,19 +209,19 @@ def _classifier(network: CachedNetwork, start: StartingPoint, first: Any, settin
     return ImageClassifier(fresh, layer, start.classes)
 
 
-def _prepared(supply: Supply, reopening: Reopening, settings: Settings) -> Feed:
+def _prepared(training_data: TrainingData, unfrozen: UnfrozenNetwork, settings: FineTuneSettings) -> Loader:
     """Decoded images or cached activations; and batch norm ready to adapt, where it is to."""
-    feed = supply.feed()
-    if settings.adapt_statistics and not settings.from_scratch and reopening.batch_norms():
-        reopening.recalibrate(supply.calibration(feed))
-    return feed
+    loader = training_data.loader()
+    if settings.adapt_statistics and not settings.from_scratch and unfrozen.batch_norms():
+        unfrozen.recalibrate(training_data.calibration(loader))
+    return loader
 
 
 def _trainer(
     plan: FineTunePlan,
-    reopening: Reopening,
-    supply: Supply,
-    feed: Feed,
+    unfrozen: UnfrozenNetwork,
+    training_data: TrainingData,
+    loader: Loader,
     device: torch.device,
     checkpoints: CheckpointFolder,
     report: Progress,
@@ -234,11 +236,11 @@ def _trainer(
         "weights_sha256": fingerprint.weights_sha256,
         "node": fingerprint.node,
         "transform": fingerprint.transform,
-        "cut": reopening.cut,
-        "cached_views": supply.views,
-        "head": plan.probe.name,
+        "cut": unfrozen.cut,
+        "cached_views": training_data.views,
+        "head": plan.cached_head.name,
     }
-    learner = Learner(reopening, feed, fit, plan.settings, device)
+    learner = Learner(unfrozen, loader, fit, plan.settings, device)
     return Trainer(
         learner, fit, valid, plan.settings, identity=identity, checkpoints=checkpoints, progress=report, log=log
     )
@@ -273,7 +275,11 @@ def _summary(plan: FineTunePlan, state: State, accuracy: float, judged_on: str) 
 
 
 def _details(
-    plan: FineTunePlan, reopening: Reopening, supply: Supply, tuned: TunedNetwork, device: torch.device
+    plan: FineTunePlan,
+    unfrozen: UnfrozenNetwork,
+    training_data: TrainingData,
+    tuned: TunedNetwork,
+    device: torch.device,
 ) -> dict[str, Any]:
     """What the result tells beside accuracies, times and settings."""
     before, after = plan.start.features.fingerprint, tuned.network.features.fingerprint
@@ -284,9 +290,9 @@ def _details(
         "regime": plan.regime.number,
         "regime_text": f"{plan.regime.title}: {plan.regime.text}",
         "reopen": plan.settings.reopen,
-        "cut": reopening.cut,
-        "views": supply.views,
-        "head": plan.probe.name,
+        "cut": unfrozen.cut,
+        "views": training_data.views,
+        "head": plan.cached_head.name,
         "backbone": before.backbone,
         "node": before.node,
         "input_size": plan.network.backbone.transform.crop,

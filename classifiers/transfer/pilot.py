@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.training.data import Supply
+from classifiers.training.data import TrainingData
 from classifiers.training.learner import Learner
 from classifiers.training.regimes import REGIMES, settings_for
-from classifiers.training.starting_point import Probe, StartingPoint
-from classifiers.training.unfreezing import ALL, Reopening
+from classifiers.training.starting_point import CachedHead, StartingPoint
+from classifiers.training.unfreezing import ALL, UnfrozenNetwork
 from classifiers.transfer.cost import measure
 from classifiers.transfer.regime_choice import reopening_regime
 from classifiers.validation.significance import mcnemar_exact
@@ -148,32 +148,32 @@ def run_pilot(
     settings = settings_for(case, len(fit), seed=seed, precision=mixed_precision(place), reopen=ALL)
     planned, budget = settings.epochs, 60 * minutes
     start = StartingPoint(last, fit, judged, np.empty(0, dtype=np.intp), groups)
-    probe = Probe("logistic", seed, "quick", None)
-    head = probe.fit(start, fit)
+    cached_head = CachedHead("logistic", seed, "quick", None)
+    head = cached_head.fit(start, fit)
     right_last = head.predict(last.X[judged]) == last.y[judged]
     right_best = right_last
     if best is not last:
-        right_best = probe.fit(start.at(best), fit).predict(best.X[judged]) == best.y[judged]
+        right_best = cached_head.fit(start.at(best), fit).predict(best.X[judged]) == best.y[judged]
 
     each = measure(backbone, len(last.classes), ALL, place).seconds_per_image
     images = int(min(len(fit), max(settings.batch_size, budget / (FEWEST_EPOCHS * each))))
     if images < len(fit):
         fit = np.sort(np.random.default_rng(seed).permutation(fit)[:images])
-        head = probe.fit(start, fit) if len(np.unique(last.y[fit])) == len(last.classes) else head
+        head = cached_head.fit(start, fit) if len(np.unique(last.y[fit])) == len(last.classes) else head
     epochs = int(np.clip(budget / (each * len(fit)), 1, planned))
     start = StartingPoint(last, fit, judged, start.test, groups)
     settings = settings_for(case, len(fit), seed=seed, precision=settings.precision, reopen=ALL, epochs=epochs)
     classifier = ImageClassifier(backbone, head.to_torch().float(), last.classes)
     classifier.to(memory_format=torch.channels_last).to(place)
-    reopening = Reopening(classifier, ALL)
+    unfrozen = UnfrozenNetwork(classifier, ALL)
     with tempfile.TemporaryDirectory(prefix="featstore-pilot-") as folder:
-        supply = Supply(
-            reopening, start, settings, store=store, folder=Path(folder), device=place, workers=workers, progress=report
+        training_data = TrainingData(
+            unfrozen, start, settings, store=store, folder=Path(folder), device=place, workers=workers, progress=report
         )
-        feed = supply.feed()
-        learner = Learner(reopening, feed, last.y[fit], settings, place)
+        loader = training_data.loader()
+        learner = Learner(unfrozen, loader, last.y[fit], settings, place)
         step = _train(learner, len(fit), settings.seed, budget, report)
-        right_tuned = _right(learner, last.y[judged], feed)
+        right_tuned, _ = learner.judge(last.y[judged])
     gain, gain_ci = _difference(right_tuned, right_last)
     lead, lead_ci = _difference(right_tuned, right_best)
     return Pilot(
@@ -197,7 +197,7 @@ def run_pilot(
 
 def _train(learner: Learner, images: int, seed: int, budget: float, report: Progress) -> int:
     """Steps until the schedule or the time ends; how many there were."""
-    steps, ends = learner.schedule.steps, time.monotonic() + budget
+    steps, ends = learner.steps, time.monotonic() + budget
     for step in range(steps):
         epoch, at = divmod(step, learner.steps_per_epoch)
         order = np.random.default_rng([seed, epoch, 0x6F7264]).permutation(images)
@@ -206,17 +206,6 @@ def _train(learner: Learner, images: int, seed: int, budget: float, report: Prog
         if time.monotonic() >= ends:
             return step + 1
     return steps
-
-
-@torch.no_grad()
-def _right(learner: Learner, y: NDArray[np.int64], feed: Any) -> NDArray[np.bool_]:
-    learner.reopening.eval()
-    answers: list[NDArray[np.int64]] = []
-    with learner.average.in_place():
-        for i in range(0, len(y), learner.batch):
-            values = feed.validation(np.arange(i, min(i + learner.batch, len(y))))
-            answers.append(learner.reopening(values).argmax(1).cpu().numpy())
-    return np.asarray(np.concatenate(answers) == y)
 
 
 def _difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, tuple[float, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from classifiers.training.starting_point import Probe, StartingPoint
+from classifiers.training.starting_point import CachedHead, StartingPoint
 from classifiers.transfer.cached_network import CachedNetwork
 from classifiers.transfer.decision import judge
 from classifiers.transfer.evidence import gather
@@ -36,13 +36,13 @@ def reopening_regime(regime: int) -> int:
 
 
 def best_node(
-    network: CachedNetwork, start: StartingPoint, probe: Probe, notes: list[str]
+    network: CachedNetwork, start: StartingPoint, cached_head: CachedHead, notes: list[str]
 ) -> tuple[CachedNetwork, StartingPoint]:
     """The cached node whose head does best on the validation part.
 
     Parameters
     ----------
-    probe : Probe
+    cached_head : CachedHead
         How heads are fitted.
     notes : list of str
         Gets the accuracy at every node.
@@ -54,7 +54,7 @@ def best_node(
         return network, start
     scores = []
     for features in candidates:
-        predicted = probe.fit(start.at(features), start.fit).predict(features.X[start.valid])
+        predicted = cached_head.fit(start.at(features), start.fit).predict(features.X[start.valid])
         scores.append(float((predicted == features.y[start.valid]).mean()))
     tried = (f"{f.fingerprint.node} {score:.1%}" for f, score in zip(candidates, scores, strict=True))
     notes.append(f"validation accuracy by node: {', '.join(tried)}")

@@ -65,7 +65,7 @@ class TunedNetwork:
         bundle : Path
             The weights are written beside it.
         """
-        network, name = plan.network, plan.probe.name
+        network, name = plan.network, plan.cached_head.name
         if state.best == 0:
             return cls(network, cached, name, None)
         classifier.cpu().eval().requires_grad_(False)

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from classifiers.inspection.lossless_crop import Frame
+from classifiers.inspection.lossless_crop import FramedCrop
 from classifiers.models.bundle import load_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.prediction import predict_images
@@ -56,8 +56,8 @@ def test_epsilon_is_kept_by_the_files(place, tmp_path, epsilon):
     document = attacked(place, tmp_path, "--epsilon", epsilon)
     bundle = ImageClassifier.from_bundle(place / "tints.bundle")
     for result in document["results"]:
-        before = Frame.open(result["image"], bundle.transform).pixels.astype(int)
-        after = Frame.open(result["saved"], bundle.transform).pixels
+        before = FramedCrop.open(result["image"], bundle.transform).pixels.astype(int)
+        after = FramedCrop.open(result["saved"], bundle.transform).pixels
         assert 0 < np.abs(after - before).max() <= 4
         assert result["linf"] <= 4 / 255 + 1e-9 and result["within"]
 
@@ -149,7 +149,7 @@ def test_the_same_seed_gives_the_same_files(place, tmp_path):
         attacked(place, tmp_path / name, "--seed", seed, "--epsilon", "4/255")
     files = [[p.read_bytes() for p in sorted((tmp_path / n).glob("*attacked.png"))] for n in "abc"]
     assert files[0] == files[1]
-    pixels = [Frame.open(next((tmp_path / n).glob("*attacked.png")), _spec(place)).pixels for n in "ac"]
+    pixels = [FramedCrop.open(next((tmp_path / n).glob("*attacked.png")), _spec(place)).pixels for n in "ac"]
     assert (pixels[0] != pixels[1]).any()
 
 

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from classifiers.inspection.ideal import Settings
+from classifiers.inspection.ideal import IdealSettings
 from featstore.errors import NoGradientError, OutputExistsError, UnknownNameError
 from featstore_scripts.ideal import ideal
 from tests.support.small_classifiers import save_tint_bundle, write_image
@@ -94,9 +94,9 @@ def test_bad_input_is_refused_in_a_sentence(bundle, tmp_path):
 
 def test_the_commands_defaults_are_the_librarys():
     defaults = {option.name: option.default for option in ideal.params}
-    settings = asdict(Settings())
+    settings = asdict(IdealSettings())
     assert settings.pop("decorrelated")  # --rgb turns it off
-    by_classes = {settings.pop("variation_weight"), settings.pop("softness")}  # `Settings.usual` sees to these
+    by_classes = {settings.pop("variation_weight"), settings.pop("softness")}  # `IdealSettings.usual` sees to these
     assert by_classes == {0.02, 4.0}
     assert not any(isinstance(defaults[name], float) for name in ("variation_weight", "softness"))
     assert {name: defaults[name] for name in settings} == settings

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from classifiers.adversarial.attack import Attack, Ball, epsilon_text, parse_epsilon
+from classifiers.adversarial.attack import Attack, PerturbationSet, epsilon_text, parse_epsilon
 from featstore.errors import AttackError
 
 
@@ -23,7 +23,7 @@ def test_fgsm_is_one_step_of_the_whole_radius():
 
 def test_descent_knows_no_bound_and_stops_at_nine_tenths():
     attack = Attack(method="descent", epsilon=1 / 255)
-    assert attack.ball.radius == float("inf")
+    assert attack.allowed.radius == float("inf")
     assert attack.patience == 0.9
     assert Attack(method="descent", enough=0.5).patience == 0.5
     assert Attack().patience is None
@@ -60,10 +60,10 @@ def originals(seed: int) -> torch.Tensor:
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["linf", "l2"]), st.floats(1 / 255, 1.0), st.integers(0, 10_000), st.floats(0.1, 300))
 def test_whole_changes_are_whole_and_inside_the_ball_and_the_range_of_pixels(norm, epsilon, seed, spread):
-    ball = Ball(norm, epsilon)
+    allowed = PerturbationSet(norm, epsilon)
     original = originals(seed)
-    change = ball.project(torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1)) * spread)
-    whole = ball.whole(original, change)
+    change = allowed.project(torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1)) * spread)
+    whole = allowed.quantise(original, change)
     assert torch.equal(whole, whole.round())
     result = original + whole
     assert result.min() >= 0 and result.max() <= 255
@@ -74,38 +74,38 @@ def test_whole_changes_are_whole_and_inside_the_ball_and_the_range_of_pixels(nor
 
 def test_l2_rounding_spends_the_room_that_cutting_leaves():
     # 0.4 grey levels everywhere would be cut to nothing; most of the length must survive as whole levels somewhere.
-    ball = Ball("l2", 0.1)
-    change = ball.project(torch.ones(1, 3, 32, 32))
+    allowed = PerturbationSet("l2", 0.1)
+    change = allowed.project(torch.ones(1, 3, 32, 32))
     assert float(change.max()) < 1
-    whole = ball.whole(torch.full((1, 3, 32, 32), 128.0), change)
-    assert 0.95 * ball.radius <= float(whole.norm()) <= ball.radius
+    whole = allowed.quantise(torch.full((1, 3, 32, 32), 128.0), change)
+    assert 0.95 * allowed.radius <= float(whole.norm()) <= allowed.radius
     assert (whole >= 0).all()
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_direction_is_the_steepest_step_of_length_one(norm):
-    ball = Ball(norm, 0.5)
+    allowed = PerturbationSet(norm, 0.5)
     gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    step = ball.direction(gradient)
-    assert torch.allclose(ball.length(step), torch.ones(2), atol=1e-5)
+    step = allowed.direction(gradient)
+    assert torch.allclose(allowed.length(step), torch.ones(2), atol=1e-5)
     best = gradient.abs().sum((1, 2, 3)) if norm == "linf" else gradient.flatten(1).norm(dim=1)
     assert torch.allclose((gradient * step).sum((1, 2, 3)), best, rtol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_noise_is_inside_and_repeatable(norm):
-    ball = Ball(norm, 8 / 255)
-    first = ball.noise(shape[1:], torch.Generator().manual_seed(3))
-    assert torch.equal(first, ball.noise(shape[1:], torch.Generator().manual_seed(3)))
-    assert not torch.equal(first, ball.noise(shape[1:], torch.Generator().manual_seed(4)))
-    assert 0 < float(ball.length(first[None])) <= 8 + 1e-4
+    allowed = PerturbationSet(norm, 8 / 255)
+    first = allowed.sample(shape[1:], torch.Generator().manual_seed(3))
+    assert torch.equal(first, allowed.sample(shape[1:], torch.Generator().manual_seed(3)))
+    assert not torch.equal(first, allowed.sample(shape[1:], torch.Generator().manual_seed(4)))
+    assert 0 < float(allowed.length(first[None])) <= 8 + 1e-4
 
 
 def test_a_radius_in_l_infinity_is_whole_grey_levels():
-    assert Ball("linf", 4 / 255).radius == 4
-    assert Ball("linf", 0.0157).radius == 4
-    assert Ball("linf", 0.0156).radius == 3
-    assert Ball("l2", 0.5).radius == 127.5
+    assert PerturbationSet("linf", 4 / 255).radius == 4
+    assert PerturbationSet("linf", 0.0157).radius == 4
+    assert PerturbationSet("linf", 0.0156).radius == 3
+    assert PerturbationSet("l2", 0.5).radius == 127.5
 
 
 @pytest.mark.parametrize(
@@ -128,19 +128,19 @@ def test_what_is_no_epsilon_is_refused(text):
 
 def test_an_epsilon_below_one_grey_level_is_refused():
     with pytest.raises(AttackError, match=r"epsilon 0\.001 is below one grey level .* use 1/255 or more"):
-        Ball("linf", 0.001)
-    assert Ball("linf", 0.0).radius == 0
+        PerturbationSet("linf", 0.001)
+    assert PerturbationSet("linf", 0.0).radius == 0
 
 
 def test_grey_levels_given_as_a_radius_are_noticed():
     with pytest.raises(AttackError, match="write 4/255"):
-        Ball("linf", 4.0)
+        PerturbationSet("linf", 4.0)
 
 
 @pytest.mark.parametrize("epsilon", [-0.1, float("nan")])
 def test_a_radius_that_is_none_is_refused(epsilon):
     with pytest.raises(AttackError, match="expected 0 or more"):
-        Ball("l2", epsilon)
+        PerturbationSet("l2", epsilon)
 
 
 def test_an_epsilon_is_said_in_the_units_of_its_norm():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from classifiers.adversarial.attack import Attack
 from classifiers.adversarial.attack_report import AttackReport, summary
-from classifiers.adversarial.files import Adversarial
+from classifiers.adversarial.example import AdversarialExample
 from tests.support.pictures import texture
 
 ABOUT = {"description": "logistic on resnet18", "classes": 3}
@@ -24,7 +24,7 @@ def result(image="in/cat.png", **changes):
         "target": None, "after": "dogs", "confidence": 0.625, "attempted": True, "success": True, "linf": 4 / 255,
         "l2": 0.5, "ssim": 0.96875, "within": True, "steps": 40, "saved": None, "picture": None, "notes": (),
     }  # fmt: skip
-    return Adversarial(**(fields | changes))
+    return AdversarialExample(**(fields | changes))
 
 
 MISSED = {"success": False, "after": "cats"}
@@ -68,6 +68,17 @@ def test_a_run_that_is_cut_short_leaves_what_it_had_and_the_next_writing_replace
     report.write([result(), result(**MISSED)], [])
     assert json.loads((tmp_path / "attack.json").read_bytes())["success_rate"] == 0.5
     assert [path.name for path in tmp_path.iterdir()] == ["attack.json"]
+
+
+def test_what_was_written_before_it_was_broken_off_is_made_a_page_and_told(tmp_path):
+    report = AttackReport(tmp_path, Attack(), ABOUT, skipped=[("in/x.txt", "no image")])
+    assert report.cut_short() == "nothing was finished and nothing was written"
+    report.write([result()], [("in/d.png", "cannot be decoded")], left=2)
+    assert report.cut_short() == f"1 image done, 2 not reached: what there is lies in {tmp_path / 'attack.html'}"
+    html = (tmp_path / "attack.html").read_text()
+    assert "2 images not reached" in html and html.index("in/d.png") < html.index("in/x.txt")
+    failed = json.loads((tmp_path / "attack.json").read_bytes())["failed"]
+    assert [entry["image"] for entry in failed] == ["in/d.png", "in/x.txt"]
 
 
 def test_without_an_attempt_there_is_no_rate(tmp_path):

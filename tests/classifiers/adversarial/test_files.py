@@ -6,11 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.adversarial import files
+from classifiers.adversarial import example, files
 from classifiers.adversarial.attack import Attack
-from classifiers.adversarial.files import attack_files, success_rate
+from classifiers.adversarial.example import success_rate
+from classifiers.adversarial.files import attack_files
 from classifiers.adversarial.ssim import ssim
-from classifiers.inspection.lossless_crop import Frame
+from classifiers.inspection.lossless_crop import FramedCrop
 from featstore.errors import DecodeError, OutputExistsError
 from tests.support.small_classifiers import CLASSES, small_classifier, write_image
 
@@ -51,7 +52,7 @@ def test_the_saved_file_fools_the_classifier_through_its_own_transform(classifie
 def test_the_sizes_are_those_of_the_saved_file(classifier, paths, tmp_path, attack):
     results, _ = attack_files(classifier, paths, attack, tmp_path / "out")
     for path, result in zip(paths, results, strict=True):
-        original = Frame.open(path, classifier.transform)
+        original = FramedCrop.open(path, classifier.transform)
         saved = np.asarray(Image.open(result.saved).convert("RGB"))
         change = (saved.astype(float) - original.pixels) / 255
         assert result.linf == pytest.approx(np.abs(change).max())
@@ -67,7 +68,7 @@ def test_the_sizes_are_those_of_the_saved_file(classifier, paths, tmp_path, atta
 def test_epsilon_zero_gives_the_image_back(classifier, paths, tmp_path):
     results, _ = attack_files(classifier, paths[:1], Attack(epsilon=0), tmp_path / "out")
     np.testing.assert_array_equal(
-        np.asarray(Image.open(results[0].saved)), Frame.open(paths[0], classifier.transform).pixels
+        np.asarray(Image.open(results[0].saved)), FramedCrop.open(paths[0], classifier.transform).pixels
     )
     assert (results[0].linf, results[0].l2, results[0].ssim) == (0, 0, 1) and not results[0].success
 
@@ -98,8 +99,8 @@ def test_a_file_that_does_not_give_back_its_pixels_is_noticed(classifier, paths,
     def lossy(picture, text=None):
         return adversarial_png(np.asarray(picture) // 16 * 16, text)
 
-    adversarial_png = files.png
-    monkeypatch.setattr(files, "png", lossy)
+    adversarial_png = example.png
+    monkeypatch.setattr(example, "png", lossy)
     (result,), _ = attack_files(classifier, paths[:1], Attack(epsilon=1 / 255, steps=2), tmp_path / "out")
     assert any("does not give back the pixels" in note for note in result.notes)
     assert not result.within and any("larger than epsilon" in note for note in result.notes)
@@ -150,8 +151,8 @@ def test_nothing_is_overwritten_unasked(classifier, paths, tmp_path):
 def test_the_picture_shows_original_change_and_result(classifier, paths, tmp_path):
     (result,), _ = attack_files(classifier, paths[:1], Attack(epsilon=8 / 255, steps=3), tmp_path / "out")
     picture = np.asarray(Image.open(result.picture).convert("RGB"))
-    original = Frame.open(paths[0], classifier.transform).crop
-    attacked = Frame.open(str(result.saved), classifier.transform).crop
+    original = FramedCrop.open(paths[0], classifier.transform).crop
+    attacked = FramedCrop.open(str(result.saved), classifier.transform).crop
     factor = 127 // int(np.abs(attacked.astype(int) - original).max())
     change = 128 + factor * (attacked.astype(int) - original)
     for tile in (original, change, attacked):

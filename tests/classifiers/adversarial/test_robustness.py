@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from classifiers.adversarial.attack import Attack
 from classifiers.adversarial.pgd import run_attack
@@ -64,22 +63,6 @@ def test_the_json_holds_counts_and_wilson_intervals(curve):
         assert point["accuracy"] == point["right"] / 10
         assert point["accuracy_ci"] == pytest.approx(list(wilson(point["right"], 10)))
     assert document["attack"]["norm"] == "linf" and document["attack"]["steps"] == 6
-
-
-def test_the_curve_is_written_as_picture_and_page(curve, tmp_path):
-    places = curve.write(tmp_path, "Robust accuracy on <tints>", "a <classifier>")
-    assert min(Image.open(places["png"]).size) > 300
-    html = places["html"].read_text()
-    assert "&lt;tints&gt;" in html and "<tints>" not in html and "a &lt;classifier&gt;" in html
-    assert "9 of 10" in html and "90.0" in html and "0 of 10" in html and "data:image/png" in html
-
-
-def test_an_l2_curve_is_told_in_lengths_not_in_grey_levels(judged, tmp_path):
-    classifier, paths, labels = judged
-    curve = robust_accuracy(classifier, paths[1:3], labels[1:3], Attack(norm="l2", epsilon=1.0, steps=2), [0.5, 2.0])
-    html = curve.write(tmp_path, "L2", "somebody")["html"].read_text()
-    assert "/255" not in html and "<td>0.5</td>" in html.replace(' class="text"', "")
-    assert [point["grey_levels"] for point in curve.to_json()["curve"]] == [None] * 3
 
 
 def test_an_unreadable_image_is_in_no_number(judged, tmp_path):

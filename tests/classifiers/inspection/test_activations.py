@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision import models
 
-from classifiers.inspection.activations import Activation, Probe, usual_nodes
+from classifiers.inspection.activations import Activation, ActivationRecorder, usual_nodes
 from classifiers.inspection.lossless_crop import to_tensor
 from featstore.backbone import Backbone
 from featstore.backbone.architecture import build_network
@@ -38,7 +38,7 @@ def test_maps_equal_hooks_on_torchvisions_eager_model(name, nodes):
     mean, std = (np.array(values, dtype=np.float32) for values in (spec.mean, spec.std))
     with torch.no_grad():
         eager(torch.from_numpy(((PICTURE / np.float32(255) - mean) / std).transpose(2, 0, 1)[None]))
-    seen = Probe(backbone, nodes)(to_tensor(PICTURE[None]))
+    seen = ActivationRecorder(backbone, nodes)(to_tensor(PICTURE[None]))
     assert [activation.node for activation in seen] == nodes
     for activation in seen:
         expected = kept[activation.node][0].numpy()
@@ -53,8 +53,8 @@ def network(name: str) -> Backbone:
 
 
 def test_what_lies_behind_the_deepest_node_is_not_computed():
-    probe = Probe(network("vgg16"), ["features.2"])
-    assert not any(name.startswith("classifier") for name, _ in probe.body.named_modules())
+    recorder = ActivationRecorder(network("vgg16"), ["features.2"])
+    assert not any(name.startswith("classifier") for name, _ in recorder.body.named_modules())
 
 
 def test_the_usual_nodes_are_there_in_every_network():
@@ -66,7 +66,7 @@ def test_the_usual_nodes_are_there_in_every_network():
 
 def test_an_unknown_node_is_refused_with_close_matches():
     with pytest.raises(UnknownNameError, match="unknown node of resnet18 'layer9'; close matches: layer"):
-        Probe(network("resnet18"), ["layer9"])
+        ActivationRecorder(network("resnet18"), ["layer9"])
 
 
 def maps() -> Activation:

@@ -1,6 +1,6 @@
 import pytest
 
-from classifiers.inspection.file_names import make_room, plain, stems
+from classifiers.inspection.file_names import distinct_names, output_folder, slug
 from featstore.errors import OutputExistsError
 
 
@@ -20,35 +20,43 @@ from featstore.errors import OutputExistsError
     ],
 )
 def test_any_text_becomes_a_plain_file_name(text, name):
-    assert plain(text) == name
+    assert slug(text) == name
 
 
 def test_names_are_different_also_where_capitals_do_not_count():
-    assert stems([b"a/Cat.jpg", b"b/cat.png", b"c/cat-2.png", b"\xff.png"]) == ["cat", "cat-2", "cat-2-2", "unnamed"]
+    assert distinct_names([b"a/Cat.jpg", b"b/cat.png", b"c/cat-2.png", b"\xff.png"]) == [
+        "cat",
+        "cat-2",
+        "cat-2-2",
+        "unnamed",
+    ]
 
 
 def test_room_is_made_and_what_is_there_is_kept(tmp_path):
     folder = tmp_path / "a" / "b"
-    with make_room(folder, ["x.png"], overwrite=False):
+    with output_folder(folder, ["x.png"], overwrite=False):
         assert folder.is_dir()
     (folder / "x.png").write_text("old")
-    with make_room(folder, ["y.png"], overwrite=False):
+    with output_folder(folder, ["y.png"], overwrite=False):
         pass
     with (
         pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add --overwrite"),
-        make_room(folder, ["y.png", "x.png"], overwrite=False),
+        output_folder(folder, ["y.png", "x.png"], overwrite=False),
     ):
         pass
-    with make_room(folder, ["x.png"], overwrite=True):
+    with output_folder(folder, ["x.png"], overwrite=True):
         assert (folder / "x.png").read_text() == "old"
-    with pytest.raises(OutputExistsError, match=r"x\.png is a file"), make_room(folder / "x.png", [], overwrite=True):
+    with (
+        pytest.raises(OutputExistsError, match=r"x\.png is a file"),
+        output_folder(folder / "x.png", [], overwrite=True),
+    ):
         pass
 
 
 @pytest.mark.parametrize("written", [False, True])
 def test_a_failure_leaves_no_empty_folder_but_what_was_written(tmp_path, written):
     folder = tmp_path / "new"
-    with pytest.raises(KeyboardInterrupt), make_room(folder, ["x.png"], overwrite=False):
+    with pytest.raises(KeyboardInterrupt), output_folder(folder, ["x.png"], overwrite=False):
         if written:
             (folder / "x.png").write_text("done")
         raise KeyboardInterrupt

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.inspection.ideal import Settings, search_ideal, total_variation
+from classifiers.inspection.ideal import IdealSettings, search_ideal, total_variation
 from classifiers.inspection.lossless_crop import to_tensor
 from featstore.errors import TrainingError
 from tests.support.pictures import texture
 from tests.support.small_classifiers import small_classifier
 
 torch.set_num_threads(1)
-QUICK = Settings(steps=40, views=2, jitter=3)
+QUICK = IdealSettings(steps=40, views=2, jitter=3)
 
 
 def find(settings=QUICK, target=1, **options):
@@ -116,8 +116,8 @@ def test_progress_counts_steps():
 
 
 def test_fewer_classes_weigh_variation_less_and_ask_on_for_longer():
-    assert Settings.usual(1000) == Settings()
-    two, ten = Settings.usual(2), Settings.usual(10)
+    assert IdealSettings.usual(1000) == IdealSettings()
+    two, ten = IdealSettings.usual(2), IdealSettings.usual(10)
     assert two.variation_weight == pytest.approx(0.02 / 4.63, rel=1e-2) and two.softness == pytest.approx(
         18.5, rel=1e-2
     )

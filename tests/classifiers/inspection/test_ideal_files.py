@@ -5,14 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers.inspection.ideal import Settings
+from classifiers.inspection.ideal import IdealSettings
 from classifiers.inspection.ideal_files import ideal_image
 from classifiers.models.image_classifier import ImageClassifier
 from featstore.errors import OutputExistsError, UnknownNameError
 from tests.support.small_classifiers import CLASSES, save_tint_bundle, small_classifier, write_image
 
 torch.set_num_threads(1)
-QUICK = Settings(steps=24, views=2, jitter=2)
+QUICK = IdealSettings(steps=24, views=2, jitter=2)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_strip_holds_every_step_of_both_searches(found):
 
 
 def test_a_class_that_was_not_reached_is_said(classifier, tmp_path):
-    barely = Settings(steps=1, views=1)
+    barely = IdealSettings(steps=1, views=1)
     report = ideal_image(classifier, 0, tmp_path, settings=barely)
     assert report.with_variation.probability < 0.9
     assert any("the class reached only" in note and "--steps" in note for note in report.notes)
@@ -83,7 +83,7 @@ def test_a_class_that_was_not_reached_is_said(classifier, tmp_path):
 
 def test_it_starts_from_an_image_file(classifier, tmp_path):
     path = write_image(tmp_path / "start.png")
-    report = ideal_image(classifier, 0, tmp_path / "out", settings=Settings(steps=1, views=1), start=path)
+    report = ideal_image(classifier, 0, tmp_path / "out", settings=IdealSettings(steps=1, views=1), start=path)
     begun = report.with_variation.strip[0][1][2:34, 2:34]
     seen = (classifier.open([path])[0].permute(1, 2, 0).numpy() * 255).round()
     assert np.abs(begun - seen).mean() < 2

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 from torchvision.transforms import v2
 
-from classifiers.inspection.lossless_crop import Frame, frame_side, to_bytes, to_tensor
+from classifiers.inspection.lossless_crop import FramedCrop, frame_side, to_bytes, to_tensor
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
 from tests.support.pictures import texture
@@ -17,7 +17,7 @@ from tests.support.pictures import texture
 @given(st.integers(20, 120), st.integers(20, 120), st.integers(16, 48), st.integers(0, 13), st.integers(0, 99))
 def test_a_saved_frame_shows_the_network_exactly_the_pixels_that_were_put_in(width, height, crop, more, seed):
     spec = TransformSpec(resize=crop + more, crop=crop)
-    frame = Frame.of(texture(seed, width, height), spec)
+    frame = FramedCrop.of(texture(seed, width, height), spec)
     assert frame.pixels.shape == (frame_side(spec), frame_side(spec), 3)
     meant = np.random.default_rng(seed).integers(0, 256, (crop, crop, 3)).astype(np.uint8)
     buffer = io.BytesIO()
@@ -31,7 +31,7 @@ def test_a_saved_frame_shows_the_network_exactly_the_pixels_that_were_put_in(wid
 def test_the_crop_is_what_the_classifier_sees_of_the_original():
     spec = TransformSpec(resize=37, crop=32)
     rgb = texture(0, 83, 61)
-    frame = Frame.of(rgb, spec)
+    frame = FramedCrop.of(rgb, spec)
     np.testing.assert_array_equal(frame.crop, spec.apply(rgb))
     assert (frame.holding(frame.crop).pixels == frame.pixels).all()
 
@@ -40,16 +40,16 @@ def test_around_the_crop_the_frame_shows_the_same_picture():
     spec = TransformSpec(resize=40, crop=32)
     rgb = texture(1, 80, 80)
     whole = np.asarray(v2.Resize(40, antialias=True)(Image.fromarray(rgb)))
-    np.testing.assert_array_equal(Frame.of(rgb, spec).pixels, whole)
+    np.testing.assert_array_equal(FramedCrop.of(rgb, spec).pixels, whole)
 
 
 def test_a_missing_and_a_broken_file_are_named(tmp_path):
     spec = TransformSpec(resize=16, crop=16)
     with pytest.raises(ImagesNotFoundError, match=r"nowhere\.png cannot be read: No such file"):
-        Frame.open(tmp_path / "nowhere.png", spec)
+        FramedCrop.open(tmp_path / "nowhere.png", spec)
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(DecodeError, match=r"text\.png cannot be decoded"):
-        Frame.open(tmp_path / "text.png", spec)
+        FramedCrop.open(tmp_path / "text.png", spec)
 
 
 def test_bytes_and_tensors_are_each_others_inverse():

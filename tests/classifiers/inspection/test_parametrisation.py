@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from classifiers.inspection.lossless_crop import to_tensor
-from classifiers.inspection.parametrisation import FourierPicture, PixelPicture, Views
+from classifiers.inspection.parametrisation import FourierPicture, PixelPicture, RandomViews
 from tests.support.pictures import texture
 
 
@@ -74,14 +74,14 @@ def generator_views(seed: int = 0) -> torch.Generator:
 
 
 def test_a_view_that_does_not_move_is_the_centre():
-    still = Views(32, jitter=0, zoom=0.0, degrees=0.0)
+    still = RandomViews(32, jitter=0, zoom=0.0, degrees=0.0)
     drawn = still.draw(PICTURE, 2, generator_views())
     assert torch.allclose(drawn, PICTURE[..., 4:36, 4:36].expand(2, -1, -1, -1), atol=1e-5)
     assert torch.equal(still.plain(PICTURE), PICTURE[..., 4:36, 4:36])
 
 
 def test_views_are_repeatable_and_differ():
-    views = Views(32, jitter=4)
+    views = RandomViews(32, jitter=4)
     first, again = views.draw(PICTURE, 3, generator_views()), views.draw(PICTURE, 3, generator_views())
     assert torch.equal(first, again)
     assert not torch.allclose(first[0], first[1], atol=1e-2)
@@ -89,7 +89,7 @@ def test_views_are_repeatable_and_differ():
 
 def test_jitter_moves_by_so_many_pixels_and_no_more():
     ramp = torch.arange(40.0).expand(1, 3, 40, 40) / 40
-    views = Views(20, jitter=5, zoom=0.0, degrees=0.0)
+    views = RandomViews(20, jitter=5, zoom=0.0, degrees=0.0)
     drawn = views.draw(ramp, 64, generator_views())
     shifts = (drawn.mean((1, 2, 3)) - views.plain(ramp).mean()) * 40
     assert shifts.abs().max() <= 5 + 1e-3
@@ -99,7 +99,7 @@ def test_jitter_moves_by_so_many_pixels_and_no_more():
 def test_zoom_and_rotation_keep_the_centre():
     y, x = np.mgrid[-20:20, -20:20] + 0.5
     disc = torch.from_numpy(((x**2 + y**2) < 64).astype(np.float32)).expand(1, 3, 40, 40)
-    drawn = Views(32, jitter=0, zoom=0.3, degrees=45).draw(disc, 16, generator_views())
+    drawn = RandomViews(32, jitter=0, zoom=0.3, degrees=45).draw(disc, 16, generator_views())
     area = drawn.mean((1, 2, 3)) * 32 * 32 / (np.pi * 64)  # of a disc: the square of the zoom, whatever the rotation
     assert 0.45 < area.min() < 0.8 and 1.3 < area.max() < 1.8
     centre = (drawn[:, 0].flatten(1) @ torch.from_numpy(np.mgrid[0:32, 0:32][1].ravel()).float()) / drawn[:, 0].sum(
@@ -110,5 +110,5 @@ def test_zoom_and_rotation_keep_the_centre():
 
 def test_gradients_reach_the_whole_picture():
     picture = PICTURE.clone().requires_grad_(True)
-    Views(32, jitter=8).draw(picture, 16, generator_views()).sum().backward()
+    RandomViews(32, jitter=8).draw(picture, 16, generator_views()).sum().backward()
     assert (picture.grad > 0).float().mean() > 0.95

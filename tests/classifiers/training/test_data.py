@@ -1,4 +1,4 @@
-"""What a fine-tune feeds on."""
+"""What a fine-tune is trained on."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,11 @@ from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.augment import Augmentation
-from classifiers.training.data import Supply
-from classifiers.training.loaders import ActivationFeed, PixelFeed
-from classifiers.training.regimes import Settings
+from classifiers.training.data import TrainingData
+from classifiers.training.loaders import ActivationLoader, PixelLoader
+from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.starting_point import starting_point
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 from featstore.backbone.nodes import NetworkGraph
 from featstore.backbone.pixel_trunk import PixelTrunk, fold_batch_norms
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    root = tmp_path_factory.mktemp("supply")
+    root = tmp_path_factory.mktemp("data")
     write_tree(root / "images", each=8)
     extract(
         root / "images", root / "s", backbone="mobilenet_v3_small", weights="none", input_size=32, engine="eager",
@@ -35,69 +35,71 @@ def start(tmp_path_factory):
     return starting_point(FeatureStore(root / "s").read(), fraction=0.25, seed=0, groups="none")
 
 
-def supplied(start, folder, reopen="features.9", **more):
+def training_data(start, folder, reopen="features.9", **more):
     backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
     torch.manual_seed(0)
-    reopening = Reopening(ImageClassifier(backbone, nn.Linear(576, 2), start.classes), reopen)
-    settings = Settings(reopen=reopen, **{"views": 2, **more})
-    return Supply(reopening, start, settings, store=folder, folder=folder, device=CPU, workers=0), reopening
+    unfrozen = UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(576, 2), start.classes), reopen)
+    settings = FineTuneSettings(reopen=reopen, **{"views": 2, **more})
+    return TrainingData(unfrozen, start, settings, store=folder, folder=folder, device=CPU, workers=0), unfrozen
 
 
 def test_an_open_network_is_fed_with_pixels(start, tmp_path):
-    supply, _ = supplied(start, tmp_path, reopen="all")
-    assert isinstance(supply.feed(), PixelFeed) and supply.views == 0
+    data, _ = training_data(start, tmp_path, reopen="all")
+    assert isinstance(data.loader(), PixelLoader) and data.views == 0
     assert not (tmp_path / "activations").exists()
 
 
 def test_the_first_view_is_the_image_as_it_is(start, tmp_path):
-    supply, reopening = supplied(start, tmp_path, views=1)
-    feed = supply.feed()
-    assert isinstance(feed, ActivationFeed) and supply.views == 1
+    data, unfrozen = training_data(start, tmp_path, views=1)
+    loader = data.loader()
+    assert isinstance(loader, ActivationLoader) and data.views == 1
     rows = np.array([3, 0])
     paths = [start.features.root + b"/" + start.features.paths[start.fit[row]] for row in rows]
-    expected = reopening.lower(reopening.classifier.open(paths))
-    torch.testing.assert_close(feed.training(rows, 0), expected, rtol=2e-3, atol=2e-3)
+    expected = unfrozen.lower(unfrozen.classifier.open(paths))
+    torch.testing.assert_close(loader.training(rows, 0), expected, rtol=2e-3, atol=2e-3)
     paths = [start.features.root + b"/" + start.features.paths[start.valid[0]]]
-    expected = reopening.lower(reopening.classifier.open(paths))
-    torch.testing.assert_close(feed.validation(np.array([0])), expected, rtol=2e-3, atol=2e-3)
+    expected = unfrozen.lower(unfrozen.classifier.open(paths))
+    torch.testing.assert_close(loader.validation(np.array([0])), expected, rtol=2e-3, atol=2e-3)
 
 
 def test_views_differ_and_come_back_the_same(start, tmp_path):
-    feeds = [supplied(start, tmp_path, views=3)[0].feed() for _ in range(2)]
+    loaders = [training_data(start, tmp_path, views=3)[0].loader() for _ in range(2)]
     fresh = (
-        supplied(start, tmp_path / "elsewhere", views=3)[0].feed() if (tmp_path / "elsewhere").mkdir() is None else 0
+        training_data(start, tmp_path / "elsewhere", views=3)[0].loader()
+        if (tmp_path / "elsewhere").mkdir() is None
+        else 0
     )
     rows = np.arange(len(start.fit))
-    seen = [feeds[0].training(rows, epoch) for epoch in range(12)]
+    seen = [loaders[0].training(rows, epoch) for epoch in range(12)]
     assert len({tuple(values[0].flatten().tolist()) for values in seen}) == 3
     for epoch in range(12):
-        assert torch.equal(feeds[1].training(rows, epoch), seen[epoch])
+        assert torch.equal(loaders[1].training(rows, epoch), seen[epoch])
         assert torch.equal(fresh.training(rows, epoch), seen[epoch])
 
 
 def test_another_seed_or_augmentation_makes_other_views_and_keeps_the_first(start, tmp_path):
-    supplied(start, tmp_path)[0].feed()
+    training_data(start, tmp_path)[0].loader()
     count = len(list(tmp_path.rglob("*.safetensors")))
-    supplied(start, tmp_path, seed=1)[0].feed()
+    training_data(start, tmp_path, seed=1)[0].loader()
     assert len(list(tmp_path.rglob("*.safetensors"))) == count + 1
-    supplied(start, tmp_path, augmentation=Augmentation(colour=0.5))[0].feed()
+    training_data(start, tmp_path, augmentation=Augmentation(colour=0.5))[0].loader()
     assert len(list(tmp_path.rglob("*.safetensors"))) == count + 2
 
 
 def test_too_many_bytes_mean_fewer_views_and_that_is_said(start, tmp_path, monkeypatch):
-    supply, reopening = supplied(start, tmp_path, views=4)
-    one = 2 * reopening.lower(torch.zeros(1, 3, 32, 32)).numel() * len(start.fit)
+    data, unfrozen = training_data(start, tmp_path, views=4)
+    one = 2 * unfrozen.lower(torch.zeros(1, 3, 32, 32)).numel() * len(start.fit)
     monkeypatch.setattr("classifiers.training.data.CACHE_LIMIT", 2 * one)
-    supply.feed()
-    assert supply.views == 2 and "kept 2 views" in supply.notes[0]
+    data.loader()
+    assert data.views == 2 and "kept 2 views" in data.notes[0]
     monkeypatch.setattr("classifiers.training.data.CACHE_LIMIT", one - 1)
-    supply, _ = supplied(start, tmp_path, views=4)
-    assert isinstance(supply.feed(), PixelFeed) and "computed anew in every epoch" in supply.notes[0]
+    data, _ = training_data(start, tmp_path, views=4)
+    assert isinstance(data.loader(), PixelLoader) and "computed anew in every epoch" in data.notes[0]
 
 
 def test_calibration_gives_values_at_the_cut(start, tmp_path):
-    supply, _ = supplied(start, tmp_path)
-    values = supply.calibration(supply.feed())
+    data, _ = training_data(start, tmp_path)
+    values = data.calibration(data.loader())
     assert sum(len(v) for v in values) == len(start.fit) and values[0].shape[1] == 48
 
 

@@ -10,18 +10,19 @@ from torch.nn import functional as F
 
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.learner import Learner
-from classifiers.training.regimes import Settings
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.optim import put, warmup_cosine
+from classifiers.training.regimes import FineTuneSettings
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 
-SETTINGS = Settings(
+SETTINGS = FineTuneSettings(
     reopen="features.9", epochs=2, batch_size=6, learning_rate=1e-3, lowest_rate=0.5, head_rate=2e-3, ema=0.0,
     augmentation=None,
 )  # fmt: skip
 
 
 class Values:
-    """A feed of fixed values."""
+    """A loader of fixed values."""
 
     def __init__(self, values):
         self.values = values
@@ -44,19 +45,19 @@ def reopened():
     with torch.no_grad():
         backbone.trunk((torch.rand(64, 3, 32, 32) - 0.45) / 0.225)
     backbone.network.eval()
-    return Reopening(ImageClassifier(backbone, nn.Linear(576, 3), ("a", "b", "c")), SETTINGS.reopen)
+    return UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(576, 3), ("a", "b", "c")), SETTINGS.reopen)
 
 
 def prepared(settings=SETTINGS):
-    reopening = reopened()
+    unfrozen = reopened()
     torch.manual_seed(1)
-    values = Values(reopening.lower(torch.rand(12, 3, 32, 32)).clone())
+    values = Values(unfrozen.lower(torch.rand(12, 3, 32, 32)).clone())
     y = np.arange(12) % 3
-    return Learner(reopening, values, y, settings, torch.device("cpu")), reopening, values.values, torch.from_numpy(y)
+    return Learner(unfrozen, values, y, settings, torch.device("cpu")), unfrozen, values.values, torch.from_numpy(y)
 
 
 def test_steps_are_those_of_a_plain_loop():
-    learner, reopening, _, _ = prepared()
+    learner, unfrozen, _, _ = prepared()
     other = reopened()
     _, _, values, y = prepared()
     names = [name for block in other.blocks for name in block]
@@ -75,7 +76,7 @@ def test_steps_are_those_of_a_plain_loop():
         rows = np.arange(6) + 6 * (step % 2)
         loss, right = learner.step(rows, step // 2, step)
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * learner.schedule.factor(step)
+            group["lr"] = group["peak"] * warmup_cosine(learner.steps, SETTINGS.warmup)(step)
         logits = other(values[rows])
         expected = F.cross_entropy(logits, y[rows], label_smoothing=0.1)
         optimizer.zero_grad()
@@ -84,40 +85,41 @@ def test_steps_are_those_of_a_plain_loop():
         optimizer.step()
         assert abs(loss - float(expected.detach())) < 1e-5
         assert right == int((logits.argmax(1) == y[rows]).sum())
-    for a, b in zip(reopening.parameters(), other.parameters(), strict=True):
+    for a, b in zip(unfrozen.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_the_average_is_judged():
-    learner, reopening, values, y = prepared(dataclasses.replace(SETTINGS, ema=0.5))
+    learner, unfrozen, values, y = prepared(dataclasses.replace(SETTINGS, ema=0.5))
     for step in range(2):
         learner.step(np.arange(6), 0, step)
     right, log_loss = learner.judge(y.numpy())
-    with learner.average.in_place(), torch.no_grad():
-        logits = reopening.eval()(values)
+    put(learner.live, learner.average)
+    with torch.no_grad():
+        logits = unfrozen.eval()(values)
     np.testing.assert_array_equal(right, (logits.argmax(1) == y).numpy())
     assert abs(log_loss - float(F.cross_entropy(logits.double(), y))) < 1e-5
 
 
 def test_going_back_to_saved_tensors_repeats_the_same_steps():
-    learner, reopening, _, _ = prepared()
+    learner, unfrozen, _, _ = prepared()
     learner.step(np.arange(6), 0, 0)
     saved = {name: tensor.detach().clone() for name, tensor in learner.tensors().items()}
     learner.step(np.arange(6, 12), 0, 1)
-    after = [p.detach().clone() for p in reopening.parameters()]
-    fresh, reopening, _, _ = prepared()
-    fresh.restore(saved)
+    after = [p.detach().clone() for p in unfrozen.parameters()]
+    fresh, unfrozen, _, _ = prepared()
+    fresh.restore(saved, 1)
     fresh.step(np.arange(6, 12), 0, 1)
-    assert all(torch.equal(a, b) for a, b in zip(after, reopening.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(after, unfrozen.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_step_in_half_precision_is_that_of_full_precision_but_for_rounding(precision):
     """From the same weights: the loss, the gradient that is applied, and what the weights are kept in."""
-    learner, reopening, _, _ = prepared()
+    learner, unfrozen, _, _ = prepared()
     half, rounded, _, _ = prepared(dataclasses.replace(SETTINGS, precision=precision))
     gradients, losses = [], []
-    for one, network in ((learner, reopening), (half, rounded)):
+    for one, network in ((learner, unfrozen), (half, rounded)):
         kept = []
         one._optimizer.register_step_pre_hook(
             lambda *_, network=network, kept=kept: kept.extend(

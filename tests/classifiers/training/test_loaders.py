@@ -1,4 +1,4 @@
-"""Feeds: seeded random access to a step's input."""
+"""Loaders: seeded random access to a step's input."""
 
 import numpy as np
 import torch
@@ -6,8 +6,8 @@ from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.augment import Augmentation
-from classifiers.training.loaders import ActivationFeed, PixelFeed
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.loaders import ActivationLoader, PixelLoader
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 
 CPU = torch.device("cpu")
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 def reopened(node="all"):
     backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
-    return Reopening(ImageClassifier(backbone, nn.Linear(576, 2), ("a", "b")), node)
+    return UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(576, 2), ("a", "b")), node)
 
 
 def images(count, side, seed=0):
@@ -23,15 +23,15 @@ def images(count, side, seed=0):
 
 
 def test_without_augmentation_images_are_normalised_and_no_more():
-    reopening = reopened()
+    unfrozen = reopened()
     sources = images(5, 32)
-    feed = PixelFeed(reopening, sources, images(3, 32, 1), None, 32, seed=0, device=CPU)
-    values = feed.training(np.array([4, 1]), epoch=0)
+    loader = PixelLoader(unfrozen, sources, images(3, 32, 1), None, 32, seed=0, device=CPU)
+    values = loader.training(np.array([4, 1]), epoch=0)
     mean, std = (np.array(v, dtype=np.float32) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     expected = ((sources[[4, 1]].astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(values.numpy(), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(
-        feed.validation(np.array([2])).numpy(),
+        loader.validation(np.array([2])).numpy(),
         ((images(3, 32, 1)[[2]].astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2),
         rtol=1e-5,
         atol=1e-5,
@@ -39,26 +39,26 @@ def test_without_augmentation_images_are_normalised_and_no_more():
 
 
 def test_an_image_is_the_same_in_any_batch_and_another_in_the_next_epoch():
-    feed = PixelFeed(reopened(), images(6, 46), images(1, 32), Augmentation(), 32, seed=0, device=CPU)
-    together = feed.training(np.array([3, 0, 5]), epoch=1)
+    loader = PixelLoader(reopened(), images(6, 46), images(1, 32), Augmentation(), 32, seed=0, device=CPU)
+    together = loader.training(np.array([3, 0, 5]), epoch=1)
     assert together.shape == (3, 3, 32, 32)
-    torch.testing.assert_close(feed.training(np.array([5]), epoch=1)[0], together[2])
-    assert not torch.allclose(feed.training(np.array([5]), epoch=2)[0], together[2])
-    torch.testing.assert_close(feed.training(np.array([3, 0, 5]), epoch=1), together, rtol=0, atol=0)
+    torch.testing.assert_close(loader.training(np.array([5]), epoch=1)[0], together[2])
+    assert not torch.allclose(loader.training(np.array([5]), epoch=2)[0], together[2])
+    torch.testing.assert_close(loader.training(np.array([3, 0, 5]), epoch=1), together, rtol=0, atol=0)
 
 
 def test_a_frozen_bottom_is_run_without_gradients():
-    reopening = reopened("features.9")
-    feed = PixelFeed(reopening, images(2, 46), images(1, 32), Augmentation(), 32, seed=0, device=CPU)
-    values = feed.training(np.array([0, 1]), epoch=0)
+    unfrozen = reopened("features.9")
+    loader = PixelLoader(unfrozen, images(2, 46), images(1, 32), Augmentation(), 32, seed=0, device=CPU)
+    values = loader.training(np.array([0, 1]), epoch=0)
     assert values.shape[1] == 48 and not values.requires_grad
 
 
 def test_every_view_of_an_image_has_its_turn():
     views = [np.full((4, 2, 3, 3), view, dtype=np.float16) for view in range(3)]
-    feed = ActivationFeed(views, np.zeros((1, 2, 3, 3), np.float16), seed=0, device=CPU)
-    seen = np.stack([feed.training(np.arange(4), epoch)[:, 0, 0, 0].numpy() for epoch in range(30)])
+    loader = ActivationLoader(views, np.zeros((1, 2, 3, 3), np.float16), seed=0, device=CPU)
+    seen = np.stack([loader.training(np.arange(4), epoch)[:, 0, 0, 0].numpy() for epoch in range(30)])
     assert all(set(seen[:, row]) == {0, 1, 2} for row in range(4))
     assert len(np.unique(seen, axis=1).T) > 1  # rows do not move in step
-    one = feed.training(np.array([2]), 7)
+    one = loader.training(np.array([2]), 7)
     assert one.dtype == torch.float32 and one[0, 0, 0, 0] == seen[7, 2]

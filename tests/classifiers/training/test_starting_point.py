@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classifiers.training.starting_point import Probe, linear_head, starting_point
+from classifiers.training.starting_point import CachedHead, linear_head, starting_point
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
@@ -110,11 +110,11 @@ def test_a_class_that_only_validates_is_refused():
 def test_a_probe_is_fitted_on_its_rows_alone():
     data = features()
     start = starting_point(data, fraction=0.2, seed=0, groups="none")
-    probe = Probe("logistic", 0, "quick", None)
-    head = probe.fit(start, start.fit)
+    cached_head = CachedHead("logistic", 0, "quick", None)
+    head = cached_head.fit(start, start.fit)
     data.X[start.valid] = 99
     data.X[start.test] = 99
-    np.testing.assert_array_equal(probe.fit(start, start.fit).coef_, head.coef_)
+    np.testing.assert_array_equal(cached_head.fit(start, start.fit).coef_, head.coef_)
 
 
 def test_only_linear_heads_start_a_fine_tune():

@@ -17,10 +17,11 @@ from classifiers.training import learner as learner_file
 from classifiers.training.augment import Augmentation
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.learner import Learner, NotFiniteError
-from classifiers.training.loaders import PixelFeed
-from classifiers.training.regimes import Settings
+from classifiers.training.loaders import PixelLoader
+from classifiers.training.optim import put
+from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.trainer import Trainer, shown
-from classifiers.training.unfreezing import Reopening
+from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, TrainingError
 from tests.support.pictures import texture
@@ -36,7 +37,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-SETTINGS = Settings(
+SETTINGS = FineTuneSettings(
     reopen="features.9", epochs=3, batch_size=8, learning_rate=1e-3, head_rate=1e-2, ema=0.8, patience=9,
     augmentation=Augmentation(mixup=0.2), keep_any=True,
 )  # fmt: skip
@@ -65,11 +66,11 @@ def trainer(folder, settings=SETTINGS, identity=None, **changes):
     torch.manual_seed(0)
     backbone = pretrained()
     head = nn.Sequential(nn.LayerNorm(576), nn.Dropout(0.2), nn.Linear(576, 2))
-    reopening = Reopening(ImageClassifier(backbone, head, ("bright", "dark")), settings.reopen)
+    unfrozen = UnfrozenNetwork(ImageClassifier(backbone, head, ("bright", "dark")), settings.reopen)
     images, y = pictures(26, 46, 0)
     valid, y_valid = pictures(10, 32, 100)
-    feed = PixelFeed(reopening, images, valid, settings.augmentation, 32, seed=settings.seed, device=CPU)
-    learner = Learner(reopening, feed, y, settings, CPU)
+    loader = PixelLoader(unfrozen, images, valid, settings.augmentation, 32, seed=settings.seed, device=CPU)
+    learner = Learner(unfrozen, loader, y, settings, CPU)
     checkpoints = CheckpointFolder(folder)
     return Trainer(learner, y, y_valid, settings, identity=identity or {}, checkpoints=checkpoints, **changes), learner
 
@@ -186,13 +187,13 @@ def test_nothing_to_resume(tmp_path):
 
 def test_a_loss_that_becomes_nan_stops_names_the_step_and_leaves_the_best_weights(tmp_path, reference, monkeypatch):
     run, learner = trainer(tmp_path)
-    inner = learner._feed.training
+    inner = learner._loader.training
 
     def poisoned(rows, epoch):
         values = inner(rows, epoch)
         return values * float("nan") if epoch == 1 else values
 
-    monkeypatch.setattr(learner._feed, "training", poisoned)
+    monkeypatch.setattr(learner._loader, "training", poisoned)
     with pytest.raises(NotFiniteError, match=r"loss became nan at step 4 \(epoch 2\)"):
         run.run()
     assert run.state.epochs == 1
@@ -206,18 +207,18 @@ def test_a_loss_that_becomes_nan_stops_names_the_step_and_leaves_the_best_weight
 def test_too_little_memory_halves_the_batch_and_changes_the_result_by_rounding_only(tmp_path, reference, monkeypatch):
     settings = dataclasses.replace(SETTINGS, augmentation=Augmentation())
     plain, plain_learner = trainer(tmp_path / "plain", settings)
-    plain_learner.reopening.head[1].p = 0.0  # dropout draws differ between whole batches and parts
+    plain_learner.unfrozen.head[1].p = 0.0  # dropout draws differ between whole batches and parts
     plain.run()
     run, learner = trainer(tmp_path / "tight", settings)
-    learner.reopening.head[1].p = 0.0
-    inner = learner.reopening.forward
+    learner.unfrozen.head[1].p = 0.0
+    inner = learner.unfrozen.forward
 
     def tight(value):
         if torch.is_grad_enabled() and len(value) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return inner(value)
 
-    monkeypatch.setattr(learner.reopening, "forward", tight)
+    monkeypatch.setattr(learner.unfrozen, "forward", tight)
     state = run.run()
     assert state.part == learner.part == 2
     for entry, other in zip(state.history, plain.state.history, strict=True):
@@ -236,7 +237,7 @@ def test_no_memory_for_a_single_image_is_said(tmp_path, monkeypatch):
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
         return torch.zeros(len(value), 2)
 
-    monkeypatch.setattr(learner.reopening, "forward", none)
+    monkeypatch.setattr(learner.unfrozen, "forward", none)
     with pytest.raises(DeviceError, match="not even one image fits.*--unfreeze"):
         run.run()
 
@@ -247,7 +248,7 @@ def test_an_error_that_is_not_about_memory_is_not_swallowed(tmp_path, monkeypatc
     def broken(value):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(learner.reopening, "forward", broken)
+    monkeypatch.setattr(learner.unfrozen, "forward", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         run.run()
 
@@ -290,13 +291,13 @@ def test_an_epoch_has_to_beat_the_cached_head_by_two_standard_errors(gained, los
 
 
 def _with_live_average(learner):
-    learner.average.tensors = weights(learner)
+    put(learner.average, weights(learner))
     return learner
 
 
 def test_layers_behind_the_cut_move_and_those_before_it_do_not(tmp_path):
     run, learner = trainer(tmp_path)
-    network = learner.reopening.classifier.backbone.network
+    network = learner.unfrozen.classifier.backbone.network
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     run.run()
     moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}

@@ -9,13 +9,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from classifiers.training.starting_point import Probe, StartingPoint
+from classifiers.training.starting_point import CachedHead, StartingPoint
 from classifiers.transfer.regime_choice import best_node, choose_regime
 from tests.support.feature_sets import feature_set
 
 TELLING, NOISE = slice(0, 3), slice(3, 8)
 """Which of eight features tell the classes apart, and which say nothing."""
-PROBE = Probe("logistic", 0, "quick", None)
+CACHED_HEAD = CachedHead("logistic", 0, "quick", None)
 
 
 def features(n, signal=2.0, node="avgpool", classes=3, ids=None, seed=0):
@@ -113,7 +113,7 @@ def accuracy(one, start):
 def test_the_node_is_the_one_whose_head_does_best_on_the_validation_part():
     sets = [features(156, 0.5), features(156, 6.0, node="layer3", seed=1), features(156, 1.5, node="layer2", seed=2)]
     start, notes = start_of(sets[0]), []
-    network, there = best_node(Cached(sets), start, PROBE, notes)
+    network, there = best_node(Cached(sets), start, CACHED_HEAD, notes)
     scores = [accuracy(one, start) for one in sets]
     assert scores.index(max(scores)) == 1 and max(scores) == 1.0
     assert network.features is there.features is sets[1]
@@ -130,7 +130,7 @@ def test_the_node_is_the_one_whose_head_does_best_on_the_validation_part():
 
 def test_of_nodes_that_do_equally_well_the_networks_own_is_kept():
     own, other = features(156, 9.0), features(156, 9.0, node="layer3")
-    network, start = best_node(Cached([own, other]), start_of(own), PROBE, [])
+    network, start = best_node(Cached([own, other]), start_of(own), CACHED_HEAD, [])
     assert network.features is start.features is own
 
 
@@ -141,15 +141,15 @@ def test_only_the_validation_part_judges_a_node():
     rest = start.test
     sets[0].X[rest] = features(156, 20.0).X[rest]
     sets[1].X[rest] = 0.0
-    assert best_node(Cached(sets), start, PROBE, [])[1].features is sets[1]
+    assert best_node(Cached(sets), start, CACHED_HEAD, [])[1].features is sets[1]
     spoilt = dataclasses.replace(sets[1], X=sets[1].X.copy())
     spoilt.X[start.valid] = np.random.default_rng(0).normal(size=(len(start.valid), 8))
     better = features(156, 2.0)
-    assert best_node(Cached([better, spoilt]), start_of(better), PROBE, [])[1].features is better
+    assert best_node(Cached([better, spoilt]), start_of(better), CACHED_HEAD, [])[1].features is better
 
 
 def test_one_cached_node_leaves_nothing_to_choose_and_says_how_to_add_others():
     network, notes = Cached([features(156)]), []
     start = start_of(network.features)
-    assert best_node(network, start, PROBE, notes) == (network, start)
+    assert best_node(network, start, CACHED_HEAD, notes) == (network, start)
     assert notes == ["only avgpool is cached; `featstore extract --node` adds earlier nodes to choose from"]
