@@ -185,7 +185,7 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 
     def keep(results: list[Adversarial], failed: list[tuple[str, str]], left: int) -> None:
         nonlocal done
-        done = (results, [*failed, *found.skipped], left)
+        done = (_worded(results), [*failed, *found.skipped], left)
         about.write(*done)
 
     def leave() -> str:
@@ -200,7 +200,7 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
             classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device, keep=keep,
             progress=report,
         )  # fmt: skip
-    failed = [*failed, *found.skipped]
+    results, failed = _worded(results), [*failed, *found.skipped]
     page = about.write_page(results, failed)
     if as_json:
         options.emit(about.document(results, failed) | {"page": str(page)})
@@ -213,6 +213,13 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
         click.echo(f"note: {note}")
     click.echo(summary(results))
     click.echo(f"Page: {page.resolve()}")
+
+
+def _worded(results: list[Adversarial]) -> list[Adversarial]:
+    """Their notes in the words of commands."""
+    from dataclasses import replace
+
+    return [replace(result, notes=tuple(map(options.typed, result.notes))) for result in results]
 
 
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,

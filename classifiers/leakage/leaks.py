@@ -217,7 +217,7 @@ def _sentences(
         "holdout": "the training and the held-out part",
         "cv": "different folds",
     }[plan.name] if where == "judged" else "different folds of the search"  # fmt: skip
-    act = "--drop-leaks leaves such images out of training" if given else _act(sources)
+    act = "`drop_leaks=True` leaves such images out of training" if given else _act(sources)
     act = "" if grouped and not given else f"; {act}"
     said = []
     if crossing.identical:
@@ -242,8 +242,8 @@ def _sentences(
 
 
 def _act(sources: Sources) -> str:
-    option = "auto" if sources.suggestion == "auto" else f"'{sources.suggestion}'"
-    return f"--groups {option} keeps the {count(len(np.unique(sources.groups)), 'source')} together"
+    pattern = '"auto"' if sources.suggestion == "auto" else f"r'{sources.suggestion}'"
+    return f"`groups={pattern}` keeps the {count(len(np.unique(sources.groups)), 'source')} together"
 
 
 def _pair(crossing: Crossing, kind: str) -> str:

@@ -99,11 +99,12 @@ def counsel(
         sets = _cached(store, dataset, (*nodes, *missing) if nodes else (), selectors)
         missing = _missing(sets)
     if missing and not nodes:
-        named = " ".join(f"--node {node}" for node in missing)
-        root = shlex.quote(os.fsdecode(sets[0].root))
+        named = ", ".join(f'"{node}"' for node in missing)
+        root = os.fsdecode(sets[0].root)
+        root = f'"{root}"' if shlex.quote(root) == root else repr(root)
         notes.append(
-            f"The layer curve lacks {', '.join(missing)}; the same command with --extract {root} caches "
-            f"{'it' if len(missing) == 1 else 'them'} first (as `featstore extract` with {named} does)."
+            f"The layer curve lacks {', '.join(missing)}; the same command with `data={root}` caches "
+            f"{'it' if len(missing) == 1 else 'them'} first (as `featstore extract` with `nodes=[{named}]` does)."
         )
     began = time.perf_counter()
     members, leaks = _sources(sets[-1], groups, seed, began)
@@ -176,7 +177,7 @@ def _cached(
         found = sorted({f"{f.backbone} (weights {f.weights}, {f.precision}, {f.input})" for f in prints})
         raise AmbiguousFeaturesError(
             f"{store.path} holds features of several networks or poolings: {', '.join(found)}; advice is about one, "
-            f"choose with --backbone, --weights, --pool, --precision or --key"
+            f"choose with `backbone`, `weights`, `pool`, `precision` or `key`"
         )
     return sorted(sets, key=lambda s: network_order(s.fingerprint.node))
 

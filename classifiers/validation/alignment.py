@@ -73,7 +73,7 @@ def require_memory(sets: Sequence[FeatureSet], doing: str) -> None:
     require(
         _COPIES * widest.X.nbytes + _TABLES * 8 * n * k,
         f"{doing} {count(n, 'image')} of {widest.X.shape[1]:,} features in {count(k, 'class', 'classes')}",
-        "use a node or --pool with fewer features, or fewer images",
+        "use a node or `pool` with fewer features, or fewer images",
     )
 
 
@@ -126,7 +126,7 @@ def _fit(one: FeatureSet) -> None:
         if bad.size:
             raise FeaturesError(
                 f"the features of {one.ids[at + int(bad[0])]!r} ({_name(one)}) hold NaN or infinity; expected finite "
-                "numbers: extract again with --precision fp32, or leave the image out"
+                'numbers: extract again with `precision="fp32"`, or leave the image out'
             )
     if len(np.unique(one.y)) < 2:
         raise FeaturesError(
@@ -185,7 +185,7 @@ def check_classes(
         raise FeaturesError(
             f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
             f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
-            "images, or go on with --allow-untested"
+            "images, or go on with `allow_untested=True`"
         )
     if untested.any():
         warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")
@@ -229,9 +229,9 @@ def check_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int, *,
     if allow_few:
         return f"{many}, so that not every fold judges {'it' if len(few) == 1 else 'them'}: {named}"
     least = int(trained[few].min())
-    way_out = f"cross-validate with --folds {least}, add images, or" if least > 1 else "add images, or"
+    way_out = f"cross-validate with `folds={least}`, add images, or" if least > 1 else "add images, or"
     raise FeaturesError(
-        f"{many} of the cross-validation: {named}; {way_out} go on with --allow-few, where not every fold "
+        f"{many} of the cross-validation: {named}; {way_out} go on with `allow_few=True`, where not every fold "
         "judges such a class"
     )
 

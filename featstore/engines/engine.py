@@ -234,7 +234,7 @@ def _reason(name: str, error: Exception) -> FeatstoreError:
     if not is_out_of_memory(error):
         raise error
     engine, line = name.partition("/")[0], str(error).partition("\n")[0] or type(error).__name__
-    return DeviceError(f"memory does not hold the engine {engine} ({line}); use --engine eager or a smaller network")
+    return DeviceError(f'memory does not hold the engine {engine} ({line}); use `engine="eager"` or a smaller network')
 
 
 def check_request(engine: str, place: str, precision: str) -> None:
@@ -244,9 +244,11 @@ def check_request(engine: str, place: str, precision: str) -> None:
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
     if place == "cpu" and precision == "fp16":
-        raise DeviceError("fp16 on a CPU would be emulated, slower than fp32; use --precision bf16 or fp32")
+        raise DeviceError('fp16 on a CPU would be emulated, slower than fp32; use `precision="bf16"` or fp32')
     if engine == "openvino" and place != "cpu":
-        raise DeviceError(f"the engine openvino runs on the CPU, not on {place}; use --device cpu, or --engine compile")
+        raise DeviceError(
+            f'the engine openvino runs on the CPU, not on {place}; use `device="cpu"`, or `engine="compile"`'
+        )
     if engine == "openvino" and not has_openvino():
         raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
 

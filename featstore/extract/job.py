@@ -250,13 +250,13 @@ def _image_set(
         notes.append(f"{what} skipped; `featstore info` lists the reasons")
     if split:
         if (images.splits != "").any():
-            notes.append("the data brings its own train/val/test parts; --split changed nothing")
+            notes.append("the data brings its own train/val/test parts; `split` changed nothing")
         else:
             for part, fraction in split.items():
                 images = hold_out(images, part, fraction, split_seed)
     elif split is None and previous is not None and (images.splits == "").all() and (previous.splits != "").any():
         images = _keep_splits(images, previous)
-        notes.append("kept the parts held out by an earlier --split; new images go to train")
+        notes.append("kept the parts held out by an earlier `split`; new images go to train")
     return images, notes
 
 

@@ -35,7 +35,7 @@ def test_room_is_made_and_what_is_there_is_kept(tmp_path):
     with make_room(folder, ["y.png"], overwrite=False):
         pass
     with (
-        pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add --overwrite"),
+        pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add `overwrite=True`"),
         make_room(folder, ["y.png", "x.png"], overwrite=False),
     ):
         pass
