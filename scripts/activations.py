@@ -87,7 +87,7 @@ def activations(
             progress=report,
         )  # fmt: skip
     failed += found.skipped
-    notes = [note] if note and not no_cam else []
+    notes = [options.typed(note)] if note and not no_cam else []
     if as_json:
         options.emit({
             "format": 1,

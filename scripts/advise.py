@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from featstore_scripts import options
+
+if TYPE_CHECKING:
+    from classifiers.transfer.decision import Advice
 
 
 @click.command()
@@ -64,6 +67,7 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         advice, notes = run(
             FeatureStore(store), nodes=nodes, weights_file=place, progress=tell, **options.selectors(**chosen)
         )
+    advice, notes = _worded(advice), [options.typed(note) for note in notes]
     if report is not None:
         advice = add_to_report(Path(report), advice, store)
     if as_json:
@@ -84,6 +88,14 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
     for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes):
         out.print(f"- {line}")
     out.print(f"Next: {advice.next}")
+
+
+def _worded(advice: Advice) -> Advice:
+    """The advice in the words of commands: it is printed, and written into a report."""
+    from dataclasses import replace
+
+    evidence = replace(advice.evidence, leaks=options.worded(advice.evidence.leaks))
+    return replace(advice, reasons=tuple(map(options.typed, advice.reasons)), evidence=evidence)
 
 
 if __name__ == "__main__":

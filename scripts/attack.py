@@ -182,8 +182,9 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
     with options.told(about.cut_short), options.reporter(quiet) as report:
         results, failed = attack_files(
             classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device,
-            keep=about.write, progress=report,
+            keep=lambda results, *rest: about.write(_worded(results), *rest), progress=report,
         )  # fmt: skip
+    results = _worded(results)
     page = about.write_page(results, failed)
     if as_json:
         options.emit(about.document(results, failed) | {"page": str(page)})
@@ -196,6 +197,13 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
         click.echo(f"note: {note}")
     click.echo(summary(results))
     click.echo(f"Page: {page.resolve()}")
+
+
+def _worded(results: list[AdversarialExample]) -> list[AdversarialExample]:
+    """Their notes in the words of commands."""
+    from dataclasses import replace
+
+    return [replace(result, notes=tuple(map(options.typed, result.notes))) for result in results]
 
 
 def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list[float] | None, limit: int | None,

@@ -99,6 +99,7 @@ def compare(
     """  # fmt: skip
     from classifiers.comparison.job import compare as run
     from classifiers.heads.registry import candidates, check_name
+    from classifiers.report.report import Report
 
     if heads is not None:
         heads = tuple(dict.fromkeys(n for name in heads for n in (candidates() if name == "all" else (name,))))
@@ -113,6 +114,7 @@ def compare(
             class_weight=class_weight, allow_untested=allow_untested, allow_few=allow_few, store=store,
             progress=report,
         )  # fmt: skip
+        judged = Report(options.worded(judged.data))
         judged.write(folder)
     if as_json:
         options.emit(judged.data)
@@ -147,7 +149,7 @@ def _features(
     if not found:
         raise refused[0]
     for reason in refused:
-        options.say(f"Left out: {reason}")
+        options.say(f"Left out: {options.typed(str(reason))}")
     return found
 
 

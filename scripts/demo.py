@@ -33,7 +33,7 @@ def demo(out: str, overwrite: bool, seed: int, quiet: bool, as_json: bool) -> No
     """
     import time
 
-    from classifiers import compare
+    from classifiers import Report, compare
     from featstore import FeatureStore
     from featstore.extract import extract
     from featstore.images.samples import write_digits, write_textures
@@ -54,6 +54,7 @@ def demo(out: str, overwrite: bool, seed: int, quiet: bool, as_json: bool) -> No
                 progress=report,
             )  # fmt: skip
             judged = compare(store.read(name), heads=HEADS, seed=seed, budget="quick", progress=report)
+        judged = Report(options.worded(judged.data))
         judged.write(folder / name)
         results[name] = {"extract": extraction.to_json(), "report": judged.data}
         if not as_json:

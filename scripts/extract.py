@@ -75,7 +75,7 @@ def extract(
         f"cached {result.cached}, failed {len(result.failed)} in {result.seconds:.1f} s{speed}"
     )
     for note in result.notes:
-        out.print(f"note: {note}")
+        out.print(f"note: {options.typed(note)}")
     for path, reason in result.failed[:20]:
         out.print(f"  failed: {path}: {reason}")
     if len(result.failed) > 20:

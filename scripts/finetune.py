@@ -132,7 +132,7 @@ def finetune(
             regime=regime if regime == "auto" else int(regime), precision=train_precision,
             augment=False if no_augmentation else None, **settings,
         )  # fmt: skip
-    document = result.to_json()
+    document = options.worded(result.to_json())
     if as_json:
         options.emit(document)
         return

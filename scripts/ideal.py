@@ -94,6 +94,7 @@ def ideal(
     Writes the picture, the same without variation loss, a strip of the steps, the loss curves and a JSON report to DIR.
     The picture is saved so that `featstore predict` sees exactly its pixels.
     """  # fmt: skip
+    import json
     import os
     from dataclasses import replace
 
@@ -103,6 +104,7 @@ def ideal(
     from classifiers.models.classifier_choice import cached_backbone, open_classifier, open_named
     from classifiers.models.image_classifier import freeze_on
     from featstore.engines.devices import find_device
+    from featstore.system import fsio
 
     options.one_classifier(bundle, backbone, input_size)
     given = {key: value for key, value in settings.items() if value is not None} | {"decorrelated": not rgb}
@@ -127,6 +129,9 @@ def ideal(
             start=None if start is None else os.fsencode(start), others=others, seed=seed, overwrite=overwrite,
             device=there, notes=notes, progress=report,
         )  # fmt: skip
+    if (notes := [options.typed(note) for note in result.notes]) != list(result.notes):
+        result = replace(result, notes=tuple(notes))
+        fsio.replace(result.files["json"], json.dumps(result.to_json(), indent=2, allow_nan=False).encode() + b"\n")
     if as_json:
         options.emit(result.to_json())
         return

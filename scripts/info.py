@@ -27,7 +27,7 @@ def info(store: str, as_json: bool) -> None:
     if as_json:
         options.emit(document)
     else:
-        _print(document)
+        _print(options.worded(document))
 
 
 def describe(store: FeatureStore) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featstore_scripts.process import run as run, say as say, say_failed as say_failed, told as told
+from featstore_scripts.wording import typed as typed, worded as worded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -168,8 +169,8 @@ def fractions(_context: click.Context, _parameter: click.Parameter, values: tupl
 
 
 def emit(document: dict[str, Any]) -> None:
-    """Print exactly one JSON document on standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+    """Print exactly one JSON document on standard output, its sentences in the words of commands."""
+    click.echo(json.dumps(worded(document), indent=2, ensure_ascii=True, allow_nan=False))
 
 
 def console(stderr: bool = False) -> Console:

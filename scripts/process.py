@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from featstore.errors import FeatstoreError, UnknownNameError
+from featstore_scripts.wording import typed
 
 
 def say(message: str) -> None:
@@ -76,7 +77,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except FeatstoreError as error:
         if debug:
             raise
-        say(f"Error: {_complete(str(error), arguments)}")
+        say(f"Error: {_complete(typed(str(error)), arguments)}")
         status = 2 if isinstance(error, UnknownNameError) else 1
     except MemoryError as error:
         if debug:

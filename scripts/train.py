@@ -96,7 +96,7 @@ def train(
         test = percent(summary["accuracy"])
         show.print(f"accuracy on {summary['test']} test images: {test} % ({percent(low)} to {percent(high)} %)")
     for note in trained.notes():
-        show.print(f"note: {note}")
+        show.print(f"note: {options.typed(note)}")
     if not summary["converged"]:
         show.print("note: the fit did not converge")
     if f.weights.startswith("random"):

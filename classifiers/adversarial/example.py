@@ -174,7 +174,7 @@ def save_example(
 def _gradient_notes(attacked: AttackResult, row: int, attack: Attack) -> list[str]:
     notes = []
     if attacked.flat[row]:
-        other = "; --goal margin follows the logits instead" if attack.goal != "margin" else ""
+        other = '; `goal="margin"` follows the logits instead' if attack.goal != "margin" else ""
         notes.append(f"the gradient at the original is exactly zero: the attack could only try at random{other}")
     if attacked.broken[row]:
         notes.append("a gradient was not finite; the attack stopped there")

@@ -53,7 +53,7 @@ def output_folder(folder: Path, names: Iterable[str], overwrite: bool) -> Iterat
         raise OutputExistsError(f"{folder} is a file; name the folder for the results")
     for name in names:
         if not overwrite and (folder / name).exists():
-            raise OutputExistsError(f"{folder / name} exists already; name another folder or add --overwrite")
+            raise OutputExistsError(f"{folder / name} exists already; name another folder or add `overwrite=True`")
     made = not folder.is_dir()
     if made:
         fsio.make_directory(folder)

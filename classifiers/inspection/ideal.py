@@ -212,7 +212,7 @@ def search_ideal(
         if not np.isfinite(losses["loss"][-1]):
             raise TrainingError(
                 f"the loss became {losses['loss'][-1]} at step {step + 1}; the network's logits are not finite on such "
-                f"pictures: check its weights, or lower --rate from {settings.rate}"
+                f"pictures: check its weights, or lower `rate` from {settings.rate}"
             )
         report(stage, step + 1, settings.steps, f"loss {losses['loss'][-1]:.3g}")
 

@@ -193,8 +193,8 @@ def ideal_image(
         remarks = list(notes)
         if calm.probability < ENOUGH:
             remarks.append(
-                f"the class reached only {calm.probability:.3f}; try more --steps, a smaller --variation-weight or "
-                f"another --seed"
+                f"the class reached only {calm.probability:.3f}; try more `steps`, a smaller `variation_weight` or "
+                f"another `seed`"
             )
         begun = calm.strip[0][2]
         if start is None and begun >= 0.5:

@@ -254,7 +254,7 @@ def _sentences(
         "holdout": "the training and the held-out part",
         "cv": "different folds",
     }[protocol.name] if where == "judged" else "different folds of the search"  # fmt: skip
-    act = "--drop-leaks leaves such images out of training" if given else _act(duplicates)
+    act = "`drop_leaks=True` leaves such images out of training" if given else _act(duplicates)
     act = "" if grouped and not given else f"; {act}"
     said = []
     if crossing.identical:
@@ -279,8 +279,8 @@ def _sentences(
 
 
 def _act(duplicates: DuplicateGroups) -> str:
-    option = "auto" if duplicates.suggestion == "auto" else f"'{duplicates.suggestion}'"
-    return f"--groups {option} keeps the {count(len(np.unique(duplicates.groups)), 'source')} together"
+    pattern = '"auto"' if duplicates.suggestion == "auto" else f"r'{duplicates.suggestion}'"
+    return f"`groups={pattern}` keeps the {count(len(np.unique(duplicates.groups)), 'source')} together"
 
 
 def _pair(crossing: Crossing, kind: str) -> str:

@@ -207,7 +207,7 @@ def save_bundle(
     """
     path = Path(path)
     if not overwrite and (path.exists() or path.is_symlink()):
-        raise OutputExistsError(f"{path} exists already; name another place or allow overwriting (--overwrite)")
+        raise OutputExistsError(f"{path} exists already; name another place or allow overwriting (`overwrite=True`)")
     fingerprint = features if isinstance(features, Fingerprint) else features.fingerprint
     known = np.asarray(head.classes_)
     named = tuple(str(c) if known.dtype.kind in "US" else str(classes[int(c)]) for c in known)

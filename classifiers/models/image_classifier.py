@@ -120,7 +120,7 @@ class ImageClassifier(nn.Module):
         if not backbone.has_imagenet_head:
             raise WeightsError(
                 f"the weights {backbone.weights.label} of {backbone.name} do not end in ImageNet's 1000 classes; take "
-                f"torchvision's weights, or a classifier of your own with --bundle"
+                f"torchvision's weights, or a classifier of your own with `bundle`"
             )
         categories = get_model_weights(backbone.name).DEFAULT.meta["categories"]
         whole = cls(backbone, nn.Identity(), categories)
@@ -289,7 +289,7 @@ def _known_place(bundle: Bundle) -> Path | None:
         raise WeightsNotFoundError(
             f"the bundle needs the weights {bundle.fingerprint.weights} of {bundle.fingerprint.backbone} (SHA-256 "
             f"{bundle.fingerprint.weights_sha256[:12]}...) and does not know where they are; give the file with "
-            f"--weights FILE"
+            '`weights="FILE"`'
         )
     if bundle.path is None:
         return None

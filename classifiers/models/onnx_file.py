@@ -97,7 +97,7 @@ def export_onnx(
         raise MissingExtraError(f'ONNX export needs {", ".join(lacking)}: pip install "featstore[onnx]"')
     out = Path(out)
     if not overwrite and (out.exists() or out.is_symlink()):
-        raise OutputExistsError(f"{out} exists already; name another place or add --overwrite")
+        raise OutputExistsError(f"{out} exists already; name another place or add `overwrite=True`")
     loaded = load_bundle(bundle)
     classifier = ImageClassifier.from_bundle(loaded, weights)
     module = _Probabilities(classifier).eval().requires_grad_(False)

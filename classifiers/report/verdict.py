@@ -243,13 +243,13 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     steps = []
     if leaking(full):
         groups = (full["leaks"] or {}).get("groups")
-        quoted = groups if groups == "auto" else f"'{printable(groups or '')}'"
-        how = f"`--groups {quoted}`" if groups else "`--drop-leaks`"
+        pattern = '"auto"' if groups == "auto" else f"r'{printable(groups or '')}'"
+        how = f"`groups={pattern}`" if groups else "`drop_leaks=True`"
         steps.append(
             f"compare again with {how}, so that no image is judged by its own copies, nor a head chosen by them."
         )
     if best["weights"].startswith("random"):
-        steps.append("extract with pretrained weights (`--weights auto`, or `--weights FILE`) and compare again.")
+        steps.append('extract with pretrained weights (`weights="auto"`, or `weights="FILE"`) and compare again.')
     if best["beats_majority"] is False:
         steps.append("check labels and images in the galleries, then try another backbone or an earlier node.")
     low, high = best["accuracy_ci"]
@@ -263,13 +263,13 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     if suspected and witness >= WITNESS:
         steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
     if best["beats_majority"] is not False and not judged_by_copies(full):
-        which = f" --key {best['feature_key']}" if len(full["features"]) > 1 else ""
-        which += f" --head {printable(best['head'])}"
+        which = ["--key", best["feature_key"]] if len(full["features"]) > 1 else []
+        which += ["--head", printable(best["head"])]
         if groups := full["protocol"].get("groups"):
-            which += f" --groups {shlex.quote(printable(groups))}"
+            which += ["--groups", shlex.quote(printable(groups))]
         place = shlex.quote(printable(full["store"])) if full["store"] else "STORE"
         steps.append(
-            f"`featstore train {place}{which} -o classifier.safetensors` keeps this head, "
+            f"`featstore train {place} {' '.join(which)} -o classifier.safetensors` keeps this head, "
             f"and `featstore advise {place}` says whether reopening the backbone would pay."
         )
     return steps[:4]

@@ -217,7 +217,7 @@ class Learner:
                 if self.part == 1:
                     raise DeviceError(
                         f"not even one image fits into the memory of {self._device}; reopen less of the network "
-                        f"(--unfreeze NODE), or take a smaller input"
+                        '(`reopen="NODE"`), or take a smaller input'
                     ) from error
                 self.part //= 2
             if self._device.type == "cuda":

@@ -183,6 +183,6 @@ def _sources(
     count = len(np.unique(found.groups[training]))
     notes.append(
         f"{len(training)} training images come from about {count} pictures; those of one picture stay on one side "
-        f"(--groups {found.suggestion!r})"
+        f"(`groups={found.suggestion!r}`)"
     )
     return found.groups

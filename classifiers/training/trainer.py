@@ -137,7 +137,7 @@ class Trainer:
         if differences := _differences(found.settings, self._described):
             raise TrainingError(
                 f"the interrupted fine-tune in {self._checkpoints.path} was asked for something else: "
-                f"{'; '.join(differences)}. Give the same options to go on with it, or --restart to begin anew"
+                f"{'; '.join(differences)}. Give the same options to go on with it, or `restart=True` to begin anew"
             )
         try:
             self.state = State(**found.progress)
@@ -146,8 +146,8 @@ class Trainer:
             self._learner.part = self.state.part or self._learner.part
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
-                f"the checkpoint in {self._checkpoints.path} does not fit this network ({error}); add --restart to "
-                f"begin anew"
+                f"the checkpoint in {self._checkpoints.path} does not fit this network ({error}); add "
+                f"`restart=True` to begin anew"
             ) from error
         return True
 

@@ -95,7 +95,7 @@ def advise(
     >>> network = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
     >>> _ = extract(images, store, engine="eager", workers=0, **network)
     >>> advice, notes = advise(FeatureStore(store), device="cpu", workers=0)
-    >>> advice.evidence.train, "--extract" in notes[0], advice.next.split()[0]
+    >>> advice.evidence.train, "`data=" in notes[0], advice.next.split()[0]
     (32, True, 'featstore')
     >>> folder.cleanup()
     """
@@ -138,11 +138,12 @@ def advise(
 
 def _offer(missing: Sequence[str], features: FeatureSet) -> str:
     """How the landmarks that are not cached could be."""
-    named = " ".join(f"--node {node}" for node in missing)
-    root = shlex.quote(os.fsdecode(features.root))
+    named = ", ".join(f'"{node}"' for node in missing)
+    root = os.fsdecode(features.root)
+    root = f'"{root}"' if shlex.quote(root) == root else repr(root)
     return (
-        f"The layer curve lacks {', '.join(missing)}; the same command with --extract {root} caches "
-        f"{'it' if len(missing) == 1 else 'them'} first (as `featstore extract` with {named} does)."
+        f"The layer curve lacks {', '.join(missing)}; the same command with `data={root}` caches "
+        f"{'it' if len(missing) == 1 else 'them'} first (as `featstore extract` with `nodes=[{named}]` does)."
     )
 
 

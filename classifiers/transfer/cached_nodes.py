@@ -63,7 +63,7 @@ def cached_nodes(
         found = sorted({f"{f.backbone} (weights {f.weights}, {f.precision}, {f.input})" for f in prints})
         raise AmbiguousFeaturesError(
             f"{store.path} holds features of several networks or poolings: {', '.join(found)}; advice is about one, "
-            f"choose with --backbone, --weights, --pool, --precision or --key"
+            f"choose with `backbone`, `weights`, `pool`, `precision` or `key`"
         )
     return sorted(sets, key=lambda s: network_order(s.fingerprint.node))
 

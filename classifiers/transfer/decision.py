@@ -340,6 +340,6 @@ def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, 
     if evidence.per_class_max > 3 * evidence.per_class_min:
         said.append(
             f"The classes are unbalanced: {evidence.per_class_min} to {evidence.per_class_max} images; "
-            f"--class-weight balanced helps the rare ones."
+            '`class_weight="balanced"` helps the rare ones.'
         )
     return said

@@ -167,7 +167,7 @@ def finetune(
     if failure is not None:
         raise TrainingError(
             f"{failure}; {out} holds the best weights before it, those of epoch {state.best} (validation accuracy "
-            f"{state.history[state.best]['valid_accuracy']:.1%}); try a smaller --learning-rate with --restart"
+            f"{state.history[state.best]['valid_accuracy']:.1%}); try a smaller `learning_rate` with `restart=True`"
         ) from failure
     checkpoints.clear()
     return FineTuneResult(
@@ -254,7 +254,7 @@ def _run(trainer: Trainer) -> tuple[State, NotFiniteError | None]:
         if trainer.state.best == 0:
             raise TrainingError(
                 f"{error}, before any epoch was better than the cached head, so nothing was written; try a smaller "
-                f"--learning-rate with --restart"
+                f"`learning_rate` with `restart=True`"
             ) from error
         return trainer.state, error
 
@@ -312,4 +312,4 @@ def _check_output(out: Path, overwrite: bool) -> None:
     unfinished = _checkpoint_folder(out).begun  # then the weights beside it may be this very run's
     for path in (out,) if unfinished else (out, weights_path(out)):
         if not overwrite and (path.exists() or path.is_symlink()):
-            raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
+            raise OutputExistsError(f"{path} exists already; name another place or add `overwrite=True`")

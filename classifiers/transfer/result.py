@@ -77,7 +77,7 @@ class FineTuneResult:
         if self.best == 0:
             return (
                 "No epoch was better than the cached head on the validation part by more than two standard errors, so "
-                "the bundle holds the cached head (--keep-any keeps the best epoch all the same)."
+                "the bundle holds the cached head (`keep_any=True` keeps the best epoch all the same)."
             )
         if self.p >= SIGNIFICANT:
             return (

@@ -71,7 +71,7 @@ def check_memory(sets: Sequence[FeatureSet], doing: str) -> None:
     require_memory(
         _COPIES * widest.X.nbytes + _TABLES * 8 * n * k,
         f"{doing} {count(n, 'image')} of {widest.X.shape[1]:,} features in {count(k, 'class', 'classes')}",
-        "use a node or --pool with fewer features, or fewer images",
+        "use a node or `pool` with fewer features, or fewer images",
     )
 
 
@@ -124,7 +124,7 @@ def _check_learnable(one: FeatureSet) -> None:
         if bad.size:
             raise FeaturesError(
                 f"the features of {one.ids[at + int(bad[0])]!r} ({_name(one)}) hold NaN or infinity; expected finite "
-                "numbers: extract again with --precision fp32, or leave the image out"
+                'numbers: extract again with `precision="fp32"`, or leave the image out'
             )
     if len(np.unique(one.y)) < 2:
         raise FeaturesError(

@@ -58,7 +58,7 @@ def check_classes(
         raise FeaturesError(
             f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
             f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
-            "images, or go on with --allow-untested"
+            "images, or go on with `allow_untested=True`"
         )
     if untested.any():
         warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")
@@ -102,8 +102,8 @@ def check_few(trained: NDArray[np.int64], classes: Sequence[str], folds: int, *,
     if allow_few:
         return f"{many}, so that not every fold judges {'it' if len(few) == 1 else 'them'}: {named}"
     least = int(trained[few].min())
-    way_out = f"cross-validate with --folds {least}, add images, or" if least > 1 else "add images, or"
+    way_out = f"cross-validate with `folds={least}`, add images, or" if least > 1 else "add images, or"
     raise FeaturesError(
-        f"{many} of the cross-validation: {named}; {way_out} go on with --allow-few, where not every fold "
+        f"{many} of the cross-validation: {named}; {way_out} go on with `allow_few=True`, where not every fold "
         "judges such a class"
     )

@@ -155,7 +155,8 @@ def make_protocol(
         train, test = features.training(), features.testing()
         if not test.size:
             raise FeaturesError(
-                "the data brings no test part; extract with --split test=0.25, or leave the choice to protocol auto"
+                'the data brings no test part; extract with `split={"test": 0.25}`, or leave the choice to '
+                "protocol auto"
             )
         if not train.size:
             raise FeaturesError("all images are in the test part; expected some that train")

@@ -66,7 +66,7 @@ def stratified_folds(y: ArrayLike, k: int, seed: int, groups: ArrayLike | None =
         raise FeaturesError(
             f"no cross-validation is possible: expected classes with at least two {what}s each, found "
             f"{len(np.unique(codes))} classes in {len(codes)} images of which {int((fold >= 0).sum())} can be judged"
-            + ("; give a --groups pattern that parts the images more finely" if groups is not None else "; add images")
+            + ("; give a `groups` pattern that parts the images more finely" if groups is not None else "; add images")
         )
     return folds
 

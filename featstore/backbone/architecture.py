@@ -91,7 +91,7 @@ def match_state_dict(name: str, given: Mapping[str, Tensor], source: str) -> tup
         tried.append(problem)
     others = [other for other in BACKBONES if other != name and _fits(other, given)]
     hint = (
-        f"it fits {' and '.join(others)}: use --backbone {others[0]}"
+        f'it fits {" and ".join(others)}: use `backbone="{others[0]}"`'
         if others
         else f"expected the state dict of torchvision's {name}"
     )

@@ -220,7 +220,7 @@ class Backbone:
             raise FingerprintMismatchError(
                 f"the weights {backbone.weights.label} of {backbone.name} hold tensors with the SHA-256 "
                 f"{backbone.weights.sha256[:12]}..., but {expected[:12]}... ({label}) were used; give the "
-                f"file that was used with --weights FILE"
+                'file that was used with `weights="FILE"`'
             )
         return backbone
 

@@ -120,7 +120,7 @@ def load_weights(
             f"weights of {backbone}",
             name,
             ("auto", "none", *info.files),
-            f"--weights takes auto, none, {', '.join(info.files)} or a .pth or .safetensors file",
+            f"`weights` takes auto, none, {', '.join(info.files)} or a .pth or .safetensors file",
         )
     state, head, note = match_state_dict(backbone, read_state(path), str(path))
     if kind == "file" and is_fine_tuned(path):
@@ -166,7 +166,7 @@ def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: StagePr
         if not found.startswith(promised):
             raise WeightsError(
                 f"{path} has the SHA-256 {found[:8]}..., but its name promises {promised}: it is truncated or changed; "
-                f"delete it to download it again, or use it as it is with --weights {path}"
+                f'delete it to download it again, or use it as it is with `weights="{path}"`'
             )
         return path
     url = url_of(info.name, name)
@@ -178,6 +178,6 @@ def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: StagePr
         reason = getattr(error, "reason", error) if not isinstance(error, HTTPError) else error
         raise WeightsNotFoundError(
             f"{path.name} (the weights {name} of {info.name}) is not in {folder} and could not be downloaded from "
-            f"{url} ({reason}); give a file with --weights FILE, or take seeded random weights with --weights none"
+            f'{url} ({reason}); give a file with `weights="FILE"`, or take seeded random weights with `weights="none"`'
         ) from error
     return path

@@ -53,9 +53,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.exists():
-        raise WeightsNotFoundError(f"the weights file {path} does not exist; check the path given with --weights")
+        raise WeightsNotFoundError(f"the weights file {path} does not exist; check the path given with `weights`")
     if not path.is_file():
-        raise WeightsError(f"{path} is no file; --weights wants one .pth or .safetensors file")
+        raise WeightsError(f"{path} is no file; `weights` wants one .pth or .safetensors file")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

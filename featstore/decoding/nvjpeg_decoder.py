@@ -163,7 +163,7 @@ def require_cuda(device: str) -> None:
     if not device.startswith("cuda"):
         raise DeviceError(
             f"JPEG files are to be decoded by nvJPEG for these features, which needs a CUDA device, and the network "
-            f"runs on {device} here; use a machine with such a device, or features extracted without --nvjpeg"
+            f"runs on {device} here; use a machine with such a device, or features extracted without `nvjpeg`"
         )
 
 
@@ -183,11 +183,11 @@ def check_nvjpeg(device: str) -> None:
         errors = [np.abs(a.cpu().numpy().astype(int) - b).mean() for a, b in zip(found, expected, strict=True)]
     except (RuntimeError, ValueError) as error:
         line = str(error).partition("\n")[0]
-        raise DeviceError(f"nvJPEG does not work on {device} ({line}); extract without --nvjpeg") from error
+        raise DeviceError(f"nvJPEG does not work on {device} ({line}); extract without `nvjpeg`") from error
     if max(errors) > CHECK_LEVELS:
         raise DeviceError(
             f"nvJPEG on {device} gives other pictures than Pillow, {max(errors):.0f} grey levels off on average; "
-            f"extract without --nvjpeg"
+            f"extract without `nvjpeg`"
         )
 
 

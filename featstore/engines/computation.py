@@ -117,7 +117,7 @@ def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:
             full = first_line(error)
         if full and runner.batch_size == 1:
             raise DeviceError(
-                f"memory does not hold the network and one image ({full}); use --device cpu or a smaller one"
+                f'memory does not hold the network and one image ({full}); use `device="cpu"` or a smaller one'
             )
         if full:
             runner.resize(runner.batch_size // 2)
@@ -127,7 +127,7 @@ def run_with_halving(runner: Runner, images: NDArray[np.uint8]) -> Outputs:
 def _failed(runner: Runner, error: Exception) -> DeviceError:
     """What to raise where a network that was computed before is not any more."""
     reason = first_line(error)
-    return DeviceError(f"the engine {runner.name} failed while it computed ({reason}); use another one with --engine")
+    return DeviceError(f"the engine {runner.name} failed while it computed ({reason}); use another one with `engine`")
 
 
 def first_line(error: Exception) -> str:

@@ -34,7 +34,7 @@ def find_device(device: str) -> str:
         raise UnknownNameError("device", device, ("auto", *found))
     if int(number or 0) >= found[kind]:
         there = ", ".join(f"{count} {name}" if name == "cuda" else name for name, count in found.items() if count)
-        raise DeviceError(f"the device {device} is not on this machine (there is: {there}); use --device auto")
+        raise DeviceError(f'the device {device} is not on this machine (there is: {there}); use `device="auto"`')
     return device
 
 

@@ -236,4 +236,6 @@ def _reason(name: str, error: Exception) -> FeatstoreError:
     if not is_out_of_memory(error):
         raise error
     engine, reason = name.partition("/")[0], first_line(error)
-    return DeviceError(f"memory does not hold the engine {engine} ({reason}); use --engine eager or a smaller network")
+    return DeviceError(
+        f'memory does not hold the engine {engine} ({reason}); use `engine="eager"` or a smaller network'
+    )

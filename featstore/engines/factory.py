@@ -46,10 +46,10 @@ def check_request(engine: str, device: str, precision: str) -> None:
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
     if device == "cpu" and precision == "fp16":
-        raise DeviceError("fp16 on a CPU would be emulated, slower than fp32; use --precision bf16 or fp32")
+        raise DeviceError('fp16 on a CPU would be emulated, slower than fp32; use `precision="bf16"` or fp32')
     if engine == "openvino" and device != "cpu":
         raise DeviceError(
-            f"the engine openvino runs on the CPU, not on {device}; use --device cpu, or --engine compile"
+            f'the engine openvino runs on the CPU, not on {device}; use `device="cpu"`, or `engine="compile"`'
         )
     if engine == "openvino":
         require_openvino()

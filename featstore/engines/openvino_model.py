@@ -122,7 +122,7 @@ def openvino_model(backbone: Backbone, request: int, precision: str = "fp32") ->
 def _known(table: dict[Any, Callable[..., Value]], what: Any) -> Callable[..., Value]:
     if what not in table:
         name = getattr(what, "__name__", str(what))
-        raise DeviceError(f"the openvino engine does not know the operation {name}; use --engine eager")
+        raise DeviceError(f'the openvino engine does not know the operation {name}; use `engine="eager"`')
     return table[what]
 
 

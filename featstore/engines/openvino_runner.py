@@ -96,12 +96,12 @@ class OpenVINORunner:
         try:
             self._core = openvino.Core()
         except Exception as error:  # it fails in many ways without a common base
-            raise DeviceError(f"OpenVINO cannot be started here ({error}); use --engine eager") from error
+            raise DeviceError(f'OpenVINO cannot be started here ({error}); use `engine="eager"`') from error
         self._precision = precision
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise DeviceError(
-                "this CPU has no bf16 arithmetic, so OpenVINO would compute in fp32; use --precision fp32 or --engine "
-                "eager"
+                "this CPU has no bf16 arithmetic, so OpenVINO would compute in fp32; "
+                'use `precision="fp32"` or `engine="eager"`'
             )
         self._pool: RequestPool | None = None
 
@@ -126,7 +126,7 @@ class OpenVINORunner:
                 raise
             reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
             raise DeviceError(
-                f"OpenVINO cannot run {self._backbone.name} here ({reason}); use --engine eager"
+                f'OpenVINO cannot run {self._backbone.name} here ({reason}); use `engine="eager"`'
             ) from error
 
     def submit(self, images: NDArray[np.uint8]) -> RequestedBatch:

@@ -49,8 +49,8 @@ def check(runner: Runner, backbone: Backbone, precision: str) -> None:
         norms = np.linalg.norm(f, axis=1) * np.linalg.norm(g, axis=1)
         cosine = float(((f * g).sum(axis=1) / np.maximum(norms, 1e-30)).min()) if (norms > 0).all() else 1.0
         if not (difference <= most and cosine >= least):
-            coarse = f"{precision} is too coarse for this network with these weights; use --precision fp32"
-            remedy = "use --engine eager" if precision == "fp32" else coarse
+            coarse = f'{precision} is too coarse for this network with these weights; use `precision="fp32"`'
+            remedy = 'use `engine="eager"`' if precision == "fp32" else coarse
             raise DeviceError(
                 f"the engine {runner.name} in {precision} gives other features than torchvision's network at node "
                 f"{node} (largest difference {difference:.2g}, {most:.2g} is allowed; cosine {cosine:.6f}, at least "

@@ -41,7 +41,7 @@ def compiled(module: PixelTrunk, device: str) -> Any:
     if device == "cpu" and (compiler := missing_compiler()):
         raise DeviceError(
             f"the engine compile needs a C++ compiler, and {compiler} is not installed; install one, set CXX, or use "
-            f"--engine eager or openvino"
+            '`engine="eager"` or openvino'
         )
     return torch.compile(module, dynamic=False, options={"freezing": True} if device == "cpu" else None)
 
@@ -49,7 +49,7 @@ def compiled(module: PixelTrunk, device: str) -> Any:
 def compile_failure(error: Exception) -> DeviceError:
     """The one sentence for the compiler's many failures, which have no common base."""
     reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-    return DeviceError(f"torch.compile failed on this machine ({reason}); use --engine eager")
+    return DeviceError(f'torch.compile failed on this machine ({reason}); use `engine="eager"`')
 
 
 def torch_batch(device: str, batch_size: int | None, threads: int | None) -> int:

@@ -53,13 +53,13 @@ def current_image_set(
     images = scan(data, name=name, previous=previous, content=content, progress=lambda d, t: report("scan", d, t, ""))
     notes = _skipped(images)
     if split and (images.splits != "").any():
-        notes.append("the data brings its own train/val/test parts; --split changed nothing")
+        notes.append("the data brings its own train/val/test parts; `split` changed nothing")
     elif split:
         for part, fraction in split.items():
             images = hold_out(images, part, fraction, split_seed)
     elif split is None and previous is not None and (images.splits == "").all() and (previous.splits != "").any():
         images = _keep_splits(images, previous)
-        notes.append("kept the parts held out by an earlier --split; new images go to train")
+        notes.append("kept the parts held out by an earlier `split`; new images go to train")
     return images, notes
 
 

@@ -200,8 +200,8 @@ def _refuse_another_way(plan: ExtractionPlan, provenance: Mapping[str, Any], don
     """The promise of `--strict` once memory ran out: rows of this run may be there already, computed otherwise."""
     if done:
         raise StoreConflictError(
-            f"memory holds only {size} images at a time, and {done} were computed more at a time; --strict refuses to "
-            f"mix them: extract into a new store with --batch-size {size}, or leave --strict out"
+            f"memory holds only {size} images at a time, and {done} were computed more at a time; `strict=True` "
+            f"refuses to mix them: extract into a new store with `batch_size={size}`, or leave `strict` out"
         )
     _refuse_other_provenance(plan.store, plan.fingerprints.values(), provenance)
 
@@ -220,5 +220,5 @@ def _refuse_other_provenance(
                 ways = (f"{k} {other.get(k, 'none')} (now {provenance.get(k, 'none')})" for k in different)
                 raise StoreConflictError(
                     f"feature set {info.fingerprint.key} was made with another {', '.join(ways)}; "
-                    f"--strict refuses to mix them: extract into a new store, or leave --strict out"
+                    f"`strict=True` refuses to mix them: extract into a new store, or leave `strict` out"
                 )

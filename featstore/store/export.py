@@ -46,7 +46,7 @@ def export(features: FeatureSet, out: Path, *, form: str = "npz", overwrite: boo
     files = {out if name == "" else out / name: data for name, data in FORMS[form](features).items()}
     for path in files:
         if path.exists() and not overwrite:
-            raise OutputExistsError(f"{path} exists already; name another place or add --overwrite")
+            raise OutputExistsError(f"{path} exists already; name another place or add `overwrite=True`")
     for path, data in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         fsio.replace(path, data)

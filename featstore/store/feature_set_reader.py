@@ -50,7 +50,7 @@ def read_feature_set(
         require_memory(
             4 * info.dim * rows + shard,
             f"reading {rows:,} images of {info.dim:,} features",
-            "use a node or --pool with fewer features, or fewer images",
+            "use a node or `pool` with fewer features, or fewer images",
         )
 
     snapshot, at, X = table.read(images.digests, check)

@@ -122,7 +122,7 @@ class FeatureStore:
         if name is None:
             if len(names) > 1:
                 raise AmbiguousFeaturesError(
-                    f"{self.path} holds {len(names)} data sets, expected one; choose with --dataset: {', '.join(names)}"
+                    f"{self.path} holds {len(names)} data sets, expected one; choose with `dataset`: {', '.join(names)}"
                 )
             name = names[0]
         if name not in names:

@@ -58,7 +58,7 @@ def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progres
         if not digest.startswith(sha256):
             raise WeightsError(
                 f"{url} sent bytes with the SHA-256 {digest[:16]}..., but the name promises {sha256}...; nothing "
-                f"was kept: try again later, or give a file that you trust with --weights FILE"
+                'was kept: try again later, or give a file that you trust with `weights="FILE"`'
             )
         Path(name).chmod(0o644)
         Path(name).replace(target)

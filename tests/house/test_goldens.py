@@ -21,9 +21,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from classifiers import Report, load_bundle, make_head, save_bundle
+from classifiers.report.verdict import verdict
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore_scripts.main import VERBS, group
+from featstore_scripts.wording import worded
 from tests.classifiers.report.test_advice_panel import advice
 from tests.support.feature_sets import digits
 from tests.support.report_example import planted
@@ -121,8 +123,8 @@ def rendered(data: dict[str, Any], kind: str, folder: Path) -> str:
             place = folder / path
             place.parent.mkdir(exist_ok=True)
             Image.new("RGB", (40, 30), (4 * i, 128, 255 - 4 * i)).save(place, "PNG")
-        return without_assets(Report({**data, "dataset": {**data["dataset"], "root": str(folder)}}).to_html())
-    report = Report(data)
+        return without_assets(Report({**said(data), "dataset": {**data["dataset"], "root": str(folder)}}).to_html())
+    report = Report(data if kind == "json" else said(data))
     return {
         "json": report.to_json,
         "txt": report.to_text,
@@ -130,6 +132,11 @@ def rendered(data: dict[str, Any], kind: str, folder: Path) -> str:
         "md": report.to_markdown,
         "notebook.html": report._repr_html_,
     }[kind]()
+
+
+def said(data: dict[str, Any]) -> dict[str, Any]:
+    """The data as `featstore compare` renders it: with a verdict, in the words of commands."""
+    return worded({**data, "verdict": verdict(data)})
 
 
 def without_assets(page: str) -> str:

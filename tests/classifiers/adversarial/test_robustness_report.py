@@ -47,5 +47,5 @@ def test_the_document_says_whose_and_on_what_and_is_not_written_over(tmp_path):
     assert document["dataset"] == images.name and document["part"].startswith("3 of the 4 images")
     assert document["images"] == 3 and len(document["curve"]) == 2
     assert document["saved"] == {"png": str(tmp_path / "out" / REPORT[2]), "html": str(tmp_path / "out" / REPORT[1])}
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="`overwrite=True`"):
         report_robustness(classifier, images, attack, tmp_path / "out")

@@ -40,7 +40,7 @@ def test_room_is_made_and_what_is_there_is_kept(tmp_path):
     with output_folder(folder, ["y.png"], overwrite=False):
         pass
     with (
-        pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add --overwrite"),
+        pytest.raises(OutputExistsError, match=r"x\.png exists already; name another folder or add `overwrite=True`"),
         output_folder(folder, ["y.png", "x.png"], overwrite=False),
     ):
         pass

@@ -78,7 +78,7 @@ def test_a_class_that_was_not_reached_is_said(classifier, tmp_path):
     barely = IdealSettings(steps=1, views=1)
     report = ideal_image(classifier, 0, tmp_path, settings=barely)
     assert report.with_variation.probability < 0.9
-    assert any("the class reached only" in note and "--steps" in note for note in report.notes)
+    assert any("the class reached only" in note and "`steps`" in note for note in report.notes)
 
 
 def test_it_starts_from_an_image_file(classifier, tmp_path):

@@ -40,7 +40,7 @@ def test_identical_files_on_both_sides_are_counted_and_named():
     assert kind == "leak" and text.startswith(
         "2 pairs of byte-identical images stand in the training and the test part"
     )
-    assert features.ids[200] in text and "--drop-leaks" in text
+    assert features.ids[200] in text and "`drop_leaks=True`" in text
     assert leaks.folds.identical <= 2
     document = leaks.to_json()
     assert document["identical"] == 2 and document["examples"][0]["kind"] == "identical"
@@ -65,7 +65,7 @@ def test_copies_that_a_plan_parts_are_warned_of_and_keeping_them_together_helps(
         assert side.get(a) != side.get(b)
     text = leaks.texts[0][1]
     assert f"{leaks.judged.near:,} pairs of images look like copies of one picture" in text
-    assert "--groups auto keeps the" in text and "a trial head is right on" in text
+    assert '`groups="auto"` keeps the' in text and "a trial head is right on" in text
     kept, _ = look(features, protocol=protocol, keep=True)
     assert not kept.judged.any and kept.texts == ()
 

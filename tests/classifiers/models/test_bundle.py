@@ -121,7 +121,7 @@ def test_nan_is_refused_and_no_rows_are_fine(tmp_path, logistic):
 def test_nothing_is_overwritten_unless_told_to(tmp_path, logistic):
     saved(tmp_path / "b", logistic)
     before = (tmp_path / "b").read_bytes()
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="`overwrite=True`"):
         saved(tmp_path / "b", logistic)
     assert (tmp_path / "b").read_bytes() == before
     saved(tmp_path / "b", logistic, overwrite=True)

@@ -65,7 +65,7 @@ def test_a_second_opinion_is_named_three_ways(bundles, small_weights, tmp_path, 
     assert open_named(str(bundles["logistic"])).classes == ("blue", "red")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("featstore.backbone.weights.fetch", _unreachable)
-    with pytest.raises(WeightsNotFoundError, match="--weights FILE"):
+    with pytest.raises(WeightsNotFoundError, match='`weights="FILE"`'):
         open_named("resnet18")
     with pytest.raises(UnknownNameError, match="unknown network or bundle 'resnet81'; close matches: resnet18"):
         open_named("resnet81")

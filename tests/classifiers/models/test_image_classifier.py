@@ -185,7 +185,7 @@ def test_a_bundle_that_does_not_know_where_its_weights_are_says_what_to_give(tmp
     recipe = backbone.recipe()
     recipe["weights"]["path"] = ""
     save_bundle(tmp_path / "b", head, backbone.fingerprints()["avgpool"], recipe, "abc", name="logistic")
-    with pytest.raises(WeightsNotFoundError, match=r"file net\.safetensors.*--weights FILE"):
+    with pytest.raises(WeightsNotFoundError, match=r'file net\.safetensors.*`weights="FILE"`'):
         ImageClassifier.from_bundle(tmp_path / "b")
 
 

@@ -41,7 +41,7 @@ def test_the_runtime_gives_the_bundles_probabilities_for_any_batch(tmp_path, hea
         np.testing.assert_allclose(found, expected, atol=1e-4)
     about = json.loads(session.get_modelmeta().custom_metadata_map["featstore"])
     assert about["classes"] == ["ants", "bees", "wasps"] and about["transform"]["crop"] == 64
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="`overwrite=True`"):
         export_onnx(tmp_path / head, tmp_path / "model.onnx")
 
 

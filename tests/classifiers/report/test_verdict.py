@@ -58,14 +58,14 @@ def test_leaks_come_before_everything_until_something_is_done():
     assert said[0].startswith("Not to be trusted yet: logistic is right on")
     assert "With 95 % confidence" not in " ".join(said)
     assert next(s for s in said if s.startswith(NEXT)) == (
-        NEXT + r"compare again with `--groups '^_\d+_(\d+)'`, so that no image is judged by its own copies, "
+        NEXT + r"compare again with `groups=r'^_\d+_(\d+)'`, so that no image is judged by its own copies, "
         "nor a head chosen by them."
     )
     assert not any("featstore train" in s for s in said)
     data["leaks"]["groups"] = "auto"
-    assert "compare again with `--groups auto`" in text(data)
+    assert 'compare again with `groups="auto"`' in text(data)
     data["leaks"]["groups"] = None
-    assert "`--drop-leaks`" in text(data)
+    assert "`drop_leaks=True`" in text(data)
     data["protocol"]["drop_leaks"] = True
     assert verdict(data)[0].startswith("Use logistic")
 
@@ -77,7 +77,7 @@ def test_copies_within_the_search_alone_spoil_the_choice_and_not_the_figure():
     said = verdict(data)
     assert said[0].startswith("Use logistic: it is right on") and "With 95 % confidence" in said[1]
     assert "% (flattered: copies of one picture lie in different folds), not by looking at the test part." in said[2]
-    assert next(s for s in said if s.startswith(NEXT)).startswith(NEXT + "compare again with `--groups auto`")
+    assert next(s for s in said if s.startswith(NEXT)).startswith(NEXT + 'compare again with `groups="auto"`')
 
 
 def test_commands_are_suggested_for_the_store_that_was_given():

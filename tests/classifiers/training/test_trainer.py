@@ -173,7 +173,7 @@ def test_resuming_with_other_settings_is_refused_and_the_difference_named(tmp_pa
     run.run()
     other = dataclasses.replace(SETTINGS, epochs=5, augmentation=Augmentation(mixup=0.5))
     run, _ = trainer(tmp_path, other, identity={"data": "one"})
-    with pytest.raises(TrainingError, match=r"mixup was 0\.2, now 0\.5; epochs was 3, now 5.*--restart"):
+    with pytest.raises(TrainingError, match=r"mixup was 0\.2, now 0\.5; epochs was 3, now 5.*`restart=True`"):
         run.resume()
     run, _ = trainer(tmp_path, identity={"data": "two"})
     with pytest.raises(TrainingError, match="data was one, now two"):
@@ -238,7 +238,7 @@ def test_no_memory_for_a_single_image_is_said(tmp_path, monkeypatch):
         return torch.zeros(len(value), 2)
 
     monkeypatch.setattr(learner.unfrozen, "forward", none)
-    with pytest.raises(DeviceError, match="not even one image fits.*--unfreeze"):
+    with pytest.raises(DeviceError, match='not even one image fits.*`reopen="NODE"`'):
         run.run()
 
 

@@ -43,12 +43,12 @@ def test_advice_offers_the_nodes_that_are_missing_and_then_caches_them(place):
     store = FeatureStore(place / "store")
     advice, notes = advise(store, device="cpu", workers=0)
     assert advice.verdict in VERDICTS and len(advice.evidence.nodes) == 1 and advice.evidence.train == 36
-    (offer,) = [note for note in notes if "--extract" in note]
+    (offer,) = [note for note in notes if "`data=" in note]
     assert "layer1, layer2, layer3" in offer and str(place / "tones") in offer
     assert any("none that was trained" in note for note in notes)
     advice, notes = advise(store, data=place / "tones", device="cpu", workers=0)
     assert [node.node for node in advice.evidence.nodes] == ["layer1", "layer2", "layer3", "avgpool"]
-    assert not any("--extract" in note for note in notes)
+    assert not any("`data=" in note for note in notes)
     assert advice.next.startswith("featstore ") and advice.cost["reopening"]["seconds_per_epoch"] > 0
     json.dumps(advice.to_json(), allow_nan=False)
 

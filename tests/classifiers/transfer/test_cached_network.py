@@ -71,7 +71,7 @@ def test_networks_that_a_fine_tune_made_are_left_aside_unless_named(place):
 
 def test_several_networks_where_one_was_meant(place):
     extract(place / "images", place / "s", weights="none", weights_seed=9, **NETWORK)
-    with pytest.raises(AmbiguousFeaturesError, match="--weights"):
+    with pytest.raises(AmbiguousFeaturesError, match="`weights="):
         find(place)
 
 

@@ -247,7 +247,7 @@ def test_killed_and_run_again_it_ends_with_the_same_weights_bit_for_bit(place, t
         ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program), step], check=False, capture_output=True)
         assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert (tmp_path / "killed.checkpoints").is_dir() and not (tmp_path / "killed").exists()
-    with pytest.raises(TrainingError, match=r"epochs was 6, now 7.*--restart"):
+    with pytest.raises(TrainingError, match=r"epochs was 6, now 7.*`restart=True`"):
         tune(place, tmp_path / "killed", **{**TUNED, "epochs": 7})
     (tmp_path / "killed.weights.safetensors").write_bytes(
         b"cut short"
@@ -285,7 +285,7 @@ def test_a_loss_that_becomes_nan_keeps_the_best_weights_and_names_the_step(place
     poisoned.count = 0
     monkeypatch.setattr(learner, "cross_entropy", poisoned)
     options = {"regime": 4, "epochs": 6, "learning_rate": 3e-3, "head_rate": 3e-3}
-    with pytest.raises(TrainingError, match=r"loss became nan at step 10 \(epoch 4\).*--learning-rate") as caught:
+    with pytest.raises(TrainingError, match=r"loss became nan at step 10 \(epoch 4\).*`learning_rate`") as caught:
         tune(place, tmp_path / "b", **options)
     if "holds the best weights" in str(caught.value):
         assert load_bundle(tmp_path / "b").summary["fine_tuned"]["epoch"] in (1, 2, 3)
@@ -336,7 +336,7 @@ def test_a_class_without_training_images_is_refused(place, tmp_path):
 
 
 def test_nothing_is_overwritten(place, tuned, tmp_path):
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="`overwrite=True`"):
         tune(place, place / "tuned.bundle")
     (tmp_path / "b.weights.safetensors").write_bytes(b"mine")
     (tmp_path / "b.checkpoints").mkdir()  # but no checkpoint in it

@@ -33,7 +33,7 @@ def test_classes_with_fewer_images_than_folds_are_refused_unless_allowed():
     features = feature_set(np.random.default_rng(0).normal(size=(43, 3)), y, classes=("a", "b", "c", "empty"))
     protocol = make_protocol(features, protocol="cv")
     with pytest.raises(
-        FeaturesError, match=r"1 class has fewer .* the 5 folds .*: 'c' \(3\); cross-validate with --folds 3"
+        FeaturesError, match=r"1 class has fewer .* the 5 folds .*: 'c' \(3\); cross-validate with `folds=3`"
     ):
         check_classes(features, protocol)
     warnings = check_classes(features, protocol, allow_few=True)

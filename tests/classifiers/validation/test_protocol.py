@@ -92,7 +92,7 @@ def test_training_rows_with_a_copy_in_the_judged_part_can_be_kept_apart(protocol
 def test_parts_that_cannot_be_made_are_refused():
     with pytest.raises(FeaturesError, match="protocol is 'loo', expected one of auto, given, holdout, cv"):
         make_protocol(planted(), protocol="loo")
-    with pytest.raises(FeaturesError, match="the data brings no test part; extract with --split"):
+    with pytest.raises(FeaturesError, match="the data brings no test part; extract with `split="):
         make_protocol(planted(), protocol="given")
     with pytest.raises(FeaturesError, match="all images are in the test part"):
         make_protocol(planted(splits=["test"] * 600))

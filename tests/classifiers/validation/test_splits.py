@@ -80,7 +80,7 @@ def test_bad_numbers_of_folds_and_groups_are_refused():
         stratified_folds([0, 0, 1, 1], 1, 0)
     with pytest.raises(FeaturesError, match="3 groups for 4 rows"):
         stratified_folds([0, 0, 1, 1], 2, 0, groups=[1, 2, 3])
-    with pytest.raises(FeaturesError, match="no cross-validation is possible.*--groups"):
+    with pytest.raises(FeaturesError, match="no cross-validation is possible.*`groups`"):
         stratified_folds([0, 0, 1, 1], 2, 0, groups=[1, 1, 2, 2])
 
 

@@ -91,7 +91,7 @@ def test_state_of_another_backbone_names_what_differs_and_where_it_fits(state):
     with pytest.raises(
         WeightsError,
         match=r"^x.pth does not fit resnet18: \d+ tensors are missing \(conv1.weight, bn1.weight, ...\), "
-        r"\d+ tensors are not expected \(features.0.0.weight, .*; it fits mobilenet_v3_small: use --backbone",
+        r"\d+ tensors are not expected \(features.0.0.weight, .*; it fits mobilenet_v3_small: use `backbone=",
     ):
         match_state_dict("resnet18", state, "x.pth")
 

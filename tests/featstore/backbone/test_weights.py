@@ -113,7 +113,7 @@ def test_neither_here_nor_reachable_is_one_sentence_with_two_ways_out(hub):
     message = str(caught.value)
     assert message.startswith("resnet18-f37072fd.pth (the weights IMAGENET1K_V1 of resnet18) is not in ")
     assert str(hub) in message and "refused" in message and "\n" not in message
-    assert message.endswith("give a file with --weights FILE, or take seeded random weights with --weights none")
+    assert message.endswith('file with `weights="FILE"`, or take seeded random weights with `weights="none"`')
     assert isinstance(caught.value, FileNotFoundError)
 
 

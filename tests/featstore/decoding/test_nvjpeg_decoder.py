@@ -143,7 +143,7 @@ def test_check_says_what_is_missing(monkeypatch):
 
     monkeypatch.setattr(nvjpeg_decoder, "NvjpegDecoder", Without)
     with pytest.raises(
-        DeviceError, match=r"does not work on cuda \(decode.* nvJPEG support\); extract without --nvjpeg"
+        DeviceError, match=r"does not work on cuda \(decode.* nvJPEG support\); extract without `nvjpeg`"
     ):
         check_nvjpeg("cuda")
     Without.decoded = lambda self, data: [torch.zeros((3, 120, 200), dtype=torch.uint8)] * len(data)

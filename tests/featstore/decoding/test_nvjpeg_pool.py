@@ -196,7 +196,7 @@ def test_features_under_a_key_of_their_own_and_predictions_of_them(tmp_path, mon
     (folder / "train" / "ants" / "one.png").write_bytes(encode(texture(77), "PNG"))
     (folder / "train" / "ants" / "half.jpg").write_bytes(jpegs(1)[0][:300])
     place = tmp_path / "s"
-    with pytest.raises(DeviceError, match="use a machine with such a device, or features extracted without --nvjpeg"):
+    with pytest.raises(DeviceError, match="use a machine with such a device, or features extracted without `nvjpeg`"):
         extract(folder, place, **SMALL, nvjpeg=True)
     stand_in(monkeypatch)
     usual, device = (extract(folder, place, **SMALL, nvjpeg=on) for on in (False, True))

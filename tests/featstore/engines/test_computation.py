@@ -59,13 +59,13 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_no_image(room, late):
 @pytest.mark.parametrize("late", [False, True])
 def test_no_room_for_one_image_is_said(late):
     with pytest.raises(
-        DeviceError, match="does not hold the network and one image .CUDA out of memory.*use --device cpu"
+        DeviceError, match='does not hold the network and one image .CUDA out of memory.*use `device="cpu"`'
     ):
         Computation(Crowded(8, 0, late), batch(3)).result()
 
 
 def test_other_failures_are_not_swallowed():
-    with pytest.raises(DeviceError, match=r"the engine crowded failed while it computed \(CUDA out.*with --engine"):
+    with pytest.raises(DeviceError, match=r"the engine crowded failed while it computed \(CUDA out.*with `engine`"):
         assert not is_out_of_memory(RuntimeError("illegal address"))
         Computation(
             Crowded(8, 0, True, error=lambda text: RuntimeError(text.replace("out of memory", "out"))), batch(3)

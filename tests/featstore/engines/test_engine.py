@@ -72,7 +72,7 @@ def test_lack_of_memory_while_an_engine_is_built_is_a_reason_like_others(backbon
     monkeypatch.setattr(OpenVINORunner, "prepare", fails)
     facts = make_engine(backbone, device="cpu").provenance
     assert facts["engine"] == "eager" and "memory does not hold the engine openvino (" in facts["engine_note"]
-    with pytest.raises(DeviceError, match="memory does not hold the engine openvino .*; use --engine eager"):
+    with pytest.raises(DeviceError, match='memory does not hold the engine openvino .*; use `engine="eager"`'):
         make_engine(backbone, engine="openvino", device="cpu").prepare()
 
 

@@ -84,7 +84,7 @@ def narrow(init):
 def test_unknown_operation_is_one_sentence(tmp_path, monkeypatch):
     backbone = example(tmp_path)
     monkeypatch.delitem(MODULES, nn.Hardswish)
-    with pytest.raises(DeviceError, match="does not know the operation Hardswish; use --engine eager"):
+    with pytest.raises(DeviceError, match='does not know the operation Hardswish; use `engine="eager"`'):
         openvino_model(backbone, 1)
 
 

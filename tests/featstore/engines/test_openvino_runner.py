@@ -73,7 +73,7 @@ def test_bf16_is_near(openvino, backbone):
 
 def test_bf16_without_bf16_arithmetic_is_refused(openvino, backbone, monkeypatch):
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
-    with pytest.raises(DeviceError, match="no bf16 arithmetic.*use --precision fp32 or --engine eager"):
+    with pytest.raises(DeviceError, match='no bf16 arithmetic.*use `precision="fp32"` or `engine="eager"`'):
         OpenVINORunner(backbone, precision="bf16", request=1)
 
 
@@ -92,7 +92,7 @@ def test_failure_of_the_converter_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(openvino_runner, "openvino_model", fails)
     backbone = example(tmp_path, nodes=("features.1",))
     with pytest.raises(
-        DeviceError, match=r"cannot run mobilenet_v3_small here \(RuntimeError: Check failed\); use --engine"
+        DeviceError, match=r"cannot run mobilenet_v3_small here \(RuntimeError: Check failed\); use `engine="
     ):
         prepared(backbone)
 

@@ -70,7 +70,7 @@ def test_which_data_set_is_meant(store, folder, tmp_path):
     store.put_imageset(scan(other))
     assert check_content(store, other).dataset == "more"
     moved = other.rename(tmp_path / "elsewhere")
-    with pytest.raises(AmbiguousFeaturesError, match="choose with --dataset: more, pets"):
+    with pytest.raises(AmbiguousFeaturesError, match="choose with `dataset`: more, pets"):
         check_content(store, moved)
     assert check_content(store, moved, dataset="more").ok
     with pytest.raises(UnknownNameError, match="unknown data set 'x'"):

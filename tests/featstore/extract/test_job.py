@@ -200,7 +200,7 @@ def test_strict_refuses_rows_from_another_engine(folder, store, tmp_path):
     shutil.copytree(folder, copy)
     extract(copy, tmp_path / "s", **SMALL)
     Image.new("RGB", (80, 80), "red").save(copy / "dots" / "new.png")
-    with pytest.raises(StoreConflictError, match=r"another .*engine eager \(now openvino\).* --strict refuses to mix"):
+    with pytest.raises(StoreConflictError, match=r"another .*engine eager \(now openvino\).* `strict=True` refuses"):
         extract(copy, tmp_path / "s", strict=True, **(SMALL | {"engine": "openvino"}))
     assert extract(copy, tmp_path / "s", **(SMALL | {"engine": "openvino"})).computed == 1
 

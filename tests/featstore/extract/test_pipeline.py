@@ -176,7 +176,7 @@ def test_strict_refuses_another_way_of_computing_and_adds_nothing(plain, images,
     with pytest.raises(
         StoreConflictError,
         match=r"^feature set \S+ was made with another engine plain \(now other\), "
-        r"torch none \(now 9\); --strict refuses to mix them: extract into a new store",
+        r"torch none \(now 9\); `strict=True` refuses to mix them: extract into a new store",
     ):
         computed(plan_for(store, images, strict=True))  # fmt: skip
     assert store_inputs.tree(store.path) == before and plain.handed == [] and plain.closed[-1] is False

@@ -44,10 +44,12 @@ def test_a_short_hash_is_no_hash():
 
 def test_nothing_fits_says_what_there_is():
     with pytest.raises(
-        StoreNotFoundError, match="store holds no features with --backbone resnet50 --pool avg; it holds"
+        StoreNotFoundError, match='store holds no features with `backbone="resnet50"` `pool="avg"`; it holds'
     ) as e:
         select_feature_sets(INFOS[:2], {"backbone": "resnet50", "pool": "avg"}, "store")
-    assert "--backbone resnet18 --node layer3 --pool avg --weights IMAGENET1K_V1 --precision fp32" in str(e.value)
+    assert '`backbone="resnet18"` `node="layer3"` `pool="avg"` `weights="IMAGENET1K_V1"` `precision="fp32"`' in str(
+        e.value
+    )
 
 
 def test_an_empty_store_says_how_to_fill_it():
@@ -64,19 +66,21 @@ def test_the_only_one():
 def test_several_are_told_apart_by_the_options_in_which_they_differ():
     with pytest.raises(AmbiguousFeaturesError) as caught:
         single_feature_set(INFOS[:2], "store")
-    assert str(caught.value) == ("2 feature sets of store fit, expected one; choose with --node avgpool; --node layer3")
+    assert str(caught.value) == (
+        '2 feature sets of store fit, expected one; choose with `node="avgpool"`; `node="layer3"`'
+    )
 
 
 def test_several_that_differ_in_no_option_are_told_apart_by_key():
     small = info(transform={"crop": 96})
     scaled = info(transform={"crop": 96, "jpeg_scaling": True})
-    told = rf"--key {small.key} \(96 px\); --key {scaled.key} \(96 px jpeg-scaling\)"
+    told = rf'`key="{small.key}"` \(96 px\); `key="{scaled.key}"` \(96 px jpeg-scaling\)'
     with pytest.raises(AmbiguousFeaturesError, match=told):
         single_feature_set([small, scaled], "store")
     other = info(transform={"crop": 96, "resize": 300})
-    with pytest.raises(AmbiguousFeaturesError, match=f"--key {small.key}; --key {other.key}"):
+    with pytest.raises(AmbiguousFeaturesError, match=f'`key="{small.key}"`; `key="{other.key}"`'):
         single_feature_set([small, other], "store")
 
 
 def test_names_with_spaces_are_quoted():
-    assert INFOS[2].describe(["weights"]) == "--weights 'random (seed 0)'"
+    assert INFOS[2].describe(["weights"]) == '`weights="random (seed 0)"`'

@@ -59,7 +59,7 @@ def test_several_data_sets_share_rows(store):
     store.commit(fingerprint(), rows("x"), PROVENANCE)
     np.testing.assert_array_equal(store.read("more").X, features("cx"))
     with pytest.raises(
-        AmbiguousFeaturesError, match="holds 2 data sets, expected one; choose with --dataset: more, pets"
+        AmbiguousFeaturesError, match="holds 2 data sets, expected one; choose with `dataset`: more, pets"
     ):
         store.read()
     with pytest.raises(UnknownNameError, match="unknown data set 'pest'; close matches: pets"):
@@ -81,7 +81,7 @@ def test_images_without_a_row_are_an_error_that_says_what_to_run(store):
     store.put_imageset(images("abxy"))
     with pytest.raises(
         StoreNotFoundError,
-        match="2 of 4 images of data set 'pets' have no features of --backbone resnet18 .* yet, first a/x.jpg",
+        match="2 of 4 images of data set 'pets' have no features of `backbone=.resnet18.` .* yet, first a/x.jpg",
     ):
         store.read()
 
@@ -114,9 +114,9 @@ def test_features_tells_what_is_there_without_reading_it(store):
 def test_selecting_one_of_several_feature_sets(store):
     store.commit(fingerprint(node="layer3"), rows("abcd", dim=3), PROVENANCE)
     assert store.read(node="layer3").X.shape == (4, 3) and store.select(node="avgpool").dim == 8
-    with pytest.raises(AmbiguousFeaturesError, match="choose with --node"):
+    with pytest.raises(AmbiguousFeaturesError, match="choose with `node="):
         store.read()
-    with pytest.raises(StoreNotFoundError, match="holds no features with --node layer4"):
+    with pytest.raises(StoreNotFoundError, match='holds no features with `node="layer4"`'):
         store.read(node="layer4")
 
 

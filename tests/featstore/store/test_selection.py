@@ -28,7 +28,7 @@ def test_every_feature_set_that_fits_and_one_at_each_node_at_least(store):
     both = FeatureSelection(store, {"weights": "IMAGENET1K_V1"}, ("layer3", "avgpool", "layer3")).every()
     assert [info.key for info in both] == [EARLY.key, LAST.key]
     with pytest.raises(
-        StoreNotFoundError, match="holds no features with --pool avg --node layer1; it holds --backbone"
+        StoreNotFoundError, match='holds no features with `pool="avg"` `node="layer1"`; it holds `backbone='
     ):
         FeatureSelection(store, {"pool": "avg"}, ("avgpool", "layer1")).every()
 
@@ -46,7 +46,7 @@ def test_the_only_one_is_the_usual_node_of_the_original_network(store):
     assert FeatureSelection(store, {"node": "layer3"}).only("pets", "avgpool").key == EARLY.key
     assert FeatureSelection(store, {"weights": "ab" * 32}).only(None, "avgpool").key == TUNED_LAST.key
     assert FeatureSelection(store, {"key": EARLY.key}).only(None, "avgpool").key == EARLY.key
-    with pytest.raises(AmbiguousFeaturesError, match="2 feature sets .* choose with --node"):
+    with pytest.raises(AmbiguousFeaturesError, match="2 feature sets .* choose with `node="):
         FeatureSelection(store, {}).only(None, "flatten")
 
 

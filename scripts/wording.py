@@ -1,0 +1,101 @@
+"""How a user of commands types what a sentence of the libraries names.
+
+The libraries speak to who writes Python: their sentences name arguments in backticks, as `overwrite=True` or `weights`.
+A command says the same of its options: --overwrite, --weights. Nothing else between backticks is an argument.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from typing import Any
+
+_AS_NAMED = (
+    "allow_few", "allow_untested", "backbone", "batch_size", "bundle", "class_weight", "dataset", "device",
+    "drop_leaks", "engine", "folds", "goal", "groups", "keep_any", "key", "learning_rate", "node", "nvjpeg",
+    "overwrite", "pool", "precision", "rate", "restart", "seed", "split", "steps", "strict", "variation_weight",
+    "weights",
+)  # fmt: skip
+OPTIONS = {
+    **{name: f"--{name.replace('_', '-')}" for name in _AS_NAMED},
+    "data": "--extract",
+    "nodes": "--node",
+    "reopen": "--unfreeze",
+}
+"""The option of each argument that sentences of the libraries name; no further name is taken for one."""
+
+NEGATED = {"augment": "--no-augmentation", "turn": "--no-turn"}
+"""The option that sets an argument to False."""
+
+PROSE = frozenset({"engine_note", "notes", "reason", "reasons", "text", "texts", "verdict"})
+"""Keys of documents under which the libraries put sentences; what users called things stands under others."""
+
+_AFTER = re.compile(r"[.,;:)]*(\s|$)")
+
+
+def typed(text: str, code: bool = False) -> str:
+    """A sentence of the libraries in the words of commands.
+
+    Parameters
+    ----------
+    text : str
+    code : bool
+        Keep the backticks: the sentence is shown with code in it, as those of a report's verdict are.
+
+    Returns
+    -------
+    str
+        Other text between backticks is as it was, and so are arguments that are part of a longer word: a path.
+    """
+
+    def option(found: re.Match[str]) -> str:
+        before = text[found.start() - 1 : found.start()]
+        apart = (not before or before.isspace() or before == "(") and _AFTER.match(text, found.end())
+        words = _option(found[1]) if apart else None
+        return found[0] if words is None else f"`{words}`" if code else words
+
+    return re.sub(r"`([^`]*)`", option, text)
+
+
+def worded(document: Any) -> Any:
+    """A document with its sentences in the words of commands; data of the user stay as they are."""
+    if isinstance(document, dict):
+        return {
+            key: _sentences(value, key == "verdict") if key in PROSE else worded(value)
+            for key, value in document.items()
+        }
+    return [worded(item) for item in document] if isinstance(document, list | tuple) else document
+
+
+def _sentences(value: Any, verdict: bool) -> Any:
+    if isinstance(value, str):
+        return typed(value)
+    if isinstance(value, list | tuple):  # the verdict of a report is a list, that of a fine-tune one plain sentence
+        return [typed(item, code=verdict) if isinstance(item, str) else worded(item) for item in value]
+    return worded(value)
+
+
+def _option(argument: str) -> str | None:
+    """`name` or `name=value` as it is typed behind a command; None for what is no argument."""
+    name, equals, value = argument.partition("=")
+    if value == "False":
+        return NEGATED.get(name)
+    option = OPTIONS.get(name)
+    if option is None or not equals or value == "True":
+        return option
+    if re.fullmatch(r"r?'[^']*'", value):  # single quotes mean the same to a shell
+        return f"{option} {value.removeprefix('r')}"
+    try:
+        found = ast.literal_eval(value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    if isinstance(found, dict):
+        found = [f"{key}={item}" for key, item in found.items()]
+    items = found if isinstance(found, list) else [found]
+    return " ".join(f"{option} {_quoted(str(item))}" for item in items) or None
+
+
+def _quoted(value: str) -> str:
+    plain = value and all(letter.isalnum() or letter in "._-/=+" for letter in value)
+    return value if plain else shlex.quote(value)
