@@ -18,13 +18,4 @@ if TYPE_CHECKING:
     from classifiers.report.report import Report as Report
     from classifiers.validation.scores import Scores as Scores
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "comparison.job": "compare",
-        "heads.registry": "HEADS make_head",
-        "models.bundle": "load_bundle save_bundle",
-        "report.report": "Report",
-        "validation.scores": "Scores",
-    },
-)
+__getattr__ = lazy_exports(__name__)

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 
-def lazy_exports(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], list[str]]:
-    """A package's `__getattr__` and `__all__`.
+def lazy_exports(package: str) -> Callable[[str], Any]:
+    """A package's `__getattr__`: what its source imports under `if TYPE_CHECKING:` as itself (`X as X`) is offered.
+
+    So the names stand once, for type checkers and for Python. `__all__` is their list.
 
     Parameters
     ----------
     package : str
-        The package's `__name__`.
-    modules : mapping of str to str
-        Module, relative to the package, and the names that are offered from it, with spaces between. No name may be
-        that of a module or folder in the package: once that is imported, it would stand in the name's place.
+        The package's `__name__`. No name that it offers may be that of a module or folder in it: once that is imported,
+        it would stand in the name's place.
 
     Returns
     -------
-    __getattr__ : callable
+    callable
         Raises AttributeError for a name that is not offered.
-    __all__ : list of str
 
     Examples
     --------
-    >>> get, names = lazy_exports("featstore", {"features": "FeatureSet", "images.image_set": "ImageSet"})
-    >>> names, get("FeatureSet").__name__
-    (['FeatureSet', 'ImageSet'], 'FeatureSet')
+    >>> get = lazy_exports("featstore.images")
+    >>> get("__all__")[:2], get("ImageSet").__module__
+    (['ImageSet', 'Listing'], 'featstore.images.image_set')
     """
-    homes = {name: module for module, names in modules.items() for name in names.split()}
+
+    @cache
+    def homes() -> dict[str, str]:
+        import ast
+
+        loader: Any = getattr(find_spec(package), "loader", None)
+        nodes = ast.walk(ast.parse(loader.get_source(package)))
+        found = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        return {alias.name: str(node.module) for node in found for alias in node.names if alias.asname == alias.name}
 
     def get(name: str) -> Any:
-        if name not in homes:
+        if name == "__all__":
+            return sorted(homes())
+        if (name.startswith("__") and name.endswith("__")) or name not in homes():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(homes()[name]), name)
 
-    return get, sorted(homes)
+    return get

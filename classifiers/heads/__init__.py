@@ -18,16 +18,4 @@ if TYPE_CHECKING:
     from classifiers.heads.registry import HEADS as HEADS, HeadInfo as HeadInfo, make_head as make_head
     from classifiers.heads.svm_rbf import RBFHead as RBFHead
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "baselines": "MajorityHead PixelsHead",
-        "boosting": "LightGBMHead",
-        "centroid": "CentroidHead",
-        "forest": "ForestHead",
-        "knn": "KNNHead",
-        "mlp": "MLPHead",
-        "registry": "HEADS HeadInfo make_head",
-        "svm_rbf": "RBFHead",
-    },
-)
+__getattr__ = lazy_exports(__name__)

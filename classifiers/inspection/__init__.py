@@ -14,13 +14,4 @@ if TYPE_CHECKING:
     from classifiers.inspection.ideal import search_ideal as search_ideal
     from classifiers.inspection.ideal_files import ideal_image as ideal_image
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "activation_report": "draw_activations",
-        "activations": "Activation",
-        "gradcam": "GradCam",
-        "ideal": "search_ideal",
-        "ideal_files": "ideal_image",
-    },
-)
+__getattr__ = lazy_exports(__name__)

@@ -13,12 +13,4 @@ if TYPE_CHECKING:
     from classifiers.leakage.leaks import Leaks as Leaks, find_leaks as find_leaks
     from classifiers.leakage.near_duplicates import find_near_duplicates as find_near_duplicates
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "duplicate_groups": "find_duplicate_groups",
-        "filename_groups": "find_filename_groups",
-        "leaks": "Leaks find_leaks",
-        "near_duplicates": "find_near_duplicates",
-    },
-)
+__getattr__ = lazy_exports(__name__)

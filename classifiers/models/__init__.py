@@ -16,15 +16,4 @@ if TYPE_CHECKING:
     from classifiers.models.prediction import Predictions as Predictions, predict_images as predict_images
     from classifiers.models.trained_head import TrainedHead as TrainedHead, train as train
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "bundle": "Bundle load_bundle save_bundle",
-        "class_names": "find_class",
-        "classifier_choice": "open_classifier",
-        "image_classifier": "ImageClassifier",
-        "onnx_file": "export_onnx",
-        "prediction": "Predictions predict_images",
-        "trained_head": "TrainedHead train",
-    },
-)
+__getattr__ = lazy_exports(__name__)

@@ -14,13 +14,4 @@ if TYPE_CHECKING:
     from classifiers.training.trainer import Trainer as Trainer
     from classifiers.training.unfreezing import UnfrozenNetwork as UnfrozenNetwork
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "augment": "Augmentation",
-        "learner": "Learner",
-        "regimes": "REGIMES FineTuneSettings",
-        "trainer": "Trainer",
-        "unfreezing": "UnfrozenNetwork",
-    },
-)
+__getattr__ = lazy_exports(__name__)

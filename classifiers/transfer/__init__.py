@@ -15,14 +15,4 @@ if TYPE_CHECKING:
     from classifiers.transfer.pilot import Pilot as Pilot, run_pilot as run_pilot
     from classifiers.transfer.result import FineTuneResult as FineTuneResult
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "advisor": "advise",
-        "decision": "Advice",
-        "evidence": "Evidence gather",
-        "fine_tuning": "finetune",
-        "pilot": "Pilot run_pilot",
-        "result": "FineTuneResult",
-    },
-)
+__getattr__ = lazy_exports(__name__)

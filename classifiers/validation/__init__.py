@@ -24,14 +24,4 @@ if TYPE_CHECKING:
     )
     from classifiers.validation.transferability import h_score as h_score, log_me as log_me
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "calibration": "Calibration fit_calibration",
-        "protocol": "EvaluationProtocol make_protocol",
-        "scores": "Scores",
-        "significance": "bootstrap holm mcnemar_exact wilson",
-        "splits": "group_by holdout stratified_folds",
-        "transferability": "h_score log_me",
-    },
-)
+__getattr__ = lazy_exports(__name__)

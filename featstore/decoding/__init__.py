@@ -13,6 +13,4 @@ if TYPE_CHECKING:
     from featstore.decoding.scheduler import Batch as Batch
     from featstore.decoding.transform import TransformSpec as TransformSpec
 
-__getattr__, __all__ = lazy_exports(
-    __name__, {"nvjpeg_pool": "open_pool", "pool": "DecodePool", "scheduler": "Batch", "transform": "TransformSpec"}
-)
+__getattr__ = lazy_exports(__name__)

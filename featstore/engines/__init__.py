@@ -13,7 +13,4 @@ if TYPE_CHECKING:
     from featstore.engines.factory import ENGINES as ENGINES, PRECISIONS as PRECISIONS, make_engine as make_engine
     from featstore.engines.runner import Runner as Runner
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {"devices": "find_device", "engine": "Engine", "factory": "ENGINES PRECISIONS make_engine", "runner": "Runner"},
-)
+__getattr__ = lazy_exports(__name__)

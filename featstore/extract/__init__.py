@@ -12,6 +12,4 @@ if TYPE_CHECKING:
     from featstore.extract.extraction import Extraction as Extraction
     from featstore.extract.job import extract as extract
 
-__getattr__, __all__ = lazy_exports(
-    __name__, {"content_check": "ContentCheck check_content", "extraction": "Extraction", "job": "extract"}
-)
+__getattr__ = lazy_exports(__name__)

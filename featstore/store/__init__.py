@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from featstore.store.feature_info import FeatureInfo as FeatureInfo
     from featstore.store.feature_store import FeatureStore as FeatureStore
 
-__getattr__, __all__ = lazy_exports(__name__, {"feature_info": "FeatureInfo", "feature_store": "FeatureStore"})
+__getattr__ = lazy_exports(__name__)

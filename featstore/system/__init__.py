@@ -18,12 +18,4 @@ if TYPE_CHECKING:
     )
     from featstore.system.user_cache import cache_folder as cache_folder
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "download": "fetch",
-        "machine": "usable_cores",
-        "reporting": "Progress StageProgress printable_path silent",
-        "user_cache": "cache_folder",
-    },
-)
+__getattr__ = lazy_exports(__name__)

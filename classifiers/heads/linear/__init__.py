@@ -15,6 +15,4 @@ if TYPE_CHECKING:
         SoftmaxRegressionCV as SoftmaxRegressionCV,
     )
 
-__getattr__, __all__ = lazy_exports(
-    __name__, {"estimators": "LinearSVM LinearSVMCV SoftmaxRegression SoftmaxRegressionCV"}
-)
+__getattr__ = lazy_exports(__name__)

@@ -18,11 +18,4 @@ if TYPE_CHECKING:
     )
     from classifiers.report.figures.thumbnails import Thumbnails as Thumbnails
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "picture_page": "Figure PicturePage Section",
-        "raster": "coloured grid overlay png save_png",
-        "thumbnails": "Thumbnails",
-    },
-)
+__getattr__ = lazy_exports(__name__)

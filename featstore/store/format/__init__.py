@@ -14,13 +14,4 @@ if TYPE_CHECKING:
     from featstore.store.format.sealed import seal as seal, unseal as unseal
     from featstore.store.format.shard import ShardEntry as ShardEntry
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "container": "pack unpack",
-        "manifest": "Manifest",
-        "rows": "Rows",
-        "sealed": "seal unseal",
-        "shard": "ShardEntry",
-    },
-)
+__getattr__ = lazy_exports(__name__)

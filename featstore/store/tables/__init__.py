@@ -12,6 +12,4 @@ if TYPE_CHECKING:
     from featstore.store.tables.image_set_table import ImageSetTable as ImageSetTable
     from featstore.store.tables.snapshot import Snapshot as Snapshot
 
-__getattr__, __all__ = lazy_exports(
-    __name__, {"feature_table": "FeatureTable", "image_set_table": "ImageSetTable", "snapshot": "Snapshot"}
-)
+__getattr__ = lazy_exports(__name__)
