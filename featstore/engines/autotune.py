@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.engines.computation import run_with_halving
-from featstore.engines.runner import Runner
+from featstore.engines.runner import Runner, run_with_halving
 from featstore.system.canonical_json import canonical_json
 from featstore.system.user_cache import entry_path, write_entry
 

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
 from featstore.engines import autotune
-from featstore.engines.computation import Computation, Features, first_line
 from featstore.engines.devices import describe
 from featstore.engines.openvino_runner import has_openvino
 from featstore.engines.parity import check
-from featstore.engines.runner import Runner
+from featstore.engines.runner import Computation, Features, Runner, first_line
 from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError
 from featstore.system.machine import is_out_of_memory, usable_cores
 

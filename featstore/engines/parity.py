@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.pixel_trunk import PixelTrunk
-from featstore.engines.computation import run_with_halving
-from featstore.engines.runner import Runner
+from featstore.engines.runner import Runner, run_with_halving
 from featstore.errors import DeviceError
 
 

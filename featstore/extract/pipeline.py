@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from featstore.decoding.nvjpeg_pool import NvjpegPool
     from featstore.decoding.pool import DecodePool
     from featstore.decoding.scheduler import Batch
-    from featstore.engines.computation import Features
     from featstore.engines.engine import Engine
+    from featstore.engines.runner import Features
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from featstore.store.format.shard import ShardEntry
 from featstore.store.maintenance.shard_check import check_shard
 from featstore.store.tables.layout import SHARDS
 from featstore.store.tables.snapshot import Snapshot
-from featstore.store.tables.snapshot_reader import load_index
+from featstore.store.tables.versions import load_index
 
 
 def worth_naming(folder: Path, key: str, named: Sequence[ShardEntry], good: Mapping[str, ShardEntry]) -> Snapshot:

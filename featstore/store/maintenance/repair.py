@@ -16,7 +16,7 @@ from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
 from featstore.store.tables.image_set_table import ImageSetTable
 from featstore.store.tables.layout import FINGERPRINT, MANIFESTS, QUARANTINE, SHARDS, quarantine
-from featstore.store.tables.snapshot_reader import load_manifest
+from featstore.store.tables.versions import load_manifest
 from featstore.system import fsio, fsread
 
 

@@ -18,7 +18,7 @@ from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
 from featstore.store.tables.image_set_table import SIZE_LIMIT, ImageSetTable
 from featstore.store.tables.layout import FINGERPRINT, IMAGES, MANIFESTS, SHARDS, TMP
-from featstore.store.tables.snapshot_reader import load_manifest
+from featstore.store.tables.versions import load_manifest
 from featstore.system import fsread
 from featstore.system.machine import usable_cores
 from featstore.system.reporting import StageProgress

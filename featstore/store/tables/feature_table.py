@@ -27,7 +27,6 @@ from featstore.store.format.manifest import Manifest, numbered, numbered_name
 from featstore.store.format.rows import OK, Rows
 from featstore.store.format.sealed import seal, unseal
 from featstore.store.format.shard import ShardEntry, encode, stored_dtype
-from featstore.store.tables.commit import next_manifest, rows_to_add
 from featstore.store.tables.layout import (
     FEATURES,
     FINGERPRINT,
@@ -39,7 +38,7 @@ from featstore.store.tables.layout import (
     quarantine,
 )
 from featstore.store.tables.snapshot import Snapshot
-from featstore.store.tables.snapshot_reader import load_snapshot
+from featstore.store.tables.versions import load_snapshot, next_manifest, rows_to_add
 from featstore.system import fsio, fsread
 from featstore.system.canonical_json import canonical_json
 

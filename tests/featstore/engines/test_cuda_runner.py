@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from featstore.engines.computation import Computation
 from featstore.engines.cuda_runner import CudaRunner
+from featstore.engines.runner import Computation
 from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
 from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,

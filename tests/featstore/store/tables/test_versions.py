@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 
-from featstore.errors import StoreDamagedError, StoreFormatError
+from featstore.errors import StoreConflictError, StoreDamagedError, StoreFormatError
+from featstore.store.format.rows import FAILED, PASSING
+from featstore.store.format.shard import encode
 from featstore.store.tables.feature_table import FeatureTable
 from featstore.store.tables.layout import MANIFESTS, SHARDS
-from featstore.store.tables.snapshot_reader import load_index, load_snapshot
+from featstore.store.tables.versions import load_index, load_snapshot, next_manifest, rows_to_add
 from tests.support.store_inputs import PROVENANCE, digests, fingerprint, rows
 
 KEY = fingerprint().key
@@ -71,15 +74,13 @@ def test_a_missing_shard_is_an_error(table):
 
 
 def test_only_what_is_new_is_read(table, monkeypatch):
-    from featstore.store.tables import snapshot_reader
+    from featstore.store.tables import versions
 
     last = load_snapshot(table.folder, KEY)
     assert load_snapshot(table.folder, KEY, last) is last
     table.commit(fingerprint(), rows("ef"), PROVENANCE)
     read = []
-    monkeypatch.setattr(
-        snapshot_reader, "parse_index", lambda parts, entry: read.append(entry) or original(parts, entry)
-    )
+    monkeypatch.setattr(versions, "parse_index", lambda parts, entry: read.append(entry) or original(parts, entry))
     from featstore.store.format.shard import parse_index as original
 
     newer = load_snapshot(table.folder, KEY, last)
@@ -87,9 +88,9 @@ def test_only_what_is_new_is_read(table, monkeypatch):
 
 
 def test_a_state_that_moves_on_while_it_is_read_is_read_again(table, monkeypatch):
-    from featstore.store.tables import snapshot_reader
+    from featstore.store.tables import versions
 
-    original, moved = snapshot_reader.load_manifest, []
+    original, moved = versions.load_manifest, []
 
     def load(folder, key, number):
         if not moved:
@@ -98,7 +99,7 @@ def test_a_state_that_moves_on_while_it_is_read_is_read_again(table, monkeypatch
             (folder / MANIFESTS / "00000002.json").unlink()  # as a later writer or gc does
         return original(folder, key, number)
 
-    monkeypatch.setattr(snapshot_reader, "load_manifest", load)
+    monkeypatch.setattr(versions, "load_manifest", load)
     assert load_snapshot(table.folder, KEY).manifest.number == 3
 
 
@@ -108,3 +109,52 @@ def test_load_index_reads_a_shard_once(table):
     index = load_index(table.folder, entry, known)
     (table.folder / SHARDS / entry.file_name).unlink()
     assert load_index(table.folder, entry, known) is index
+
+
+@pytest.fixture
+def table_with_rows(tmp_path):
+    table_with_rows = FeatureTable(tmp_path, fingerprint().key)
+    table_with_rows.commit(fingerprint(), rows("abc", failed="c", status=PASSING), PROVENANCE)
+    table_with_rows.commit(fingerprint(), rows("d", failed="d"), PROVENANCE)
+    return table_with_rows
+
+
+def fresh(table_with_rows, given, provenance=PROVENANCE, own=frozenset()):
+    return rows_to_add(table_with_rows.snapshot(), given, provenance, set(own)).tolist()
+
+
+def test_only_rows_that_are_not_there_are_fresh(table_with_rows):
+    assert fresh(table_with_rows, rows("axb")) == [False, True, False]
+
+
+def test_features_replace_failures_and_lasting_failures_passing_ones(table_with_rows):
+    assert fresh(table_with_rows, rows("cd")) == [True, True]
+    assert fresh(table_with_rows, rows("cd", failed="cd", status=FAILED)) == [True, False]
+    assert fresh(table_with_rows, rows("cd", failed="cd", status=PASSING)) == [False, False]
+    assert fresh(table_with_rows, rows("a", failed="a")) == [False]
+
+
+def test_other_bits_of_the_same_provenance_are_an_alarm(table_with_rows):
+    with pytest.raises(StoreConflictError, match="2 rows of feature set .* other numbers .* Nothing was overwritten"):
+        fresh(table_with_rows, rows("ab", salt="x"))
+
+
+def test_one_flipped_bit_is_enough_for_the_alarm_and_a_minus_zero_too(table_with_rows):
+    given = rows("ab")
+    given.X.view(np.uint32)[1, 3] ^= 1
+    with pytest.raises(StoreConflictError, match="1 rows"):
+        fresh(table_with_rows, given)
+
+
+def test_other_bits_of_another_provenance_give_way_to_the_first(table_with_rows):
+    assert fresh(table_with_rows, rows("ab", salt="x"), {"engine": "openvino"}) == [False, False]
+
+
+def test_extended_names_new_shards_once_and_counts_every_digest_once(table_with_rows):
+    snapshot = table_with_rows.snapshot()
+    assert (snapshot.manifest.rows, snapshot.manifest.failed) == (2, 2)
+    given = rows("cxyz", failed="z")
+    _, entry = encode(given, fingerprint(), PROVENANCE)
+    manifest = next_manifest(snapshot, given, [entry, snapshot.manifest.shards[0]])
+    assert manifest.shards == (*snapshot.manifest.shards, entry)
+    assert (manifest.number, manifest.parent, manifest.rows, manifest.failed) == (3, 2, 5, 2)
