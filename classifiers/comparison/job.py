@@ -18,8 +18,7 @@ from classifiers.leakage.leaks import find_leaks
 from classifiers.report.report import Report
 from classifiers.report.verdict import verdict
 from classifiers.types import BUDGETS, FOLDS, Budget
-from classifiers.validation.alignment import align, named_runs
-from classifiers.validation.class_coverage import check_classes
+from classifiers.validation.alignment import align, check_classes, named_runs
 from classifiers.validation.protocol import EvaluationProtocol, make_protocol
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError

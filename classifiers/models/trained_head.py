@@ -15,8 +15,7 @@ from classifiers.heads.registry import check_name, make_head
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.models.bundle import Bundle, save_bundle
 from classifiers.types import Budget
-from classifiers.validation.alignment import check_memory
-from classifiers.validation.class_coverage import check_few
+from classifiers.validation.alignment import check_few, check_memory
 from classifiers.validation.scores import Scores
 from classifiers.validation.significance import wilson
 from classifiers.validation.splits import stratified_folds

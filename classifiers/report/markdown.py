@@ -9,8 +9,7 @@ from typing import Any
 from classifiers.formatting import NOTHING, printable, seconds
 from classifiers.report.advice_panel import AdvicePanel
 from classifiers.report.confusion import Confusion
-from classifiers.report.leaderboard import Leaderboard, extent
-from classifiers.report.pair_rows import pair_rows
+from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.provenance import parameters
 from classifiers.report.report_data import filled
 from classifiers.report.verdict_panel import VerdictPanel

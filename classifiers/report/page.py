@@ -15,8 +15,7 @@ from classifiers.report.advice_panel import AdvicePanel
 from classifiers.report.figures import plots, scatter_map
 from classifiers.report.figures.page_templates import asset, templates
 from classifiers.report.figures.thumbnails import Sheet, Thumbnails
-from classifiers.report.leaderboard import Leaderboard, extent
-from classifiers.report.pair_rows import pair_rows
+from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.provenance import parameters, provenance
 from classifiers.report.report_data import filled
 from classifiers.report.run_panel import RECALL, RunPanel

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from classifiers.formatting import count, printable
-from classifiers.report.leaderboard import Leaderboard, extent
-from classifiers.report.pair_rows import pair_rows
+from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.report_data import filled
 from classifiers.report.verdict import verdict
 
