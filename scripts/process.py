@@ -82,7 +82,8 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except MemoryError as error:
         if debug:
             raise
-        say(f"Error: there is not enough memory for this ({error or 'none is left'}); close programs or ask for less")
+        why = str(error) or "none is left"
+        say(f"Error: there is not enough memory for this ({why}); close programs or ask for less")
         status = 1
     except PermissionError as error:
         if debug:

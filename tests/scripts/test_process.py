@@ -58,6 +58,7 @@ def test_done_is_0_and_a_number_that_a_command_returns_is_its_status(returned, s
     [
         (FeatstoreError("found 3 images, expected 4; add one"), 1, "Error: found 3 images, expected 4; add one"),
         (UnknownNameError("node", "avgpol", ["avgpool"]), 2, "Error: unknown node 'avgpol'; close matches: avgpool"),
+        (MemoryError(), 1, "Error: there is not enough memory for this (none is left); close programs or ask for less"),
         (MemoryError("Unable to allocate 9 TiB"), 1, "Error: there is not enough memory for this (Unable to allocate 9 "
          "TiB); close programs or ask for less"),
         (PermissionError(13, "Permission denied", "/x/y"), 1, "Error: /x/y: there is no permission for this; change "
