@@ -37,7 +37,7 @@ class FeatureInfo:
     >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
     >>> info = FeatureInfo(made, dim=2048, rows=100, failed=1, bytes=819_200, provenance=())
     >>> info.fits("weights", "auto"), info.describe(("backbone", "node"))
-    (True, '--backbone resnet50 --node avgpool')
+    (True, '`backbone="resnet50"` `node="avgpool"`')
     """
 
     fingerprint: Fingerprint

@@ -118,7 +118,7 @@ def test_a_report_is_not_overwritten_without_being_told(place, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("--node", "layer9"), StoreNotFoundError, "no features with --node layer9; it holds"),
+        (("--node", "layer9"), StoreNotFoundError, 'no features with `node="layer9"`; it holds'),
         (("--node", "layer4"), StoreNotFoundError, "46 of 96 images"),
         (("--dataset", "pest"), Exception, "pets"),
         (("--node", "avgpool", "--heads", "logistik"), UnknownNameError, "unknown head 'logistik'.*logistic"),
@@ -170,7 +170,7 @@ def test_a_class_that_no_test_image_shows_needs_a_word(tmp_path):
     store.put_imageset(images(NAMES, splits=parts))
     store.commit(fingerprint(), planted_rows(NAMES), PROVENANCE)
     refused = run(store.path, "-o", tmp_path / "r", *FAST, ok=False)
-    assert isinstance(refused.exception, FeaturesError) and "--allow-untested" in str(refused.exception)
+    assert isinstance(refused.exception, FeaturesError) and "`allow_untested=True`" in str(refused.exception)
     assert not (tmp_path / "r").exists()
     run(store.path, "-o", tmp_path / "r", "--allow-untested", *FAST)
     assert "No image judges 1 class" in str(Report.load(tmp_path / "r").data["warnings"])

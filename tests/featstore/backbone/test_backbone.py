@@ -183,7 +183,9 @@ def test_bad_arguments(options, error, match):
 
 
 def test_unknown_node_is_refused_before_weights_are_looked_for(monkeypatch):
-    monkeypatch.setattr("featstore.backbone.backbone.resolve", lambda *_, **__: pytest.fail("weights were looked for"))
+    monkeypatch.setattr(
+        "featstore.backbone.backbone.load_weights", lambda *_, **__: pytest.fail("weights were looked for")
+    )
     with pytest.raises(UnknownNameError):
         Backbone(SMALL, nodes=("nowhere",))
 

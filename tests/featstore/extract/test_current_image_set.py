@@ -35,7 +35,7 @@ def test_a_held_out_part_is_kept_by_bytes_until_it_is_given_up(folder, tmp_path)
     victim = sorted(folder.rglob("*.jpg"))[0]
     victim.rename(victim.with_name("zzz.jpg"))
     again, notes = listed(folder, store)
-    assert notes == ["kept the parts held out by an earlier --split; new images go to train"]
+    assert notes == ["kept the parts held out by an earlier `split`; new images go to train"]
     part = {digest.tobytes(): split for digest, split in zip(held.digests, held.splits, strict=True)}
     assert [part[digest.tobytes()] for digest in again.digests] == again.splits.tolist()
     assert (listed(folder, store, split={})[0].splits == "").all()
@@ -53,7 +53,7 @@ def test_parts_that_the_data_brings_stay(folder, tmp_path):
         write_textures(both / part, per_class=2, seed=len(part))
     images, notes = listed(both, split={"val": 0.5})
     assert set(images.splits) == {"train", "test"}
-    assert notes == ["the data brings its own train/val/test parts; --split changed nothing"]
+    assert notes == ["the data brings its own train/val/test parts; `split` changed nothing"]
 
 
 def test_other_files_are_counted(folder):

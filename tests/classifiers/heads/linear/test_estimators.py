@@ -245,7 +245,7 @@ def test_a_fit_that_did_not_converge_says_so():
     ("change", "message"),
     [
         ({"C": 0.0}, r"C is 0.0, expected a positive number"),
-        ({"y": np.zeros(30)}, r"has 1 class \(0.0\), a classifier needs at least 2"),
+        ({"y": np.zeros(30)}, r"all 30 images are of one class, '0.0'; expected two classes or more"),
         ({"weight": -np.ones(30)}, r"30 sample weights are negative"),
         ({"class_weight": {9: 1.0}}, r"class_weight names 9, which is no class"),
         ({"nan": True}, r"NaN or infinity in 1 of 30 rows \(row 4\)"),
