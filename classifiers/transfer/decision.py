@@ -34,7 +34,7 @@ WORTH = 0.015
 DATA_WORTH = 0.03
 """Accuracy that twice the data must be expected to bring before collecting it is the advice."""
 
-EXPECTED = "UnfrozenNetwork the network is expected to bring"
+EXPECTED = "Reopening the network is expected to bring"
 EXPECTED_BEFORE = "Before the pilot, reopening the network was expected to bring"
 
 NOISY = 0.1

@@ -44,7 +44,7 @@ class FineTuneResult:
     ...     seconds=9.0, seconds_per_epoch=8.0, preparation_seconds=1.0, stopped="", details={},
     ... )
     >>> result.verdict
-    'UnfrozenNetwork the network gained 15.0 points on 100 images (p = 6.1e-05).'
+    'Reopening the network gained 15.0 points on 100 images (p = 6.1e-05).'
     """
 
     bundle: Path
@@ -85,7 +85,7 @@ class FineTuneResult:
                 f"enough here."
             )
         better = "gained" if gain > 0 else "lost"
-        return f"UnfrozenNetwork the network {better} {100 * abs(gain):.1f} points on {n} images (p = {self.p:.2g})."
+        return f"Reopening the network {better} {100 * abs(gain):.1f} points on {n} images (p = {self.p:.2g})."
 
     def to_json(self) -> dict[str, Any]:
         """The document that `finetune --json` prints."""
