@@ -37,8 +37,10 @@ def lazy_exports(package: str) -> Callable[[str], Any]:
         import ast
 
         loader: Any = getattr(find_spec(package), "loader", None)
-        nodes = ast.walk(ast.parse(loader.get_source(package)))
-        found = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        source = loader.get_source(package)
+        if source is None:
+            raise ImportError(f"the source of {package} is not there, only its compiled form; expected both")
+        found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
         return {alias.name: str(node.module) for node in found for alias in node.names if alias.asname == alias.name}
 
     def get(name: str) -> Any:

@@ -49,6 +49,12 @@ def _complete(text: str, arguments: Sequence[str]) -> str:
     return text if store is None else text.replace("`featstore repair`", f"`featstore repair {shlex.quote(store)}`")
 
 
+def _values(arguments: Sequence[str]) -> list[str]:
+    """What was typed as it may stand in a sentence: whole words, values behind "=", and their last parts."""
+    typed_in = [part for argument in arguments for part in (argument, argument.partition("=")[2])]
+    return [part for value in typed_in for part in (value, value.rstrip("/"), value.rstrip("/").rpartition("/")[2])]
+
+
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
@@ -77,7 +83,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except FeatstoreError as error:
         if debug:
             raise
-        say(f"Error: {_complete(typed(str(error)), arguments)}")
+        say(f"Error: {_complete(typed(str(error), names=_values(arguments)), arguments)}")
         status = 2 if isinstance(error, UnknownNameError) else 1
     except MemoryError as error:
         if debug:

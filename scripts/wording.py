@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _AS_NAMED = (
@@ -34,7 +35,7 @@ PROSE = frozenset({"engine_note", "notes", "reason", "reasons", "text", "texts",
 _AFTER = re.compile(r"[.,;:)]*(\s|$)")
 
 
-def typed(text: str, code: bool = False) -> str:
+def typed(text: str, code: bool = False, names: Iterable[str] = ()) -> str:
     """A sentence of the libraries in the words of commands.
 
     Parameters
@@ -42,6 +43,8 @@ def typed(text: str, code: bool = False) -> str:
     text : str
     code : bool
         Keep the backticks: the sentence is shown with code in it, as those of a report's verdict are.
+    names : iterable of str
+        What a user called things: left alone wherever it stands in the text, whatever backticks it holds.
 
     Returns
     -------
@@ -55,25 +58,47 @@ def typed(text: str, code: bool = False) -> str:
         words = _option(found[1]) if apart else None
         return found[0] if words is None else f"`{words}`" if code else words
 
-    return re.sub(r"`([^`]*)`", option, text)
+    masked = sorted({name for name in names if "`" in name and name in text}, key=len, reverse=True)
+    for number, name in enumerate(masked):
+        text = text.replace(name, f"\0{number}\0")
+    text = re.sub(r"`([^`]*)`", option, text)
+    return re.sub(r"\0(\d+)\0", lambda found: masked[int(found[1])], text) if masked else text
 
 
 def worded(document: Any) -> Any:
-    """A document with its sentences in the words of commands; data of the user stay as they are."""
+    """A document with its sentences in the words of commands; data of the user stay as they are, in sentences, too."""
+    return _worded(document, frozenset(_names(document)))
+
+
+def _names(document: Any) -> Iterator[str]:
+    """Strings with backticks that a document holds beside its sentences: paths, classes, labels."""
+    if isinstance(document, str) and "`" in document:
+        yield from (document, document.rpartition("/")[2])
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            yield from _names(key)
+            if key not in PROSE:
+                yield from _names(value)
+    elif isinstance(document, list | tuple):
+        for item in document:
+            yield from _names(item)
+
+
+def _worded(document: Any, names: frozenset[str]) -> Any:
     if isinstance(document, dict):
         return {
-            key: _sentences(value, key == "verdict") if key in PROSE else worded(value)
+            key: _sentences(value, key == "verdict", names) if key in PROSE else _worded(value, names)
             for key, value in document.items()
         }
-    return [worded(item) for item in document] if isinstance(document, list | tuple) else document
+    return [_worded(item, names) for item in document] if isinstance(document, list | tuple) else document
 
 
-def _sentences(value: Any, verdict: bool) -> Any:
+def _sentences(value: Any, verdict: bool, names: frozenset[str]) -> Any:
     if isinstance(value, str):
-        return typed(value)
+        return typed(value, names=names)
     if isinstance(value, list | tuple):  # the verdict of a report is a list, that of a fine-tune one plain sentence
-        return [typed(item, code=verdict) if isinstance(item, str) else worded(item) for item in value]
-    return worded(value)
+        return [typed(item, verdict, names) if isinstance(item, str) else _worded(item, names) for item in value]
+    return _worded(value, names)
 
 
 def _option(argument: str) -> str | None:

@@ -29,7 +29,7 @@ from featstore.errors import FeatstoreError, FeaturesError
 from featstore.extract.job import extract
 from featstore.features import FeatureSet
 from featstore.store.feature_store import FeatureStore
-from featstore.system.reporting import Progress
+from featstore.system.reporting import Progress, argument
 
 Place = str | os.PathLike[str] | None
 
@@ -139,10 +139,9 @@ def advise(
 def _offer(missing: Sequence[str], features: FeatureSet) -> str:
     """How the landmarks that are not cached could be."""
     named = ", ".join(f'"{node}"' for node in missing)
-    root = os.fsdecode(features.root)
-    root = f'"{root}"' if shlex.quote(root) == root else repr(root)
+    root = argument("data", os.fsdecode(features.root))
     return (
-        f"The layer curve lacks {', '.join(missing)}; the same command with `data={root}` caches "
+        f"The layer curve lacks {', '.join(missing)}; the same command with {root} caches "
         f"{'it' if len(missing) == 1 else 'them'} first (as `featstore extract` with `nodes=[{named}]` does)."
     )
 

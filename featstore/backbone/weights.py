@@ -20,7 +20,7 @@ from featstore.backbone.weights_file import is_fine_tuned, read_state
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
 from featstore.system.download import fetch
-from featstore.system.reporting import StageProgress
+from featstore.system.reporting import StageProgress, argument
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar")
 """An argument that ends so is meant as a file, also where there is none."""
@@ -166,7 +166,7 @@ def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: StagePr
         if not found.startswith(promised):
             raise WeightsError(
                 f"{path} has the SHA-256 {found[:8]}..., but its name promises {promised}: it is truncated or changed; "
-                f'delete it to download it again, or use it as it is with `weights="{path}"`'
+                f"delete it to download it again, or use it as it is with {argument('weights', str(path))}"
             )
         return path
     url = url_of(info.name, name)

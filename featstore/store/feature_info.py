@@ -10,6 +10,7 @@ from typing import Any
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
 from featstore.fingerprint import TUNED, Fingerprint
 from featstore.store.tables.layout import has_shards
+from featstore.system.reporting import argument
 
 OPTIONS = ("backbone", "node", "pool", "weights", "precision", "key")
 
@@ -76,7 +77,7 @@ class FeatureInfo:
     def describe(self, options: Sequence[str] = OPTIONS) -> str:
         """The given options of this feature set as one would type them in Python."""
         values = [self.key if option == "key" else getattr(self.fingerprint, option) for option in options]
-        return " ".join(f'`{o}="{v}"`' for o, v in zip(options, values, strict=True))
+        return " ".join(map(argument, options, values))
 
 
 def select_feature_sets(
@@ -106,7 +107,7 @@ def select_feature_sets(
         orphaned = f", or `featstore repair {store}`, for there are shards that no manifest names"
         hint = orphaned if has_shards(Path(str(place))) else ""
         raise StoreNotFoundError(f"{place} holds no features yet; run `featstore extract DATA --store {store}`{hint}")
-    asked = " ".join(f'`{option}="{value}"`' for option, value in given.items())
+    asked = " ".join(argument(option, value) for option, value in given.items())
     held = "; ".join(info.describe(("backbone", "node", "pool", "weights", "precision")) for info in infos[:6])
     more = f"; and {len(infos) - 6} more" if len(infos) > 6 else ""
     raise StoreNotFoundError(f"{place} holds no features with {asked}; it holds {held}{more}")

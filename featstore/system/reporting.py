@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int, str], None]
@@ -35,3 +36,15 @@ def printable_path(path: bytes) -> str:
         return text
     joiners = "\u200c\u200d"  # parts of ordinary words and emoji
     return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in text)
+
+
+def argument(name: str, value: str) -> str:
+    """An argument in backticks as it is typed in Python, whatever its value holds.
+
+    Examples
+    --------
+    >>> print(argument("weights", 'my "own".pth'))
+    `weights="my \\"own\\".pth"`
+    """
+    written = json.dumps(value, ensure_ascii=False).replace("`", "\\x60")
+    return f"`{name}={written}`"

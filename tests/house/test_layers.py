@@ -9,7 +9,7 @@ from importlib import import_module
 
 import pytest
 
-from tests.house.imports import ROOT, arrows, circles, imported, modules, reachable
+from tests.house.imports import ROOT, arrows, circles, imported, modules, reachable, unfollowed
 
 # From the bottom up: a module may import from its own room and from rooms before it.
 FEATSTORE = (
@@ -67,6 +67,62 @@ def test_imports_go_down():
         if there is not None and ROOMS.index(there) > ROOMS.index(here):
             up.append(f"{KNOWN[module].relative_to(ROOT)}:{line} imports {target}: {there} stands above {here}")
     assert not up, "\n".join(up)
+
+
+def test_every_import_can_be_followed():
+    """But for those whose name comes from the door itself, from who starts a process, or from HEADS."""
+    given = {"featstore.lazy_exports", "featstore.decoding.worker", "classifiers.heads.registry"}
+    assert not {module: lines for module, path in KNOWN.items() if (lines := unfollowed(path)) and module not in given}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from featstore.images.walk import list_folder",
+        "import featstore.images.walk as walk",
+        "from ..images import walk",
+        'import_module("featstore.images.walk")',
+        'import_module(name="featstore.images.walk")',
+        '__import__("featstore.images.walk")',
+        'TARGET = "featstore.images.walk:list_folder"',
+        '["-m", "featstore.images.walk"]',
+        '"from featstore.images.walk import list_folder; list_folder()"',
+        'N = "featstore.images.walk"',
+        'import_module(f"featstore.images.{name}")',
+    ],
+)
+def test_however_it_is_written_an_import_is_seen(tmp_path, line):
+    path = tmp_path / "fsio.py"
+    path.write_text(
+        f"def later():\n    x = {line}\n" if line[0] in '[_"' or "(" in line else f"def later():\n    {line}\n"
+    )
+    known = {**KNOWN, "featstore.system.other": path}
+    assert "featstore.images.walk" in {target for target, _ in imported(path, known)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'import_module("..images.walk", __package__)',
+        'import_module("featstore." + "images.walk")',
+        "import_module(N)",
+        "im(N)",
+    ],
+)
+def test_what_cannot_be_followed_is_refused(tmp_path, line):
+    path = tmp_path / "fsio.py"
+    path.write_text(f"from importlib import import_module, import_module as im\n\n{line}\n")
+    assert unfollowed(path) == [3]
+
+
+@pytest.mark.parametrize("door", sorted(DOORS - {"featstore_scripts"}))
+def test_a_door_loads_nothing_by_itself(door):
+    tree = ast.parse(KNOWN[door].read_text(encoding="utf-8"))
+    assert {node.module for node in tree.body if isinstance(node, ast.ImportFrom)} == {
+        "typing",
+        "featstore.lazy_exports",
+    }
+    assert not [node for node in tree.body if isinstance(node, ast.Import)]
 
 
 def test_no_import_goes_round():

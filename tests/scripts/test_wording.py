@@ -1,9 +1,12 @@
 """Sentences of the libraries in the words of commands; what a user called things stays as it is called."""
 
+import shlex
+
 import click
 import pytest
 from hypothesis import given, strategies as st
 
+from featstore.system.reporting import argument
 from featstore_scripts.main import VERBS, group
 from featstore_scripts.wording import NEGATED, OPTIONS, typed, worded
 
@@ -96,3 +99,17 @@ def test_every_option_is_one_of_a_command_and_that_of_the_parameter_with_this_na
     for name, option in OPTIONS.items():
         named = [p for p in PARAMETERS if p.name == name]
         assert all(option in p.opts for p in named), name
+
+
+@pytest.mark.parametrize("name", ["my `weights` x", "no`pe.pth", "a`b/f.npz", "(`strict`)", "`split`, here"])
+def test_what_the_user_typed_stays_whatever_backticks_it_holds(name):
+    sentence = f"{name} exists already; add `overwrite=True`, see /home/{name}"
+    assert typed(sentence, names=[name]) == f"{name} exists already; add --overwrite, see /home/{name}"
+    document = {"path": f"/home/{name}", "reason": f"{name} is broken; add `overwrite=True`", "classes": [name]}
+    assert worded(document) == {**document, "reason": f"{name} is broken; add --overwrite"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_value_that_a_library_writes_is_the_value_that_a_shell_reads(value):
+    option, *read = shlex.split(typed(argument("weights", value)))
+    assert (option, read) == ("--weights", [value])

@@ -249,7 +249,7 @@ def folds_of(
                 return []
             raise
     pairs = cv.split(training.X, training.codes) if hasattr(cv, "split") else cv
-    folds = [(np.asarray(train, dtype=np.intp), np.asarray(valid, dtype=np.intp)) for train, valid in pairs]
+    folds = [(_row_numbers(train), _row_numbers(valid)) for train, valid in pairs]
     rows = len(training.codes)
     named = np.concatenate([part.ravel() for fold in folds for part in fold] or [np.arange(0)])
     outside = named[(named < 0) | (named >= rows)]
@@ -261,3 +261,9 @@ def folds_of(
             f"cv has {len(folds)} folds, expected at least one, each of two non-empty parts of {rows} rows"
         )
     return whole
+
+
+def _row_numbers(part: ArrayLike) -> NDArray[np.intp]:
+    """Rows of one part of a fold; a mask says the same as their numbers."""
+    rows = np.asarray(part)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)

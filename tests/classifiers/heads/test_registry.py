@@ -66,3 +66,14 @@ def test_class_weights_that_mean_nothing_are_refused(head, weight, said):
 def test_references_are_no_heads_to_choose():
     with pytest.raises(UnknownNameError, match="unknown head 'pixels'; known: logistic, svm, svm-rbf, lightgbm, mlp"):
         check_name("pixels")
+
+
+@pytest.mark.parametrize("name", ["logistic", "svm", "centroid", "knn"])
+def test_a_mask_says_the_same_as_its_rows(name):
+    X, y = head_checks.digits(80, 3)
+    mask = np.arange(80) % 2 == 0
+    masks = make_head(name, budget="quick", cv=[(mask, ~mask), (~mask, mask)]).fit(X, y)
+    rows = make_head(name, budget="quick", cv=[(np.flatnonzero(m), np.flatnonzero(~m)) for m in (mask, ~mask)]).fit(
+        X, y
+    )
+    np.testing.assert_array_equal(masks.oof_proba_, rows.oof_proba_)
