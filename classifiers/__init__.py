@@ -18,4 +18,4 @@ if TYPE_CHECKING:
     from classifiers.report.report import Report as Report
     from classifiers.validation.scores import Scores as Scores
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from featstore.images.image_set import ImageSet as ImageSet
     from featstore.store.feature_store import FeatureStore as FeatureStore
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)
 
 __version__ = "0.1.0"
 __all__ = ["FeatureSet", "FeatureStore", "ImageSet", "__version__"]

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import Any
 
 
-def lazy_exports(package: str) -> Callable[[str], Any]:
-    """A package's `__getattr__`: what its source imports under `if TYPE_CHECKING:` as itself (`X as X`) is offered.
+def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """A package's `__getattr__` and `__dir__`: it offers what its source imports as itself under `if TYPE_CHECKING:`.
 
     So the names stand once, for type checkers and for Python. `__all__` is their list.
 
@@ -22,12 +22,14 @@ def lazy_exports(package: str) -> Callable[[str], Any]:
 
     Returns
     -------
-    callable
+    __getattr__ : callable
         Raises AttributeError for a name that is not offered.
+    __dir__ : callable
+        For completion, and for Python's own "Did you mean".
 
     Examples
     --------
-    >>> get = lazy_exports("featstore.images")
+    >>> get, names = lazy_exports("featstore.images")
     >>> get("__all__")[:2], get("ImageSet").__module__
     (['ImageSet', 'Listing'], 'featstore.images.image_set')
     """
@@ -50,4 +52,4 @@ def lazy_exports(package: str) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(homes()[name]), name)
 
-    return get
+    return get, lambda: sorted({*homes(), *vars(import_module(package))})

@@ -12,4 +12,4 @@ if TYPE_CHECKING:
     from classifiers.adversarial.files import attack_files as attack_files
     from classifiers.adversarial.robustness import robust_accuracy as robust_accuracy
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

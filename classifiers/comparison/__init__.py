@@ -11,4 +11,4 @@ if TYPE_CHECKING:
     from classifiers.comparison.evaluate import Run as Run
     from classifiers.comparison.job import compare as compare
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -18,4 +18,4 @@ if TYPE_CHECKING:
     from classifiers.heads.registry import HEADS as HEADS, HeadInfo as HeadInfo, make_head as make_head
     from classifiers.heads.svm_rbf import RBFHead as RBFHead
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

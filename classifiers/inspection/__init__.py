@@ -14,4 +14,4 @@ if TYPE_CHECKING:
     from classifiers.inspection.ideal import search_ideal as search_ideal
     from classifiers.inspection.ideal_files import ideal_image as ideal_image
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from classifiers.leakage.leaks import Leaks as Leaks, find_leaks as find_leaks
     from classifiers.leakage.near_duplicates import find_near_duplicates as find_near_duplicates
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

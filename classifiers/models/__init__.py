@@ -16,4 +16,4 @@ if TYPE_CHECKING:
     from classifiers.models.prediction import Predictions as Predictions, predict_images as predict_images
     from classifiers.models.trained_head import TrainedHead as TrainedHead, train as train
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

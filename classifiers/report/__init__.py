@@ -11,4 +11,4 @@ from featstore.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from classifiers.report.report import Report as Report
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -14,4 +14,4 @@ if TYPE_CHECKING:
     from classifiers.training.trainer import Trainer as Trainer
     from classifiers.training.unfreezing import UnfrozenNetwork as UnfrozenNetwork
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

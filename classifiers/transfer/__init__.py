@@ -15,4 +15,4 @@ if TYPE_CHECKING:
     from classifiers.transfer.pilot import Pilot as Pilot, run_pilot as run_pilot
     from classifiers.transfer.result import FineTuneResult as FineTuneResult
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

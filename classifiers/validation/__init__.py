@@ -24,4 +24,4 @@ if TYPE_CHECKING:
     )
     from classifiers.validation.transferability import h_score as h_score, log_me as log_me
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

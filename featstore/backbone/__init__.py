@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from featstore.backbone.nodes import NodeInfo as NodeInfo, node_table as node_table
     from featstore.backbone.weights import Weights as Weights, load_weights as load_weights
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from featstore.decoding.scheduler import Batch as Batch
     from featstore.decoding.transform import TransformSpec as TransformSpec
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

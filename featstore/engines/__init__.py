@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from featstore.engines.factory import ENGINES as ENGINES, PRECISIONS as PRECISIONS, make_engine as make_engine
     from featstore.engines.runner import Runner as Runner
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

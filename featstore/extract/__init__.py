@@ -12,4 +12,4 @@ if TYPE_CHECKING:
     from featstore.extract.extraction import Extraction as Extraction
     from featstore.extract.job import extract as extract
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -14,4 +14,4 @@ if TYPE_CHECKING:
     from featstore.images.samples import write_digits as write_digits, write_textures as write_textures
     from featstore.images.unlabelled import Unlabelled as Unlabelled, find_images as find_images
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from featstore.store.feature_info import FeatureInfo as FeatureInfo
     from featstore.store.feature_store import FeatureStore as FeatureStore
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

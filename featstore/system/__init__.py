@@ -18,4 +18,4 @@ if TYPE_CHECKING:
     )
     from featstore.system.user_cache import cache_folder as cache_folder
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -181,6 +181,7 @@ def test_a_room_imports_what_its_door_says(place):
 def test_every_offered_name_is_there(door):
     package = import_module(door)
     assert all(getattr(package, name) is not None for name in package.__all__)
+    assert set(package.__all__) <= set(dir(package))
 
 
 def test_featstore_knows_neither_classifiers_nor_commands():

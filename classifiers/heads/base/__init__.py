@@ -11,4 +11,4 @@ if TYPE_CHECKING:
     from classifiers.heads.base.fold_search import SearchedHead as SearchedHead
     from classifiers.heads.base.head import Head as Head
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

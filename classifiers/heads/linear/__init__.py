@@ -15,4 +15,4 @@ if TYPE_CHECKING:
         SoftmaxRegressionCV as SoftmaxRegressionCV,
     )
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

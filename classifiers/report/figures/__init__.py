@@ -18,4 +18,4 @@ if TYPE_CHECKING:
     )
     from classifiers.report.figures.thumbnails import Thumbnails as Thumbnails
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

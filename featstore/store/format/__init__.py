@@ -14,4 +14,4 @@ if TYPE_CHECKING:
     from featstore.store.format.sealed import seal as seal, unseal as unseal
     from featstore.store.format.shard import ShardEntry as ShardEntry
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

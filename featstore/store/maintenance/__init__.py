@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from featstore.store.maintenance.repair import Repair as Repair
     from featstore.store.maintenance.verification import Problem as Problem, Verification as Verification
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -12,4 +12,4 @@ if TYPE_CHECKING:
     from featstore.store.tables.image_set_table import ImageSetTable as ImageSetTable
     from featstore.store.tables.snapshot import Snapshot as Snapshot
 
-__getattr__ = lazy_exports(__name__)
+__getattr__, __dir__ = lazy_exports(__name__)
