@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from featstore import FeatureStore
+from featstore.errors import AmbiguousFeaturesError, ReportNotFoundError, UnknownNameError
+from featstore.store.format.rows import OK, Rows
+from featstore_scripts.advise import advise
+from tests.support.store_inputs import PROVENANCE, digests, fingerprint, images
+
+NAMES = [f"i{i:03d}" for i in range(120)]
+VERDICTS = {"cache-is-enough", "earlier-node", "reopen-top", "reopen-all", "more-data"}
+
+
+def planted_rows(seed, distance) -> Rows:
+    """Two classes in turn, told apart by their means."""
+    X = np.random.default_rng(seed).normal(size=(len(NAMES), 8)).astype(np.float32)
+    X[:, 0] += distance * (np.arange(len(NAMES)) % 2)
+    return Rows(digests(NAMES), X, np.full(len(NAMES), OK, dtype=np.uint8), ("",) * len(NAMES))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    store = FeatureStore(tmp_path_factory.mktemp("advise") / "s", create=True)
+    store.put_imageset(images(NAMES, splits=["train" if i % 4 > 1 or i < 60 else "test" for i in range(120)]))
+    for node, seed, distance in (("layer3", 1, 2.0), ("avgpool", 2, 6.0)):
+        store.commit(fingerprint(node=node), planted_rows(seed, distance), PROVENANCE)
+    return store.path
+
+
+def run(*arguments):
+    return CliRunner().invoke(advise, [str(argument) for argument in arguments])
+
+
+def test_one_document_with_verdict_gain_evidence_and_the_next_command(place):
+    done = run(place, "--json", "--quiet")
+    assert done.exit_code == 0, (done.output, done.exception)
+    told = json.loads(done.stdout)
+    assert told["format"] == 1 and told["verdict"] in VERDICTS and told["regime"] in (1, 2, 3, 4)
+    low, high = told["expected_gain_ci"]
+    assert low <= told["expected_gain"] <= high
+    assert told["evidence"]["train"] == 90 and told["next"].startswith("featstore ")
+    assert any("--extract" in note for note in told["notes"]) and not any("`data=" in note for note in told["notes"])
+
+
+def test_for_people_it_says_the_same_in_words(place):
+    told, shown = json.loads(run(place, "--json", "--quiet").stdout), run(place, "--quiet").stdout
+    words = " ".join(shown.split())
+    assert f"Next: {told['next']}" in words
+    assert " ".join(told["reasons"][0].split()) in words
+    assert "`data=" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        (("--dataset", "pest"), UnknownNameError, "pest"),
+        (("--report", "nowhere"), ReportNotFoundError, "nowhere"),
+    ],
+)
+def test_what_is_not_there_is_refused(place, tmp_path, arguments, error, match):
+    done = run(place, *arguments, "--quiet")
+    assert done.exit_code != 0 and isinstance(done.exception, error) and match in str(done.exception)
+
+
+def test_features_of_two_networks_are_not_mixed(place, tmp_path):
+    store = FeatureStore(tmp_path / "two", create=True)
+    store.put_imageset(images(NAMES))
+    for backbone in ("resnet18", "vgg11"):
+        store.commit(fingerprint(backbone=backbone), planted_rows(0, 3.0), PROVENANCE)
+    done = run(store.path, "--quiet")
+    assert isinstance(done.exception, AmbiguousFeaturesError) and "advice is about one" in str(done.exception)
