@@ -80,3 +80,9 @@ def save_tint_bundle(path, head: str = "logistic", node: str = "features.3", sid
     fingerprint = backbone.fingerprints()[node]
     save_bundle(path, fitted, fingerprint, backbone.recipe(), sorted(TINTS), name=head)
     return path
+
+
+def seen(classifier, path) -> np.ndarray:
+    """What a classifier says of an image file: probabilities, of shape (k,)."""
+    with torch.no_grad():
+        return classifier(classifier.open([path])).softmax(1)[0].numpy()
