@@ -178,6 +178,13 @@ def test_any_damage_counts_as_none(content):
     assert load_choice(IDENTITY, NAMES) is None
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"null", b"\xff", b"{}"])
+def test_an_entry_that_cannot_be_read_counts_as_none(content):
+    save_choice(IDENTITY, "eager", {"eager": 1.0})
+    entry_path("calibration", IDENTITY).write_bytes(content)
+    assert load_choice(IDENTITY, NAMES) is None
+
+
 def test_a_cache_that_cannot_be_written_is_no_failure(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

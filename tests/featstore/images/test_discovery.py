@@ -129,7 +129,8 @@ def test_unreadable_file_keeps_its_row_with_a_reason(tmp_path, monkeypatch):
     assert images.problems[2] == "cannot be read: Permission denied" and not images.digests[2].any()
     assert images.readable().tolist() == [True, True, False] + [True] * 5
     monkeypatch.undo()
-    assert not any(scan(tmp_path, previous=images).problems)  # tried again
+    again = scan(tmp_path, previous=images)  # the file is tried again
+    assert not any(again.problems) and again.digests.any(axis=1).all() and again.same_as(scan(tmp_path))
 
 
 def test_progress_counts_the_files_that_are_hashed(tmp_path):
