@@ -2,29 +2,10 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given, strategies as st
 
 from featstore.errors import FingerprintMismatchError
 from featstore.fingerprint import Fingerprint
-from featstore.system.canonical_json import canonical_json
 from tests.support.store_inputs import fingerprint
-
-
-def test_canonical_json_is_sorted_ascii_without_spaces():
-    assert canonical_json({"b": (1, 2.5), "a": "é"}) == b'{"a":"\\u00e9","b":[1,2.5]}'
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_canonical_json_refuses_what_is_no_number(value):
-    with pytest.raises(ValueError, match="JSON"):
-        canonical_json({"a": value})
-
-
-@given(st.dictionaries(st.text(), st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)))
-def test_canonical_json_does_not_depend_on_order_and_reads_back(document):
-    backwards = dict(reversed(document.items()))
-    assert canonical_json(document) == canonical_json(backwards)
-    assert json.loads(canonical_json(document)) == document
 
 
 def test_key_is_the_hash_of_the_keyed_fields():

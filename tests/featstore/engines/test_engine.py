@@ -2,7 +2,6 @@ import numpy as np
 import PIL
 import pytest
 
-from featstore.engines import autotune
 from featstore.engines.factory import make_engine
 from featstore.engines.openvino_runner import OpenVINORunner
 from featstore.errors import DeviceError, FeaturesError
@@ -93,33 +92,6 @@ def test_engine_with_wrong_numbers_is_not_used(backbone, openvino, monkeypatch):
     assert facts["engine"] == "eager" and "gives other features than torchvision's network" in facts["engine_note"]
     with pytest.raises(DeviceError, match="engine openvino in fp32 gives other features"):
         make_engine(backbone, engine="openvino", device="cpu").prepare()
-
-
-def test_measurement_decides_once_and_is_remembered(backbone, openvino, monkeypatch):
-    calls = []
-
-    def measure(runners, side):
-        calls.append(sorted(runners))
-        return {name: 5.0 if name == "eager" else 1.0 for name in runners}
-
-    monkeypatch.setattr(autotune, "measure", measure)
-    for rows, expected in ((10, "openvino"), (10_000, "eager"), (10_000, "eager"), (10, "eager")):
-        engine = make_engine(backbone, device="cpu", expected_rows=rows)
-        assert engine.provenance["engine"] == expected
-        engine.close()
-    assert calls == [["eager", "openvino/1", "openvino/8"]]
-
-
-@pytest.mark.parametrize("damage", [b"{", b"[" * 100_000])
-def test_damaged_calibration_is_measured_again(backbone, openvino, monkeypatch, own_cache, damage):
-    monkeypatch.setattr(autotune, "measure", lambda runners, side: {n: float(n == "eager") for n in runners})
-    make_engine(backbone, device="cpu", expected_rows=10_000).prepare()
-    (path,) = (own_cache / "calibration").iterdir()
-    path.write_bytes(damage)
-    monkeypatch.setattr(autotune, "measure", lambda runners, side: {n: float(n == "openvino/1") for n in runners})
-    engine = make_engine(backbone, device="cpu", expected_rows=10_000)
-    assert engine.provenance["engine"] == "openvino"
-    engine.close()
 
 
 def test_eager_and_bf16_work_everywhere(backbone):

@@ -1,21 +1,16 @@
-"""An image set: order, digests, labels; what a second scan reads; hold-out."""
+"""An image set: its fields, doubts about its labels, hold-out."""
 
-import builtins
 import dataclasses
 import hashlib
-import os
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.images import hashing
+from featstore.errors import ImageSetError
 from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, Skipped, hold_out, stratified_sample
-from tests.support.pictures import encode, texture, write_tree
+from tests.support.pictures import write_tree
 
 
 def made(labels, contents=None, splits=None, problems=None) -> ImageSet:
@@ -35,163 +30,6 @@ def made(labels, contents=None, splits=None, problems=None) -> ImageSet:
         classes=tuple(f"c{i}" for i in range(max(labels) + 1)),
         problems=tuple(problems or [""] * n),
     )
-
-
-@pytest.fixture
-def reads(monkeypatch):
-    """Paths that are opened for hashing."""
-    seen = []
-    original = hashing.open_regular
-    monkeypatch.setattr(hashing, "open_regular", lambda path: seen.append(path) or original(path))
-    return seen
-
-
-def test_rows_are_sorted_hashed_and_labelled(tmp_path):
-    write_tree(tmp_path, ("bees", "ants"), each=3, splits=("val", "train"))
-    images = scan(tmp_path)
-    assert images.paths == tuple(sorted(images.paths)) and len(images) == 12
-    assert images.classes == ("ants", "bees") and images.name == tmp_path.name
-    assert images.root == os.fsencode(tmp_path.resolve())
-    for i in range(len(images)):
-        path = Path(os.fsdecode(images.absolute(i)))
-        split, name = images.display(i).split("/")[:2]
-        assert images.digests[i].tobytes() == hashlib.sha256(path.read_bytes()).digest()
-        assert (images.sizes[i], images.mtimes[i]) == (path.stat().st_size, path.stat().st_mtime_ns)
-        assert (images.classes[images.labels[i]], images.splits[i]) == (name, split)
-    assert images.counts() == {"train": {"ants": 3, "bees": 3}, "val": {"ants": 3, "bees": 3}}
-    assert not any(images.problems) and images.readable().all()
-
-
-def test_csv_and_folder_of_the_same_files_agree(tmp_path):
-    write_tree(tmp_path / "data", each=2)
-    folder = scan(tmp_path / "data")
-    lines = "".join(f"{folder.display(i)},{folder.classes[folder.labels[i]]}\n" for i in reversed(range(len(folder))))
-    (tmp_path / "data" / "list.csv").write_text("path,label\n" + lines)
-    listed = scan(tmp_path / "data" / "list.csv", name=folder.name)
-    assert dataclasses.replace(listed, skipped=folder.skipped).same_as(folder)
-    assert scan(tmp_path / "data" / "list.csv").name == "list"
-
-
-def test_second_scan_opens_no_file(tmp_path, monkeypatch):
-    write_tree(tmp_path)
-    (tmp_path / "ants" / "notes.txt").write_text("not a picture")
-    (tmp_path / "bees" / "picture_without_ending").write_bytes(encode(texture(5)))
-    first = scan(tmp_path)
-    assert len(first) == 9 and [s.path for s in first.skipped] == [b"ants/notes.txt"]
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a file was opened")
-
-    monkeypatch.setattr(os, "open", refuse)
-    monkeypatch.setattr(builtins, "open", refuse)
-    assert scan(tmp_path, previous=first).same_as(first)
-
-
-def test_only_what_changed_is_read_again(tmp_path, reads):
-    write_tree(tmp_path)
-    first = scan(tmp_path)
-    reads.clear()
-    (tmp_path / "ants" / "001.jpg").write_bytes(encode(texture(50)))
-    os.utime(tmp_path / "bees" / "002.jpg", ns=(1, 1))  # the same bytes
-    (tmp_path / "bees" / "000.jpg").unlink()
-    (tmp_path / "bees" / "new.jpg").write_bytes(encode(texture(51)))
-    second = scan(tmp_path, previous=first)
-    assert sorted(path.rpartition(b"/")[2] for path in reads) == [b"001.jpg", b"002.jpg", b"new.jpg"]
-    assert second.same_as(scan(tmp_path))
-
-
-def test_change_that_keeps_size_and_time_is_seen_with_content_only(tmp_path):
-    write_tree(tmp_path)
-    first = scan(tmp_path)
-    path = tmp_path / "ants" / "001.jpg"
-    status, data = path.stat(), bytearray(path.read_bytes())
-    data[-3] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert scan(tmp_path, previous=first).same_as(first)
-    again = scan(tmp_path, previous=first, content=True)
-    assert (again.digests != first.digests).any(axis=1).tolist() == [False, True] + [False] * 6
-
-
-def test_an_earlier_scan_of_another_folder_is_not_believed(tmp_path, reads):
-    write_tree(tmp_path / "a")
-    first = scan(tmp_path / "a")
-    (tmp_path / "a").rename(tmp_path / "b")
-    reads.clear()
-    moved = scan(tmp_path / "b", previous=first)
-    assert len(reads) == 8
-    np.testing.assert_array_equal(moved.digests, first.digests)
-
-
-def test_relabelling_and_another_split_need_no_reading(tmp_path, reads):
-    write_tree(tmp_path)
-    first = scan(tmp_path)
-    csv = tmp_path / "list.csv"
-    csv.write_text("path,label,split\n" + "".join(f"{first.display(i)},x{i % 2},train\n" for i in range(8)))
-    reads.clear()
-    second = scan(csv, previous=first)
-    assert not reads and second.classes == ("x0", "x1")
-
-
-def test_unreadable_file_keeps_its_row_with_a_reason(tmp_path, monkeypatch):
-    write_tree(tmp_path)
-    original = hashing.open_regular
-
-    def forbidden(path: bytes):
-        if path.endswith(b"ants/002.jpg"):
-            raise PermissionError(13, "Permission denied")
-        return original(path)
-
-    monkeypatch.setattr(hashing, "open_regular", forbidden)
-    images = scan(tmp_path)
-    assert len(images) == 8
-    assert images.problems[2] == "cannot be read: Permission denied" and not images.digests[2].any()
-    assert images.readable().tolist() == [True, True, False] + [True] * 5
-    monkeypatch.undo()
-    assert not any(scan(tmp_path, previous=images).problems)  # tried again
-
-
-def test_progress_counts_the_files_that_are_hashed(tmp_path):
-    write_tree(tmp_path, each=100)
-    calls = []
-    scan(tmp_path, progress=lambda done, total: calls.append((done, total)))
-    assert calls[-1] == (200, 200) and calls == sorted(calls) and len(calls) > 1
-
-
-def test_missing_folder(tmp_path):
-    with pytest.raises(ImagesNotFoundError, match="nowhere does not exist; expected a folder of images or a .csv"):
-        scan(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError):
-        scan(str(tmp_path / "nowhere.csv"))
-
-
-def test_file_that_is_neither(tmp_path):
-    (tmp_path / "images.zip").write_bytes(b"PK")
-    with pytest.raises(ImageSetError, match=r"images.zip is a file; expected a folder of images or a .csv"):
-        scan(tmp_path / "images.zip")
-
-
-def test_no_readable_image(tmp_path, monkeypatch):
-    write_tree(tmp_path)
-
-    def forbidden(path: bytes):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(hashing, "open_regular", forbidden)
-    with pytest.raises(ImageSetError, match=r"none of the 8 images in .* the first, ants/000.jpg: cannot be read"):
-        scan(tmp_path)
-
-
-def test_names_that_cannot_be_printed_are_escaped_and_still_found(tmp_path):
-    for name in (b"caf\xe9\n\xe2\x80\xae", b"plain"):
-        folder = tmp_path / os.fsdecode(name)
-        folder.mkdir()
-        (folder / os.fsdecode(b"a\xff\n.jpg")).write_bytes(encode(texture(1)))
-    images = scan(tmp_path)
-    assert images.classes == ("caf\\xe9\\n\\u202e", "plain")
-    assert images.display(0) == "caf\\xe9\\n\\u202e/a\\xff\\n.jpg"
-    assert Path(os.fsdecode(images.absolute(0))).read_bytes() == encode(texture(1))
-    assert scan(os.fsencode(tmp_path)).same_as(images)
 
 
 def test_sets_are_equal_in_every_field_or_not_at_all():
@@ -260,22 +98,6 @@ def test_a_picture_in_two_parts_is_doubtful():
     assert images.check_labels() == [
         "2 images in test are in train as well, byte for byte; they make every score too good"
     ]
-
-
-def test_paths_in_a_linked_csv_are_relative_to_the_link(tmp_path):
-    write_tree(tmp_path / "data", ("a",), each=1)
-    (tmp_path / "lists").mkdir()
-    (tmp_path / "lists" / "all.txt").write_text("path,label\na/000.jpg,x\n")
-    (tmp_path / "data" / "all.csv").symlink_to(tmp_path / "lists" / "all.txt")
-    images = scan(tmp_path / "data" / "all.csv")
-    assert images.paths == (b"a/000.jpg",) and images.name == "all"
-    assert images.root == os.fsencode((tmp_path / "data").resolve())
-
-
-def test_csv_that_is_a_pipe_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "list.csv")
-    with pytest.raises(ImageSetError, match="is a file; expected"):
-        scan(tmp_path / "list.csv")
 
 
 def test_hold_out_is_stratified_and_leaves_the_rest_for_training():
@@ -362,29 +184,6 @@ def test_hold_out_of_a_part_that_exists_or_of_nothing():
         hold_out(made([0, 0, 1], splits=["", "", "test"]), "test", 0.2, 0)
     with pytest.raises(ImageSetError, match="no class has two different readable images"):
         hold_out(made([0, 0, 1], contents=[7, 7, 8]), "test", 0.2, 0)
-
-
-def test_many_unchanged_files_are_listed_quickly(tmp_path):
-    for name in ("a", "b", "c", "d"):
-        (tmp_path / name).mkdir()
-        for i in range(2500):
-            (tmp_path / name / f"{i:05d}.jpg").touch()
-    first = scan(tmp_path)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        second = scan(tmp_path, previous=first)
-        times.append(time.perf_counter() - start)
-    assert second.same_as(first)
-    assert min(times) / len(first) < 40e-6  # 6 microseconds on an idle machine; the benchmark is strict
-
-
-def test_real_sets(shared_data):
-    images = scan(shared_data / "hymenoptera")
-    assert images.counts() == {"train": {"ants": 122, "bees": 121}, "val": {"ants": 69, "bees": 83}}
-    pets = scan(shared_data / "pets37x10")
-    assert len(pets) == 370 and len(pets.classes) == 37 and not pets.skipped
-    assert set(pets.splits) == {""}
 
 
 def digests(contents) -> np.ndarray:

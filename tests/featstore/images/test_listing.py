@@ -6,7 +6,6 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.images.listing import Found, Listing, Skipped
-from featstore.system.reporting import printable_path
 
 
 def status(size: int, mtime: int) -> SimpleNamespace:
@@ -38,18 +37,3 @@ def test_classes_that_look_alike_are_refused():
     found.add(b"b", status(1, 1), b"\\xe9", "")
     with pytest.raises(ImageSetError, match="here: two different classes are both shown as"):
         Listing.of(found, [], b"/here")
-
-
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        (b"plain/name.jpg", "plain/name.jpg"),
-        ("naïve/猫.png".encode(), "naïve/猫.png"),
-        (b"caf\xe9", "caf\\xe9"),
-        (b"a\nb\tc\x1b[31m", "a\\nb\\tc\\x1b[31m"),
-        ("\u202egpj.exe".encode(), "\\u202egpj.exe"),
-        ("می\u200cشود".encode(), "می\u200cشود"),
-    ],
-)
-def test_printable(path, text):
-    assert printable_path(path) == text
