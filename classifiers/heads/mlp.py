@@ -199,10 +199,6 @@ class _Fold:
         return self._proba, {"epochs": self._best / epochs, "late_gain": float(late)}
 
 
-def _padded(rows: Tensor, width: int) -> Tensor:
-    return nn.functional.pad(rows, (0, width - rows.shape[1]))
-
-
 def _unprojected(network: nn.Sequential, mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> nn.Sequential:
     """The same network for features as given: mean and matrix become part of the first layer, in float64."""
     first, last = cast(nn.Linear, network[0]), cast(nn.Linear, network[2])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.report.figures.lettering import fitted, font
+from classifiers.report.figures.lettering import fitted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -239,26 +239,6 @@ def _scaled(tile: NDArray[np.uint8], cell: int) -> Image.Image:
         return picture.resize(size, Image.Resampling.LANCZOS)
     times = cell // longest
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-
-
-def scale_bar(
-    colours: str, low: str, high: str, *, width: int = 240, paper: Paper = LIGHT, letters: int = 12
-) -> NDArray[np.uint8]:
-    """A legend for a colour map: the colours from left to right, what the two ends mean below.
-
-    Returns
-    -------
-    ndarray of shape (h, width, 3), uint8
-    """
-    from PIL import Image, ImageDraw
-
-    ramp = coloured(np.linspace(0.0, 1.0, width)[None].repeat(letters, 0), colours, 0.0, 1.0)
-    sheet = Image.new("RGB", (width, letters * 3), paper.background)
-    sheet.paste(Image.fromarray(ramp), (0, 0))
-    draw = ImageDraw.Draw(sheet)
-    draw.text((0, letters * 2.3), low, paper.ink, font(letters, frozenset(low)), anchor="ls")
-    draw.text((width, letters * 2.3), high, paper.ink, font(letters, frozenset(high)), anchor="rs")
-    return np.asarray(sheet)
 
 
 def png(image: NDArray[Any], text: Mapping[str, str] | None = None) -> bytes:

@@ -114,9 +114,3 @@ def test_save_png_writes_what_png_gives(rng, tmp_path) -> None:
     raster.save_png(tmp_path / "a.png", picture)
     raster.save_png(tmp_path / "a.png", picture)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.rint(picture * 255).astype(np.uint8))
-
-
-def test_scale_bar_runs_through_the_colours() -> None:
-    bar = raster.scale_bar("gray", "0", "1", width=100)
-    assert bar.shape[1] == 100
-    assert bar[0, 0, 0] == 0 and bar[0, -1, 0] == 255
