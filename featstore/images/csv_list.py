@@ -68,7 +68,7 @@ def list_csv(path: bytes, root: bytes) -> Listing:
         elif (status := _regular(os.path.join(root, key))) is None:
             faults[_MISSING].append(f"line {line}: {printable_path(key)}")
         else:
-            found.add(key, status, label.encode("utf-8", "surrogateescape"), part)
+            found.add(key, status.st_size, status.st_mtime_ns, label.encode("utf-8", "surrogateescape"), part)
         seen.setdefault(key, line)
     for what, where in faults.items():
         if where:

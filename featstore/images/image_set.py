@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import ImageSetError
 from featstore.images.listing import Skipped
+from featstore.system.canonical_json import canonical_json
 from featstore.system.reporting import printable_path
 
 SPLITS = ("train", "val", "test")
@@ -41,15 +43,19 @@ class ImageSet:
     mtimes : ndarray of shape (n,), int64
         Modification times, nanoseconds since the epoch.
     labels : ndarray of shape (n,), int64
-        Index into `classes`.
+        Index into `classes`; -1 for images without a label.
     splits : ndarray of shape (n,), str
         "train", "val", "test", or "" where no split is given.
     classes : tuple of str
-        Display names, sorted by bytes.
+        Display names, in natural order.
     problems : tuple of n str
         "", or why the file could not be read.
     skipped : tuple of Skipped
         Everything in the tree that is no row, with the reason.
+    groups : tuple of n str, or ()
+        Images that belong together, such as those of one patient; "" for an image that stands alone.
+    about : mapping
+        How the data were read, as JSON values: `layout`, `labels_from`, `parts_from`, `notes`, `reading`.
 
     Raises
     ------
@@ -81,6 +87,8 @@ class ImageSet:
     classes: tuple[str, ...]
     problems: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    groups: tuple[str, ...] = ()
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.paths)
@@ -99,7 +107,11 @@ class ImageSet:
                 )
         if len(self.problems) != n:
             raise ImageSetError(f"image set {self.name!r}: {len(self.problems)} problems for {n} images")
-        if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
+        # A tuple and the list that JSON makes of it must be equal.
+        object.__setattr__(self, "about", json.loads(canonical_json(dict(self.about))))
+        if self.groups and len(self.groups) != n:
+            raise ImageSetError(f"image set {self.name!r}: {len(self.groups)} groups for {n} images")
+        if n and not (self.labels.min() >= -1 and self.labels.max() < len(self.classes)):
             raise ImageSetError(f"image set {self.name!r}: a label outside of its {len(self.classes)} classes")
 
     def __len__(self) -> int:
@@ -117,13 +129,20 @@ class ImageSet:
         """Rows whose file could be read, shape (n,)."""
         return np.array([not problem for problem in self.problems], dtype=bool)
 
+    def labelled(self) -> NDArray[np.bool_]:
+        """Rows that have a label, shape (n,)."""
+        return np.greater_equal(self.labels, 0)
+
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by split and class: `{split: {class: count}}`, splits as they occur of train, val, test and ""."""
+        """Images by split and class: `{split: {class: count}}`, splits as they occur of train, val, test and "".
+
+        Images without a label are not counted.
+        """
         table: dict[str, dict[str, int]] = {}
         for split in (*SPLITS, ""):
             here = self.splits == split
             if here.any():
-                numbers = np.bincount(self.labels[here], minlength=len(self.classes))
+                numbers = np.bincount(self.labels[here & self.labelled()], minlength=len(self.classes))
                 table[split] = dict(zip(self.classes, numbers.tolist(), strict=True))
         return table
 

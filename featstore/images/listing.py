@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -36,24 +36,31 @@ class Skipped(NamedTuple):
 class Found:
     """Image files as they are come upon, column by column: 100,000 tuples would cost more than their `stat`.
 
-    `paths` are relative to the listed folder, `sizes` bytes, `mtimes` ns since the epoch; `groups` are runs of rows of
-    one class and split: (number of rows, class name, split).
+    `paths` are relative to the listed folder, `sizes` bytes, `mtimes` ns since the epoch; `runs` are rows of one class
+    and split that follow each other: (number of rows, class name or None for unlabelled, split).
+
+    Examples
+    --------
+    >>> found = Found()
+    >>> found.add(b"a/1.jpg", 900, 0, b"a", "train")
+    >>> found.runs
+    [(1, b'a', 'train')]
     """
 
     paths: list[bytes] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     mtimes: list[int] = field(default_factory=list)
-    groups: list[tuple[int, bytes, str]] = field(default_factory=list)
+    runs: list[tuple[int, bytes | None, str]] = field(default_factory=list)
 
-    def add(self, path: bytes, status: os.stat_result, class_name: bytes, split: str) -> None:
-        """Add one file."""
+    def add(self, path: bytes, size: int, mtime: int, class_name: bytes | None, split: str) -> None:
+        """Add one file; `class_name` None where it has no label."""
         self.paths.append(path)
-        self.sizes.append(status.st_size)
-        self.mtimes.append(status.st_mtime_ns)
-        if self.groups and self.groups[-1][1:] == (class_name, split):
-            self.groups[-1] = (self.groups[-1][0] + 1, class_name, split)
+        self.sizes.append(size)
+        self.mtimes.append(mtime)
+        if self.runs and self.runs[-1][1:] == (class_name, split):
+            self.runs[-1] = (self.runs[-1][0] + 1, class_name, split)
         else:
-            self.groups.append((1, class_name, split))
+            self.runs.append((1, class_name, split))
 
 
 @dataclass
@@ -67,10 +74,10 @@ class Listing:
     sizes, mtimes : ndarray of shape (n,), int64
         Bytes; nanoseconds since the epoch.
     labels : ndarray of shape (n,), int64
-        Index into `classes`.
+        Index into `classes`; -1 for images without a label.
     splits : ndarray of shape (n,), str
     classes : tuple of str
-        As they are displayed, in byte order of their names.
+        As they are displayed, in the order of their names; numbers in them count as numbers (class 2 before 10).
     skipped : tuple of Skipped
         In byte order of their paths.
 
@@ -106,18 +113,19 @@ class Listing:
         ImageSetError
             Where two class names look the same when printed.
         """
-        names = sorted({class_name for count, class_name, _ in found.groups if count})
+        names = sorted({name for count, name, _ in found.runs if count and name is not None}, key=natural_key)
         classes = tuple(printable_path(name) for name in names)
         if len(set(classes)) < len(classes):
             double = next(c for c in classes if classes.count(c) > 1)
             raise ImageSetError(
                 f"{printable_path(place)}: two different classes are both shown as {double!r}; rename one"
             )
-        code = {name: number for number, name in enumerate(names)}
+        code: dict[bytes | None, int] = {name: number for number, name in enumerate(names)}
+        code[None] = -1
         order = sorted(range(len(found.paths)), key=found.paths.__getitem__)
-        counts = [count for count, _, _ in found.groups]
-        labels = np.array([code.get(name, 0) for _, name, _ in found.groups], dtype=np.int64)
-        splits = np.array([split for _, _, split in found.groups], dtype="<U5")
+        counts = [count for count, _, _ in found.runs]
+        labels = np.array([code.get(name, 0) for _, name, _ in found.runs], dtype=np.int64)
+        splits = np.array([split for _, _, split in found.runs], dtype="<U5")
         return cls(
             paths=tuple(map(found.paths.__getitem__, order)),
             sizes=np.array(found.sizes, dtype=np.int64)[order],
@@ -127,3 +135,18 @@ class Listing:
             classes=classes,
             skipped=tuple(sorted(skipped)),
         )
+
+
+def natural_key(name: bytes) -> tuple[tuple[bytes, ...], bytes]:
+    """What to sort names by so that 2 comes before 10: numbers by their value, all else by its bytes.
+
+    Examples
+    --------
+    >>> sorted([b"10", b"2", b"a10", b"a9", b"a"], key=natural_key)
+    [b'2', b'10', b'a', b'a9', b'a10']
+    """
+    parts = re.split(rb"([0-9]+)", name)
+    digits = [part.lstrip(b"0") for part in parts[1::2]]
+    # a number begins with "0" to sort where digits do; then its length, then its digits
+    parts[1::2] = [b"0" + len(number).to_bytes(4, "big") + number for number in digits]
+    return tuple(parts), name

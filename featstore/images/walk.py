@@ -99,7 +99,7 @@ class _Walk:
             pending.extend(inner)
             count = len(self.found.paths) - before
             if count and folder.class_name is not None:
-                self.found.groups.append((count, folder.class_name, folder.split))
+                self.found.runs.append((count, folder.class_name, folder.split))
             elif folder.class_name is not None and not inner:
                 self.skipped.append(Skipped(folder.path, "a folder without images"))
 

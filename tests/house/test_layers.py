@@ -13,7 +13,8 @@ from tests.house.imports import ROOT, arrows, circles, imported, modules, reacha
 
 # From the bottom up: a module may import from its own room and from rooms before it.
 FEATSTORE = (
-    "errors", "lazy_exports", "system", "fingerprint", "features", "images", "store.format", "store.tables",
+    "errors", "lazy_exports", "system", "fingerprint", "features", "sources", "images", "lists",
+    "layouts", "discovery", "store.format", "store.tables",
     "store.maintenance", "store", "decoding", "backbone", "engines", "extract",
 )  # fmt: skip
 CLASSIFIERS = (

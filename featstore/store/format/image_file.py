@@ -7,6 +7,7 @@ follows and says where the arrays are. Texts of different lengths are one array 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,11 @@ from featstore.errors import ImageSetError, StoreDamagedError
 from featstore.images.image_set import ImageSet
 from featstore.images.listing import Skipped
 from featstore.store.format.container import Block, pack, view
-from featstore.store.format.sealed import FORMAT, seal, unseal
+from featstore.store.format.sealed import seal, unseal
+from featstore.system.canonical_json import canonical_json
+
+FORMAT, UNLABELLED_FORMAT = 1, 2
+"""The format of image sets, and of those in which images have no label: older versions refuse these in words."""
 
 HEAD = 4096
 """Bytes of the head."""
@@ -62,17 +67,22 @@ def encode_images(images: ImageSet) -> bytes:
         "root": np.frombuffer(images.root, dtype="|u1"),
         "name": np.frombuffer(_bytes(images.name), dtype="|u1"),
     }
+    if images.groups:
+        texts["group"] = [_bytes(group) for group in images.groups]
+    if images.about:
+        arrays["about"] = np.frombuffer(canonical_json(dict(images.about)), dtype="|u1")
     for name, entries in texts.items():
         arrays[name] = np.frombuffer(b"".join(entries), dtype="|u1")
         arrays[f"{name}_offset"] = np.cumsum([0, *map(len, entries)], dtype="<i8")
-    data, layout = pack(arrays, {"format": FORMAT, "kind": "images", "rows": len(images)}, head=HEAD)
+    version = FORMAT if images.labelled().all() else UNLABELLED_FORMAT
+    data, layout = pack(arrays, {"format": version, "kind": "images", "rows": len(images)}, head=HEAD)
     document = {
         "kind": "images",
         "rows": len(images),
         "body_sha256": hashlib.sha256(data[HEAD:]).hexdigest(),
         "layout": {name: block.to_json() for name, block in layout.items()},
     }
-    head = seal(document)
+    head = seal(document, version)
     if len(head) > HEAD:
         raise ImageSetError(f"image set {images.name!r} is too large to be stored: its head has {len(head)} bytes")
     data[:HEAD] = head.ljust(HEAD, b" ")
@@ -97,7 +107,7 @@ def decode_images(data: bytes, what: object) -> ImageSet:
     """
     if len(data) < HEAD:
         raise StoreDamagedError(f"{what} is damaged: it ends after {len(data)} bytes; run `featstore repair`")
-    document = unseal(data[:HEAD].rstrip(b" "), what)
+    document = unseal(data[:HEAD].rstrip(b" "), what, UNLABELLED_FORMAT)
     if hashlib.sha256(memoryview(data)[HEAD:]).hexdigest() != document.get("body_sha256"):
         raise StoreDamagedError(
             f"{what} is damaged: its bytes are not those that were committed; run `featstore repair`"
@@ -118,6 +128,7 @@ def _read(data: bytes, layout: dict[str, Block]) -> ImageSet:
     problems = [""] * len(paths)
     for row, problem in zip(arrays["problem_row"].tolist(), texts["problem"], strict=True):
         problems[row] = _text(problem)
+    groups = _entries(arrays["group"], arrays["group_offset"]) if "group" in arrays else ()
     parts = [_text(part) for part in texts["part"]]
     splits = np.array(parts, dtype="<U5" if all(len(part) <= 5 for part in parts) else None)[arrays["split"]]
     skipped = zip(
@@ -139,6 +150,8 @@ def _read(data: bytes, layout: dict[str, Block]) -> ImageSet:
         classes=tuple(map(_text, texts["class"])),
         problems=tuple(problems),
         skipped=tuple(Skipped(*entry) for entry in skipped),
+        groups=tuple(map(_text, groups)),
+        about=json.loads(arrays["about"].tobytes()) if "about" in arrays else {},
     )
 
 

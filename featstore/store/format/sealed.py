@@ -11,16 +11,19 @@ from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.system.canonical_json import canonical_json
 
 FORMAT = 1
-"""The newest store format that this version reads, and the one that it writes."""
+"""The newest store format that this version reads, and the one that it writes, but for the image sets of
+`featstore.store.format.image_file`."""
 
 
-def seal(document: Mapping[str, Any]) -> bytes:
+def seal(document: Mapping[str, Any], version: int = FORMAT) -> bytes:
     """Canonical JSON with the format number, the field `sha256` over the canonical JSON of all others, and a newline.
 
     Parameters
     ----------
     document : mapping
         JSON-able, without `format` and `sha256`.
+    version : int
+        The format number.
 
     Examples
     --------
@@ -29,11 +32,11 @@ def seal(document: Mapping[str, Any]) -> bytes:
     >>> unseal(seal({"rows": 3}), "an example")
     {'rows': 3}
     """
-    body = {**document, "format": FORMAT}
+    body = {**document, "format": version}
     return canonical_json({**body, "sha256": hashlib.sha256(canonical_json(body)).hexdigest()}) + b"\n"
 
 
-def unseal(data: bytes, what: object) -> dict[str, Any]:
+def unseal(data: bytes, what: object, newest: int = FORMAT) -> dict[str, Any]:
     """Check and parse a sealed document.
 
     Parameters
@@ -41,6 +44,8 @@ def unseal(data: bytes, what: object) -> dict[str, Any]:
     data : bytes
     what : object
         Named in messages, mostly the path.
+    newest : int
+        The newest format of such documents that is understood.
 
     Raises
     ------
@@ -62,13 +67,15 @@ def unseal(data: bytes, what: object) -> dict[str, Any]:
         raise StoreDamagedError(f"{what} is damaged (no JSON object); run `featstore repair`")
     version = document.get("format")
     body = {name: value for name, value in document.items() if name not in ("sha256", "format")}
-    if type(version) is int and version > FORMAT and not _sealed_as(body, FORMAT, document.get("sha256")):
+    known = range(1, newest + 1)
+    newer = type(version) is int and version > newest
+    if newer and not any(_sealed_as(body, older, document.get("sha256")) for older in known):
         raise StoreFormatError(
-            f"{what} has format {version}; this featstore reads up to format {FORMAT}: upgrade with "
+            f"{what} has format {version}; this featstore reads up to format {newest}: upgrade with "
             f"`pip install --upgrade featstore`"
         )
     try:
-        intact = seal(body) == data
+        intact = type(version) is int and version in known and seal(body, version) == data
     except (ValueError, RecursionError):
         intact = False
     if not intact:

@@ -27,8 +27,8 @@ def read(folder: Path, text: str | bytes):
 def test_rows_are_sorted_and_labels_are_text(folder):
     listing = read(folder, "path,label,split\n3.jpg,1,test\nsub/5.jpg,10,\n0.jpg,2,Train\n1.jpg,2,validation\n")
     assert listing.paths == (b"0.jpg", b"1.jpg", b"3.jpg", b"sub/5.jpg")
-    assert listing.classes == ("1", "10", "2")
-    assert listing.labels.tolist() == [2, 2, 0, 1]
+    assert listing.classes == ("1", "2", "10")
+    assert listing.labels.tolist() == [1, 1, 0, 2]
     assert listing.splits.tolist() == ["train", "val", "test", ""]
     assert listing.sizes.tolist() == [(folder / os.fsdecode(path)).stat().st_size for path in listing.paths]
     assert listing.mtimes[0] == (folder / "0.jpg").stat().st_mtime_ns

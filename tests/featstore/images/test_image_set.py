@@ -47,6 +47,8 @@ def test_sets_are_equal_in_every_field_or_not_at_all():
         "classes": ("c0", "c2"),
         "problems": ("", "gone", ""),
         "skipped": (Skipped(b"x", "hidden"),),
+        "groups": ("p1", "p1", ""),
+        "about": {"layout": "class folders"},
     }
     assert set(changes) == {field.name for field in dataclasses.fields(ImageSet)}
     for field, value in changes.items():
@@ -61,7 +63,8 @@ def test_sets_are_equal_in_every_field_or_not_at_all():
         ({"sizes": np.zeros(2, np.int64)}, "sizes is"),
         ({"labels": np.zeros(3)}, "labels is float64"),
         ({"labels": np.array([0, 1, 7])}, "a label outside of its 2 classes"),
-        ({"labels": np.array([0, 1, -1])}, "a label outside"),
+        ({"labels": np.array([0, 1, -2])}, "a label outside"),
+        ({"groups": ("p1",)}, "1 groups for 3 images"),
         ({"problems": ("",)}, "1 problems for 3 images"),
     ],
 )

@@ -1,4 +1,6 @@
+import dataclasses
 import io
+import json
 
 import h5py
 import numpy as np
@@ -9,6 +11,7 @@ from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.images.image_set import ImageSet, Skipped
 from featstore.store.format.container import unpack
 from featstore.store.format.image_file import HEAD, decode_images, encode_images
+from featstore.store.format.sealed import unseal
 from tests.support.store_inputs import images
 
 
@@ -17,6 +20,19 @@ def test_round_trip_keeps_every_field():
     found = decode_images(encode_images(given), "x")
     assert found.same_as(given) and found.skipped == given.skipped and found.problems[2] == "permission denied"
     assert isinstance(found.paths[0], bytes) and found.splits.tolist() == given.splits.tolist()
+
+
+def test_unlabelled_images_groups_and_how_they_were_read():
+    about = {"layout": "list", "notes": ["a column 'x' is not used"], "reading": {"unlabelled": True}}
+    given = dataclasses.replace(
+        images("abc"), labels=np.array([0, -1, 0]), classes=("x",), groups=("p1", "", "p\u00e9"), about=about
+    )
+    data = encode_images(given)
+    assert decode_images(data, "x").same_as(given)
+    assert json.loads(data[:HEAD])["format"] == 2
+    with pytest.raises(StoreFormatError, match="x has format 2; this featstore reads up to format 1: upgrade"):
+        unseal(data[:HEAD].rstrip(b" "), "x")  # what readers before unlabelled images said
+    assert json.loads(encode_images(dataclasses.replace(given, labels=np.zeros(3, np.int64)))[:HEAD])["format"] == 1
 
 
 def test_plain_h5py_reads_an_image_set():
