@@ -9,16 +9,17 @@ _TRAIN = "train training trainings trn trainval trainvalid"
 _VAL = "val valid validation validate validating dev devel development minival"
 _TEST = "test testing tests tst eval evaluation evaluate holdout heldout"
 _PRED = "pred predict prediction predictions infer inference unlabeled unlabelled"
-_FILLERS = (
+_SILENT = (
     "set sets data dataset datasets image images img imgs picture pictures photo photos pic pics split splits part "
     "folder dir list file files seg public private mini labeled labelled"
-).split()
+)
 
 _PARTS = {
     word: part
     for part, words in (("train", _TRAIN), ("val", _VAL), ("test", _TEST), ("", _PRED))
     for word in words.split()
 }
+_FILLERS = frozenset(_SILENT.split())
 _ENDINGS = ("set", "sets", "data", "dataset", "images", "imgs", "img", "split", "folder")
 _HOLD_OUT = re.compile(r"(?i)(?<![a-z])h[eo]ld[-_. ]?out(?![a-z])")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^\W\d_a-zA-Z]+")

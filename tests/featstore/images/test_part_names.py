@@ -9,8 +9,8 @@ WRITTEN = {
     "train": "train Train TRAIN training Training_Set train_set train-set trainset TrainingData train_images seg_train "
     "train2017 trainval train_val trainval2012 01_train train.1 train1 Trn",
     "val": "val Val valid VALID validation Validation_Set dev Dev-Set devset val2017 seg_val minival",
-    "test": "test Test testing test_set test1 Test-2 TESTSET eval evaluation holdout hold_out Hold-Out held-out heldout "
-    "seg_test PublicTest private_test",
+    "test": "test Test testing test_set test1 Test-2 TESTSET eval evaluation holdout hold_out Hold-Out held-out "
+    "heldout seg_test PublicTest private_test",
     "": "pred seg_pred prediction unlabelled Unlabeled predict_images",
 }
 NONE = "cats images data set trains tested latest contest 0 17 train_cats trainA traintest train_labels test_masks dove"
