@@ -1,0 +1,3 @@
+"""x"""
+from featstore.layouts.layout import Layout
+HUB_FOLDER: tuple[Layout, ...] = ()

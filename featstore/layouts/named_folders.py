@@ -1,0 +1,3 @@
+"""x"""
+from featstore.layouts.layout import Layout
+NAMED_FOLDERS: tuple[Layout, ...] = ()

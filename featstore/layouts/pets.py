@@ -1,0 +1,3 @@
+"""x"""
+from featstore.layouts.layout import Layout
+PETS: tuple[Layout, ...] = ()
