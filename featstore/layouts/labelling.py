@@ -148,7 +148,9 @@ def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:
     if unnamed and not (reading.unlabelled and classes):
         first = ", ".join(printable_path(path) for path in sorted(unnamed)[:3])
         more = f" and {len(unnamed) - 3} more" if len(unnamed) > 3 else ""
-        way = "change the expression" + ("" if not classes else ", or say `unlabelled=True` to take them without labels")
+        way = "change the expression" + (
+            "" if not classes else ", or say `unlabelled=True` to take them without labels"
+        )
         raise ImageSetError(
             f"{told} does not match, or leaves its first group empty, in {number(len(unnamed), 'path')} of "
             f"{len(tree.paths)} ({first}{more}); it is searched in each path relative to {shown(place)}; {way}"

@@ -1,7 +1,8 @@
-"""Layout: one way in which images, folders and lists are laid out; and Place: a folder of a tree, as layouts look at it."""
+"""Layout: one way in which images, folders and lists lie; and Place: a folder of a tree, as layouts look at it."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -173,6 +174,52 @@ class Place:
         return [line for one in content.splitlines() if (line := one.strip())]
 
 
+@dataclass
+class Listed:
+    """Images that the lists of a data set name, each with its row.
+
+    Examples
+    --------
+    >>> place = Place(Tree(b"/pets", [b"cats/1.jpg"], [900], [0], [(b"", 0), (b"cats", 1)]))
+    >>> listed = Listed(place)
+    >>> listed.add(place.row(b"cats/1.jpg"), b"cats/1.jpg", Row(b"cats"))
+    >>> listed.add(place.row(b"cats/2.jpg"), b"cats/2.jpg", Row(b"cats"))
+    >>> listed.notes()
+    ['1 image that the lists name is not there (such as cats/2.jpg)']
+    """
+
+    place: Place
+    rows: dict[int, Row] = field(default_factory=dict)
+    missing: list[bytes] = field(default_factory=list)
+    doubled: list[bytes] = field(default_factory=list)
+
+    def add(self, row: int | None, name: bytes, says: Row) -> None:
+        """Note what a list says of an image; `row` is its position, None where it is not there."""
+        if row is None:
+            self.missing.append(name)
+        elif self.rows.setdefault(row, says) != says:
+            self.doubled.append(name)
+
+    def spans(self) -> list[Span]:
+        """As `labelled` takes them."""
+        return [(row, 1, says) for row, says in self.rows.items()]
+
+    def notes(self) -> list[str]:
+        """What does not fit, for people."""
+        notes = []
+        if self.missing:
+            notes.append(
+                f"{number(len(self.missing), 'image that the lists name is', 'images that the lists name are')} not "
+                f"there (such as {printable_path(self.missing[0])})"
+            )
+        if self.doubled:
+            notes.append(
+                f"{number(len(self.doubled), 'image is', 'images are')} named twice with different parts or labels, "
+                f"such as {printable_path(self.doubled[0])}: the first is taken"
+            )
+        return notes
+
+
 def labelled(
     place: Place,
     spans: Iterable[Span],
@@ -226,9 +273,8 @@ def labelled(
             f"{shown(place)} looks like {layout}, but none of its {len(tree.paths)} images is named in its lists; "
             f"{argument('layout', 'class-folders')} reads folders as classes"
         )
-    return Labelled(
-        found, [*tree.skipped, *left], layout, labels_from, parts_from, [*notes, *left_out([one for one in left if one.reason not in told])]
-    )
+    unsaid = [one for one in left if one.reason not in told]
+    return Labelled(found, [*tree.skipped, *left], layout, labels_from, parts_from, [*notes, *left_out(unsaid)])
 
 
 def left_out(left: Sequence[Skipped]) -> list[str]:
@@ -258,6 +304,45 @@ def number(count: int, noun: str, plural: str = "") -> str:
     ('1 class', '2 images')
     """
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def fields(place: Place, path: bytes, least: int, separator: bytes | None = None) -> list[list[bytes]]:
+    """The lines of a list, cut into words; lines that begin with # are left out.
+
+    Parameters
+    ----------
+    place : Place
+    path : bytes
+        Of the list, in the place.
+    least : int
+        Words that every line must have.
+    separator : bytes, optional
+        What is between words; spaces and tabs where it is not given.
+
+    Raises
+    ------
+    ImageSetError
+        Where the list cannot be read, or a line is too short.
+    """
+    lines = [line.split(separator) for line in place.lines(path) if not line.startswith(b"#")]
+    for line in lines:
+        if len(line) < least:
+            raise ImageSetError(
+                f"{shown(place)}: the line {printable_path(b' '.join(line)[:80])!r} of {printable_path(path)} has "
+                f"{number(len(line), 'word')}; expected {least} or more"
+            )
+    return lines
+
+
+def starts_with(place: Place, path: bytes, pattern: bytes) -> bool:
+    """Whether the first line of a list that is no remark looks as expected; False where it cannot be read."""
+    if not place.has(path):
+        return False
+    try:
+        first = next((line for line in place.lines(path) if not line.startswith(b"#")), b"")
+    except ImageSetError:
+        return False
+    return re.match(pattern, first) is not None
 
 
 def chosen_column(reading: Reading, columns: Sequence[str], layout: str) -> str:

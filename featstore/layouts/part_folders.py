@@ -19,7 +19,9 @@ _BESIDE = frozenset(
     b"groundtruth ground truth gt xml xmls bbox bboxes bounding box boxes saliency segmentationclass "
     b"segmentationobject matte mattes".split()
 )
-_SILENT = frozenset(b"images image png pngs class object files train training val validation valid test testing".split())
+_SILENT = frozenset(
+    b"images image png pngs class object files train training val validation valid test testing".split()
+)
 _WORDS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^a-zA-Z_. -]+")
 
 
