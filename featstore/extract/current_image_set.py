@@ -116,7 +116,9 @@ def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str
         else:
             notes.append(f"{images.name!r} was {len(previous):,} images from {was}; they are replaced")
     if previous.classes != images.classes:
-        gone, new = (len(set(a) - set(b)) for a, b in ((previous.classes, images.classes), (images.classes, previous.classes)))
+        gone, new = (
+            len(set(a) - set(b)) for a, b in ((previous.classes, images.classes), (images.classes, previous.classes))
+        )
         notes.append(f"classes changed since the last run: {new} new, {gone} gone, {len(images.classes)} now")
     return notes
 

@@ -127,7 +127,14 @@ def extract(
     report = progress or silent
     opened = _open(store)
     images, notes = current_image_set(
-        data, opened, dataset=dataset, split=split, split_seed=split_seed, content=content, report=report, reading=reading
+        data,
+        opened,
+        dataset=dataset,
+        split=split,
+        split_seed=split_seed,
+        content=content,
+        report=report,
+        reading=reading,
     )
     if told is not None:
         told(images)
@@ -159,7 +166,13 @@ def extract(
         devices = choose_devices(device, images=computed, built=built, share=share)
         if len(devices) > 1:
             how_read = (reading or Reading()).to_json()
-            place = {"data": os.fsdecode(data), "reading": how_read, "store": str(cache.path), "dataset": images.name, "backbone": backbone}
+            place = {
+                "data": os.fsdecode(data),
+                "reading": how_read,
+                "store": str(cache.path),
+                "dataset": images.name,
+                "backbone": backbone,
+            }
             network_options = {"weights_seed" if key == "seed" else key: value for key, value in request.items()}
             how = {"strict": strict, "retry_failed": retry_failed, "workers": workers}
             result = compute_on_devices(
