@@ -6,10 +6,11 @@ Results go to standard output, progress to standard error. Exit status: 0 done, 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,41 @@ engine = _together(
 """How a network is run; the command receives device, engine, precision, batch_size, workers."""
 
 
+_reading = _together(
+    click.option("--labels", metavar="REGEX|FILE",
+                 help="Where the classes come from: the first group of a regular expression in each image's path, or a "
+                      "list of images and classes (default: the folders, or what the data set brings)."),
+    click.option("--layout", metavar="NAME", default="auto", show_default=True,
+                 help="How the folders are arranged, one of `featstore layouts`."),
+    click.option("--class-from", type=click.Choice(["top", "leaf", "path"]),
+                 help="Of nested class folders, which is the class: the outermost, the innermost, or all of them."),
+    click.option("--label-column", metavar="NAME", help="Column of the list, or kind of label, that is the class."),
+    click.option("--path-column", metavar="NAME", help="Column of the list that holds the paths."),
+    click.option("--split-column", metavar="NAME", help="Column of the list that holds the parts (train, val, test)."),
+    click.option("--group-column", metavar="NAME", help="Column of the list that says which images belong together."),
+    click.option("--root", metavar="DIR", help="Folder that the paths in the list start from."),
+    click.option("--suffix", metavar="TEXT", default="", help="Added to every path in the list, such as .jpg."),
+    click.option("--unlabelled", is_flag=True, help="Take images without a label, too; heads leave them out."),
+    click.option("--allow", metavar="NAME", multiple=True,
+                 help="Go on in spite of a doubt, by the name that the refusal gives; repeatable."),
+)  # fmt: skip
+READING = ("labels", "layout", "class_from", "label_column", "path_column", "split_column", "group_column", "root",
+           "suffix", "unlabelled", "allow")  # fmt: skip
+
+
+def reading(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How data are to be read; the command receives one `reading`, a `featstore.images.reading.Reading`."""
+
+    @functools.wraps(function)
+    def with_reading(**given: Any) -> Any:
+        from featstore.images.reading import Reading
+
+        said = {name: given.pop(name) for name in READING}
+        return function(reading=Reading(**said), **given)
+
+    return _reading(with_reading)
+
+
 def selectors(**options: Any) -> dict[str, Any]:
     """The given selector options, without the ones left out."""
     return {name: value for name, value in options.items() if value not in (None, ())}
@@ -178,6 +214,18 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def print_found(console: Console, name: str, images: int, found: Mapping[str, Any]) -> None:
+    """What was found of a data set, with its notes and doubts."""
+    from featstore.discovery.summary import found_lines
+
+    for line in found_lines(name, images, found):
+        console.print(line)
+    for note in found["notes"]:
+        console.print(f"note: {typed(note)}")
+    for doubt in found["doubts"]:
+        console.print(f"doubt ({doubt['name']}): {typed(doubt['text'])}")
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import click
 import pytest
 
 from featstore.errors import ImagesNotFoundError
+from featstore.images.reading import Reading
 from featstore_scripts import options
 
 
@@ -93,6 +95,45 @@ def test_every_verb_has_a_file_a_help_text_and_a_script_of_its_own():
         result = CliRunner().invoke(group, [verb, "--help"])
         assert result.exit_code == 0, (verb, result.output)
         assert len(result.output.splitlines()) > 4
+
+
+def given(arguments):
+    """What a command that reads data receives."""
+    received = {}
+
+    @click.command()
+    @click.argument("data")
+    @options.reading
+    @options.quiet
+    def command(**values):
+        received.update(values)
+
+    command.main(arguments, standalone_mode=False)
+    return received
+
+
+def test_the_options_of_reading_reach_a_command_as_one_reading():
+    assert given(["pets"]) == {"data": "pets", "quiet": False, "reading": Reading()}
+    said = {
+        "labels": "([a-z]+)_",
+        "layout": "folders",
+        "class_from": "leaf",
+        "label_column": "breed",
+        "path_column": "id",
+        "split_column": "set",
+        "group_column": "patient",
+        "root": "photos",
+        "suffix": ".jpg",
+    }
+    arguments = [word for name, value in said.items() for word in (f"--{name.replace('_', '-')}", value)]
+    received = given(["pets", "-q", *arguments, "--unlabelled", "--allow", "copies", "--allow", "one-class"])
+    assert received["reading"] == Reading(**said, unlabelled=True, allow=("copies", "one-class"))
+    assert received["quiet"] and set(options.READING) == {field.name for field in dataclasses.fields(Reading)}
+
+
+def test_a_class_from_that_is_none_of_three_is_wrong_usage():
+    with pytest.raises(click.BadParameter, match="'middle' is not one of 'top', 'leaf', 'path'"):
+        given(["pets", "--class-from", "middle"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
