@@ -1,4 +1,4 @@
-"""ImageNet and its like: folders named by WordNet numbers, Tiny ImageNet's and ImageNet's lists of validation images."""
+"""ImageNet and Tiny ImageNet: folders named by WordNet numbers, and lists of validation images."""
 
 from __future__ import annotations
 
