@@ -43,7 +43,9 @@ def torchvision_pets(root: Path, split: str, kind: str) -> dict[str, str]:
     return {str(path.relative_to(base)): names[n] for path, n in zip(known._images, labels, strict=True)}
 
 
-@pytest.mark.parametrize(("column", "kind"), [(None, "category"), ("breed", "category"), ("species", "binary-category")])
+@pytest.mark.parametrize(
+    ("column", "kind"), [(None, "category"), ("breed", "category"), ("species", "binary-category")]
+)
 def test_paths_labels_and_parts_are_torchvisions(tmp_path, column, kind):
     pytest.importorskip("torchvision")
     pets(tmp_path / "oxford-iiit-pet")
@@ -78,7 +80,10 @@ def test_wrapper_folders_change_nothing(tmp_path, wrapper):
 
 def test_archives_that_were_unpacked_into_folders_of_their_names(tmp_path):
     pets(tmp_path / "x")
-    put(tmp_path / "y", *(f"images/{path.relative_to(tmp_path / 'x')}" for path in (tmp_path / "x/images").glob("*.jpg")))
+    put(
+        tmp_path / "y",
+        *(f"images/{path.relative_to(tmp_path / 'x')}" for path in (tmp_path / "x/images").glob("*.jpg")),
+    )
     for name in ("trainval.txt", "test.txt"):
         write(tmp_path / "y", f"annotations/annotations/{name}", (tmp_path / "x/annotations" / name).read_bytes())
     found = label(tmp_path / "y")
@@ -119,12 +124,15 @@ def test_the_tree_alone_is_looked_at(tmp_path):
     from featstore.images.reading import Reading
     from featstore.layouts.labelling import label_tree
 
-    member = Tree(b"/nowhere/pets.tar", real.paths, real.sizes, real.mtimes, real.folders, real.skipped, kept.__getitem__)
+    member = Tree(
+        b"/nowhere/pets.tar", real.paths, real.sizes, real.mtimes, real.folders, real.skipped, kept.__getitem__
+    )
     assert rows(label_tree(member, Reading())) == rows(label_tree(real, Reading()))
 
 
 @pytest.mark.parametrize(
-    ("train", "test"), [("train", "test1"), ("train/train", "test1/test1"), ("train", "test"), ("dogs/train", "dogs/test1")]
+    ("train", "test"),
+    [("train", "test1"), ("train/train", "test1/test1"), ("train", "test"), ("dogs/train", "dogs/test1")],
 )
 def test_kaggles_dogs_and_cats(tmp_path, train, test):
     put(tmp_path, *(f"{train}/{animal}.{i}.jpg" for animal in ("cat", "dog") for i in range(3)))
