@@ -16,6 +16,7 @@ from featstore.images.hashing import hash_files
 from featstore.images.image_set import ImageSet
 from featstore.images.listing import Listing
 from featstore.images.walk import Remembered, list_folder
+from featstore.sources.addresses import addresses
 from featstore.system.reporting import StageProgress, printable_path
 
 
@@ -130,7 +131,7 @@ def _digests(
         digests[here[same]] = known.digests[there[same]]
         stale[here[same]] = False
     todo = np.flatnonzero(stale)
-    paths = [os.path.join(root, listing.paths[row]) for row in todo]
+    paths = addresses([os.path.join(root, listing.paths[row]) for row in todo])
     for row, hashed in zip(todo.tolist(), hash_files(paths, progress), strict=True):
         if hashed.problem:
             problems[row] = hashed.problem

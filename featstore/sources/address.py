@@ -10,7 +10,6 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-
 RANGE = struct.Struct(">ccQQ")
 """Before the path of a range: zero, kind, offset, size."""
 
@@ -109,8 +108,8 @@ def parse(address: bytes) -> Place | None:
         group, row, length = numbers
         return ParquetCell(group, row, rest[:length], rest[length:])
     if kind == b"Z":
-        return ZipMember(*numbers, rest)
-    return FileRange(*numbers, rest) if kind == b"R" else StreamRange(*numbers, rest)
+        return ZipMember._make((*numbers, rest))
+    return FileRange._make((*numbers, rest)) if kind == b"R" else StreamRange._make((*numbers, rest))
 
 
 def file_of(address: bytes) -> bytes:

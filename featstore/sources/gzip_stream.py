@@ -32,6 +32,10 @@ RATIO, GRACE = 200, 1 << 30
 _GZIP = 31  # zlib's number for: a gzip header, a window of any size
 
 
+class BombError(OSError):
+    """A file that unpacks to far more than any data set would."""
+
+
 class GzipStream(io.RawIOBase):
     """The unpacked bytes of a gzip file.
 
@@ -144,8 +148,8 @@ class GzipStream(io.RawIOBase):
     def _note(self) -> None:
         """Count what was unpacked, and keep the state now and then."""
         if self._at > self._allowed:
-            raise OSError(
-                0, f"it unpacks to more than {self._allowed:,} bytes, {RATIO} times its size and more: a bomb is not read"
+            raise BombError(
+                0, f"it unpacks to more than {self._allowed:,} bytes, over {RATIO} times its size: a bomb is not read"
             )
         if self._ended or self._at < max(self._checkpoints) + self._spacing:
             return

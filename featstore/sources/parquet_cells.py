@@ -20,8 +20,8 @@ from featstore.sources.address import ParquetCell
 ROWS = 16
 """Rows that are held at a time."""
 
-GROUPS = 4
-"""Row groups that are kept open by a process."""
+GROUPS = 2
+"""Row groups that a thread keeps open."""
 
 BUFFER = 1 << 20
 """Bytes of the file that are read at a time."""
@@ -67,8 +67,14 @@ class _Cursor:
         self._file.close()
 
 
-_cursors: OrderedDict[tuple[bytes, int, bytes], _Cursor] = OrderedDict()
-_lock = threading.Lock()
+class _Kept(threading.local):
+    """A cursor has one place at a time, so each thread has its own."""
+
+    def __init__(self) -> None:
+        self.cursors: OrderedDict[tuple[bytes, int, bytes], _Cursor] = OrderedDict()
+
+
+_kept = _Kept()
 
 
 def cell(place: ParquetCell) -> bytes:
@@ -81,29 +87,25 @@ def cell(place: ParquetCell) -> bytes:
     MemoryError
         The process may not take as much memory as a few cells need.
     """
-    key = place.path, place.group, place.column
-    with _lock:
-        try:
-            status = os.stat(place.path)
-            cursor = _cursors.get(key)
-            if cursor is not None and not _same(cursor.status, status):
-                _cursors.pop(key).close()
-                cursor = None
-            if cursor is None:
-                cursor = _cursors[key] = _Cursor(place, status)
-                while len(_cursors) > GROUPS:
-                    _cursors.popitem(last=False)[1].close()
-            _cursors.move_to_end(key)
-            return cursor.cell(place.row)
-        except MemoryError:  # pyarrow's own is one
-            _cursors.pop(key, None)
-            raise
-        except OSError:
-            _cursors.pop(key, None)
-            raise
-        except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
-            _cursors.pop(key, None)
-            raise OSError(0, f"the Parquet file is damaged ({_one_line(error)})") from error
+    key, cursors = (place.path, place.group, place.column), _kept.cursors
+    try:
+        status = os.stat(place.path)
+        cursor = cursors.get(key)
+        if cursor is not None and not _same(cursor.status, status):
+            cursors.pop(key).close()
+            cursor = None
+        if cursor is None:
+            while len(cursors) >= GROUPS:
+                cursors.popitem(last=False)[1].close()
+            cursor = cursors[key] = _Cursor(place, status)
+        cursors.move_to_end(key)
+        return cursor.cell(place.row)
+    except (MemoryError, OSError):  # pyarrow's own errors of memory are MemoryErrors
+        cursors.pop(key, None)
+        raise
+    except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
+        cursors.pop(key, None)
+        raise OSError(0, f"the Parquet file is damaged ({_one_line(error)})") from error
 
 
 def open_parquet(path: bytes) -> Any:

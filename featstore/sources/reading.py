@@ -22,11 +22,21 @@ from featstore.system.fsread import open_regular
 PIECE = 1 << 20
 """Bytes that are read at a time; memory stays flat whatever the size."""
 
-STREAMS = 4
-"""Unpackers of .tar.gz archives that are kept by a process."""
+FILE_BYTES = 2 << 30
+"""The largest file that is read at once where nothing else is said."""
 
-_streams: OrderedDict[bytes, GzipStream] = OrderedDict()
-_lock = threading.RLock()  # a stream has one place at a time
+STREAMS = 2
+"""Unpackers of .tar.gz archives that a thread keeps."""
+
+
+class _Kept(threading.local):
+    """A stream has one place at a time, so each thread has its own."""
+
+    def __init__(self) -> None:
+        self.streams: OrderedDict[bytes, GzipStream] = OrderedDict()
+
+
+_kept = _Kept()
 
 
 def read(address: bytes, limit: int, alive: Callable[[], None] | None = None) -> bytes:
@@ -125,41 +135,41 @@ def _of_file(place: FileRange) -> Iterator[bytes]:
 
 
 def _of_stream(place: StreamRange, alive: Callable[[], None] | None) -> Iterator[bytes]:
-    with _lock:
-        stream = _stream(place.path)
-        stream.alive = alive
-        try:
-            if stream.seek(place.offset) != place.offset:
-                raise OSError(0, f"the archive ends before byte {place.offset:,}")
-            left = place.size
-            while left:
-                piece = stream.read(min(PIECE, left))
-                if not piece:
-                    raise OSError(0, f"the archive ends {left:,} bytes too early")
-                left -= len(piece)
-                yield piece
-        except OSError:
-            _forget(place.path)  # the next one begins anew
-            raise
+    stream = _stream(place.path)
+    stream.alive = alive
+    try:
+        if stream.seek(place.offset) != place.offset:
+            raise OSError(0, f"the archive ends before byte {place.offset:,}")
+        left = place.size
+        while left:
+            piece = stream.read(min(PIECE, left))
+            if not piece:
+                raise OSError(0, f"the archive ends {left:,} bytes too early")
+            left -= len(piece)
+            yield piece
+    except OSError:
+        _forget(place.path)  # the next one begins anew
+        raise
 
 
 def _stream(path: bytes) -> GzipStream:
     """The unpacker of a file, kept where the file is still the one that it was."""
     status = os.stat(path)
-    stream = _streams.get(path)
+    streams = _kept.streams
+    stream = streams.get(path)
     if stream is not None and _identity(stream.status) != _identity(status):
         _forget(path)
         stream = None
     if stream is None:
-        stream = _streams[path] = GzipStream(path)
-        while len(_streams) > STREAMS:
-            _forget(next(iter(_streams)))
-    _streams.move_to_end(path)
+        stream = streams[path] = GzipStream(path)
+        while len(streams) > STREAMS:
+            _forget(next(iter(streams)))
+    streams.move_to_end(path)
     return stream
 
 
 def _forget(path: bytes) -> None:
-    if (stream := _streams.pop(path, None)) is not None:
+    if (stream := _kept.streams.pop(path, None)) is not None:
         stream.close()
 
 

@@ -1,4 +1,4 @@
-"""The bytes of one member of a zip archive, read by its range: no index of the archive is needed, nothing is trusted."""
+"""The bytes of one member of a zip archive, by its range: no index is needed, nothing is trusted."""
 
 from __future__ import annotations
 
