@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from classifiers.models.bundle import Bundle
 from featstore.images.hashing import hash_files
 from featstore.images.unlabelled import find_images
+from featstore.sources.addresses import addresses
 from featstore.system.reporting import Progress, printable_path, silent
 
 
@@ -153,7 +154,9 @@ def predict_images(
 
     report = progress or silent
     found = find_images(places)
-    hashed = hash_files(found.paths, lambda done, total: report("read", done, total, ""))
+    here = os.getcwdb()
+    where = addresses([os.path.join(here, path) for path in found.paths])
+    hashed = hash_files(where, lambda done, total: report("read", done, total, ""))
     reasons = [h.problem for h in hashed]
     readable = np.flatnonzero([not reason for reason in reasons])
     X = np.zeros((len(reasons), bundle.width), dtype=np.float32)
@@ -172,8 +175,7 @@ def predict_images(
         )
         network_engine.prepare()
         report("prepare", 1, 1, "")
-        here = os.getcwdb()
-        items = [(os.path.join(here, found.paths[row]), hashed[row].digest) for row in readable]
+        items = [(where[row], hashed[row].digest) for row in readable]
         with open_pool(
             backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
         ) as pool:
