@@ -39,7 +39,7 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @click.option(
     "--out",
     "-o",

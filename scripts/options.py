@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featstore_scripts.process import run as run, say as say, say_failed as say_failed, told as told
+from featstore_scripts.store_folder import StoreFolder as StoreFolder, not_a_bundle as not_a_bundle
 from featstore_scripts.wording import typed as typed, worded as worded
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def _together(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+store = click.argument("store", type=StoreFolder())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already at the output path.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
+from featstore.errors import ImageSetError
 from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, hold_out
 from featstore.images.listing import UNREADABLE
@@ -48,6 +50,10 @@ def current_image_set(
     ImagesNotFoundError, ImageSetError
         There are no images, or `split` cannot be drawn from them.
     """
+    if split is not None and not (isinstance(split, Mapping) and all(isinstance(f, Real) for f in split.values())):
+        raise ImageSetError(
+            f'`split` is {split!r}; expected a mapping of parts to fractions, such as `split={{"test": 0.2}}`'
+        )
     name = dataset if dataset is not None else Path(os.path.realpath(os.fsdecode(data))).stem
     previous = store.imageset(name) if store is not None and name in store.datasets() else None
     images = scan(data, name=name, previous=previous, content=content, progress=lambda d, t: report("scan", d, t, ""))
