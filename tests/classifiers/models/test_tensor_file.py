@@ -193,7 +193,8 @@ def test_the_kind_of_a_file_is_told_by_its_header(tmp_path):
     "data",
     [
         b"", b"\xff" * 7, b"\xff" * 100, forged({}), forged([]), forged({"__metadata__": {}}),
-        forged({"__metadata__": 3}), forged({"__metadata__": {"featstore": "no json"}}), forged({"__metadata__": {"featstore": "[]"}}),
+        forged({"__metadata__": 3}), forged({"__metadata__": {"featstore": "no json"}}),
+        forged({"__metadata__": {"featstore": "[]"}}),
         forged({"__metadata__": {"featstore": "[" * 100_000}}),
     ],
 )  # fmt: skip
