@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from featstore_scripts import options
+
+if TYPE_CHECKING:
+    from featstore.images.image_set import ImageSet
+    from featstore.images.reading import Reading
 
 
 @click.command()
@@ -17,6 +21,7 @@ from featstore_scripts import options
     "--store", "-s", required=True, type=options.StoreFolder(), metavar="DIR", help="The feature store; made if new."
 )
 @click.option("--dataset", metavar="NAME", help="Name of the image set (default: the folder's or file's name).")
+@options.reading
 @options.network
 @options.engine
 @click.option(
@@ -41,14 +46,17 @@ def extract(
     split: dict[str, float],
     no_split: bool,
     seed: int,
+    reading: Reading,
     **settings: Any,
 ) -> None:
     """Run a frozen network once over DATA and keep its features.
 
-    DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/, or a .csv file with the
-    columns path,label[,split]. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on
-    from there.
+    DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/; a known data set as it is
+    unzipped (`featstore layouts` lists them); a list of paths and labels (.csv, .tsv, .txt, .jsonl); or a .zip, .tar,
+    .tar.gz, WebDataset shards, Parquet files or the http(s) address of an archive, read in place. What was found is told
+    first. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
     """
+    from featstore.discovery.summary import found_json
     from featstore.extract import extract as run
     from featstore.system.reporting import printable_path
 
@@ -57,12 +65,21 @@ def extract(
     if settings["jpeg_scaling"] and settings["nvjpeg"]:
         raise click.UsageError("--jpeg-scaling and --nvjpeg exclude each other")
     chosen = {} if no_split else (split or None)
+    out = options.console()
+
+    def tell(images: ImageSet) -> None:
+        """Before the work: whoever sees that classes are wrong stops it now."""
+        if not as_json:
+            name = printable_path(os.fsencode(images.name))
+            options.print_found(out, name, len(images), found_json(images))
+
     with options.told(lambda: _kept(store)), options.reporter(quiet) as report:
-        result = run(data, store, split=chosen, split_seed=seed, progress=report, **settings)
+        result = run(
+            data, store, split=chosen, split_seed=seed, progress=report, told=tell, reading=reading, **settings
+        )
     if as_json:
         options.emit(result.to_json())
         return
-    out = options.console()
     for node in result.to_json()["features"]:
         network = f"{node['backbone']} {node['node']} {node['pool']} {node['precision']} {node['input']}"
         what = f"{network} ({node['dim']} numbers, weights {node['weights']})"

@@ -10,7 +10,7 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,6 +231,18 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def print_found(console: Console, name: str, images: int, found: Mapping[str, Any]) -> None:
+    """What was found of a data set, with its notes and doubts."""
+    from featstore.discovery.summary import found_lines
+
+    for line in found_lines(name, images, found):
+        console.print(line)
+    for note in found["notes"]:
+        console.print(f"note: {typed(note)}")
+    for doubt in found["doubts"]:
+        console.print(f"doubt ({doubt['name']}): {typed(doubt['text'])}")
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
+from featstore.extract.current_image_set import usual_name
 from featstore.images.listing import UNREADABLE
+from featstore.images.reading import Reading
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import StageProgress
 
@@ -61,6 +62,7 @@ def check_content(
     *,
     dataset: str | None = None,
     progress: StageProgress | None = None,
+    reading: Reading | None = None,
 ) -> ContentCheck:
     """Read the images again and compare them with the newest image set.
 
@@ -68,11 +70,13 @@ def check_content(
     ----------
     store : FeatureStore
     data : path
-        Folder or CSV, as for `extract`; it may have been moved or renamed.
+        As for `extract`; it may have been moved or renamed.
     dataset : str, optional
         Default: the one named like `data`, else the only one.
     progress : callable, optional
         Called with (images read, images).
+    reading : Reading, optional
+        How the data are to be read; default: as when they were extracted.
 
     Raises
     ------
@@ -95,10 +99,11 @@ def check_content(
     ('bricks/bricks_000.jpg',)
     """
     if dataset is None:
-        named = Path(os.path.realpath(os.fsdecode(data))).stem
+        named = usual_name(data, store)
         dataset = named if named in store.datasets() else None
     recorded = store.imageset(dataset)
-    now = scan(data, name=recorded.name, content=True, progress=progress)
+    how = reading or Reading.from_json(recorded.about.get("reading", {}))
+    now = scan(data, name=recorded.name, content=True, progress=progress, reading=how)
     row_of = {path: row for row, path in enumerate(now.paths)}
     shut = tuple(entry.path + b"/" for entry in now.skipped if entry.reason.startswith(UNREADABLE))
     changed, silent, gone, unreadable = [], [], [], []

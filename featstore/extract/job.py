@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from featstore import errors
 from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
 from featstore.decoding.nvjpeg_pool import open_pool
 from featstore.decoding.transform import TransformSpec
+from featstore.discovery.pictures import Pictures
+from featstore.discovery.summary import found_json
 from featstore.errors import ImageSetError
 from featstore.extract.current_image_set import current_image_set
 from featstore.extract.device_choice import check_devices, choose_devices
@@ -23,6 +25,7 @@ from featstore.extract.extraction import Extraction
 from featstore.extract.multi_device import compute_on_devices
 from featstore.extract.pipeline import ExtractionPlan, PipelineResult, compute
 from featstore.images.image_set import ImageSet
+from featstore.images.reading import Reading
 from featstore.store.feature_store import FeatureStore
 from featstore.store.tables import identity
 from featstore.store.tables.layout import SHARD_ROWS
@@ -36,9 +39,10 @@ SERVE = "featstore.extract.job:serve"
 
 
 def extract(
-    data: str | bytes | os.PathLike[str],
+    data: str | bytes | os.PathLike[str] | Pictures,
     store: FeatureStore | str | os.PathLike[str],
     *,
+    reading: Reading | None = None,
     backbone: Backbone | str = "mobilenet_v3_large",
     weights: str | os.PathLike[str] = "auto",
     nodes: Sequence[str] = ("avgpool",),
@@ -60,15 +64,19 @@ def extract(
     workers: int | None = None,
     share: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
+    told: Callable[[ImageSet], None] | None = None,
 ) -> Extraction:
     """Build or complete the features of an image set in a store.
 
     Parameters
     ----------
-    data : path
-        An image folder (class folders, optionally under train/val/test) or a `.csv` of `path,label[,split]`.
+    data : path, address or Pictures
+        A folder of images, a list of them, an archive, Parquet files or pictures in memory, as `featstore.discovery.scan`
+        takes them.
     store : FeatureStore or path
         Created where there is none.
+    reading : Reading, optional
+        How the data are to be read; default: found out.
     backbone : Backbone or str
         A ready network, or a name to build one from `weights`, `nodes`, `pool`, `input_size`, `weights_seed`,
         `jpeg_scaling` and `nvjpeg`.
@@ -90,6 +98,8 @@ def extract(
         Decoding processes; 0 decodes in this one. Default: one a core.
     share : tuple of two int
         (i, n): compute only the i-th of n parts of the images, disjoint by their bytes.
+    told : callable, optional
+        Called with the image set before anything is computed: what was found, and its doubts.
 
     Returns
     -------
@@ -117,8 +127,17 @@ def extract(
     report = progress or silent
     opened = _open(store)
     images, notes = current_image_set(
-        data, opened, dataset=dataset, split=split, split_seed=split_seed, content=content, report=report
+        data,
+        opened,
+        dataset=dataset,
+        split=split,
+        split_seed=split_seed,
+        content=content,
+        report=report,
+        reading=reading,
     )
+    if told is not None:
+        told(images)
     request = {
         "weights": os.fspath(weights),
         "nodes": tuple(nodes),
@@ -142,9 +161,18 @@ def extract(
         if batch_size is not None and batch_size > SHARD_ROWS:
             notes.append(f"{SHARD_ROWS:,} images are computed at a time, not {batch_size:,}; a shard holds no more")
         options = {"precision": precision, "engine": engine, "batch_size": batch_size}
-        devices = choose_devices(device, images=computed, built=not isinstance(backbone, str), share=share)
+        # neither a network nor pictures in memory can be handed to other processes
+        built = isinstance(data, Pictures) or not isinstance(backbone, str)
+        devices = choose_devices(device, images=computed, built=built, share=share)
         if len(devices) > 1:
-            place = {"data": os.fsdecode(data), "store": str(cache.path), "dataset": images.name, "backbone": backbone}
+            how_read = (reading or Reading()).to_json()
+            place = {
+                "data": os.fsdecode(data),
+                "reading": how_read,
+                "store": str(cache.path),
+                "dataset": images.name,
+                "backbone": backbone,
+            }
             network_options = {"weights_seed" if key == "seed" else key: value for key, value in request.items()}
             how = {"strict": strict, "retry_failed": retry_failed, "workers": workers}
             result = compute_on_devices(
@@ -176,6 +204,7 @@ def extract(
         features=tuple((f, specs.widths[node]) for node, f in specs.fingerprints.items()),
         provenance=result.provenance,
         notes=tuple(notes + result.notes),
+        found=found_json(images),
     )
 
 
@@ -235,7 +264,8 @@ def serve(request: dict[str, Any]) -> None:
         sys.stdout.flush()  # a parent that is gone ends this run here
 
     try:
-        result = extract(share=share, progress=lambda *now: say({"progress": now}), **request)
+        reading = Reading.from_json(request.pop("reading"))
+        result = extract(share=share, reading=reading, progress=lambda *now: say({"progress": now}), **request)
         say({"done": result.to_json()})
     except errors.FeatstoreError as error:
         say({"failed": str(error), "kind": type(error).__name__})

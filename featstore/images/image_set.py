@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,6 @@ class ImageSet:
     ... )
     >>> pets.counts(), pets.display(7)
     ({'': {'cat': 4, 'dog': 4}}, '7.jpg')
-    >>> pets.check_labels()
-    []
     """
 
     name: str
@@ -172,30 +170,9 @@ class ImageSet:
                 return False
         return True
 
-    def check_labels(self) -> list[str]:
-        """What is doubtful about classes and splits, one sentence each; empty where nothing is.
-
-        A single class, a class that only the training part or only a part to judge on has, and pictures that are in
-        both. Images without a split count as training images.
-        """
-        doubts = []
-        if len(self.classes) == 1:
-            inner = sorted({parts[1] for path in self.paths if len(parts := path.split(b"/")) > 2})
-            hint = f"; it has sub-folders ({printable_path(inner[0])}, ...): are these the classes?" if inner else ""
-            doubts.append(f"only one class, {self.classes[0]!r}; classifiers need two{hint}")
-        train = (self.splits == "train") | (self.splits == "")
-        for split in ("val", "test"):
-            here = self.splits == split
-            if here.any() and train.any():
-                doubts += _between(self, set(self.labels[train].tolist()), set(self.labels[here].tolist()), split)
-                known = {digest.tobytes() for digest in self.digests[train & self.readable()]}
-                copies = sum(digest.tobytes() in known for digest in self.digests[here & self.readable()])
-                if copies:
-                    doubts.append(
-                        f"{copies} image{'s' * (copies > 1)} in {split} {'are' if copies > 1 else 'is'} in train as "
-                        f"well, byte for byte; they make every score too good"
-                    )
-        return doubts
+    def with_about(self, **entries: Any) -> ImageSet:
+        """The same images with more said of how they were read."""
+        return dataclasses.replace(self, about={**self.about, **entries})
 
 
 def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSet:
@@ -239,7 +216,7 @@ def hold_out(images: ImageSet, name: str, fraction: float, seed: int) -> ImageSe
         raise ImageSetError(
             f"{images.name!r} already has {int((images.splits == name).sum())} images in {name}; nothing to hold out"
         )
-    pool = (images.splits == "train") | (images.splits == "")
+    pool = ((images.splits == "train") | (images.splits == "")) & images.labelled()
     elsewhere = {digest.tobytes() for digest in images.digests[~pool]}
     # Drawing a picture that another part holds as well would put it in two parts.
     alone = np.array([digest.tobytes() not in elsewhere for digest in images.digests], dtype=bool)
@@ -307,20 +284,3 @@ def _nearest(group: Counter[bytes], fraction: float, seed: int) -> set[bytes]:
             chosen.add(digest)
             count += group[digest]
     return chosen
-
-
-def _between(images: ImageSet, learnt: set[int], judged: set[int], split: str) -> list[str]:
-    doubts = []
-    if judged - learnt:
-        unseen = _listed(images.classes[label] for label in sorted(judged - learnt))
-        doubts.append(f"{unseen} in {split} but not in train; no classifier can get these right")
-    if learnt - judged:
-        untested = _listed(images.classes[label] for label in sorted(learnt - judged))
-        doubts.append(f"{untested} in train but not in {split}; they are learnt but never judged")
-    return doubts
-
-
-def _listed(names: Iterable[str]) -> str:
-    quoted = [repr(name) for name in names]
-    more = f" and {len(quoted) - 5} more classes" if len(quoted) > 5 else ""
-    return f"{', '.join(quoted[:5])}{more} {'is' if len(quoted) == 1 else 'are'}"

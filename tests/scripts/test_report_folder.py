@@ -44,5 +44,5 @@ def test_a_report_is_printed_as_its_document_or_as_text_with_the_place_of_its_pa
 
 def test_a_command_has_to_name_it():
     command = click.command()(out(lambda out: None))
-    with pytest.raises(click.UsageError, match="Missing option"):
+    with pytest.raises(click.MissingParameter, match="Missing parameter: out"):
         command.main([], standalone_mode=False)
