@@ -18,6 +18,7 @@ from classifiers.comparison.evaluate import Run
 from classifiers.comparison.label_errors import wrong_labels
 from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
+from classifiers.leakage.data_groups import data_groups, group_text, split_groups
 from classifiers.leakage.leaks import Leaks
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.features import FeatureSet
@@ -68,21 +69,25 @@ def document(
     dict
         As docs/design.md, "Report data", describes it; plain JSON.
     """
+    named = data_groups(sets[0]) if groups in (None, "auto") else None
     best, duel = choose(runs, plan.name)
     chosen = runs[best]
+    crossing = "" if drop_leaks else split_groups(sets[0], plan)
+    divided = [{"kind": "leak", "text": crossing}] if crossing else []
     pairs = comparisons(runs)
     return {
         "format": 1,
         "dataset": _dataset(sets[0], plan),
         "protocol": {
             "name": plan.name,
-            "text": plan.text,
+            "text": plan.text if named is None else f"{plan.text} {group_text(named)}",
             "folds": plan.folds,
             "repeats": plan.repeats,
             "seed": seed,
             "budget": budget,
             "groups": groups,
             "n_groups": None if members is None else len(np.unique(members)),
+            **({} if named is None else {"groups_of_the_data": int((np.bincount(named) > 1).sum())}),
             "drop_leaks": drop_leaks,
             "dropped": len(plan.dropped),
             "class_weight": dict(class_weight) if isinstance(class_weight, Mapping) else class_weight,
@@ -97,7 +102,7 @@ def document(
         "best_run": best,
         "duel": duel,
         "store": store,
-        "warnings": _tuned(sets, plan) + _warnings(leaks, notes, runs, omitted, asked),
+        "warnings": _tuned(sets, plan) + divided + _warnings(leaks, notes, runs, omitted, asked),
         "omitted": list(omitted),
         "leaks": leaks.to_json(),
         "wrong_labels": wrong_labels(chosen.features, runs),
