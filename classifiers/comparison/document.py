@@ -32,7 +32,7 @@ def document(
     plan: EvaluationProtocol,
     runs: Sequence[Run],
     omitted: Sequence[Mapping[str, Any]],
-    leaks: Leaks,
+    leaks: Leaks | None,
     notes: Sequence[str],
     *,
     asked: Sequence[str],
@@ -54,7 +54,8 @@ def document(
     runs : sequence of Run
     omitted : sequence of mapping
         Heads that could not be judged: head, feature, reason.
-    leaks : Leaks
+    leaks : Leaks or None
+        None where nothing was trained.
     notes : sequence of str
         What is to be said about the classes.
     asked : sequence of str
@@ -104,9 +105,9 @@ def document(
         "store": store,
         "warnings": _tuned(sets, plan) + divided + _warnings(leaks, notes, runs, omitted, asked),
         "omitted": list(omitted),
-        "leaks": leaks.to_json(),
+        "leaks": None if leaks is None else leaks.to_json(),
         "wrong_labels": wrong_labels(chosen.features, runs),
-        "learning_curve": learning_curve(chosen.features, plan, seed=seed),
+        "learning_curve": learning_curve(chosen.features, plan, seed=seed) if len(plan.trained) else None,
         "layer_curve": layer_curve(sets, runs),
         "map": flat_map(chosen.features, chosen, seed=seed),
         "images": {
@@ -176,9 +177,13 @@ def _tuned(sets: Sequence[FeatureSet], plan: EvaluationProtocol) -> list[dict[st
 
 
 def _warnings(
-    leaks: Leaks, notes: Sequence[str], runs: Sequence[Run], omitted: Sequence[Mapping[str, Any]], asked: Sequence[str]
+    leaks: Leaks | None,
+    notes: Sequence[str],
+    runs: Sequence[Run],
+    omitted: Sequence[Mapping[str, Any]],
+    asked: Sequence[str],
 ) -> list[dict[str, str]]:
-    found = [{"kind": kind, "text": text} for kind, text in leaks.texts]
+    found = [{"kind": kind, "text": text} for kind, text in (leaks.texts if leaks is not None else ())]
     found += [{"kind": "class", "text": text} for text in notes]
     found += [
         {"kind": "convergence", "text": f"{run.name} did not converge, so its figures may be too low: {_shown(run)}."}
