@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.models.bundle import Bundle
+from classifiers.models.network_features import network_features
 from featstore.discovery.unlabelled import find_images
 from featstore.errors import ImageSetError
 from featstore.images.hashing import hash_files
@@ -194,11 +195,6 @@ def predict_images(
     >>> predict_images(bundle, [path + ".png"], engine="eager", workers=0).proba.shape
     (1, 2)
     """
-    from classifiers.models.image_classifier import open_backbone
-    from featstore.decoding.nvjpeg_pool import open_pool
-    from featstore.engines.devices import find_device
-    from featstore.engines.factory import make_engine
-
     report = progress or silent
     found = find_images(places, reading, id=id)
     hashed = hash_files(found.addresses, lambda done, total: report("read", done, total, ""))
@@ -206,32 +202,13 @@ def predict_images(
     readable = np.flatnonzero([not reason for reason in reasons])
     X = np.zeros((len(reasons), bundle.width), dtype=np.float32)
 
-    if len(readable):
-        backbone = open_backbone(bundle, weights)
-        node = bundle.fingerprint.node
-        report("prepare", 0, 1, "building the engine")
-        network_engine = make_engine(
-            backbone,
-            engine=engine,
-            device=device,
-            precision=bundle.fingerprint.precision,
-            batch_size=batch_size,
-            expected_rows=len(readable),
-        )
-        network_engine.prepare()
-        report("prepare", 1, 1, "")
-        items = [(found.addresses[row], hashed[row].digest) for row in readable]
-        with open_pool(
-            backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
-        ) as pool:
-            for batch in pool.run(items):
-                at = readable[batch.start : batch.start + len(batch.status)]
-                good = batch.status == 0
-                if good.any():
-                    X[at[good]] = network_engine.run(batch.images[good])[node]
-                for row, reason in zip(at[~good], np.array(batch.reasons)[~good], strict=True):
-                    reasons[row] = str(reason)
-                report("predict", batch.start + len(at), len(items), "")
+    items = [(found.addresses[row], hashed[row].digest) for row in readable]
+    X[readable], why = network_features(
+        bundle, items, weights=weights, engine=engine, device=device, batch_size=batch_size, workers=workers,
+        progress=report,
+    )  # fmt: skip
+    for row, reason in zip(readable, why, strict=True):
+        reasons[row] = reason
 
     names = found.names
     kept = np.flatnonzero([not reason for reason in reasons])
