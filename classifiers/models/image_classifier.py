@@ -25,6 +25,8 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
+from featstore.sources.addresses import addresses
+from featstore.sources.reading import FILE_BYTES, read
 from featstore.system.reporting import printable_path
 
 
@@ -300,9 +302,10 @@ def _known_place(bundle: Bundle) -> Path | None:
 def _read(path: bytes, least: int | None) -> Any:
     shown = os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
     try:
-        data = Path(os.fsdecode(path)).read_bytes()
+        (address,) = addresses([os.path.abspath(os.fsencode(path))])  # noqa: PTH100 - bytes
+        data = read(address, FILE_BYTES)
     except OSError as error:
-        raise ImagesNotFoundError(f"{shown} cannot be read: {error.strerror}; check the path") from error
+        raise ImagesNotFoundError(f"{shown} cannot be read: {error.strerror or error}; check the path") from error
     try:
         return decode(data, least)
     except DecodeError as error:

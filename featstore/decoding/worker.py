@@ -21,7 +21,7 @@ from PIL import Image
 
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError
-from featstore.system.fsread import open_regular
+from featstore.sources.reading import read
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -52,19 +52,27 @@ def decoder_from(name: str) -> Decoder:
 
 
 def decode_file(
-    path: bytes, digest: bytes, spec: TransformSpec, decoder: Decoder, bytes_per_image: int
+    path: bytes,
+    digest: bytes,
+    spec: TransformSpec,
+    decoder: Decoder,
+    bytes_per_image: int,
+    alive: Callable[[], None] | None = None,
 ) -> tuple[int, str, bytes]:
     """Turn one image file into network input.
 
     Parameters
     ----------
     path : bytes
+        Or an address of `featstore.sources.address`.
     digest : bytes
         SHA-256 that the file had when it was listed.
     spec : TransformSpec
     decoder : callable
     bytes_per_image : int
         A larger file is not read.
+    alive : callable, optional
+        See `featstore.sources.reading.read`.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def decode_file(
         `crop * crop * 3` bytes where OK, else none.
     """
     try:
-        data = read(path, bytes_per_image)
+        data = read(path, bytes_per_image, alive)
         if hashlib.sha256(data).digest() != digest:
             return CHANGED, "the file changed since it was listed", b""
         return OK, "", spec.apply_to_image(decoder(data, spec.min_side)).tobytes()
@@ -88,15 +96,6 @@ def decode_file(
         return MEMORY, "not enough memory", b""
     except OSError as error:
         return TRANSIENT, f"cannot be read: {error.strerror or error}", b""
-
-
-def read(path: bytes, limit: int) -> bytes:
-    """The bytes of a file; OSError where there are more than `limit`, or it is no regular file."""
-    descriptor, status = open_regular(path)
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_size > limit:
-            raise OSError(0, f"{status.st_size:,} bytes, more than the {limit:,} that an image may take")
-        return file.read()
 
 
 def main(settings: Mapping[str, Any]) -> None:
@@ -116,12 +115,17 @@ def main(settings: Mapping[str, Any]) -> None:
     results = int(settings["results"])
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libtiff complains there about every bad file
     os.write(results, RESULT.pack(READY, OK, 0))
+
+    def alive() -> None:  # bytes before an image are passed over: its time has not begun, and nothing is stuck
+        signal.setitimer(signal.ITIMER_REAL, settings["seconds_per_image"])
+        os.write(results, RESULT.pack(READY, OK, 0))
+
     with os.fdopen(int(settings["tasks"]), "rb") as tasks:
         try:
             while (task := next_task(tasks)) is not None:
                 number, offset, digest, path = task
                 signal.setitimer(signal.ITIMER_REAL, settings["seconds_per_image"])
-                status, reason, pixels = decode_file(path, digest, spec, decoder, limit)
+                status, reason, pixels = decode_file(path, digest, spec, decoder, limit, alive)
                 write_at(int(settings["memory"]), pixels, offset)
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 text = reason.encode("utf-8", "backslashreplace")[:1000]

@@ -11,14 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from featstore.discovery.opened import LISTS, Opened, open_data
+from featstore.discovery.opened import LISTS, open_data
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images import formats
-from featstore.images.archive_tree import archive_tree, shards
+from featstore.images.archive_tree import archive_tree
 from featstore.images.listing import UNREADABLE, Skipped
 from featstore.images.reading import Reading
-from featstore.images.tree import Tree
+from featstore.images.shards import shards
+from featstore.images.tree import Labelled, Tree
 from featstore.images.walk import SYSTEM_FILE, SYSTEM_FOLDER, list_tree
+from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
 from featstore.system.reporting import argument, printable_path
@@ -28,7 +30,7 @@ Path = str | bytes | os.PathLike[str]
 OWN_NAMES = ("path", "name", "stem")
 """What an image can be called by without a list: its path, its file's name, that name without the ending."""
 
-_OF_THE_SYSTEM = ("hidden", SYSTEM_FILE, SYSTEM_FOLDER)
+_OF_THE_SYSTEM = ("hidden", SYSTEM_FILE, SYSTEM_FOLDER, "of the system, no picture")
 _TWICE = ("the same folder as", "a link to a folder that holds this one")
 """How reasons begin where nothing is lost."""
 
@@ -123,10 +125,15 @@ class _Search:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def look(self, place: bytes) -> None:
+        """Add what one place holds."""
         name = place.lower()
-        is_address = re.match(rb"https?://", name)
-        if is_address or name.endswith(b".parquet") or (not os.path.exists(place) and shards(place)):
-            self._rows(place, open_data(os.fsdecode(place), self.reading))
+        if re.match(rb"https?://", name) or name.endswith(b".parquet"):
+            opened = open_data(os.fsdecode(place), self.reading)
+            self._rows(place, opened.labelled, opened.root)
+            return
+        if shards(place) is not None:
+            folder = place if os.path.isdir(place) else os.path.dirname(place)
+            self._tree(folder, archive_tree(place))
             return
         try:
             os.stat(place)
@@ -140,14 +147,14 @@ class _Search:
             return
         if os.path.isdir(place):
             self._tree(place, list_tree(os.path.realpath(place)))
-        elif not os.path.isfile(place):
-            self.found.setdefault(place, os.path.abspath(place))  # a pipe is told where it is read
-        elif name.endswith(LISTS):
-            self._rows(place, open_data(os.fsdecode(place), self.reading))
+        elif os.path.isfile(place) and name.endswith(LISTS):
+            real = os.path.realpath(place)
+            listed = read_list(real, self.reading)
+            self._rows(place, listed, listed.root or os.path.dirname(real))
         elif is_container(place):
-            self._tree(place, archive_tree(os.path.realpath(place)))
+            self._tree(place, archive_tree(place))
         else:
-            self.found.setdefault(place, os.path.abspath(place))
+            self.found.setdefault(place, os.path.abspath(place))  # what is no file is told where it is read
 
     def _tree(self, place: bytes, tree: Tree) -> None:
         """The files of a folder or the members of an archive, in byte order."""
@@ -157,20 +164,18 @@ class _Search:
             self.found.setdefault(os.path.join(place, path), address)
         self._left_out(place, tree.skipped)
 
-    def _rows(self, place: bytes, opened: Opened) -> None:
+    def _rows(self, place: bytes, listed: Labelled, root: bytes) -> None:
         """The rows of a list, in its order."""
         # Where paths start from the list's own folder they are told as they would be typed.
         folder = os.path.dirname(place)
-        near = opened.root == os.path.realpath(folder or b".")
-        labelled = opened.labelled
-        paths = tuple(labelled.found.paths)
-        places = opened.addresses(paths, range(len(paths)))
-        for path, address in zip(paths, places, strict=True):
-            named = os.path.join(folder if near else opened.root, path)
+        shown = folder if root == os.path.realpath(folder or b".") else root
+        paths = listed.found.paths
+        for path, address in zip(paths, addresses([os.path.join(root, path) for path in paths]), strict=True):
+            named = os.path.join(shown, path)
             self.found.setdefault(named, address)
-            if path in labelled.groups:
-                self.cells.setdefault(named, labelled.groups[path])
-        self._left_out(folder if near else opened.root, labelled.skipped, rows=True)
+            if path in listed.groups:
+                self.cells.setdefault(named, listed.groups[path])
+        self._left_out(shown, listed.skipped, rows=True)
 
     def _left_out(self, place: bytes, entries: Iterable[Skipped], rows: bool = False) -> None:
         for entry in sorted(entries):

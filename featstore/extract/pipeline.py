@@ -18,6 +18,8 @@ from featstore.errors import StoreConflictError
 from featstore.extract.writer import RowWriter
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
+from featstore.sources.address import reading_order
+from featstore.sources.addresses import addresses
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress
 
@@ -135,7 +137,11 @@ def _computed(
     engine: Engine, backbone: Backbone, plan: ExtractionPlan, decoders: DecodePool | NvjpegPool, report: Progress
 ) -> PipelineResult:
     result, images, rows = PipelineResult(), plan.images, plan.rows()
-    items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
+    found = addresses([images.absolute(int(row)) for row in rows])
+    order = reading_order(found)
+    if order is not None:  # containers are read from front to back
+        rows, found = rows[order], [found[place] for place in order]
+    items = [(address, images.digests[row].tobytes()) for address, row in zip(found, rows, strict=True)]
     batches = iter(decoders.run(items, engine.usual_batch_size))  # decoding begins while the engine is built
     began = time.perf_counter()
     engine.prepare()

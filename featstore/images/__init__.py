@@ -1,6 +1,6 @@
 """Which files are images, in which order, with which class and part: folders and lists walked, hashed, split.
 
-May import `errors` and `system`.
+May import `errors`, `system` and `sources`.
 """
 
 from typing import TYPE_CHECKING
