@@ -97,7 +97,7 @@ def predict(
     with options.told("nothing was written"), options.reporter(quiet) as report:
         found = predict_images(classifier, images, reading=reading, progress=report, **how)
     if as_json:
-        text = json.dumps(found.to_json(top), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+        text = json.dumps(options.worded(found.to_json(top)), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
     else:
         lines = io.StringIO()
         found.write_csv(lines, top, wide=wide, columns=columns)
@@ -107,6 +107,8 @@ def predict(
     else:
         fsio.replace(target, text.encode("utf-8"))
     if not as_json or target is not None:
+        for note in found.notes:
+            options.say(f"note: {options.typed(note)}")
         _list("failed", found.failed)
         _list("skipped", found.skipped)
     if not found.images:

@@ -38,6 +38,8 @@ class Predictions:
         What names each image in a table, where that is not its path.
     id_column : str
         What the first column of a table is called.
+    notes : tuple of str
+        What is to be said of the lists and archives that the images came from.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Predictions:
     skipped: tuple[tuple[str, str], ...] = ()
     ids: tuple[str, ...] = ()
     id_column: str = "image"
+    notes: tuple[str, ...] = ()
 
     def top(self, count: int = 1) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, best first, ties in the order of the classes.
@@ -86,6 +89,7 @@ class Predictions:
             "predictions": predictions,
             "failed": [{"image": image, "reason": reason} for image, reason in self.failed],
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "notes": list(self.notes),
         }
 
     def write_csv(self, file: TextIO, top: int = 1, *, wide: bool = False, columns: Sequence[str] = ()) -> None:
@@ -219,6 +223,7 @@ def predict_images(
         classes=bundle.classes,
         failed=(*failed, *found.failed),
         skipped=found.skipped,
+        notes=found.notes,
         ids=() if id == "path" else tuple(found.ids[row] for row in kept),
         id_column={"path": "image", "name": "id", "stem": "id"}.get(id, id),
     )

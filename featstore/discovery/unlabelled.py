@@ -51,6 +51,8 @@ class Unlabelled:
         Printable path and reason of what was named, or is named like an image, but cannot be read as a file.
     skipped : tuple of (str, str)
         Printable path and kind of everything else; hidden files and those of the system are not told.
+    notes : tuple of str
+        What is to be said of a whole place, such as where an archive was cut off.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class Unlabelled:
     ids: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,8 +112,14 @@ def find_images(places: Sequence[Path], reading: Reading | None = None, *, id: s
     if not search.found and not search.failed:
         raise ImagesNotFoundError(_nothing([os.fsencode(place) for place in places], search.skipped))
     paths = tuple(search.found)
-    names = _names(paths, search.cells, id)
-    return Unlabelled(paths, tuple(search.found.values()), names, tuple(search.failed), tuple(search.skipped))
+    return Unlabelled(
+        paths=paths,
+        addresses=tuple(search.found.values()),
+        ids=_names(paths, search.cells, id),
+        failed=tuple(search.failed),
+        skipped=tuple(search.skipped),
+        notes=tuple(search.notes),
+    )
 
 
 @dataclass
@@ -123,6 +132,7 @@ class _Search:
     cells: dict[bytes, str] = field(default_factory=dict)  # path -> what the list calls it
     failed: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def look(self, place: bytes) -> None:
         """Add what one place holds."""
@@ -163,6 +173,7 @@ class _Search:
         for path, address in zip(paths, places, strict=True):
             self.found.setdefault(os.path.join(place, path), address)
         self._left_out(place, tree.skipped)
+        self.notes += tree.notes
 
     def _rows(self, place: bytes, listed: Labelled, root: bytes) -> None:
         """The rows of a list, in its order."""
@@ -176,6 +187,7 @@ class _Search:
             if path in listed.groups:
                 self.cells.setdefault(named, listed.groups[path])
         self._left_out(shown, listed.skipped, rows=True)
+        self.notes += listed.notes
 
     def _left_out(self, place: bytes, entries: Iterable[Skipped], rows: bool = False) -> None:
         for entry in sorted(entries):

@@ -156,7 +156,7 @@ def test_an_output_that_is_not_utf_8_gets_odd_names_escaped_and_a_file_gets_them
 
 def test_a_store_is_no_bundle(place, capsys):
     status, _, err = run(predict, [place / "store", place / "images"], capsys)
-    assert status == 1 and "store" in err
+    assert status == 1 and f"`featstore train {place / 'store'} -o BUNDLE`" in err
 
 
 def test_no_bundle_is_one_sentence(capsys, tmp_path):

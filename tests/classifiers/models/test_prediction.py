@@ -128,6 +128,7 @@ EXAMPLE = Predictions(
     classes=("x", "y", "z"),
     failed=(("c.jpg", "an empty file"),),
     skipped=(("d.heic", "HEIC"),),
+    notes=("an archive is cut off",),
 )
 
 
@@ -169,6 +170,7 @@ def test_json_is_the_documented_one():
         ],
         "failed": [{"image": "c.jpg", "reason": "an empty file"}],
         "skipped": [{"path": "d.heic", "reason": "HEIC"}],
+        "notes": ["an archive is cut off"],
     }
     named = dataclasses.replace(EXAMPLE, ids=("a", "b"), id_column="id")
     assert [prediction["id"] for prediction in named.to_json()["predictions"]] == ["a", "b"]

@@ -167,9 +167,9 @@ def test_a_list_gives_its_images_in_its_order(ending, tmp_path, monkeypatch):
 
 def test_a_list_needs_no_labels_and_a_column_of_it_names_the_images(tmp_path):
     folder_of(tmp_path)
-    put(tmp_path / "test.csv", b"id,file\nr7,dogs/1\nr3,cats/2\n")
+    put(tmp_path / "test.csv", b"id,file\nr7,cats/10\nr3,cats/2\n")
     found = find_images([tmp_path / "test.csv"], Reading(path_column="file", suffix=".jpg"), id="id")
-    assert found.ids == ("r3",) and len(found.failed) == 1  # dogs/1.jpg is not there
+    assert found.ids == ("r7", "r3") and [path.rpartition(b"/")[2] for path in found.paths] == [b"10.jpg", b"2.jpg"]
     put(tmp_path / "test.csv", b"id,file\nr7,cats/10.jpg\nr3,cats/2.jpg\n")
     found = find_images([tmp_path / "test.csv"], Reading(path_column="file"), id="id")
     assert found.ids == ("r7", "r3") and [path.rpartition(b"/")[2] for path in found.paths] == [b"10.jpg", b"2.jpg"]
@@ -182,13 +182,13 @@ def test_json_lines_and_a_root_elsewhere(tmp_path):
     assert found.names == (f"{tmp_path}/photos/cats/2.jpg", f"{tmp_path}/photos/dogs/1.png")
 
 
-def test_a_row_whose_file_is_missing_has_failed(tmp_path):
+def test_a_row_whose_file_is_missing_keeps_its_place_and_fails_when_it_is_read(tmp_path):
     folder_of(tmp_path)
     put(tmp_path / "t.csv", b"path\ncats/2.jpg\nnone.jpg\ncats/10.jpg\ndogs/1.png\n")
     found = find_images([tmp_path / "t.csv"])
-    assert len(found.paths) == 3
-    ((path, reason),) = found.failed
-    assert path.endswith("none.jpg") and reason
+    assert [path.rpartition(b"/")[2] for path in found.paths] == [b"2.jpg", b"none.jpg", b"10.jpg", b"1.png"]
+    with pytest.raises(FileNotFoundError):
+        read(found.addresses[1], 100)
 
 
 def test_ids_are_names_or_stems_and_two_images_of_one_are_refused(tmp_path):
