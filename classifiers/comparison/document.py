@@ -20,6 +20,7 @@ from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
 from classifiers.leakage.data_groups import data_groups, group_text, split_groups
 from classifiers.leakage.leaks import Leaks
+from classifiers.report.data_reading import doubts
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.features import FeatureSet
 from featstore.system.machine import usable_cores
@@ -103,7 +104,10 @@ def document(
         "best_run": best,
         "duel": duel,
         "store": store,
-        "warnings": _tuned(sets, plan) + divided + _warnings(leaks, notes, runs, omitted, asked),
+        "warnings": doubts(sets[0].about)
+        + _tuned(sets, plan)
+        + divided
+        + _warnings(leaks, notes, runs, omitted, asked),
         "omitted": list(omitted),
         "leaks": None if leaks is None else leaks.to_json(),
         "wrong_labels": wrong_labels(chosen.features, runs),
@@ -141,6 +145,7 @@ def _dataset(features: FeatureSet, plan: EvaluationProtocol) -> dict[str, Any]:
         "images": len(features),
         "counts": np.bincount(features.y, minlength=len(features.classes)).tolist(),
         "root": os.fsdecode(features.root),
+        **({"about": dict(features.about)} if features.about else {}),
     }
 
 

@@ -12,21 +12,111 @@ _PATHS = (
     "photoname jpg jpeg png frame uri imageuri filepaths filenames paths images files",
     "imageid imgid id pictureid photoid fileid isicid name key uuid guid imageindex index item sample sampleid",
 )
-_LABELS = "label class category target breed species diagnosis y dx disease finding classification annotation answer gt " \
-    "groundtruth variety cultivar genre labels classes categories targets tag tags"  # fmt: skip
-_LABEL_WORDS = frozenset("label class category target breed species diagnosis labels classes".split())
-_OF_A_LABEL = frozenset(
-    "name names text txt str string id idx index code no nr num number title image img true gt final main primary "
-    "dog cat animal plant flower bird pet car food object scene disease leaf encoded ground truth first the of y".split()
+_LABELS = (
+    "label class category target breed species diagnosis dx disease classification groundtruth variety cultivar genre "
+    "labels classes categories targets"
 )
-_PARTS = frozenset("split partition set subset part phase".split())
+_WEAK_LABELS = "y gt finding annotation answer tag tags type kind"
+_LABEL_WORDS = frozenset(["label", "class", "category", "target", "breed", "species", "diagnosis", "labels", "classes"])
+_OF_A_LABEL = frozenset(
+    [
+        "name",
+        "names",
+        "text",
+        "txt",
+        "str",
+        "string",
+        "id",
+        "idx",
+        "index",
+        "code",
+        "no",
+        "nr",
+        "num",
+        "number",
+        "title",
+        "image",
+        "img",
+        "true",
+        "gt",
+        "final",
+        "main",
+        "primary",
+        "dog",
+        "cat",
+        "animal",
+        "plant",
+        "flower",
+        "bird",
+        "pet",
+        "car",
+        "food",
+        "object",
+        "scene",
+        "disease",
+        "leaf",
+        "encoded",
+        "ground",
+        "truth",
+        "first",
+        "the",
+        "of",
+        "y",
+    ]
+)
+_PARTS = frozenset(["split", "partition", "set", "subset", "part", "phase"])
 _LOOSE_PARTS = frozenset(
-    "fold dataset usage mode stage datasplit dataset traintest trainortest trainvaltest splitname splits sets setname "
-    "subsetname partname purpose role datatype".split()
+    [
+        "fold",
+        "dataset",
+        "usage",
+        "mode",
+        "stage",
+        "datasplit",
+        "dataset",
+        "traintest",
+        "trainortest",
+        "trainvaltest",
+        "splitname",
+        "splits",
+        "sets",
+        "setname",
+        "subsetname",
+        "partname",
+        "purpose",
+        "role",
+        "datatype",
+    ]
 )
 _GROUPS = frozenset(
-    "patient subject group scene person individual participant animal video clip sequence series case lesion slide "
-    "plate plot specimen session visit donor mouse site camera location sitename".split()
+    [
+        "patient",
+        "subject",
+        "group",
+        "scene",
+        "person",
+        "individual",
+        "participant",
+        "animal",
+        "video",
+        "clip",
+        "sequence",
+        "series",
+        "case",
+        "lesion",
+        "slide",
+        "plate",
+        "plot",
+        "specimen",
+        "session",
+        "visit",
+        "donor",
+        "mouse",
+        "site",
+        "camera",
+        "location",
+        "sitename",
+    ]
 )
 
 
@@ -72,7 +162,11 @@ def label_rank(name: str) -> int | None:
     --------
     >>> label_rank("Class"), label_rank("dog_breed"), label_rank("label_quality")
     (0, 1, None)
+    >>> label_rank("y")  # or a coordinate
+    2
     """
+    if plain(name) in _WEAK_LABELS.split():
+        return 2
     if plain(name) in _LABELS.split():
         return 0
     found = words(name)
@@ -80,7 +174,11 @@ def label_rank(name: str) -> int | None:
         word in _LABEL_WORDS or word in _OF_A_LABEL for word in found
     ):
         return 1
-    return 1 if re.fullmatch(r"(image|img|dog|true|gt)?(label|class|category|target|breed)(name|id|idx)?", plain(name)) else None
+    return (
+        1
+        if re.fullmatch(r"(image|img|dog|true|gt)?(label|class|category|target|breed)(name|id|idx)?", plain(name))
+        else None
+    )
 
 
 def label_base(name: str) -> str:
@@ -91,7 +189,9 @@ def label_base(name: str) -> str:
     >>> label_base("class_id"), label_base("ClassName"), label_base("label")
     ('class', 'class', 'label')
     """
-    return re.sub(r"(name|names|text|txt|str|string|title|id|ids|idx|index|code|no|nr|num|number|encoded)$", "", plain(name))
+    return re.sub(
+        r"(name|names|text|txt|str|string|title|id|ids|idx|index|code|no|nr|num|number|encoded)$", "", plain(name)
+    )
 
 
 def is_part(name: str) -> bool:
@@ -135,6 +235,4 @@ def is_known(name: str) -> bool:
     >>> is_known("file_name"), is_known("Abyssinian")
     (True, False)
     """
-    return bool(
-        path_rank(name) is not None or label_rank(name) is not None or may_be_part(name) or is_group(name)
-    )
+    return bool(path_rank(name) is not None or label_rank(name) is not None or may_be_part(name) or is_group(name))

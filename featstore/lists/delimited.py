@@ -160,9 +160,7 @@ def _by_spaces(text: str, first: int) -> Records:
     if len({len(row) for row in rows if not row[0].startswith("#")}) > 1:
         found = [_PATH_THEN_REST.fullmatch(line) for _, line in numbered]
         if sum(map(bool, found)) > len(rows) / 2:
-            rows = [
-                [match[1], match[2] or ""] if match else row for match, row in zip(found, rows, strict=True)
-            ]
+            rows = [[match[1], match[2] or ""] if match else row for match, row in zip(found, rows, strict=True)]
     return Records(rows, [number for number, _ in numbered], "spaces")
 
 

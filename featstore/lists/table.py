@@ -123,15 +123,15 @@ def read_table(content: bytes, name: bytes) -> Table:
     notes = []
     if records.comments:
         s = "s that begin" if records.comments > 1 else " that begins"
-        notes.append(f"{records.comments} line{s} with # {'were' if records.comments > 1 else 'was'} taken for a comment")
+        notes.append(
+            f"{records.comments} line{s} with # {'were' if records.comments > 1 else 'was'} taken for a comment"
+        )
     if not records.rows:
         raise ImageSetError(f"{place} holds no row; expected one row an image, such as path,label")
     return _titled(place, records.rows, records.lines, "line", records.separator, notes)
 
 
-def _titled(
-    place: str, rows: list[list[str]], lines: list[int], unit: str, kind: str, notes: list[str]
-) -> Table:
+def _titled(place: str, rows: list[list[str]], lines: list[int], unit: str, kind: str, notes: list[str]) -> Table:
     """Part the names of columns from the rows."""
     if not _has_header(rows, kind):
         width = max(map(len, rows))

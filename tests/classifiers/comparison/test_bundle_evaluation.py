@@ -73,8 +73,8 @@ def test_a_class_that_the_bundle_does_not_know_is_refused_by_name(bundle, images
     renamed = dataclasses.replace(images, classes=("Ants", "wasps"))
     with pytest.raises(
         FeaturesError,
-        match=r"does not know 2 classes of the images: 'Ants' \(7 images, perhaps 'ants'\) and 'wasps' \(7 images\); it "
-        "knows 'ants' and 'bees'",
+        match=r"does not know 2 classes of the images: 'Ants' \(7 images, perhaps 'ants'\) and 'wasps' \(7 images\); "
+        "it knows 'ants' and 'bees'",
     ):
         evaluate_bundle(bundle, renamed, **RUN)
 

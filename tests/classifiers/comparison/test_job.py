@@ -229,3 +229,12 @@ def test_unlabelled_images_are_among_the_warnings():
     data = compare(features, ["centroid"], **FAST, references=False).data
     assert {"kind": "class", "text": "30 images without a label took no part."} in data["warnings"]
     assert data["dataset"]["images"] == 120
+
+
+def test_how_the_data_were_read_is_in_the_report_and_doubts_come_first():
+    about = {"labels_from": "list.csv", "doubts": [{"name": "copies", "text": "4 copies.", "refuses": False}]}
+    features = dataclasses.replace(digits(150, classes=3), about=about)
+    report = compare(features, ["centroid"], **FAST, references=False)
+    assert report.data["dataset"]["about"] == about
+    assert report.data["warnings"][0] == {"kind": "data", "text": "4 copies."}
+    assert "Labels: list.csv." in report.to_text() and "Warning (data): 4 copies." in report.to_text()
