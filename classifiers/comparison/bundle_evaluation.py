@@ -24,6 +24,7 @@ from classifiers.validation.protocol import EvaluationProtocol
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.images.image_set import ImageSet
+from featstore.sources.addresses import addresses
 from featstore.store.feature_set_reader import make_feature_set
 from featstore.system.reporting import Progress, printable_path, silent
 
@@ -156,7 +157,8 @@ def _features(
 ) -> tuple[FeatureSet, tuple[tuple[str, str], ...]]:
     """The features of the judged images that can be read, and the images that cannot, with the reason."""
     readable = rows[images.readable()[rows]]
-    items = [(images.absolute(row), images.digests[row].tobytes()) for row in readable.tolist()]
+    where = addresses([images.absolute(row) for row in readable.tolist()])
+    items = [(address, images.digests[row].tobytes()) for address, row in zip(where, readable.tolist(), strict=True)]
     X, reasons = network_features(bundle, items, **options)
     good = np.array([not reason for reason in reasons], dtype=bool)
     failed = {row: images.problems[row] for row in rows.tolist() if images.problems[row]}
