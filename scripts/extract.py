@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data", type=click.Path())
-@click.option("--store", "-s", required=True, type=click.Path(), metavar="DIR", help="The feature store; made if new.")
+@click.option(
+    "--store", "-s", required=True, type=options.StoreFolder(), metavar="DIR", help="The feature store; made if new."
+)
 @click.option("--dataset", metavar="NAME", help="Name of the image set (default: the folder's or file's name).")
 @options.reading
 @options.network
@@ -70,7 +73,7 @@ def extract(
             name = printable_path(os.fsencode(images.name))
             options.print_found(out, name, len(images), found_json(images))
 
-    with options.reporter(quiet) as report:
+    with options.told(lambda: _kept(store)), options.reporter(quiet) as report:
         result = run(
             data, store, split=chosen, split_seed=seed, progress=report, told=tell, reading=reading, **settings
         )
@@ -97,6 +100,13 @@ def extract(
         out.print(f"  failed: {path}: {reason}")
     if len(result.failed) > 20:
         out.print(f"  and {len(result.failed) - 20} more: featstore info {store}")
+
+
+def _kept(store: str) -> str:
+    """What stays after Ctrl-C."""
+    if not Path(store, "store.json").exists():
+        return "nothing was written"
+    return f"what was computed stays in {store}; the same command goes on from there"
 
 
 if __name__ == "__main__":

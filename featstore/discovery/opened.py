@@ -18,18 +18,15 @@ from featstore.discovery.pictures import Pictures
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images.archive_tree import archive_tree, shards
 from featstore.images.reading import Reading
-from featstore.images.tree import Labelled, Tree
-from featstore.images.walk import Remembered, list_tree
-from featstore.layouts.labelling import label_tree
-from featstore.layouts.parquet_images import parquet_images
-from featstore.layouts.webdataset import label_webdataset
+from featstore.images.tree import Labelled
+from featstore.images.walk import Remembered
 from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
 from featstore.sources.remote import fetched
 from featstore.system.reporting import printable_path
 
-_LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json")
+LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json")
 _EXPECTED = (
     "expected a folder of images, a list (.csv, .tsv, .txt, .jsonl), an archive (.zip, .tar, .tar.gz), Parquet files, or "
     "the address of an archive"
@@ -108,7 +105,7 @@ def open_data(
         return _of_parquet([place], reading, shown, about)
     if is_container(place):
         return _of_tree(archive_tree(place), reading, shown, about)
-    if os.path.isfile(place) and name.endswith(_LISTS):
+    if os.path.isfile(place) and name.endswith(LISTS):
         labelled = read_list(place, reading)
         return Opened(labelled, labelled.root or os.path.dirname(place), shown, about)
     raise ImageSetError(f"{shown} is a file; {_EXPECTED}")

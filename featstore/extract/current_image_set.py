@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,10 @@ def current_image_set(
         There are no images, `split` cannot be drawn from them, they could only lead to nonsense, or they would take
         the place of other images of the same name.
     """
+    if split is not None and not (isinstance(split, Mapping) and all(isinstance(f, Real) for f in split.values())):
+        raise ImageSetError(
+            f'`split` is {split!r}; expected a mapping of parts to fractions, such as `split={{"test": 0.2}}`'
+        )
     how = reading or Reading()
     name = dataset if dataset is not None else usual_name(data, store)
     previous = store.imageset(name) if store is not None and name in store.datasets() else None
