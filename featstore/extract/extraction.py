@@ -14,7 +14,9 @@ class Extraction:
     """What one run found and did.
 
     `computed` and `cached` count images (rows of the image set), failed ones included; `waiting` is the share of the
-    time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call.
+    time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call; `remarks`
+    are (path, text) of images that were computed now and of which there is something to know: deep samples that stay
+    dark, the first of several pages, a file that is cut short.
 
     Examples
     --------
@@ -35,6 +37,7 @@ class Extraction:
     features: tuple[tuple[Fingerprint, int], ...]
     provenance: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The document that `extract --json` prints."""
@@ -64,4 +67,5 @@ class Extraction:
             ],
             "provenance": dict(self.provenance),
             "notes": list(self.notes),
+            "remarks": [{"path": path, "text": text} for path, text in self.remarks],
         }
