@@ -26,9 +26,7 @@ from featstore_scripts import options
 @click.option("--no-split", is_flag=True, help="Give up an earlier --split.")
 @options.seed
 @click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
-@click.option(
-    "--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash, no decoder)."
-)
+@click.option("--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash).")
 @click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
 @options.quiet
 @options.json_option

@@ -160,8 +160,10 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
 
 
 def _joined(high: Image.Image, low: Image.Image) -> NDArray[np.uint16]:
-    return np.asarray(high).astype(np.uint16) << 8 | np.asarray(low)
+    whole: NDArray[np.uint16] = np.asarray(high).astype(np.uint16) << 8 | np.asarray(low)
+    return whole
 
 
 def _scaled(values: NDArray[Any], depth: int) -> NDArray[np.uint8]:
-    return np.minimum(values >> (depth - 8), 255).astype(np.uint8)
+    kept: NDArray[np.uint8] = np.minimum(values >> (depth - 8), 255).astype(np.uint8)
+    return kept

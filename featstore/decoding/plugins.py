@@ -127,7 +127,8 @@ def open_image(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         plugin = getattr(importlib.import_module(module), kind)
     with _one_thread(name):
         image = plugin(io.BytesIO(data))
-    check_size(name, *image.size, max_pixels)
+    width, height = image.size
+    check_size(name, width, height, max_pixels)
     return image
 
 

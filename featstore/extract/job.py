@@ -166,9 +166,8 @@ def extract(
 
     failed = _failures(cache, images, specs.fingerprints.values(), result)
     if not retry_failed and (curable := sum(outdated(reason) for _, reason in failed)):
-        notes.append(
-            f"{curable:,} images failed earlier and may be decoded by now: `retry_failed=True` tries them again"
-        )
+        those = "1 image" if curable == 1 else f"{curable:,} images"
+        notes.append(f"{those} failed earlier and may be decoded by now: `retry_failed=True` tries again")
     remarks = _remarks(images, result.remarks)
     if len(failed) == len(images):
         raise ImageSetError(

@@ -1,4 +1,4 @@
-"""Remarks on images, joined to notes on a run: one for each kind, with the count, the extremes and the option to use."""
+"""Remarks on images, joined to notes on a run: one for each kind, with the count and what to do."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def remark_notes(remarks: Iterable[str]) -> list[str]:
         most = max(dark)
         bits = max(9, most.bit_length())
         notes.append(
-            f"{_images(len(dark))} of 16 bits hold no value above {most:,} of 65,535, so the network sees them nearly "
-            f"black; if they hold {bits}-bit values, extract them with `bit_depth={bits}`"
+            f"{_images(len(dark), 'of 16 bits hold', 'of 16 bits holds')} no value above {most:,} of 65,535, so the "
+            f"network sees little but black; if these are {bits}-bit values, extract with `bit_depth={bits}`"
         )
     if cut := _numbers(_CUT, texts):
         notes.append(
-            f"{_images(len(cut))} of 16 bits hold values up to {max(cut):,}, more than the given `bit_depth` has; "
-            "they are cut off"
+            f"{_images(len(cut), 'of 16 bits hold', 'of 16 bits holds')} values up to {max(cut):,}, more than the given "
+            "bit depth has; they are cut off"
         )
     for what in ("pages", "frames", "pictures"):
         if count := sum(1 for text in texts if (found := _FIRST.match(text)) and found[1] == what):
