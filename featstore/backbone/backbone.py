@@ -50,6 +50,10 @@ class Backbone:
     nvjpeg : bool
         Decode JPEG files on the CUDA device, see `featstore.decoding.nvjpeg_pool`: likewise. Not together with
         `jpeg_scaling`.
+    bit_depth : int, optional
+        9 to 16: take 16-bit files as so many bits, see `TransformSpec`: likewise.
+    allow_truncated : bool
+        Decode files that are cut short or damaged as far as they go: likewise.
     timeout : float
         Seconds that a download server may stay silent.
     progress : callable, optional
@@ -104,6 +108,8 @@ class Backbone:
         transform: TransformSpec | None = None,
         jpeg_scaling: bool = False,
         nvjpeg: bool = False,
+        bit_depth: int | None = None,
+        allow_truncated: bool = False,
         timeout: float = 10.0,
         progress: StageProgress | None = None,
     ) -> None:
@@ -124,7 +130,11 @@ class Backbone:
         self.name, self.nodes, self.pool = name, chosen, pool
         spec = spec if input_size is None else spec.resized(input_size)
         self.transform = dataclasses.replace(
-            spec, jpeg_scaling=spec.jpeg_scaling or jpeg_scaling, nvjpeg=spec.nvjpeg or nvjpeg
+            spec,
+            jpeg_scaling=spec.jpeg_scaling or jpeg_scaling,
+            nvjpeg=spec.nvjpeg or nvjpeg,
+            bit_depth=spec.bit_depth if bit_depth is None else bit_depth,
+            allow_truncated=spec.allow_truncated or allow_truncated,
         )
 
         self.network = build_network(name, found.head)

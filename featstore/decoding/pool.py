@@ -46,7 +46,7 @@ class DecodePool:
     bytes_per_image : int
         Address space that one image may take in its process, and the largest file that is read.
     decoder : str
-        "module:function" of what turns bytes, and the smallest side of a scaled JPEG, into a Pillow image of mode RGB.
+        "module:function" of what turns bytes into a `Picture`, see `featstore.decoding.worker.Decoder`.
     device : str, optional
         The processes decode JPEG files on this device and defer all other images, for `NvjpegPool`.
 
@@ -85,7 +85,7 @@ class DecodePool:
         batch_size: int = 32,
         seconds_per_image: float = 30.0,
         bytes_per_image: int = 2 << 30,
-        decoder: str = "featstore.decoding.decode:decode_image",
+        decoder: str = "featstore.decoding.decode:decode_picture",
         device: str | None = None,
     ) -> None:
         wanted = usable_cores() if workers is None else workers
@@ -232,11 +232,11 @@ class DecodePool:
             part = items[start : start + self._batch_size]
             images = np.zeros((len(part), *self._shape), dtype=np.uint8)
             status = np.zeros(len(part), dtype=np.uint8)
-            reasons = []
+            texts = []
             for row, (path, digest) in enumerate(part):
-                code, reason, pixels = decode_file(path, digest, self._spec, decoder, self._bytes)
+                code, text, pixels = decode_file(path, digest, self._spec, decoder, self._bytes)
                 if code == OK:
                     images[row] = np.frombuffer(pixels, dtype=np.uint8).reshape(self._shape)
                 status[row] = TRANSIENT if code == MEMORY else code
-                reasons.append(reason)
-            yield Batch(start, images, status, tuple(reasons))
+                texts.append(text)
+            yield Batch.of(start, images, status, texts)
