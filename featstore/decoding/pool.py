@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 
+from featstore.decoding.relayed_items import RelayedItems, relayed
 from featstore.decoding.scheduler import Batch, Items, Scheduler
 from featstore.decoding.shared_memory import SharedBuffers
 from featstore.decoding.supervisor import Supervisor
@@ -156,7 +157,7 @@ class DecodePool:
         Parameters
         ----------
         items : sequence of (path, digest)
-            Absolute path and SHA-256 (32 bytes) of each image file.
+            Absolute path or address and SHA-256 (32 bytes) of each image file.
         batch_size : int, optional
             From now on; for a caller that did not know it when the processes were to be started.
 
@@ -169,6 +170,8 @@ class DecodePool:
         self._batch_size = batch_size or self._batch_size
         if not self.workers:
             return self._run_here(items)
+        if not isinstance(items, RelayedItems):
+            items = relayed(items, self._bytes)
         if self._running is not None or (resized and self._memory is not None and len(self._memory)):
             self.close()  # results to a run that was abandoned must not meet this one
         elif resized and self._memory is not None:

@@ -12,13 +12,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore.decoding.relayed_items import RelayedItems
 from featstore.decoding.shared_memory import SharedBuffers
 from featstore.decoding.supervisor import Supervisor
 from featstore.decoding.worker import CHANGED, MEMORY, OK, TRANSIENT
 from featstore.decoding.worker_process import Task, TaskResult, WorkerProcess
 
 Items = Sequence[tuple[bytes, bytes]]
-"""(absolute path, SHA-256 of 32 bytes) of image files."""
+"""(absolute path or address, SHA-256 of 32 bytes) of image files."""
 
 
 _MAX_SLEEP = 0.02
@@ -184,6 +185,8 @@ class Scheduler:
                 self._assign()
                 continue
             self._filling.popleft()
+            if isinstance(self._items, RelayedItems):
+                self._items.release(first.start + len(first.status))
             self._assign()
             images = self._memory.array(first.slot).reshape(self._batch_size, *self._shape)[: len(first.status)]
             images[first.status != OK] = 0

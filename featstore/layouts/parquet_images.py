@@ -264,7 +264,7 @@ def _part(value: Any, path: bytes) -> str:
     part = part_of(str(value))
     if part is None:
         raise ImageSetError(
-            f"{printable_path(path)} has the part {str(value)[:60]!r}; expected train, val, test or words that mean them; "
+            f"{printable_path(path)} has the part {str(value)[:60]!r}; expected train, val, test or words for them; "
             f"{argument('split_column', 'NAME')} names another column"
         )
     return part
