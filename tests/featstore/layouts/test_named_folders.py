@@ -1,4 +1,4 @@
-"""PetImages, flower_photos, Caltech-101, Intel scenes, categories with parts inside: as they come out of the archive."""
+"""PetImages, flower_photos, Caltech-101, Intel scenes, parts inside of categories: as they come out of the archive."""
 
 import os
 from pathlib import Path
