@@ -14,9 +14,9 @@ from typing import Any
 
 _AS_NAMED = (
     "allow_few", "allow_truncated", "allow_untested", "backbone", "batch_size", "bit_depth", "bundle",
-    "class_weight", "dataset", "device", "drop_leaks", "engine", "folds", "goal", "groups", "keep_any", "key", "learning_rate", "node", "nvjpeg",
-    "overwrite", "pool", "precision", "rate", "restart", "retry_failed", "seed", "split",
-    "steps", "strict", "variation_weight", "weights",
+    "class_weight", "dataset", "device", "drop_leaks", "engine", "folds", "goal", "groups", "keep_any", "key",
+    "learning_rate", "node", "nvjpeg", "overwrite", "pool", "precision", "rate", "restart", "retry_failed", "seed",
+    "split", "steps", "strict", "variation_weight", "weights",
 )  # fmt: skip
 OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _AS_NAMED},
