@@ -23,9 +23,11 @@ from featstore.images.walk import Remembered
 from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
+from featstore.sources.parquet_index import holds_images
 from featstore.sources.remote import fetched, is_url
 from featstore.system.reporting import printable_path
 
+PARQUET = b".parquet"
 LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json")
 _EXPECTED = (
     "expected a folder of images, a list (.csv, .tsv, .txt, .jsonl), an archive (.zip, .tar, .tar.gz), Parquet files, or "

@@ -40,8 +40,8 @@ def remark_notes(remarks: Iterable[str]) -> list[str]:
         )
     if cut := _numbers(_CUT, texts):
         notes.append(
-            f"{_images(len(cut), 'of 16 bits hold', 'of 16 bits holds')} values up to {max(cut):,}, more than the given "
-            "bit depth has; they are cut off"
+            f"{_images(len(cut), 'of 16 bits hold', 'of 16 bits holds')} values up to {max(cut):,}, more than the "
+            "bit depth that was given has; they are cut off"
         )
     for what in ("pages", "frames", "pictures"):
         if count := sum(1 for text in texts if (found := _FIRST.match(text)) and found[1] == what):

@@ -58,6 +58,18 @@ class ParquetIndex:
         return None
 
 
+def holds_images(path: bytes) -> bool:
+    """Whether a Parquet file has a column of bytes; where it is none or is damaged, whoever reads it will say so."""
+    try:
+        file = open_parquet(path)
+    except OSError:
+        return True
+    try:
+        return bool(binary_columns(file))
+    finally:
+        file.close()
+
+
 def binary_columns(file: Any) -> list[str]:
     """Leaf columns of bytes that may be pictures ("image.bytes" before others), of an open Parquet file."""
     import pyarrow as pa
