@@ -14,7 +14,8 @@ class Extraction:
     """What one run found and did.
 
     `computed` and `cached` count images (rows of the image set), failed ones included; `waiting` is the share of the
-    time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call.
+    time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call;
+    `weights_record` tells how the weights file was read, "" where there is nothing to tell.
 
     Examples
     --------
@@ -35,6 +36,7 @@ class Extraction:
     features: tuple[tuple[Fingerprint, int], ...]
     provenance: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    weights_record: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The document that `extract --json` prints."""

@@ -129,6 +129,8 @@ def extract(
         "nvjpeg": nvjpeg,
     }
     specs, network = _specs(backbone, precision, request)
+    if specs.weights_note:
+        notes.append(specs.weights_note)
     if opened is None:
         check_devices(device, engine=engine, precision=precision, nvjpeg=nvjpeg)
     # Made only now that the images, the network and the device are known to be usable.
@@ -176,6 +178,7 @@ def extract(
         features=tuple((f, specs.widths[node]) for node, f in specs.fingerprints.items()),
         provenance=result.provenance,
         notes=tuple(notes + result.notes),
+        weights_record=specs.weights_record,
     )
 
 
@@ -193,7 +196,8 @@ def _specs(
     if isinstance(backbone, str) and (known := load_feature_specs(backbone, precision, request)) is not None:
         return known, None
     network = _build(backbone, request)
-    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths))
+    told = network.weights
+    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths), told.note, told.record)
     if isinstance(backbone, str):
         save_feature_specs(backbone, precision, request, specs, network.weights.path)
     return specs, network
