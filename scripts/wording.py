@@ -30,7 +30,7 @@ OPTIONS = {
 NEGATED = {"augment": "--no-augmentation", "turn": "--no-turn"}
 """The option that sets an argument to False."""
 
-PROSE = frozenset({"engine_note", "notes", "reason", "reasons", "text", "texts", "verdict"})
+PROSE = frozenset({"engine_note", "notes", "reason", "reasons", "text", "texts", "verdict", "weights_note"})
 """Keys of documents under which the libraries put sentences; what users called things stands under others."""
 
 _AFTER = re.compile(r"[.,;:)]*(\s|$)")

@@ -13,11 +13,17 @@ from torchvision.models import get_model_weights
 from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.backbone.nodes import PENULTIMATE, POOLS, NetworkGraph, Trunk
-from featstore.backbone.recipe import FORMAT, read_recipe
+from featstore.backbone.recipe import FORMAT, gone, read_recipe
 from featstore.backbone.weights import Weights, load_weights, state_dict_sha256
 from featstore.decoding import decode
 from featstore.decoding.transform import TransformSpec
-from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
+from featstore.errors import (
+    FeaturesError,
+    FingerprintMismatchError,
+    UnknownNameError,
+    WeightsError,
+    WeightsNotFoundError,
+)
 from featstore.fingerprint import Fingerprint
 from featstore.system.reporting import StageProgress
 
@@ -200,6 +206,7 @@ class Backbone:
                 "name": weights.name,
                 "seed": weights.seed,
                 "path": str(weights.path.resolve()) if weights.kind == "file" and weights.path else "",
+                **({"url": weights.url} if weights.url else {}),
             },
             "nodes": list(self.nodes),
             "pool": self.pool,
@@ -225,6 +232,8 @@ class Backbone:
         settings, expected, label = read_recipe(recipe)
         if weights is not None:
             settings["weights"] = weights
+        elif said := gone(recipe):
+            raise WeightsNotFoundError(said)
         backbone = cls(**settings)
         if backbone.weights.sha256 != expected:
             raise FingerprintMismatchError(

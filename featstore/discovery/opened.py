@@ -19,7 +19,10 @@ from featstore.images.archive_tree import archive_tree
 from featstore.images.shards import shards
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.images.walk import Remembered
+from featstore.images.walk import Remembered, list_tree
+from featstore.layouts.labelling import label_tree
+from featstore.layouts.parquet_images import parquet_images
+from featstore.layouts.webdataset import label_webdataset
 from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
@@ -30,8 +33,8 @@ from featstore.system.reporting import printable_path
 PARQUET = b".parquet"
 LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json")
 _EXPECTED = (
-    "expected a folder of images, a list (.csv, .tsv, .txt, .jsonl), an archive (.zip, .tar, .tar.gz), Parquet files, or "
-    "the address of an archive"
+    "expected a folder of images, a list (.csv, .tsv, .txt, .jsonl), an archive (.zip, .tar, .tar.gz), Parquet files, "
+    "or the address of an archive"
 )
 
 

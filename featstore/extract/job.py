@@ -155,6 +155,8 @@ def extract(
         "allow_truncated": allow_truncated,
     }
     specs, network = _specs(backbone, precision, request)
+    if specs.weights_note:
+        notes.append(specs.weights_note)
     if opened is None:
         check_devices(device, engine=engine, precision=precision, nvjpeg=nvjpeg)
     # Made only now that the images, the network and the device are known to be usable.
@@ -217,6 +219,7 @@ def extract(
         notes=tuple(notes + result.notes + remark_notes([text for _, text in remarks])),
         remarks=remarks,
         found=found_json(images),
+        weights_record=specs.weights_record,
     )
 
 
@@ -234,7 +237,8 @@ def _specs(
     if isinstance(backbone, str) and (known := load_feature_specs(backbone, precision, request)) is not None:
         return known, None
     network = _build(backbone, request)
-    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths))
+    told = network.weights
+    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths), told.note, told.record)
     if isinstance(backbone, str):
         save_feature_specs(backbone, precision, request, specs, network.weights.path)
     return specs, network
