@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from featstore.discovery.pictures import Pictures
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images.archive_tree import archive_tree
-from featstore.images.shards import shards
 from featstore.images.reading import Reading
+from featstore.images.shards import shards
 from featstore.images.tree import Labelled
 from featstore.images.walk import Remembered, list_tree
 from featstore.layouts.labelling import label_tree

@@ -75,8 +75,8 @@ def extract(
     Parameters
     ----------
     data : path, address or Pictures
-        A folder of images, a list of them, an archive, Parquet files or pictures in memory, as `featstore.discovery.scan`
-        takes them.
+        A folder of images, a list of them, an archive, Parquet files or pictures in memory, as
+        `featstore.discovery.scan` takes them.
     store : FeatureStore or path
         Created where there is none.
     reading : Reading, optional
