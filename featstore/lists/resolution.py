@@ -1,0 +1,244 @@
+"""Which file each cell of a list means: where paths start from, and how they are spelled."""
+
+# Paths are bytes here, which pathlib does not know.
+# ruff: noqa: PTH118, PTH119, PTH120, PTH122
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from featstore.lists.folders import Files, Folders, join
+from featstore.lists.spellings import SLASHES, TIDIED, WINDOWS, loose, spellings
+from featstore.system.reporting import printable_path
+
+_SAMPLE = 200
+"""Cells by which it is decided where paths start from."""
+
+_CASE, _ENDING, _BELOW = "case", "ending", "below"
+_SAID = {
+    TIDIED: "{n} found without the quotes or spaces around {them}",
+    SLASHES: "{n} found with / for \\",
+    WINDOWS: "{n} found by reading {their} bytes as Windows-1252",
+    _CASE: "{n} found in another letter case or Unicode form",
+    _BELOW: "{n} found in a folder below the one that the list's paths start from",
+    _ENDING: "{n} found by adding the ending that the file has",
+}
+
+
+@dataclass
+class Resolved:
+    """What the cells of a list mean.
+
+    Attributes
+    ----------
+    base : bytes
+        Where the paths start from.
+    prefix : bytes
+        Folders of another machine that were left out in front; "" where none were.
+    anywhere : bool
+        Whether the files were searched in all folders below `base`.
+    paths : list of bytes
+        The file of each cell, from `base` where it is below it; where `found` is False, the path that was looked for.
+    found : list of bool
+    several : dict of int to list of bytes
+        Cells that fit more than one file.
+    done : Counter of str
+        How many cells needed which mending.
+    """
+
+    base: bytes
+    prefix: bytes = b""
+    anywhere: bool = False
+    paths: list[bytes] = field(default_factory=list)
+    found: list[bool] = field(default_factory=list)
+    several: dict[int, list[bytes]] = field(default_factory=dict)
+    done: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> list[str]:
+        """What was done with cells so that their files were found."""
+        told = []
+        for what, count in sorted(self.done.items()):
+            many = count > 1
+            words = {"n": f"{count} path{'s were' if many else ' was'}", "them": "them" if many else "it"}
+            told.append(_SAID[what].format(**words, their="their" if many else "its"))
+        if self.prefix:
+            told.append(
+                f"{printable_path(self.prefix)} in front of the paths was left out, for the files are not there"
+            )
+        return told
+
+
+class Resolution:
+    """Finds the files of cells among some files.
+
+    Parameters
+    ----------
+    files : Files
+    suffix : str
+        Added to paths that do not end in it.
+    search : bytes, optional
+        Folder in which they are searched where less than half of the cells are files otherwise.
+
+    Examples
+    --------
+    >>> from featstore.images.tree import Tree
+    >>> from featstore.lists.folders import Members
+    >>> members = Members(Tree(b"/pets", [b"cats/1.jpg", b"dogs/2.jpg"], [9, 9], [0, 0]))
+    >>> found = Resolution(members).resolve([r"C:\\me\\CATS\\1.jpg", r"C:\\me\\dogs\\2.jpg"], [b""])
+    >>> found.paths, found.prefix
+    ([b'cats/1.jpg', b'dogs/2.jpg'], b'C:/me')
+    """
+
+    def __init__(self, files: Files, suffix: str = "", search: bytes | None = None) -> None:
+        self.files = files
+        self.folders = Folders(files)
+        self.suffix = suffix
+        self.search = search
+
+    def share(self, cells: Sequence[str], bases: Sequence[bytes]) -> float:
+        """Which share of some cells are files, from the best place, in [0, 1]."""
+        few = sample(cells)
+        return self._plan(few, bases)[0] / len(few) if few else 0.0
+
+    def rivals(self, cells: Sequence[str], bases: Sequence[bytes]) -> list[bytes]:
+        """Places but the first where the cells are files, too, and other ones."""
+        few = sample(cells)
+        hits = {base: {f for cell in few for f in self._located(cell, base)[0]} for base in bases}
+        best, _ = self._base(few, bases)
+        return [base for base in bases if base != best and hits[base] - hits[best]]
+
+    def resolve(self, cells: Sequence[str], bases: Sequence[bytes]) -> Resolved:
+        """Find the file of each cell.
+
+        Parameters
+        ----------
+        cells : sequence of str
+        bases : sequence of bytes
+            Folders that the paths may start from, the likelier first; the one where most cells are files is taken,
+            for all of them.
+        """
+        _, base, prefix, anywhere = self._plan(sample(cells), bases)
+        resolved = Resolved(base, prefix, anywhere)
+        has, inner = self.files.has, base + b"/" if base else b""
+        # most cells of most lists are plain: one look a cell
+        simple = not prefix and not self.suffix and any(has(join(base, _bytes(cell))) for cell in sample(cells)[:20])
+        for cell in cells:
+            if simple and cell.isascii() and "\\" not in cell and "/." not in cell and "//" not in cell:
+                path = cell.encode()
+                if path[:1] not in b"./" and has(join(base, path)):
+                    resolved.paths.append(path)
+                    resolved.found.append(True)
+                    continue
+            self._add(resolved, cell, inner)
+        return resolved
+
+    def _add(self, resolved: Resolved, cell: str, inner: bytes) -> None:
+        files, done = self._located(cell, resolved.base, resolved.prefix, resolved.anywhere)
+        if len(files) == 1:
+            path = files[0]
+            resolved.paths.append(path[len(inner) :] if inner and path.startswith(inner) else path)
+            resolved.done.update(done)
+        else:
+            if files:
+                resolved.several[len(resolved.paths)] = files
+            path, _ = spellings(cell, self.suffix)[-1]
+            resolved.paths.append(stripped(path, resolved.prefix) or path)
+        resolved.found.append(len(files) == 1)
+
+    def _base(self, few: Sequence[str], bases: Sequence[bytes]) -> tuple[bytes, int]:
+        """The place where most cells are files, and how many; the first of equals."""
+        hits = [(sum(bool(self._located(cell, base)[0]) for cell in few), base) for base in bases]
+        count, base = max(hits, key=lambda pair: pair[0])
+        return base, count
+
+    def _plan(self, few: Sequence[str], bases: Sequence[bytes]) -> tuple[int, bytes, bytes, bool]:
+        """How many cells are files at best; from where, without which folders in front, and whether anywhere below.
+
+        What needs less mending is taken where it finds half of the cells.
+        """
+        base, hits = self._base(few, bases)
+        best = (hits, base, b"", False)
+        places = [(base, False) for base in bases]
+        if self.search is not None:
+            places.append((self.search, True))
+        for place, anywhere in places:
+            if anywhere and best[0] * 2 < len(few):
+                found = sum(bool(self._located(cell, place, b"", True)[0]) for cell in few)
+                best = max(best, (found, place, b"", True), key=lambda plan: plan[0])
+            if best[0] * 2 < len(few):
+                best = max(best, self._without_prefix(few, place, anywhere), key=lambda plan: plan[0])
+        return best
+
+    def _without_prefix(self, few: Sequence[str], base: bytes, anywhere: bool) -> tuple[int, bytes, bytes, bool]:
+        """The leading folders without which most cells are files: those of another machine."""
+        votes = Counter(prefix for cell in few for prefix in self._prefixes(cell, base, anywhere))
+        best = (0, base, b"", anywhere)
+        for prefix, _ in votes.most_common(8):
+            found = sum(bool(self._located(cell, base, prefix, anywhere)[0]) for cell in few)
+            best = max(best, (found, base, prefix, anywhere), key=lambda plan: plan[0])
+        return best
+
+    def _prefixes(self, cell: str, base: bytes, anywhere: bool) -> Iterator[bytes]:
+        """The fewest leading folders without which a cell is a file."""
+        path, _ = spellings(cell, self.suffix)[-1]
+        parts = path.split(b"/")
+        for count in range(1, len(parts)):
+            tail = b"/".join(parts[count:])
+            if self.folders.find(base, tail) or (anywhere and self.folders.ending(base, tail)):
+                yield b"/".join(parts[:count]) or b"/"
+                return
+
+    def _located(
+        self, cell: str, base: bytes, prefix: bytes = b"", anywhere: bool = False
+    ) -> tuple[list[bytes], list[str]]:
+        """The files that a cell may mean, and what had to be done."""
+        ways = [(path, what) for full, what in spellings(cell, self.suffix) if (path := stripped(full, prefix))]
+        for path, what in ways:
+            if self.folders.has(join(base, path)):
+                return [join(base, path)], [what] if what else []
+        for path, what in ways:
+            found, done = self.folders.find(base, path), {what} - {""}
+            if not found and anywhere:
+                found = self.folders.ending(base, path)
+                done.add(_BELOW)
+            if found:
+                name, asked = os.path.basename(found[0]), os.path.basename(path)
+                if name != asked or _BELOW not in done:
+                    done.add(_CASE if loose(name) == loose(asked) else _ENDING)
+                return found, sorted(done)
+        return [], []
+
+
+def stripped(path: bytes, prefix: bytes) -> bytes | None:
+    """A path without the folders in front; None where it has others.
+
+    Examples
+    --------
+    >>> stripped(b"/home/me/a.jpg", b"/home/me"), stripped(b"b.jpg", b"/home/me")
+    (b'a.jpg', None)
+    """
+    if not prefix:
+        return path
+    before = prefix.rstrip(b"/") + b"/"
+    if path[: len(before)].lower() == before.lower():
+        return path[len(before) :]
+    return None
+
+
+def sample(cells: Sequence[str]) -> list[str]:
+    """Some cells that are not empty, evenly spread.
+
+    Examples
+    --------
+    >>> sample(["a", "", "b"])
+    ['a', 'b']
+    """
+    step = max(1, len(cells) // _SAMPLE)
+    return [cell for cell in cells[::step] if cell.strip()]
+
+
+def _bytes(cell: str) -> bytes:
+    return cell.encode("utf-8", "replace")
