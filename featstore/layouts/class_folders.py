@@ -18,7 +18,7 @@ from featstore.images.listing import Skipped
 from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Place, Row, Span, classes_in, labelled, number, shown
+from featstore.layouts.layout import Place, Row, Span, classes_in, labelled, number, shown, together
 from featstore.layouts.part_folders import inside, is_beside, is_generic, pictures, split_folders, wrappers
 from featstore.system.reporting import argument, printable_path
 
@@ -217,7 +217,7 @@ def _inner_parts(base: Place, tops: list[bytes]) -> dict[bytes, dict[bytes, str]
         have, lack = next(iter(found)), next(top for top in tops if top not in found)
         raise ImageSetError(
             f"{shown(base)} has two readings: the folders in {printable_path(have)} "
-            f"({_listed(list(found[have]))}) are parts, which {printable_path(lack)} lacks, or "
+            f"({together(list(found[have]))}) are parts, which {printable_path(lack)} lacks, or "
             f"they belong to the class ({argument('layout', 'class-folders')}); say so, or sort "
             f"{printable_path(lack)} into parts, too"
         )
@@ -349,13 +349,8 @@ def _parts_from(found: _Folders) -> str:
     parts = [part for part in ("train", "val", "test") if part in used]
     if not parts:
         return ""
-    told = _listed([part.encode() for part in parts])
+    told = together(parts)
     if found.inner_parts:
         return f"{told} from the folders inside of the class folders"
     names = [name for part in parts for name in sorted(found.parts) if found.parts[name] == part and name in found.used]
-    return f"{told} from the folder{'s' * (len(names) > 1)} {_listed(names)}" if names else ""
-
-
-def _listed(names: list[bytes]) -> str:
-    told = [printable_path(name) for name in names]
-    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+    return f"{told} from the folder{'s' * (len(names) > 1)} {together(names)}" if names else ""
