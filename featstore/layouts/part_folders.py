@@ -121,8 +121,9 @@ def split_folders(place: Place, reading: Reading) -> dict[bytes, str]:
         names = [name for name in deep if split_of[name] == part]
         if len(names) > 1:
             raise ImageSetError(
-                f"{shown(place)} holds {together(names)}, which all mean {part or 'images to be predicted'}; keep one, "
-                f"or say {argument('layout', 'part-folders')} to take them together"
+                f"{shown(place)} holds {together(names)}, which {'both' if len(names) == 2 else 'all'} mean "
+                f"{part or 'images to be predicted'}; keep one, or say {argument('layout', 'part-folders')} to take them "
+                f"together"
             )
     return split_of
 
@@ -139,10 +140,11 @@ def inside(place: Place, others: set[bytes]) -> Place:
     """
     while not place.direct():
         children = pictures(place.children())
-        if len(children) != 1 or (children[0] in others and part_of(children[0]) is None):
+        if len(children) != 1:
             return place
         (name,) = children
-        if not (is_generic(name) or part_of(name) is not None or len(place.children(name)) > 1):
+        wraps = is_generic(name) or part_of(name) is not None or name.lower() == place.name.lower()
+        if not wraps and (name in others or len(place.children(name)) < 2):
             return place
         place = place.at(name)
     return place
