@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from featstore.errors import ImageSetError
 from featstore.images import formats
@@ -122,7 +123,7 @@ def _separator(text: str) -> str | None:
     return chosen
 
 
-def _style(text: str, mark: str) -> dict[str, object]:
+def _style(text: str, mark: str) -> dict[str, Any]:
     """How the csv module is to read: spaces before a quote belong to neither."""
     return {"delimiter": mark, "skipinitialspace": f'{mark} "' in text}
 
@@ -133,7 +134,7 @@ def _by_mark(text: str, mark: str, first: int, place: str) -> Records:
         text = text[found.end() :]
         comments += 1
     first += comments
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, **_style(text, mark))  # type: ignore[arg-type]
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, **_style(text, mark))
     rows, lines = [], []
     try:
         for row in reader:

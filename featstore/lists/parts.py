@@ -12,8 +12,8 @@ from featstore.lists.labels import EMPTY
 from featstore.lists.table import Table
 from featstore.system.reporting import argument
 
-_TRUE = frozenset(["true", "t", "yes", "y", "1", "1.0"])
-_FALSE = frozenset(["false", "f", "no", "n", "0", "0.0"])
+_TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
+_FALSE = frozenset(("false", "f", "no", "n", "0", "0.0"))
 
 
 def flag_of(name: str, cells: Sequence[str]) -> str | None:
@@ -69,8 +69,8 @@ def read_parts(table: Table, columns: Sequence[int]) -> tuple[list[str], str, li
     else:
         found = _by_names(table, columns[0])
     here = [part for part in ("train", "val", "test") if part in set(found)]
-    names = " and ".join(repr(table.columns[number]) for number in columns)
-    origin = f"{_and(here)} from column{'s' * (len(columns) > 1)} {names} of {_name(table)}" if here else ""
+    named = " and ".join(map(table.title, columns))
+    origin = f"{_and(here)} from {named} of {_name(table)}" if here else ""
     without = found.count("")
     notes = []
     if without and here:
@@ -95,11 +95,11 @@ def _by_names(table: Table, number: int) -> list[str]:
         counts = Counter(cell for cell in cells if cell in unknown)
         rows = counts.total()
         first = ", ".join(f"{table.where(row)}: {cell.strip()!r}" for cell, row in list(unknown.items())[:3])
-        more = f", and {len(unknown) - 3} more names" if len(unknown) > 3 else ""
+        more = f", and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise ImageSetError(
-            f"{table.place} has {rows} row{'s' * (rows > 1)} with an unknown part in column {table.columns[number]!r} "
-            f"({first}{more}); use train, val or test, or leave the cell empty; {argument('split_column', '')} reads the "
-            "list without parts"
+            f"{table.place} has {rows} row{'s' * (rows > 1)} with an unknown part in {table.title(number)} "
+            f"({first}{more}); use train, val or test, or leave the cell empty; {argument('split_column', '')} reads "
+            "the list without parts"
         )
     return [part[cell] for cell in cells]
 
