@@ -23,6 +23,8 @@ names = st.text(st.sampled_from("abc é,;|\t\"'-_ (1)/"), min_size=1, max_size=8
 def test_what_is_written_comes_back(rows, mark, end, quoting, header):
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=mark, lineterminator=end, quoting=quoting)
+    if quoting != csv.QUOTE_ALL:  # the writer leaves a line end of another kind without quotes
+        rows = [(path, label.replace("\r", "").replace("\n", "")) for path, label in rows]
     writer.writerows([("path", "label")] * header + rows)
     # told by the first line where cells could be read two ways, as "a,b;c" can
     found = read_delimited(f"sep={mark}{end}" + file.getvalue(), "a.csv")
@@ -54,16 +56,15 @@ def test_the_separator_is_found_out(rows, mark, end):
         ("a.jpg   0\t\n b.jpg 1\n", [["a.jpg", "0"], ["b.jpg", "1"]], "spaces"),
         ("my cat.jpg 3\ndog.jpg 4\n", [["my cat.jpg", "3"], ["dog.jpg", "4"]], "spaces"),
         ("a.jpg golden retriever\nb.jpg pug\n", [["a.jpg", "golden retriever"], ["b.jpg", "pug"]], "spaces"),
+        ("my cat.jpg\nthe dog 2.jpg\n", [["my cat.jpg"], ["the dog 2.jpg"]], ""),
         ("a.jpg\nb.jpg\n", [["a.jpg"], ["b.jpg"]], ""),
         ('"a.jpg"\n"b ""c"".jpg"\n', [["a.jpg"], ['b "c".jpg']], ""),
-        ('path, label\na.jpg, "cat, red"\n', [["path", " label"], ["a.jpg", "cat, red"]], "commas"),
+        ('path, label\na.jpg, "cat, red"\n', [["path", "label"], ["a.jpg", "cat, red"]], "commas"),
         ("path,label\n\n , \na.jpg,\n\n", [["path", "label"], ["a.jpg", ""]], "commas"),
     ],
 )
 def test_separators_as_people_use_them(text, rows, separator):
     found = read_delimited(text, "a.csv")
-    if separator == "commas" and "\" \"" not in text and ', "' in text:
-        rows = [["path", "label"], rows[1]]
     assert (found.rows, found.separator) == (rows, separator)
 
 
@@ -76,7 +77,7 @@ def test_lines_are_counted_as_in_an_editor():
     ("text", "rows", "comments"),
     [
         ("# made by me\npath,label\na.jpg,x\n", [["path", "label"], ["a.jpg", "x"]], 1),
-        ("# don't, \"quote\" me\npath,label\na.jpg,x\n", [["path", "label"], ["a.jpg", "x"]], 1),
+        ('# don\'t, "quote" me\npath,label\na.jpg,x\n', [["path", "label"], ["a.jpg", "x"]], 1),
         ("# path label\na.jpg 1\nb.jpg 2\n", [["path", "label"], ["a.jpg", "1"], ["b.jpg", "2"]], 0),
         ("#1.jpg,x\n2.jpg,y\n3.jpg,y\n", [["#1.jpg", "x"], ["2.jpg", "y"], ["3.jpg", "y"]], 0),
         ("#a,x\n#b,y\n", [["#a", "x"], ["#b", "y"]], 0),

@@ -47,7 +47,9 @@ def test_objects_by_part_and_values_of_every_kind():
     assert read_json('[{"a": ["x"], "b": ["x", "y"], "c": 0.5}]', "a").rows == [["x", '["x", "y"]', "0.5"]]
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(["path", "label", "é x"]), st.text(max_size=9)), min_size=1, max_size=5))
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["path", "label", "é x"]), st.text(max_size=9)), min_size=1, max_size=5)
+)
 def test_what_is_written_line_by_line_comes_back(objects):
     text = "\n".join(json.dumps(one) for one in objects)
     if len(objects) == 1:

@@ -110,7 +110,9 @@ def test_every_dialect_of_pandas(index, mark, encoding, end):
     assert [list(found.columns), *found.rows] == [row[1 - index :] for row in frame]
 
 
-@given(st.binary(max_size=50), st.sampled_from([b"", b"\xff\xfe", b"PAR1", b"\x1f\x8b\x08", b"ARROW1", b"{", b"[", b"#"]))
+@given(
+    st.binary(max_size=50), st.sampled_from([b"", b"\xff\xfe", b"PAR1", b"\x1f\x8b\x08", b"ARROW1", b"{", b"[", b"#"])
+)
 def test_any_bytes_are_a_table_or_a_sentence(content, before):
     try:
         table = read_table(before + content, b"a.csv")
