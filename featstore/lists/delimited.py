@@ -113,11 +113,13 @@ def _separator(text: str) -> str | None:
         rows = [row for row in rows if not row[0].startswith("#")] or rows
         widths = Counter(map(len, rows))
         width = max(widths, key=lambda w: (widths[w], w), default=0)
-        if width < 2 or widths[width] / len(rows) < 0.6:
+        if width < 2:
             continue
         images = sum(any(map(named_like_image, row)) for row in rows) / len(rows)
         # A header has names for all cells, or for all but the first (pandas and R leave the row names' out).
         fit = (len(rows[0]) in (width, width - 1) and len(rows[0]) > 1, widths[width] / len(rows), images)
+        if not fit[0] and fit[1] < 0.6:
+            continue
         if fit > best or (fit[:1] == best[:1] and fit[2] > best[2] + 0.5 and fit[1] > 0.9):
             best, chosen = fit, mark
     return chosen

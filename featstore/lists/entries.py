@@ -232,7 +232,8 @@ def _once(
         first = seen.setdefault(path, row)
         if first == row:
             continue
-        if labels[first] is None or (labels[row] == labels[first] and not parts[first]):
+        more = labels[first] is None and labels[row] is not None
+        if more or (labels[row] == labels[first] and parts[row] and not parts[first]):
             seen[path], first, row = row, row, first  # the row that says more
         if (labels[row] not in (labels[first], None)) or (parts[row] and parts[row] != parts[first]):
             torn.append((first, row))
