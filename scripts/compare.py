@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from featstore_scripts import options
+from featstore_scripts import options, report_folder
 
 if TYPE_CHECKING:
     from featstore.features import FeatureSet
-
-FILES = ("report.html", "report.json", "report.md")
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -39,15 +35,8 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 @click.command()
-@click.argument("store", type=click.Path())
-@click.option(
-    "--out",
-    "-o",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder for report.html, report.json and report.md; made if new.",
-)
+@options.store
+@report_folder.out
 @click.option(
     "--heads",
     metavar="NAME,...",
@@ -105,7 +94,7 @@ def compare(
         heads = tuple(dict.fromkeys(n for name in heads for n in (candidates() if name == "all" else (name,))))
         for name in heads:
             check_name(name)
-    _refuse_existing(Path(out), store, overwrite)
+    report_folder.refuse_existing(Path(out), overwrite, store)
     features = _features(store, dataset, nodes, selectors)
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
@@ -116,25 +105,7 @@ def compare(
         )  # fmt: skip
         judged = Report(options.worded(judged.data))
         judged.write(folder)
-    if as_json:
-        options.emit(judged.data)
-        return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
-    click.echo(judged.to_text(width))
-    click.echo(f"Report: {(folder / FILES[0]).resolve()}")
-
-
-def _refuse_existing(folder: Path, store: str, overwrite: bool) -> None:
-    """Refuse a place that holds a report already, before anything is computed."""
-    from featstore.errors import OutputExistsError
-
-    if Path(store).resolve() in (folder.resolve(), *folder.resolve().parents):
-        raise OutputExistsError(f"{folder} is inside the store; -o names a folder of its own for the report")
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file; -o names the folder for the report")
-    found = [name for name in FILES if (folder / name).exists()]
-    if found and not overwrite:
-        raise OutputExistsError(f"{folder} holds {found[0]} already; name another folder or add --overwrite")
+    report_folder.show(judged, folder, as_json)
 
 
 def _features(

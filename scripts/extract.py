@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from featstore_scripts import options
 
+if TYPE_CHECKING:
+    from featstore.images.image_set import ImageSet
+    from featstore.images.reading import Reading
+
 
 @click.command()
 @click.argument("data", type=click.Path())
-@click.option("--store", "-s", required=True, type=click.Path(), metavar="DIR", help="The feature store; made if new.")
+@click.option(
+    "--store", "-s", required=True, type=options.StoreFolder(), metavar="DIR", help="The feature store; made if new."
+)
 @click.option("--dataset", metavar="NAME", help="Name of the image set (default: the folder's or file's name).")
+@options.reading
 @options.network
 @options.engine
 @click.option(
@@ -38,14 +46,17 @@ def extract(
     split: dict[str, float],
     no_split: bool,
     seed: int,
+    reading: Reading,
     **settings: Any,
 ) -> None:
     """Run a frozen network once over DATA and keep its features.
 
-    DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/, or a .csv file with the
-    columns path,label[,split]. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on
-    from there.
+    DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/; a known data set as it is
+    unzipped (`featstore layouts` lists them); a list of paths and labels (.csv, .tsv, .txt, .jsonl); or a .zip, .tar or
+    .tar.gz, WebDataset shards, Parquet files or the http(s) address of an archive, all read in place. What was found is
+    told first. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
     """
+    from featstore.discovery.summary import found_json
     from featstore.extract import extract as run
     from featstore.system.reporting import printable_path
 
@@ -54,12 +65,21 @@ def extract(
     if settings["jpeg_scaling"] and settings["nvjpeg"]:
         raise click.UsageError("--jpeg-scaling and --nvjpeg exclude each other")
     chosen = {} if no_split else (split or None)
-    with options.reporter(quiet) as report:
-        result = run(data, store, split=chosen, split_seed=seed, progress=report, **settings)
+    out = options.console()
+
+    def tell(images: ImageSet) -> None:
+        """Before the work: whoever sees that classes are wrong stops it now."""
+        if not as_json:
+            name = printable_path(os.fsencode(images.name))
+            options.print_found(out, name, len(images), found_json(images))
+
+    with options.told(lambda: _kept(store)), options.reporter(quiet) as report:
+        result = run(
+            data, store, split=chosen, split_seed=seed, progress=report, told=tell, reading=reading, **settings
+        )
     if as_json:
         options.emit(result.to_json())
         return
-    out = options.console()
     for node in result.to_json()["features"]:
         network = f"{node['backbone']} {node['node']} {node['pool']} {node['precision']} {node['input']}"
         what = f"{network} ({node['dim']} numbers, weights {node['weights']})"
@@ -80,6 +100,13 @@ def extract(
         out.print(f"  failed: {path}: {reason}")
     if len(result.failed) > 20:
         out.print(f"  and {len(result.failed) - 20} more: featstore info {store}")
+
+
+def _kept(store: str) -> str:
+    """What stays after Ctrl-C."""
+    if not Path(store, "store.json").exists():
+        return "nothing was written"
+    return f"what was computed stays in {store}; the same command goes on from there"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ LISTED = 20  # skipped files of a data set that are named; the JSON has all
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @options.json_option
 def info(store: str, as_json: bool) -> None:
     """Show the image sets and feature sets of STORE, how rows were computed, and failed images with reasons."""
@@ -32,6 +32,7 @@ def info(store: str, as_json: bool) -> None:
 
 def describe(store: FeatureStore) -> dict[str, Any]:
     """The document that `info --json` prints."""
+    from featstore.discovery.summary import found_json
     from featstore.system.reporting import printable_path
 
     features = store.features()
@@ -58,6 +59,8 @@ def describe(store: FeatureStore) -> dict[str, Any]:
                 "skipped": len(images.skipped),
                 "skipped_files": [{"path": printable_path(s.path), "reason": s.reason} for s in images.skipped],
                 "failed": failed,
+                "root": printable_path(images.root),
+                "found": found_json(images),
             }
         )
     return {
@@ -124,6 +127,8 @@ def _print(document: dict[str, Any]) -> None:
             said = ", ".join(f"{name} {value}" for name, value in _flat(way))
             console.print(f"{f['key']} computed with {said}")
     for d in document["datasets"]:
+        console.print(f"\nFound in {d['root']}:")
+        options.print_found(console, d["name"], d["images"], d["found"])
         if d["failed"]:
             console.print(f"\nFailed images of {d['name']}:")
         for failure in d["failed"]:

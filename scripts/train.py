@@ -11,7 +11,7 @@ from featstore_scripts import options
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @click.option(
     "--head",
     default="logistic",

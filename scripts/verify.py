@@ -11,7 +11,7 @@ from featstore_scripts import options
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @click.option("--fast", is_flag=True, help="Of feature shards, check only that they are there with the right size.")
 @click.option("--content", metavar="DATA", type=click.Path(), help="Also read every image in DATA again and compare.")
 @options.dataset

@@ -13,6 +13,7 @@ from classifiers.comparison.document import document, environment
 from classifiers.comparison.evaluate import Run, evaluate
 from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
+from classifiers.leakage.data_groups import data_groups, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.leakage.leaks import find_leaks
 from classifiers.report.report import Report
@@ -70,9 +71,10 @@ def compare(
     repeats : int, optional
         Of a nested cross-validation (default: by budget). Intervals count an image once all the same.
     groups : str, optional
-        Images of one group stay on one side of every part and fold that is made here: "auto" for the groups that were
-        found (byte-identical files, near-duplicates, telling names), else a regular expression on image paths whose
-        first group (or match) names the group. Byte-identical files stay together in any case.
+        Images of one group stay on one side of every part and fold that is made here: those that the data name
+        (default); "auto" for these and for the groups that were found (byte-identical files, near-duplicates, telling
+        names); or a regular expression on image paths whose first group (or match) names the group. Byte-identical
+        files stay together in any case.
     drop_leaks : bool
         Leave images out of training whose source is also in the part that judges.
     class_weight : "balanced" or mapping of class to weight, optional
@@ -128,7 +130,7 @@ def compare(
     looked = time.perf_counter() - looked
     members = members_of(sets[0], sources, groups)
     repeats = REPEATS[budget] if repeats is None else repeats
-    apart = sources.groups if drop_leaks else None
+    apart = joined(sources.groups, data_groups(sets[0])) if drop_leaks else None
     plan = make_protocol(
         sets[0], protocol=protocol, folds=folds, repeats=repeats, seed=seed, groups=members, apart=apart
     )  # fmt: skip

@@ -84,19 +84,24 @@ def pixels(features: FeatureSet) -> NDArray[np.float32] | str:
     """
     from featstore.decoding.pool import DecodePool
     from featstore.decoding.transform import TransformSpec
+    from featstore.sources.address import reading_order
+    from featstore.sources.addresses import addresses
 
-    place = [os.path.join(features.root, path) for path in features.paths]  # noqa: PTH118 - bytes
-    gone = next((i for i, path in enumerate(place) if not os.path.lexists(path)), None)
+    place = addresses([os.path.join(features.root, path) for path in features.paths])  # noqa: PTH118 - bytes
+    gone = next((i for i, path in enumerate(place) if path[:1] != b"\0" and not os.path.lexists(path)), None)
     if gone is not None:
         return f"the image {features.ids[gone]} is not where it was, so raw pixels cannot be read"
     X = np.zeros((len(features), SIDE * SIDE * 3), dtype=np.float32)
     spec = TransformSpec(resize=SIDE, crop=SIDE)
     with DecodePool(spec, batch_size=64) as pool:
-        items = [(path, digest.tobytes()) for path, digest in zip(place, features.digests, strict=True)]
+        order = reading_order(place) or list(range(len(place)))  # containers are read from front to back
+        items = [(place[row], features.digests[row].tobytes()) for row in order]
         for batch in pool.run(items):
             bad = np.flatnonzero(batch.status)
             if bad.size:
-                row = batch.start + int(bad[0])
+                row = order[batch.start + int(bad[0])]
                 return f"{features.ids[row]}: {batch.reasons[int(bad[0])]}, so raw pixels cannot be compared"
-            X[batch.start : batch.start + len(batch.images)] = batch.images.reshape(len(batch.images), -1) / 255.0
+            X[order[batch.start : batch.start + len(batch.images)]] = (
+                batch.images.reshape(len(batch.images), -1) / 255.0
+            )
     return X

@@ -22,12 +22,13 @@ MOST_SHOWN = 5
 _LONG_NAME = 200
 """Characters of a class name above which it is rather a text."""
 
-_BESIDE = re.compile(
-    r"^(mask|segmentation|segment|annotation|trimap|xml|bbox|bounding[ _-]?box|ground[ _-]?truth|gt|label|metadata|meta|"
-    r"images?|imgs?|pictures?|photos?|jpe?gs?|pngs?|jpegimages)(e?s|s?[ _-]?(png|jpg|xml|class|object))?$",
+_NOTES = re.compile(
+    r"^(mask|segmentation|segment|annotation|trimap|xml|bbox|bounding[ _-]?box|ground[ _-]?truth|gt|label|meta(data)?)"
+    r"(e?s|s?[ _-]?(png|jpg|xml|class|object))?$",
     re.IGNORECASE,
 )
-"""Folders that lie beside or around classes and are none."""
+_PLACES = re.compile(r"^(image|img|picture|photo|jpe?g|png|jpegimage)s?$", re.IGNORECASE)
+"""Folders for notes about pictures, and for pictures of any class."""
 
 _SYSTEM = re.compile(r"^(__macosx|@eadir|#recycle|\$recycle\.bin|lost\+found|system volume information|\..*)$", re.I)
 
@@ -122,20 +123,26 @@ def _of_names(images: ImageSet) -> Iterator[Doubt]:
         yield Doubt("part-like-classes", f"{_listed(parts)} among the classes {_is(parts)} named like a part")
     system = [name for name in classes if _SYSTEM.match(name)]
     if system:
-        yield Doubt("system-classes", f"{_listed(system)} among the classes {_is(system)} made by a system, not by people")
-    beside = [name for name in classes if _BESIDE.match(name)]
-    if beside and len(beside) == len(classes):
+        yield Doubt(
+            "system-classes", f"{_listed(system)} among the classes {_is(system)} made by a system, not by people"
+        )
+    notes = [name for name in classes if _NOTES.match(name)]
+    if len(classes) > 1 and all(_NOTES.match(name) or _PLACES.match(name) for name in classes):
         yield Doubt(
             "folders-as-classes",
             f"the classes are {_listed(classes)}, which are names of places for pictures and notes about them, not of "
             "kinds of pictures",
             refuses=True,
         )
-    elif beside:
-        yield Doubt("folders-as-classes", f"{_listed(beside)} among the classes may be no class but notes about pictures")
+    elif notes:
+        yield Doubt(
+            "folders-as-classes", f"{_listed(notes)} among the classes may be no class but notes about pictures"
+        )
     long = [name for name in classes if len(name) > _LONG_NAME]
     if long:
-        yield Doubt("long-names", f"{len(long)} class names have more than {_LONG_NAME} characters, such as {long[0][:40]!r}...")
+        yield Doubt(
+            "long-names", f"{len(long)} class names have more than {_LONG_NAME} characters, such as {long[0][:40]!r}..."
+        )
     yield from _alike(classes)
 
 
@@ -173,7 +180,9 @@ def _of_classes(images: ImageSet) -> Iterator[Doubt]:
             refuses=alone,
         )
     elif single == len(classes) >= 10:
-        yield Doubt("unique-labels", f"each of the {len(classes)} classes has one image only: are these labels, or names?")
+        yield Doubt(
+            "unique-labels", f"each of the {len(classes)} classes has one image only: are these labels, or names?"
+        )
 
 
 def _of_copies(images: ImageSet) -> Iterator[Doubt]:
@@ -190,11 +199,15 @@ def _of_copies(images: ImageSet) -> Iterator[Doubt]:
     torn = lowest[code] != highest[code]
     if torn.any():
         first = good[int(np.flatnonzero(torn)[0])]
-        other = next(r for r in good[torn].tolist() if (images.digests[r] == images.digests[first]).all() and images.labels[r] != images.labels[first])
+        other = next(
+            r
+            for r in good[torn].tolist()
+            if (images.digests[r] == images.digests[first]).all() and images.labels[r] != images.labels[first]
+        )
         yield Doubt(
             "same-bytes-in-two-classes",
-            f"{int(torn.sum())} images have the same bytes as one of another class, such as {images.display(int(first))} and "
-            f"{images.display(other)}; no classifier can get both right",
+            f"{int(torn.sum())} images have the same bytes as one of another class, such as "
+            f"{images.display(int(first))} and {images.display(other)}; no classifier can get both right",
             refuses=bool(torn.mean() > 0.5),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from featstore.images.image_set import ImageSet
@@ -16,8 +17,8 @@ def found_json(images: ImageSet) -> dict[str, Any]:
     Returns
     -------
     dict
-        `layout`, `labels_from`, `parts_from`, `counts` (part -> class -> images), `unlabelled`, `groups` (how many, None
-        without), `formats` (-> images), `skipped` (reason -> entries), `notes`, `doubts`.
+        `layout`, `labels_from`, `parts_from`, `counts` (part -> class -> images), `unlabelled`, `groups` (how many,
+        None without), `formats` (-> images), `skipped` (reason -> entries), `notes`, `doubts`.
 
     Examples
     --------
@@ -31,7 +32,7 @@ def found_json(images: ImageSet) -> dict[str, Any]:
     ... )
     >>> found_json(pets)["counts"], found_json(pets)["unlabelled"]
     ({'': {'cat': 2, 'dog': 1}}, 1)
-    >>> for line in found_lines(pets):
+    >>> for line in found_lines("pets", 4, found_json(pets)):
     ...     print(line)
     pets: 4 images; 2 classes from the names of folders
       no part: 3 images (cat 2, dog 1)
@@ -53,11 +54,20 @@ def found_json(images: ImageSet) -> dict[str, Any]:
     }
 
 
-def found_lines(images: ImageSet) -> list[str]:
-    """What was found of a data set, line by line for people; without its doubts."""
-    found = found_json(images)
+def found_lines(name: str, count: int, found: Mapping[str, Any]) -> list[str]:
+    """What was found of a data set, line by line for people; without its notes and doubts.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set.
+    count : int
+        Images in all.
+    found : mapping
+        As `found_json` makes it.
+    """
     sources = "; ".join(text for text in (found["labels_from"], found["parts_from"]) if text)
-    lines = [f"{images.name}: {_images(len(images))}{'; ' if sources else ''}{sources}"]
+    lines = [f"{name}: {_images(count)}{'; ' if sources else ''}{sources}"]
     for part, counts in found["counts"].items():
         total = sum(counts.values())
         if total:

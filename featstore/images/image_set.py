@@ -144,6 +144,22 @@ class ImageSet:
                 table[split] = dict(zip(self.classes, numbers.tolist(), strict=True))
         return table
 
+    def subset(self, chosen: NDArray[np.bool_]) -> ImageSet:
+        """Some of the images, with all classes and everything that was skipped.
+
+        Parameters
+        ----------
+        chosen : ndarray of shape (n,), bool
+        """
+        rows = np.flatnonzero(chosen)
+        fields: dict[str, Any] = {}
+        for field in ("digests", "sizes", "mtimes", "labels", "splits"):
+            fields[field] = getattr(self, field)[rows]
+        for field in ("paths", "problems", "groups"):
+            values = getattr(self, field)
+            fields[field] = tuple(values[row] for row in rows.tolist()) if values else ()
+        return dataclasses.replace(self, **fields)
+
     def same_as(self, other: ImageSet) -> bool:
         """Whether every field of both is equal."""
         if len(self) != len(other):

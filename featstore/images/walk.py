@@ -1,4 +1,4 @@
-"""Walk a folder tree: every image file, with the class and split that its folders give it, and why others are skipped.
+"""Walk a folder tree: every image file, every other file, and why something is left out.
 
 File names are bytes throughout, so every name that a disk can hold works. Nothing is opened but files whose name does
 not say what they are, and these only once: an unchanged tree is listed from directory entries and `stat` alone.
@@ -17,12 +17,22 @@ from typing import NamedTuple
 
 from featstore.errors import ImageSetError
 from featstore.images import formats
-from featstore.images.listing import UNREADABLE, Found, Listing, Skipped
-from featstore.images.split_folders import EXPECTED, named_like_image, split_folders
+from featstore.images.listing import UNREADABLE, Skipped
+from featstore.images.tree import LIST_BYTES, Tree
 from featstore.system.fsread import open_regular
 from featstore.system.reporting import printable_path
 
-_NO_CLASS = "lies in no class folder"
+SYSTEM_FOLDERS = frozenset(
+    (b"@eadir", b"@recycle", b"@recently-snapshot", b"@tmp", b"#recycle", b"#snapshot", b"$recycle.bin", b"recycler")
+    + (b"__macosx", b"lost+found", b"system volume information", b"__pycache__", b"found.000")
+    + (b".ipynb_checkpoints", b".trash", b".trashes", b".spotlight-v100", b".fseventsd", b".temporaryitems")
+)
+"""Folders that file systems, network drives and programs leave behind, in lower case."""
+
+SYSTEM_FILES = frozenset((b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"picasa.ini", b"icon\r", b".ds_store"))
+"""Files likewise."""
+
+SYSTEM_FOLDER, SYSTEM_FILE = "a folder of the system, not of the data", "a file of the system, not of the data"
 
 
 class Remembered(NamedTuple):
@@ -32,12 +42,13 @@ class Remembered(NamedTuple):
     others: Mapping[tuple[bytes, int, int], str]
 
 
-def list_folder(root: bytes, remembered: Remembered | None = None) -> Listing:
-    """List the images of a folder tree.
+def list_tree(root: bytes, remembered: Remembered | None = None) -> Tree:
+    """List the files of a folder tree.
 
     A file is an image where its name ends like one or, for any other name, its first bytes are those of one; whether it
-    can be decoded is found out later. Hidden entries (a leading dot), pipes, sockets and devices are skipped. Links are
-    followed, but no folder is entered twice and none that holds `root`; real folders come before links to them.
+    can be decoded is found out later. Hidden entries (a leading dot), what systems leave behind, pipes, sockets and
+    devices are skipped. Links are followed, but no folder is entered twice and none that holds `root`; real folders
+    come before links to them.
 
     Parameters
     ----------
@@ -46,34 +57,32 @@ def list_folder(root: bytes, remembered: Remembered | None = None) -> Listing:
     remembered : Remembered, optional
         Files without a telling name that need not be opened again.
 
+    Returns
+    -------
+    Tree
+        Folders that hold nothing are listed, too.
+
     Raises
     ------
     ImageSetError
-        Where the folder cannot be read, holds no image in a class folder, or its layout has two readings.
+        Where the folder cannot be read.
     """
-    walk = _Walk(root, remembered or Remembered(frozenset, {}), split_folders(root))
+    walk = _Walk(root, remembered or Remembered(frozenset, {}))
     walk.run()
-    if not walk.found.paths:
-        raise ImageSetError(_nothing_found(root, walk.skipped))
-    return Listing.of(walk.found, walk.skipped, root)
-
-
-class _Folder(NamedTuple):
-    path: bytes  # relative to the root
-    class_name: bytes | None  # None above the class folders
-    split: str
+    return walk.tree
 
 
 @dataclass
 class _Walk:
     root: bytes
     remembered: Remembered
-    split_of: Mapping[bytes, str]
-    found: Found = field(default_factory=Found)
-    skipped: list[Skipped] = field(default_factory=list)
     seen: dict[tuple[int, int], bytes] = field(default_factory=dict)  # (device, inode) of folders entered
-    links: list[_Folder] = field(default_factory=list)
+    links: list[bytes] = field(default_factory=list)
     images: frozenset[tuple[bytes, int, int]] | None = None
+
+    def __post_init__(self) -> None:
+        self.tree = Tree(self.root, read=lambda path: _read_list(self.root, path))
+        self.skipped = self.tree.skipped
 
     def run(self) -> None:
         above = self.root
@@ -83,55 +92,52 @@ class _Walk:
                 break
             above = os.path.dirname(above)
 
-        pending = [_Folder(b"", None, "")]
+        pending = [b""]
         while pending or self.links:
             if pending:
                 folder = pending.pop()
             else:
                 self.links.sort(reverse=True)
                 folder = self.links.pop()
-            if folder.path and not self._enter(folder):
+            if folder and not self._enter(folder):
                 continue
-            before = len(self.found.paths)
+            before = len(self.tree.paths)
             inner = self._list(folder)
-            if inner is None:
-                continue
-            pending.extend(inner)
-            count = len(self.found.paths) - before
-            if count and folder.class_name is not None:
-                self.found.runs.append((count, folder.class_name, folder.split))
-            elif folder.class_name is not None and not inner:
-                self.skipped.append(Skipped(folder.path, "a folder without images"))
+            count = len(self.tree.paths) - before
+            if inner is not None or count:  # a folder may cease to be readable half-way
+                pending.extend(inner or ())
+                self.tree.folders.append((folder, count))
 
-    def _enter(self, folder: _Folder) -> bool:
+    def _enter(self, folder: bytes) -> bool:
         """Note the folder as seen; False where it was seen before or cannot be looked at."""
         try:
-            identity = _identity(os.path.join(self.root, folder.path))
+            identity = _identity(os.path.join(self.root, folder))
         except OSError as error:
-            self.skipped.append(Skipped(folder.path, f"{UNREADABLE}: {error.strerror}"))
+            self.skipped.append(Skipped(folder, f"{UNREADABLE}: {error.strerror}"))
             return False
-        same = self.seen.setdefault(identity, folder.path)
-        if same is folder.path:
+        same = self.seen.setdefault(identity, folder)
+        if same is folder:
             return True
         loops = os.path.isabs(same) or not same
         reason = "a link to a folder that holds this one" if loops else f"the same folder as {printable_path(same)}"
-        self.skipped.append(Skipped(folder.path, reason))
+        self.skipped.append(Skipped(folder, reason))
         return False
 
-    def _list(self, folder: _Folder) -> list[_Folder] | None:
+    def _list(self, folder: bytes) -> list[bytes] | None:
         """Take the files of one folder; return its real sub-folders, None where it cannot be read; put links aside."""
-        prefix = folder.path + b"/" if folder.path else b""
-        inner: list[_Folder] = []
+        prefix = folder + b"/" if folder else b""
+        inner: list[bytes] = []
+        tree = self.tree
         # Bound once: this loop runs for every file and decides how long a repeated extraction takes.
-        extensions, is_file, is_loose = formats.EXTENSIONS, stat.S_ISREG, folder.class_name is None
-        paths, sizes, mtimes = self.found.paths.append, self.found.sizes.append, self.found.mtimes.append
+        extensions, is_file = formats.EXTENSIONS, stat.S_ISREG
+        paths, sizes, mtimes = tree.paths.append, tree.sizes.append, tree.mtimes.append
         try:
-            with os.scandir(os.path.join(self.root, folder.path)) as entries:
+            with os.scandir(os.path.join(self.root, folder)) as entries:
                 for entry in entries:
                     name = entry.name
                     path = prefix + name
                     if name[0] == 0x2E:
-                        self.skipped.append(Skipped(path, "hidden"))
+                        self.skipped.append(Skipped(path, _hidden(name)))
                         continue
                     try:
                         status = entry.stat()
@@ -139,34 +145,28 @@ class _Walk:
                         self.skipped.append(Skipped(path, _unreachable(entry, error)))
                         continue
                     if is_file(status.st_mode):
-                        if is_loose:
-                            self._skip_file(path, status, _NO_CLASS)
-                        elif name[name.rfind(b".") :].lower() in extensions or self._is_image(path, status):
+                        if name[name.rfind(b".") :].lower() in extensions or self._is_image(path, name, status):
                             paths(path)
                             sizes(status.st_size)
                             mtimes(status.st_mtime_ns)
                     elif not stat.S_ISDIR(status.st_mode):
                         self.skipped.append(Skipped(path, _kind(status.st_mode)))
-                    elif (below := self._below(folder, path, name)) is not None:
-                        (self.links if entry.is_symlink() else inner).append(below)
+                    elif name.lower() in SYSTEM_FOLDERS:
+                        self.skipped.append(Skipped(path, SYSTEM_FOLDER))
+                    else:
+                        (self.links if entry.is_symlink() else inner).append(path)
         except OSError as error:
-            if not folder.path:
+            if not folder:
                 raise ImageSetError(f"{printable_path(self.root)} cannot be read: {error.strerror}") from error
-            self.skipped.append(Skipped(folder.path, f"{UNREADABLE}: {error.strerror}"))
+            self.skipped.append(Skipped(folder, f"{UNREADABLE}: {error.strerror}"))
             return None
         return inner
 
-    def _below(self, folder: _Folder, path: bytes, name: bytes) -> _Folder | None:
-        """What a sub-folder is; None where it is noted as skipped."""
-        if folder.path or not self.split_of:
-            return _Folder(path, name if folder.class_name is None else folder.class_name, folder.split)
-        if name in self.split_of:
-            return _Folder(path, None, self.split_of[name])
-        self.skipped.append(Skipped(path, "a folder beside the split folders"))
-        return None
-
-    def _is_image(self, path: bytes, status: os.stat_result) -> bool:
+    def _is_image(self, path: bytes, name: bytes, status: os.stat_result) -> bool:
         """Whether a file whose name does not tell is an image; noted as skipped where not."""
+        if name.lower() in SYSTEM_FILES:
+            self.skipped.append(Skipped(path, SYSTEM_FILE))
+            return False
         key = (path, status.st_size, status.st_mtime_ns)
         reason = self.remembered.others.get(key)
         if reason is None:
@@ -182,11 +182,31 @@ class _Walk:
             if formats.sniff(head):
                 return True
             reason = f"not a supported image: {formats.describe(head)}"
-        self._skip_file(path, status, reason)
+        self.skipped.append(Skipped(path, reason, status.st_size, status.st_mtime_ns))
         return False
 
-    def _skip_file(self, path: bytes, status: os.stat_result, reason: str) -> None:
-        self.skipped.append(Skipped(path, reason, status.st_size, status.st_mtime_ns))
+
+def _hidden(name: bytes) -> str:
+    """Why an entry with a leading dot is skipped."""
+    if name.startswith(b"._") or name.lower() in SYSTEM_FILES:
+        return SYSTEM_FILE
+    return SYSTEM_FOLDER if name.lower() in SYSTEM_FOLDERS else "hidden"
+
+
+def _read_list(root: bytes, path: bytes) -> bytes:
+    """The content of a file that is no image."""
+    place = printable_path(path)
+    try:
+        descriptor, status = open_regular(os.path.join(root, path))
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read(LIST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ImageSetError(f"{place} in {printable_path(root)} cannot be read: {error}") from error
+    if len(content) > LIST_BYTES:
+        raise ImageSetError(
+            f"{place} in {printable_path(root)} has {status.st_size} bytes; expected a list of at most {LIST_BYTES}"
+        )
+    return content
 
 
 def _read_head(path: bytes) -> bytes:
@@ -212,19 +232,3 @@ def _kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "a named pipe"
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
-
-
-def _nothing_found(root: bytes, skipped: list[Skipped]) -> str:
-    place = printable_path(root)
-    visible = [s for s in skipped if s.reason != "hidden"]
-    if not visible:
-        return f"{place} is empty; {EXPECTED}"
-    loose = [s for s in visible if s.reason == _NO_CLASS and named_like_image(s.path)]
-    if loose:
-        first_loose = printable_path(min(loose).path)
-        return f"{len(loose)} images in {place} lie in no class folder (such as {first_loose}); {EXPECTED}"
-    first = min(visible)
-    return (
-        f"{place} holds no image; {len(visible)} entries were skipped, such as {printable_path(first.path)} "
-        f"({first.reason}); {EXPECTED}"
-    )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from featstore.errors import ImageSetError
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from featstore.images.image_set import ImageSet, Skipped, hold_out, stratified_sample
 from tests.support.pictures import write_tree
 
@@ -228,3 +228,16 @@ def test_only_what_may_be_drawn_is_drawn_and_a_single_picture_stays():
     drawn = stratified_sample(digests(range(12)), np.zeros(12, np.int64), drawable, 0.9, seed=0)
     assert drawn.sum() == 5 and not drawn[::2].any()
     assert not stratified_sample(digests([1, 1, 1]), np.zeros(3, np.int64), everything(3), 0.5, seed=0).any()
+
+
+def test_a_subset_has_the_chosen_rows_of_every_column_and_keeps_classes():
+    whole = dataclasses.replace(
+        made([0, 1, 1, 0], splits=["train", "test", "train", "test"], problems=["", "", "", "gone"]),
+        groups=("p", "p", "q", ""), skipped=(Skipped(b"a.txt", "text"),),
+    )  # fmt: skip
+    part = whole.subset(whole.splits == "test")
+    assert part.paths == (whole.paths[1], whole.paths[3]) and part.problems == (whole.problems[1], whole.problems[3])
+    assert part.groups == ("p", "") and part.classes == whole.classes and part.skipped == whole.skipped
+    for field in ("digests", "sizes", "mtimes", "labels", "splits"):
+        np.testing.assert_array_equal(getattr(part, field), getattr(whole, field)[[1, 3]])
+    assert whole.subset(np.ones(4, bool)).same_as(whole) and len(whole.subset(np.zeros(4, bool))) == 0

@@ -1,0 +1,361 @@
+"""Classes from the names of folders, wherever parts, wrappers and further folders lie around or inside of them."""
+
+# Paths are bytes here, which pathlib does not know.
+# ruff: noqa: PTH119, PTH122
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from featstore.errors import ImageSetError
+from featstore.images.listing import Skipped
+from featstore.images.part_names import parts_of
+from featstore.images.reading import Reading
+from featstore.images.tree import Labelled
+from featstore.layouts.layout import Place, Row, Span, classes_in, labelled, number, shown
+from featstore.layouts.part_folders import inside, is_beside, is_generic, pictures, split_folders, wrappers
+from featstore.system.reporting import argument, printable_path
+
+NO_CLASS = "lies in no class folder"
+NO_CLASSES = "lies in a part without class folders"
+NO_IMAGES = "a folder without images"
+BESIDE = "holds masks or annotations by its name, no class"
+
+EXPECTED = "expected one sub-folder a class (cats/1.jpg, dogs/2.jpg), all of them optionally under train, val and test"
+"""What an image folder looks like, for messages."""
+
+
+class _Branch(NamedTuple):
+    """Images of one folder, and the folders from the outermost class folder down to it."""
+
+    spans: list[tuple[int, int]]
+    folders: tuple[bytes, ...]
+    split: str
+
+
+@dataclass
+class _Folders:
+    """What was found below a base."""
+
+    branches: list[_Branch] = field(default_factory=list)
+    others: list[Span] = field(default_factory=list)  # without a class
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    parts: dict[bytes, str] = field(default_factory=dict)
+    used: set[bytes] = field(default_factory=set)  # parts that gave rows
+    inner_parts: bool = False
+
+
+def read_class_folders(place: Place, reading: Reading) -> Labelled:
+    """Take folders as classes.
+
+    Parameters
+    ----------
+    place : Place
+        Of the whole tree, or of the folder that holds the data.
+    reading : Reading
+        `layout` "class-folders" and "part-folders", `class_from` and `unlabelled` are heeded.
+
+    Raises
+    ------
+    ImageSetError
+        Where no image lies in a class folder, or there are two readings.
+
+    Examples
+    --------
+    >>> from featstore.images.tree import Tree
+    >>> tree = Tree(b"/p", [b"cats/1.jpg", b"dogs/2.jpg"], [1, 1], [0, 0], [(b"", 0), (b"cats", 1), (b"dogs", 1)])
+    >>> read_class_folders(Place(tree), Reading()).labels_from
+    '2 classes from folder names'
+    """
+    as_classes = reading.layout == "class-folders"
+    base = wrappers(place, as_classes)[-1]
+    found = _Folders()
+    found.parts = split_folders(base, reading)
+    if found.parts:
+        _read_parts(base, reading, found)
+    else:
+        _read_classes(base, reading, "", found)
+    spans = _named(base, reading, found)
+    if not spans and not reading.unlabelled:
+        raise ImageSetError(flat(base, base.count()))
+    classes = classes_in(spans)
+    if base.base != place.base and classes:
+        found.notes.insert(0, f"the classes lie in the folder {printable_path(base.base)}")
+    result = labelled(
+        base,
+        [*spans, *found.others],
+        "class-part-folders" if found.inner_parts else "part-folders" if found.parts else "class-folders",
+        f"{number(classes, 'class', 'classes')} from folder names" if classes else "",
+        _parts_from(found),
+        rest=NO_CLASS,
+        told=(NO_CLASSES,),
+        notes=found.notes,
+    )
+    result.skipped += found.skipped
+    return result
+
+
+def flat(base: Place, count: int) -> str:
+    """The sentence for images that lie in no class folder, with the pattern that their names suggest."""
+    tree = base.tree
+    start = next((row for row in range(len(tree.paths)) if tree.paths[row].startswith(base.base)), 0)
+    example = printable_path(tree.paths[start])
+    hint = _pattern_hint([os.path.basename(path) for path in tree.paths])
+    return (
+        f"{number(count, 'image')} in {shown(base)} lie in no class folder (such as {example}); {EXPECTED}; where the "
+        f"class is in the name or path, give a regular expression as `labels`, its first group the class{hint}; to "
+        f"take the images without labels, say `unlabelled=True`"
+    )
+
+
+def _pattern_hint(names: list[bytes]) -> str:
+    """A pattern that would do where every name is letters before a number."""
+    pattern = r"([^/]*[^/0-9_. ()-])[_. ()-]*[0-9]+[^/0-9]*$"
+    found = [re.search(pattern.encode(), name) for name in names]
+    classes = {match[1] for match in found if match}
+    if not all(found) or not 2 <= len(classes) <= len(names) / 2:
+        return ""
+    first = printable_path(min(classes))
+    return f" ({argument('labels', pattern)} would give {len(classes)} classes such as {first})"
+
+
+def _read_parts(base: Place, reading: Reading, found: _Folders) -> None:
+    """Classes in part folders."""
+    inner = {name: set(pictures(base.children(name))) for name in found.parts}
+    for name, split in found.parts.items():
+        others = {child for part, children in inner.items() if part != name for child in children}
+        part = inside(base.at(name), others)
+        if part.children() and split:
+            found.used.add(name)
+            _read_classes(part, reading, split, found)
+            continue
+        rows = [span for path, _ in _folders_below(part) for span in part.spans(path)]
+        if reading.unlabelled:
+            found.used.add(name)
+            found.others += [(start, count, Row(None, split)) for start, count in rows]
+        else:
+            found.others += [(start, count, NO_CLASSES) for start, count in rows]
+            found.notes.append(
+                f"{number(base.count(name), 'image')} in {printable_path(name)} left out, for no class folders lie in "
+                f"it; `unlabelled=True` takes them without labels"
+            )
+    rest = [name for name in base.children() if name not in found.parts]
+    classes = [name for name in rest if not is_beside(name)]
+    if reading.layout == "part-folders" and classes and not {"train"} & set(found.parts.values()):
+        # the classes lie beside the one part that was put aside
+        split = "train" if found.used - {name for name, part in found.parts.items() if not part} else ""
+        _read_classes(base, reading, split, found, set(found.parts))
+        if split:
+            found.notes.append("the class folders beside the part folders are taken as train")
+        return
+    for name in rest:
+        _leave(base, name, BESIDE if is_beside(name) else "lies in a folder beside the part folders", found)
+    _loose(base, reading, "", found)
+
+
+def _read_classes(base: Place, reading: Reading, split: str, found: _Folders, but: Set[bytes] = frozenset()) -> None:
+    """Class folders of one part, or of all."""
+    tops = [name for name in base.children() if name not in but]
+    if reading.layout != "class-folders":
+        for name in _beside(base, tops, found):
+            tops = [top for top in tops if top != name]
+            _leave(base, name, BESIDE, found)
+    found.skipped += [Skipped(base.whole(name), NO_IMAGES) for name in base.empty() if not base.at(name).empty()]
+    in_classes = {} if split or reading.layout == "class-folders" else _inner_parts(base, tops)
+    found.inner_parts = found.inner_parts or bool(in_classes)
+    for top in tops:
+        for name in set(base.children(top)) - set(in_classes[top]) if top in in_classes else ():
+            _leave(base, top + b"/" + name, BESIDE, found)
+        for part, part_split in in_classes.get(top, {b"": split}).items():
+            path = top + b"/" + part if part else top
+            for folder, below in _folders_below(base.at(path)):
+                if any(is_beside(name) for name in below) and reading.layout != "class-folders":
+                    _leave(base.at(path), folder, BESIDE, found, deep=False)
+                    continue
+                spans = base.at(path).spans(folder)
+                if spans:
+                    found.branches.append(_Branch(spans, (top, *below), part_split))
+    _loose(base, reading, split, found)
+
+
+def _beside(base: Place, tops: list[bytes], found: _Folders) -> list[bytes]:
+    """Folders of masks among class folders, where it is plain that they are; refused where it is not."""
+    rest = [name for name in tops if not is_beside(name)]
+    masks = [name for name in tops if is_beside(name)]
+    if not masks or not rest:
+        return []
+    endings = Counter(_ending(path) for name in rest for path in _paths(base, name))
+    for name in masks:
+        paired = set(base.children(name)) >= set(rest) and len(rest) > 1
+        pngs = all(_ending(path) in (b".png", b".gif", b".bmp") for path in _paths(base, name))
+        mostly = endings.most_common(1)[0][0]
+        if not (paired or (pngs and mostly not in (b".png", b".gif", b".bmp") and len(rest) > 1)):
+            raise ImageSetError(
+                f"{shown(base)} has two readings: {printable_path(name)} is a class like {printable_path(rest[0])} "
+                f"beside it ({argument('layout', 'class-folders')}), or holds masks or annotations of the pictures: "
+                f"then move it elsewhere"
+            )
+    return masks
+
+
+def _inner_parts(base: Place, tops: list[bytes]) -> dict[bytes, dict[bytes, str]]:
+    """Parts inside of each class folder; empty where there are none."""
+    found = {}
+    for top in tops:
+        inner = pictures(base.children(top))
+        split_of = parts_of(inner)
+        if inner and len(split_of) == len(inner) and not base.direct(top):
+            found[top] = split_of
+    if found and len(found) < len(tops):
+        have, lack = next(iter(found)), next(top for top in tops if top not in found)
+        raise ImageSetError(
+            f"{shown(base)} has two readings: the folders in {printable_path(have)} "
+            f"({_listed(list(found[have]))}) are parts, which {printable_path(lack)} lacks, or "
+            f"they belong to the class ({argument('layout', 'class-folders')}); say so, or sort "
+            f"{printable_path(lack)} into parts, too"
+        )
+    return found
+
+
+def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
+    """Every branch with its class.
+
+    Raises
+    ------
+    ImageSetError
+        Where class folders are nested and nothing says which are the classes.
+    """
+    below: dict[bytes, set[tuple[bytes, ...]]] = {}
+    for branch in found.branches:
+        below.setdefault(branch.folders[0], set()).add(_plain(branch.folders)[1:])
+    nested = {top: inner for top, inner in below.items() if inner != {()}}
+    real = any(len(inner) > 1 for inner in nested.values())
+    choice = reading.class_from
+    if real and choice is None and reading.layout != "class-folders":
+        raise ImageSetError(_nested(base, below))
+    if nested and choice is None:
+        top, inner = next(iter(nested.items()))
+        path = printable_path(b"/".join((top, *min(inner))))
+        found.notes.append(
+            f"class folders hold further folders ({path}): the outermost names the class, "
+            f"{argument('class_from', 'leaf')} takes the innermost"
+        )
+    choice = choice or "top"
+    names: dict[bytes, set[bytes]] = {}
+    homes: dict[bytes, set[bytes]] = {}
+    spans: list[Span] = []
+    for branch in found.branches:
+        folders = _plain(branch.folders)
+        written = folders[0] if choice == "top" else folders[-1] if choice == "leaf" else b"/".join(folders)
+        name = one_form(written)
+        names.setdefault(name, set()).add(written)
+        homes.setdefault(name, set()).add(b"/".join(folders))
+        spans += [(start, count, Row(name, branch.split)) for start, count in branch.spans]
+    double = [name for name, forms in names.items() if len(forms) > 1]
+    if double:
+        found.notes.append(
+            f"{number(len(double), 'class', 'classes')} written in two Unicode forms, taken as one: "
+            f"{', '.join(map(printable_path, double[:3]))}"
+        )
+    joined = [name for name, places in homes.items() if len(places) > 1] if choice == "leaf" else []
+    if joined:
+        found.notes.append(
+            f"{number(len(joined), 'class', 'classes')} from several folders of one name, such as "
+            f"{' and '.join(map(printable_path, sorted(homes[joined[0]])[:2]))}; {argument('class_from', 'path')} "
+            f"keeps them apart"
+        )
+    return spans
+
+
+def _nested(base: Place, below: dict[bytes, set[tuple[bytes, ...]]]) -> str:
+    top, inner = next((top, inner) for top, inner in below.items() if len(inner) > 1)
+    paths = [b"/".join((top, *folders)) for folders in sorted(inner)[:2]]
+    leaves = {(name, *folders)[-1] for name, every in below.items() for folders in every}
+    leaf = (top, *max(inner))[-1]
+    return (
+        f"{shown(base)} has two readings, for class folders lie in class folders "
+        f"({' and '.join(map(printable_path, paths))}): {number(len(below), 'class', 'classes')} by the outermost such "
+        f"as {printable_path(top)} ({argument('class_from', 'top')}), or {number(len(leaves), 'class', 'classes')} by "
+        f"the innermost such as {printable_path(leaf)} ({argument('class_from', 'leaf')}; "
+        f"{argument('class_from', 'path')} names them by the whole path); say which"
+    )
+
+
+def _plain(folders: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Without the folders at the end that only say that there are images."""
+    while len(folders) > 1 and is_generic(folders[-1]):
+        folders = folders[:-1]
+    return folders
+
+
+def one_form(name: bytes) -> bytes:
+    r"""One form for a name that Unicode can write in several.
+
+    Examples
+    --------
+    >>> one_form(b"caf\x65\xcc\x81") == "caf\xe9".encode()
+    True
+    """
+    if name.isascii():
+        return name
+    try:
+        return unicodedata.normalize("NFC", name.decode()).encode()
+    except UnicodeDecodeError:
+        return name
+
+
+def _folders_below(place: Place) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
+    """A folder and all below it that hold images: relative path, and its folders."""
+    pending: list[tuple[bytes, ...]] = [()]
+    while pending:
+        folders = pending.pop()
+        path = b"/".join(folders)
+        yield path, folders
+        pending += [(*folders, name) for name in reversed(place.children(path))]
+
+
+def _leave(base: Place, path: bytes, reason: str, found: _Folders, deep: bool = True) -> None:
+    """Leave out the images of a folder."""
+    place = base.at(path)
+    for folder, _ in _folders_below(place) if deep else [(b"", ())]:
+        found.others += [(start, count, reason) for start, count in place.spans(folder)]
+
+
+def _loose(base: Place, reading: Reading, split: str, found: _Folders) -> None:
+    """Images beside class folders."""
+    row: Row | str = Row(None, split) if reading.unlabelled else NO_CLASS
+    found.others += [(start, count, row) for start, count in base.spans()]
+
+
+def _paths(base: Place, name: bytes) -> Iterable[bytes]:
+    place = base.at(name)
+    return (path for folder, _ in _folders_below(place) for path, _ in place.images(folder))
+
+
+def _ending(path: bytes) -> bytes:
+    return os.path.splitext(path)[1].lower()
+
+
+def _parts_from(found: _Folders) -> str:
+    used = {row.split for _, _, row in found.others if isinstance(row, Row)} | {one.split for one in found.branches}
+    used |= {found.parts[name] for name in found.used}
+    parts = [part for part in ("train", "val", "test") if part in used]
+    if not parts:
+        return ""
+    told = _listed([part.encode() for part in parts])
+    if found.inner_parts:
+        return f"{told} from the folders inside of the class folders"
+    names = [name for part in parts for name in sorted(found.parts) if found.parts[name] == part and name in found.used]
+    return f"{told} from the folder{'s' * (len(names) > 1)} {_listed(names)}" if names else ""
+
+
+def _listed(names: list[bytes]) -> str:
+    told = [printable_path(name) for name in names]
+    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
