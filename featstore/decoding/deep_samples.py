@@ -49,7 +49,13 @@ class DeepSamples:
         self._name, self._data, self._reopen = name, data, reopen
         self._offset = int(image.tile[0][2]) if image.tile else 0
         self._raw = _raw_mode(image)
-        self._separate = getattr(image, "tag_v2", {}).get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+        # libtiff gives planes to Pillow in a way of its own
+        self._separate = (
+            getattr(image, "tag_v2", {}).get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+            and image.tile[0][0] == "libtiff"
+            if image.tile
+            else False
+        )
         self._colour = image.mode not in ("I", "I;16", "I;16B", "I;16L")
         self.present = self._is_present(image)
 
@@ -129,23 +135,20 @@ class DeepSamples:
             first = 2 if band == 3 else 0
             return _joined(four.getchannel(first), four.getchannel(first + 1))
         kind, _, order = self._raw.rpartition(";")
-        if self._separate or order not in _TURNED or kind not in ("RGB", "RGBA", "RGBX"):
-            layout = "in planes of their own" if self._separate else f"as {self._raw or 'they are here'}"
+        if self._separate or order not in _TURNED or kind not in ("RGB", "RGBA", "RGBX", "R"):
             raise DecodeError(
-                f"{self._name}: coloured 16-bit samples {layout} cannot be taken as fewer bits; save the picture as a "
-                "PNG or as an interleaved RGB TIFF"
+                f"{self._name}: 16-bit samples of several bands cannot be taken as fewer bits where they are stored in "
+                "this way; save the picture as a PNG or an uncompressed RGB TIFF"
             )
-        turned = self._loaded(f"{kind};{_TURNED[order]}")
+        turned = self._loaded("")
         return _joined(image.getchannel(band), turned.getchannel(band))
 
     def _loaded(self, raw: str) -> Image.Image:
+        """The file decoded once more: as `raw` says, or with the bytes of each sample turned round."""
         image = self._reopen()
         if raw == "RGBA":
             image._mode = "RGBA"
-        image.tile = [
-            tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:]))  # type: ignore[index]
-            for tile in image.tile
-        ]
+        image.tile = [tile._replace(args=_with_raw_mode(tile.args, raw)) for tile in image.tile]
         image.load()
         return image
 
@@ -157,6 +160,14 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
     args = image.tile[0][3]
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
+
+
+def _with_raw_mode(args: Any, raw: str) -> Any:
+    """The arguments of a tile with another raw mode; without one, with its own for the other byte order."""
+    first = args if isinstance(args, str) else args[0]
+    kind, _, order = first.rpartition(";")
+    wanted = raw or f"{kind};{_TURNED[order]}"
+    return wanted if isinstance(args, str) else (wanted, *args[1:])
 
 
 def _joined(high: Image.Image, low: Image.Image) -> NDArray[np.uint16]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import threading
 import zlib
 from collections.abc import Iterator
@@ -119,6 +120,9 @@ def open_image(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         raise DecodeError(lacking(name))
     if name == "WebP":
         check_size(name, *_webp_canvas(data), max_pixels)  # Pillow allocates the canvas on opening
+    if name in ("AVIF", "HEIC"):
+        for extent in re.finditer(rb"ispe\x00{4}(.{4})(.{4})", data, re.DOTALL):  # of each picture and tile in it
+            check_size(name, int.from_bytes(extent[1], "big"), int.from_bytes(extent[2], "big"), max_pixels)
     if name == "JPEG 2000":
         check_size(name, *_codestream_size(data), max_pixels)  # Pillow looks at the box around it alone
     plugin = PLUGINS.get(name)
@@ -129,6 +133,8 @@ def open_image(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         image = plugin(io.BytesIO(data))
     width, height = image.size
     check_size(name, width, height, max_pixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _mend_planes(image)
     return image
 
 
@@ -220,11 +226,27 @@ def _bare_jpeg(data: bytes, oriented: bool) -> bytes | None:
         segment = data[at:end]
         # Adobe's tells the colour space; comments and all other applications' data say nothing of pixels
         beside = 0xE0 <= kind <= 0xEF or kind == 0xFE
-        telling = kind == 0xEE or (kind == 0xE0 and segment[4:8] == b"JFIF")
+        telling = (kind == 0xEE and segment[4:9] == b"Adobe" and len(segment) >= 16) or (
+            kind == 0xE0 and segment[4:8] == b"JFIF" and len(segment) >= 18
+        )
         if not beside or telling or (oriented and kind == 0xE1 and segment[4:10] == b"Exif\0\0"):
             kept.append(segment)
         at = end
     return None
+
+
+def _mend_planes(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Pillow takes 16-bit samples that lie uncompressed, band after band, for twice as many of 8 bits."""
+    tags = image.tag_v2
+    planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    if planes and set(tags.get(TiffImagePlugin.BITSPERSAMPLE, ())) == {16}:
+        order = "B" if tags.prefix == b"MM" else "L"
+        image.tile = [
+            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
+            if tile.codec_name == "raw" and isinstance(tile.args, tuple) and len(str(tile.args[0])) == 1
+            else tile
+            for tile in image.tile
+        ]
 
 
 @contextmanager
