@@ -20,6 +20,9 @@ TOP = 65535
 DARK = 1 << 14
 """Where no sample reaches a quarter of the range, as 10, 12 or 14 bits in 16 do not, it is worth a remark."""
 
+LARGE = 1 << 24
+"""Pixels above which a file is not decoded twice for a remark."""
+
 _TURNED = {"16B": "16L", "16L": "16B", "16N": "16B"}  # a "native" one is little-endian on all that featstore runs on
 
 
@@ -76,7 +79,8 @@ class DeepSamples:
         return False
 
     def largest(self, image: Image.Image) -> int:
-        """The largest sample, transparency left aside; exact where it is below `DARK`.
+        """The largest sample, transparency left aside, or up to 255 more: coloured samples are decoded once more for
+        the exact value only where they are dark and the picture is not large.
 
         Parameters
         ----------
@@ -89,7 +93,7 @@ class DeepSamples:
         bands = ranges if isinstance(ranges[0], tuple) else (ranges,)
         high = max(int(top) for _, top in bands[:3])
         most = min(TOP, high * 256 + 255)
-        if most >= DARK:
+        if most >= DARK or image.width * image.height > LARGE:
             return most
         try:
             return max(int(self._band(image, band).max()) for band in range(min(3, len(bands))))

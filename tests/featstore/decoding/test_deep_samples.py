@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featstore.decoding import deep_samples
 from featstore.decoding.decode import decode, decode_picture
 from featstore.errors import DecodeError
 from tests.support.deep_pictures import deep_png, deep_tiff
@@ -100,3 +101,10 @@ def test_planes_of_sixteen_bits_keep_the_high_bytes(order, packed):
     samples = np.random.default_rng(0).integers(0, 65536, (22, 30, 3)).astype(np.uint16)
     data = deep_tiff(samples, order, packed=packed, planes=True)
     np.testing.assert_array_equal(decode(data), samples >> 8)
+
+
+def test_large_files_are_not_decoded_twice_for_a_remark(monkeypatch):
+    monkeypatch.setattr(deep_samples, "LARGE", 100)
+    samples = np.full((20, 20, 3), 300, np.uint16)
+    assert decode_picture(deep_png(samples)).remark == "16-bit, all values at most 511 of 65535"
+    assert (decode(deep_png(samples), bit_depth=10) == 75).all()
