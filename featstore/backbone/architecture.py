@@ -72,7 +72,7 @@ def match_state_dict(
     Parameters
     ----------
     given : mapping of str to Tensor
-        By place and name, as `featstore.backbone.weights_file.read_tensors` gives them.
+        By place and name, as `featstore.backbone.weights_file.read_state` gives them.
     source : str
         Where the tensors came from, for messages.
 
@@ -94,6 +94,11 @@ def match_state_dict(
     tensors = {key: given[whole] for key, whole in short.items()}
     copies, problem = find_copies(_tensors_of(name), tensors)
     if not copies:
+        if any(value.is_quantized for value in tensors.values()):
+            raise WeightsError(
+                f"{source} holds quantised numbers, from which no features of {name} can be computed; save its state "
+                f"dict before it is quantised"
+            )
         others = [other for other in BACKBONES if other != name and find_copies(_tensors_of(other), tensors)[0]]
         hint = (
             f'it fits {" and ".join(others)}: use `backbone="{others[0]}"`'
@@ -142,8 +147,6 @@ def _head(name: str, classifier: MatchedClassifier) -> NetworkHead:
 
 def _unusable(value: Tensor) -> str:
     """What a tensor is that no weights can be taken from; "" for one that is all right."""
-    if value.is_quantized:
-        return f"quantised numbers ({value.dtype}: save the network before it is quantised)"
     if value.layout != torch.strided:
         return f"a tensor of the layout {value.layout}"
     if value.is_meta:

@@ -17,7 +17,13 @@ from featstore.backbone.recipe import FORMAT, gone, read_recipe
 from featstore.backbone.weights import Weights, load_weights, state_dict_sha256
 from featstore.decoding import decode
 from featstore.decoding.transform import TransformSpec
-from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError, WeightsNotFoundError
+from featstore.errors import (
+    FeaturesError,
+    FingerprintMismatchError,
+    UnknownNameError,
+    WeightsError,
+    WeightsNotFoundError,
+)
 from featstore.fingerprint import Fingerprint
 from featstore.system.reporting import StageProgress
 
@@ -216,7 +222,7 @@ class Backbone:
         settings, expected, label = read_recipe(recipe)
         if weights is not None:
             settings["weights"] = weights
-        elif said := gone(recipe):
+        elif said := gone(recipe, "its recipe"):
             raise WeightsNotFoundError(said)
         backbone = cls(**settings)
         if backbone.weights.sha256 != expected:

@@ -34,9 +34,7 @@ class MatchNotes:
     full: str = ""
 
 
-def choose_copy(
-    copies: Sequence[NetworkCopy], given: Mapping[str, Tensor], several: str
-) -> tuple[NetworkCopy, str]:
+def choose_copy(copies: Sequence[NetworkCopy], given: Mapping[str, Tensor], several: str) -> tuple[NetworkCopy, str]:
     """The copy that is meant: an averaged one, else one that follows no other, else the most complete.
 
     Parameters

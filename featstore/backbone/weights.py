@@ -16,7 +16,7 @@ from torchvision.models import get_model_weights
 
 from featstore.backbone.architecture import NetworkHead, match_state_dict, random_state_dict
 from featstore.backbone.catalogue import BackboneInfo, lookup
-from featstore.backbone.weights_file import is_fine_tuned, read_tensors
+from featstore.backbone.weights_file import is_fine_tuned, read_state
 from featstore.errors import DownloadError, UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
 from featstore.sources.remote import fetched, is_url
@@ -136,7 +136,7 @@ def load_weights(
             ("auto", "none", *info.files),
             f"`weights` takes auto, none, {', '.join(info.files)}, a .pth or .safetensors file, or a URL",
         )
-    state, head, notes = match_state_dict(backbone, read_tensors(path), str(path))
+    state, head, notes = match_state_dict(backbone, read_state(path), str(path))
     if kind == "file" and is_fine_tuned(path):
         label = f"{TUNED} {path.name}"
     return Weights(state, label, state_dict_sha256(state), path, kind, name, 0, head, notes.short, notes.full, url)

@@ -136,7 +136,9 @@ def _parts(url: str) -> tuple[str, str, bool]:
     except ValueError as error:
         raise DownloadError(f"{shown} is no address: {error}") from error
     if parts.scheme.lower() not in ("http", "https"):
-        raise DownloadError(f"{shown} is an address of {parts.scheme}; expected one that begins with https:// or http://")
+        raise DownloadError(
+            f"{shown} is an address of {parts.scheme}; expected one that begins with https:// or http://"
+        )
     if not host or re.search(r"[\x00-\x20\x7f]", address):
         raise DownloadError(f"{shown} is no address: it lacks the name of a server, or holds a space")
     address = urllib.parse.quote(address, safe="%/:=&?~#+!$,;'@()*[]")
@@ -144,7 +146,7 @@ def _parts(url: str) -> tuple[str, str, bool]:
         promised = fragment[7:].lower()
         if not re.fullmatch("[0-9a-f]{8,64}", promised):
             raise DownloadError(
-                f"{shown} promises {promised!r}, which is no SHA-256; expected 8 to 64 hexadecimal digits behind #sha256="
+                f"{shown} promises {promised!r}, which is no SHA-256; expected 8 to 64 hexadecimal digits"
             )
         return address, promised, True
     if found := _PROMISE.search(_name(address)):
@@ -179,8 +181,8 @@ def _download(address: str, path: Path, promised: str, timeout: float, progress:
             raise DownloadError(f"{address} sent nothing: the file is empty")
         if not digest.startswith(promised):
             raise DownloadError(
-                f"{address} sent bytes with the SHA-256 {digest[: max(16, len(promised))]}, but {promised} is promised; "
-                f"nothing was kept: look for the right hash or the right address"
+                f"{address} sent bytes with the SHA-256 {digest[: max(16, len(promised))]}, but {promised} is "
+                f"promised; nothing was kept: look for the right hash or the right address"
             )
         Path(name).chmod(0o644)
         Path(name).replace(path)
@@ -205,7 +207,9 @@ class _Body:
 
     def write(self, block: bytes) -> None:
         """Look at the first bytes, and keep all."""
-        if not self.size and block[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+        if not self.size and block[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(
+            (b"<!doctype html", b"<html")
+        ):
             self._refuse_page("it begins as one")
         self.size += len(block)
         self._refuse_size(self.size)
@@ -228,12 +232,14 @@ class _Body:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows an answer elsewhere only to https, and to http from http."""
 
-    def redirect_request(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
         """The next request, or an error."""
         scheme = urllib.parse.urlsplit(newurl).scheme.lower()
         if scheme not in ("https", req.type):
             raise DownloadError(
-                f"{req.full_url} leads on to {printable_path(newurl.encode('utf-8', 'surrogatepass'))}, an address of {scheme}; expected https"
+                f"{req.full_url} leads on to an address of {scheme}; expected https"
                 f"{' or http' if req.type == 'http' else ''}: if you trust it, download it yourself and give the file"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
