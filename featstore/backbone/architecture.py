@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -121,9 +122,13 @@ def match_state_dict(
     return state, head, describe_match(source, copy, copies, preferred, tensors, short, head.removed)
 
 
+@cache
 def _tensors_of(name: str) -> NetworkTensors:
+    """Names and shapes only: where a file fits nothing, every network is tried."""
     network = build_network(name)
-    container = _last_linear(network).partition(".")[0]
+    container = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1].partition(".")[
+        0
+    ]
     state = network.state_dict()
     return NetworkTensors(
         {key: value for key, value in state.items() if not key.startswith(f"{container}.")},
@@ -132,16 +137,11 @@ def _tensors_of(name: str) -> NetworkTensors:
     )
 
 
-def _last_linear(network: nn.Module) -> str:
-    paths = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return str(paths[-1])
-
-
 def _head(name: str, classifier: MatchedClassifier) -> NetworkHead:
     """The ending that fits: the whole classifier at the file's width, without its last layer, without all of it."""
     if classifier.classes is not None:
         return NetworkHead(classifier.classes)
-    last = _last_linear(build_network(name))
+    last = _tensors_of(name).last
     return NetworkHead(None, last if classifier.names else last.partition(".")[0])
 
 

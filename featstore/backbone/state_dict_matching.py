@@ -40,6 +40,11 @@ class NetworkTensors:
     children: tuple[str, ...]
 
     @property
+    def last(self) -> str:
+        """The last layer of the classifier."""
+        return next(reversed(self.classifier)).rpartition(".")[0]
+
+    @property
     def needed(self) -> list[str]:
         """Names of the trunk's tensors without counters."""
         return [name for name in self.trunk if not name.endswith(_OPTIONAL)]

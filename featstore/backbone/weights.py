@@ -19,7 +19,7 @@ from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.backbone.weights_file import is_fine_tuned, read_state
 from featstore.errors import DownloadError, UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
-from featstore.sources.remote import fetched, is_url
+from featstore.sources.remote import download_of, fetched, is_url, promises_hash
 from featstore.system.download import fetch
 from featstore.system.reporting import StageProgress, argument
 
@@ -137,9 +137,15 @@ def load_weights(
             f"`weights` takes auto, none, {', '.join(info.files)}, a .pth or .safetensors file, or a URL",
         )
     state, head, notes = match_state_dict(backbone, read_state(path), str(path))
+    short, full = notes.short, notes.full
+    if url and (source := download_of(path)) is not None:
+        told = f"{source.url} has the SHA-256 {source.sha256}"
+        full = f"{told}; {full}" if full else told
+        if not promises_hash(url):
+            short = f"{told}; {short}" if short else told
     if kind == "file" and is_fine_tuned(path):
         label = f"{TUNED} {path.name}"
-    return Weights(state, label, state_dict_sha256(state), path, kind, name, 0, head, notes.short, notes.full, url)
+    return Weights(state, label, state_dict_sha256(state), path, kind, name, 0, head, short, full, url)
 
 
 def state_dict_sha256(state: Mapping[str, Tensor]) -> str:

@@ -62,6 +62,17 @@ def is_url(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
+def promises_hash(url: str) -> bool:
+    """Whether an address tells the hash of its file, so that `fetched` checks it.
+
+    Examples
+    --------
+    >>> promises_hash("https://example.org/x-f37072fd.pth"), promises_hash("https://example.org/x-20240131.zip")
+    (True, False)
+    """
+    return _parts(url)[2]
+
+
 def fetched(url: str, progress: StageProgress | None = None, *, timeout: float = 10.0) -> Path:
     """The file behind an address: downloaded, or from the cache where it was downloaded before.
 
