@@ -52,9 +52,9 @@ def extract(
     """Run a frozen network once over DATA and keep its features.
 
     DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/; a known data set as it is
-    unzipped (`featstore layouts` lists them); a list of paths and labels (.csv, .tsv, .txt, .jsonl); or a .zip, .tar,
-    .tar.gz, WebDataset shards, Parquet files or the http(s) address of an archive, read in place. What was found is told
-    first. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
+    unzipped (`featstore layouts` lists them); a list of paths and labels (.csv, .tsv, .txt, .jsonl); or a .zip, .tar or
+    .tar.gz, WebDataset shards, Parquet files or the http(s) address of an archive, all read in place. What was found is
+    told first. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
     """
     from featstore.discovery.summary import found_json
     from featstore.extract import extract as run

@@ -98,9 +98,13 @@ network = _together(
     click.option("--nvjpeg", is_flag=True,
                  help="Decode JPEG files on the CUDA device: several times as fast, and slightly other numbers, "
                       "kept apart likewise."),
+    click.option("--bit-depth", type=click.IntRange(9, 16), metavar="BITS",
+                 help="Take 16-bit files as holding so many bits, e.g. 12; kept apart likewise."),
+    click.option("--allow-truncated", is_flag=True,
+                 help="Decode files that are cut short as far as they go; kept apart likewise."),
 )  # fmt: skip
 """A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed, jpeg_scaling,
-nvjpeg."""
+nvjpeg, bit_depth, allow_truncated."""
 
 classifier = _together(
     click.option("--bundle", metavar="BUNDLE", help="A classifier of your own, from `featstore train`."),

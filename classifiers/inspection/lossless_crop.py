@@ -67,7 +67,7 @@ class FramedCrop:
         except OSError as error:
             raise ImagesNotFoundError(f"{name} cannot be read: {error.strerror or error}; check the path") from error
         try:
-            return cls.of(decode(data, spec.min_side), spec)
+            return cls.of(decode(data, **spec.decode_options), spec)
         except DecodeError as error:
             raise DecodeError(f"{name} cannot be decoded: {error}") from error
 

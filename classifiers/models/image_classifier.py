@@ -166,7 +166,7 @@ class ImageClassifier(nn.Module):
         """
         batch = np.empty((len(paths), self.transform.crop, self.transform.crop, 3), dtype=np.uint8)
         for row, path in enumerate(paths):
-            batch[row] = self.transform.apply(_read(os.fsencode(path), self.transform.min_side))
+            batch[row] = self.transform.apply(_read(os.fsencode(path), self.transform))
         return torch.from_numpy(batch).permute(0, 3, 1, 2).float().div_(255)
 
     def index(self, name: str) -> int:
@@ -299,7 +299,7 @@ def _known_place(bundle: Bundle) -> Path | None:
     return candidate if candidate.is_file() else None
 
 
-def _read(path: bytes, least: int | None) -> Any:
+def _read(path: bytes, spec: TransformSpec) -> Any:
     shown = os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
     try:
         (address,) = addresses([os.path.abspath(os.fsencode(path))])  # noqa: PTH100 - bytes
@@ -307,6 +307,6 @@ def _read(path: bytes, least: int | None) -> Any:
     except OSError as error:
         raise ImagesNotFoundError(f"{shown} cannot be read: {error.strerror or error}; check the path") from error
     try:
-        return decode(data, least)
+        return decode(data, **spec.decode_options)
     except DecodeError as error:
         raise DecodeError(f"{shown} cannot be decoded: {error}") from error

@@ -17,8 +17,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError
 from featstore.sources.reading import read
@@ -26,8 +24,10 @@ from featstore.sources.reading import read
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-Decoder = Callable[[bytes, int | None], Image.Image]
-"""Bytes of a file, smallest side of a scaled JPEG -> image of mode RGB; raises DecodeError."""
+    from featstore.decoding.decode import Picture
+
+Decoder = Callable[..., "Picture"]
+"""Bytes of a file, `TransformSpec.decode_options` -> image of mode RGB, remark; raises DecodeError."""
 
 OK, FAILED, TRANSIENT, CHANGED, MEMORY, DEFERRED = range(6)
 """How an image went: decoded; cannot be decoded; failed for a reason that may pass; is not the file it was. Between
@@ -38,7 +38,7 @@ TASK = struct.Struct("<QQ32sI")
 """Item number, offset of its pixels in the batch memory, digest, length of the path that follows."""
 
 RESULT = struct.Struct("<QBH")
-"""Item number, status, length of the reason that follows (UTF-8)."""
+"""Item number, status, length of the reason that follows (UTF-8), which is a remark where the status is OK."""
 
 READY = 2**64 - 1
 """Item number of the result that says: imports are done, send work."""
@@ -79,7 +79,7 @@ def decode_file(
     status : int
         OK, FAILED, TRANSIENT, CHANGED or MEMORY.
     reason : str
-        "" where OK.
+        Where OK a remark, mostly "".
     pixels : bytes
         `crop * crop * 3` bytes where OK, else none.
     """
@@ -87,7 +87,8 @@ def decode_file(
         data = read(path, bytes_per_image, alive)
         if hashlib.sha256(data).digest() != digest:
             return CHANGED, "the file changed since it was listed", b""
-        return OK, "", spec.apply_to_image(decoder(data, spec.min_side)).tobytes()
+        picture = decoder(data, **spec.decode_options)
+        return OK, picture.remark, spec.apply_to_image(picture.image).tobytes()
     except DecodeError as error:
         if isinstance(error.__cause__, MemoryError):
             return MEMORY, str(error), b""

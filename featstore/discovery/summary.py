@@ -17,8 +17,8 @@ def found_json(images: ImageSet) -> dict[str, Any]:
     Returns
     -------
     dict
-        `layout`, `labels_from`, `parts_from`, `counts` (part -> class -> images), `unlabelled`, `groups` (how many, None
-        without), `formats` (-> images), `skipped` (reason -> entries), `notes`, `doubts`.
+        `layout`, `labels_from`, `parts_from`, `counts` (part -> class -> images), `unlabelled`, `groups` (how many,
+        None without), `formats` (-> images), `skipped` (reason -> entries), `notes`, `doubts`.
 
     Examples
     --------

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from featstore.images import formats
 from featstore.sources.address import file_of, is_sequential, reading_order
 from featstore.sources.reading import pieces
 from featstore.system.fsread import open_regular
@@ -27,13 +28,14 @@ _STREAMS = 4  # at a time: a row group of a Parquet file may take some hundred m
 class Hashed(NamedTuple):
     """What one file or member held: digest (32 bytes), size in bytes, time in ns; or why it could not be read.
 
-    The modification time of a member is its container's.
+    The modification time of a member is its container's. `kind` is its format, as `formats.kind` tells it.
     """
 
     digest: bytes
     size: int
     mtime: int
     problem: str
+    kind: str = ""
 
 
 def hash_files(
@@ -121,8 +123,9 @@ def _read(path: bytes) -> Hashed | None:
     descriptor, before = open_regular(path)
     try:
         digest = hashlib.sha256()
-        count = 0
+        count, head = 0, b""
         while count <= before.st_size and (piece := os.read(descriptor, CHUNK)):  # a growing file has no end
+            head = head or piece[: formats.HEAD_BYTES]
             digest.update(piece)
             count += len(piece)
         after = os.fstat(descriptor)
@@ -130,18 +133,19 @@ def _read(path: bytes) -> Hashed | None:
         os.close(descriptor)
     if count != before.st_size or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
-    return Hashed(digest.digest(), after.st_size, after.st_mtime_ns, "")
+    return Hashed(digest.digest(), after.st_size, after.st_mtime_ns, "", formats.kind(head))
 
 
 def _read_member(address: bytes) -> Hashed | None:
     container = file_of(address)
     before = os.stat(container)
     digest = hashlib.sha256()
-    count = 0
+    count, head = 0, b""
     for piece in pieces(address):
+        head = head or piece[: formats.HEAD_BYTES]
         digest.update(piece)
         count += len(piece)
     after = os.stat(container)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
-    return Hashed(digest.digest(), count, after.st_mtime_ns, "")
+    return Hashed(digest.digest(), count, after.st_mtime_ns, "", formats.kind(head))

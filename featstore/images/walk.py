@@ -5,7 +5,7 @@ not say what they are, and these only once: an unchanged tree is listed from dir
 """
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH118, PTH120
+# ruff: noqa: PTH117, PTH118, PTH120
 
 from __future__ import annotations
 

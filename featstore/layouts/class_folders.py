@@ -1,5 +1,8 @@
 """Classes from the names of folders, wherever parts, wrappers and further folders lie around or inside of them."""
 
+# Paths are bytes here, which pathlib does not know.
+# ruff: noqa: PTH119, PTH122
+
 from __future__ import annotations
 
 import os
@@ -214,8 +217,8 @@ def _inner_parts(base: Place, tops: list[bytes]) -> dict[bytes, dict[bytes, str]
         have, lack = next(iter(found)), next(top for top in tops if top not in found)
         raise ImageSetError(
             f"{shown(base)} has two readings: the folders in {printable_path(have)} "
-            f"({', '.join(printable_path(name) for name in found[have])}) are parts, which {printable_path(lack)} lacks, "
-            f"or they belong to the class ({argument('layout', 'class-folders')}); say so, or sort "
+            f"({_listed(list(found[have]))}) are parts, which {printable_path(lack)} lacks, or "
+            f"they belong to the class ({argument('layout', 'class-folders')}); say so, or sort "
             f"{printable_path(lack)} into parts, too"
         )
     return found

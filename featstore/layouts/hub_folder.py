@@ -1,4 +1,4 @@
-"""Image folders of the Hugging Face hub: metadata.csv, .jsonl or .parquet with `file_name`, one a folder or one a part."""
+"""Image folders of the Hugging Face hub: metadata.csv, .jsonl or .parquet with `file_name`, one a folder or part."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Labelling: a tree of files, read as the user says or as it looks."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH113, PTH123
+# ruff: noqa: PTH100, PTH113, PTH123
 
 from __future__ import annotations
 
@@ -148,9 +148,9 @@ def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:
     if unnamed and not (reading.unlabelled and classes):
         first = ", ".join(printable_path(path) for path in sorted(unnamed)[:3])
         more = f" and {len(unnamed) - 3} more" if len(unnamed) > 3 else ""
-        way = "change the expression" + (
-            "" if not classes else ", or say `unlabelled=True` to take them without labels"
-        )
+        way = "change the expression"
+        if classes:
+            way += ", or say `unlabelled=True` to take them without labels"
         raise ImageSetError(
             f"{told} does not match, or leaves its first group empty, in {number(len(unnamed), 'path')} of "
             f"{len(tree.paths)} ({first}{more}); it is searched in each path relative to {shown(place)}; {way}"
@@ -181,16 +181,15 @@ def _parts_of_folders(place: Place, reading: Reading) -> tuple[dict[bytes, str],
         name = printable_path(next(iter(split_of)))
         notes.append(f"the folder {name} is not taken for a part; {argument('layout', 'part-folders')} does")
         split_of = {}
-    tops = {name: split for name, split in split_of.items()}
     found: dict[bytes, str] = {}
-    inner = {name: parts_of(base.children(name)) for name in names} if not tops else {}
+    inner = {name: parts_of(base.children(name)) for name in names} if not split_of else {}
     if not all(inner[name] and not base.direct(name) for name in inner):
         inner = {}
     depth = len(base.base.split(b"/")) if base.base else 0
     for folder, count in place.tree.folders:
         names = folder.split(b"/")[depth:]
-        if count and names and names[0] in tops:
-            found[folder] = tops[names[0]]
+        if count and names and names[0] in split_of:
+            found[folder] = split_of[names[0]]
         elif count and len(names) > 1 and names[0] in inner:
             found[folder] = inner[names[0]].get(names[1], "")
     return found, notes

@@ -56,7 +56,7 @@ def _read_flowers(place: Place, reading: Reading) -> Labelled:
         parts = {part: np.atleast_1d(found[name]).astype(np.int64).tolist() for part, name in _FLOWER_PARTS.items()}
     except (TypeError, ValueError) as error:
         raise ImageSetError(
-            f"{shown(place)}: imagelabels.mat or setid.mat holds no plain numbers: {error}; expected those of Flowers-102"
+            f"{shown(place)}: imagelabels.mat or setid.mat holds no plain numbers: {error}; expected Flowers-102's"
         ) from error
     listed = Listed(place)
     for part, images in parts.items():

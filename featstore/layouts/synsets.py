@@ -1,4 +1,4 @@
-"""ImageNet and its like: folders named by WordNet numbers, Tiny ImageNet's and ImageNet's lists of validation images."""
+"""ImageNet and Tiny ImageNet: folders named by WordNet numbers, and lists of validation images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _is_tiny(place: Place) -> bool:
 
 def _is_imagenet(place: Place) -> bool:
     """Folders of WordNet numbers, with the names or labels that go with them; without these they are class folders."""
-    if not any(place.has(name) for name in (*_NAMES, _SOLUTION)):
+    if place.has(_TINY) or not any(place.has(name) for name in (*_NAMES, _SOLUTION)):
         return False
     homes = [home for part in _homes(place).values() for home in part if home.children()]
     return bool(homes) and all(map(_synsets, homes))

@@ -288,9 +288,7 @@ def _refuse_strange(table: Table, columns: Columns, tree: Tree, missing: Sequenc
     )
 
 
-def _of_place(
-    resolution: Resolution, resolved: Resolved, cells: Sequence[str], bases: Sequence[bytes]
-) -> list[str]:
+def _of_place(resolution: Resolution, resolved: Resolved, cells: Sequence[str], bases: Sequence[bytes]) -> list[str]:
     """Where paths start from, if that is not the list's folder; and where else there are such files."""
     notes = []
     if resolved.base != bases[0]:
@@ -324,7 +322,9 @@ def _labelled(
 
 
 def _encoded(labels: Sequence[str | None]) -> dict[str | None, bytes | None]:
-    return {name: None if name is None else name.encode("utf-8", "surrogateescape") for name in {*labels}} | {None: None}
+    return {name: None if name is None else name.encode("utf-8", "surrogateescape") for name in {*labels}} | {
+        None: None
+    }
 
 
 def _files(table: Table, columns: Columns, rows: Sequence[int]) -> str:

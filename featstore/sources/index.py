@@ -33,6 +33,7 @@ class Index:
     >>> from featstore.sources.address import FileRange, parse
     >>> index = Index(b"/d/pets.tar")
     >>> index.add(b"cats/1.jpg", FileRange(512, 900, b"").address())
+    True
     >>> parse(index.address(b"cats/1.jpg"))
     FileRange(offset=512, size=900, path=b'/d/pets.tar')
     """

@@ -44,6 +44,10 @@ class ParquetIndex:
         row = self._rows[self.columns[0]].get(name, -1)
         return self._cell(self.columns[0], row if row >= 0 else _number(name))
 
+    def names(self, column: str) -> dict[int, bytes]:
+        """Row -> path in the file's own words; empty where rows go by their numbers."""
+        return {row: name for name, row in self._rows.get(column, {}).items()}
+
     def _cell(self, column: str, row: int) -> bytes | None:
         if row < 0:
             return None
@@ -52,6 +56,18 @@ class ParquetIndex:
                 return ParquetCell(group, row, column.encode(), self._path).address()
             row -= count
         return None
+
+
+def holds_images(path: bytes) -> bool:
+    """Whether a Parquet file has a column of bytes; where it is none or is damaged, whoever reads it will say so."""
+    try:
+        file = open_parquet(path)
+    except OSError:
+        return True
+    try:
+        return bool(binary_columns(file))
+    finally:
+        file.close()
 
 
 def binary_columns(file: Any) -> list[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from featstore.errors import ImageSetError
-from featstore.images.walk import Remembered, list_folder
+from featstore.images import walk
+from featstore.images.tree import LIST_BYTES, Tree
+from featstore.images.walk import Remembered, list_tree
 from tests.support.pictures import encode, lock_folders, texture, write_tree
 
 JPEG = encode(texture(0, 8, 8))
@@ -20,42 +22,45 @@ def put(root: Path, *paths: str, data: bytes = JPEG) -> Path:
     return root
 
 
-def listed(root: Path):
-    return list_folder(os.fsencode(root.resolve()))
+def listed(root: Path, remembered: Remembered | None = None) -> Tree:
+    return list_tree(os.fsencode(root.resolve()), remembered)
 
 
 def reasons(root: Path) -> dict[str, str]:
     return {os.fsdecode(s.path): s.reason for s in listed(root).skipped}
 
 
-def rows(root: Path) -> dict[str, tuple[str, str]]:
-    found = listed(root)
-    return {
-        os.fsdecode(path): (found.classes[label], str(split))
-        for path, label, split in zip(found.paths, found.labels, found.splits, strict=True)
-    }
+def images(root: Path) -> set[str]:
+    """Paths; the folders' counts must add up to them, folder after folder."""
+    tree = listed(root)
+    at = 0
+    for folder, count in tree.folders:
+        assert {path.rpartition(b"/")[0] for path in tree.paths[at : at + count]} <= {folder}
+        at += count
+    assert at == len(tree.paths) == len(set(tree.paths)) == len(tree.sizes) == len(tree.mtimes)
+    return set(map(os.fsdecode, tree.paths))
 
 
-def test_nested_folders_belong_to_the_class_above(tmp_path):
-    put(tmp_path, "train/cats/a.jpg", "train/cats/deep/er/b.jpg", "val/dogs/x/c.jpg")
-    assert rows(tmp_path) == {
-        "train/cats/a.jpg": ("cats", "train"),
-        "train/cats/deep/er/b.jpg": ("cats", "train"),
-        "val/dogs/x/c.jpg": ("dogs", "val"),
-    }
+def test_all_images_are_listed_folder_after_folder(tmp_path):
+    put(tmp_path, "loose.jpg", "train/cats/a.jpg", "train/cats/deep/er/b.jpg", "val/dogs/x/c.jpg", "train/z.jpg")
+    assert images(tmp_path) == {
+        "loose.jpg", "train/cats/a.jpg", "train/cats/deep/er/b.jpg", "val/dogs/x/c.jpg", "train/z.jpg",
+    }  # fmt: skip
+    assert dict(listed(tmp_path).folders)[b"train/cats/deep"] == 0
 
 
-def test_order_is_that_of_the_bytes_of_the_whole_path(tmp_path):
-    put(tmp_path, "a/x.jpg", "a-b/x.jpg", "a/B.jpg", "ä/x.jpg", "a/10.jpg", "a/9.jpg")
-    paths = [os.fsencode(path) for path in rows(tmp_path)]
-    assert paths == sorted(paths)
-    assert paths[0] == b"a-b/x.jpg"  # "-" sorts before "/"
+def test_sizes_and_times_are_those_of_the_files(tmp_path):
+    put(tmp_path, "cats/a.jpg", "b.jpg")
+    tree = listed(tmp_path)
+    for path, size, mtime in zip(tree.paths, tree.sizes, tree.mtimes, strict=True):
+        status = (tmp_path / os.fsdecode(path)).stat()
+        assert (size, mtime) == (status.st_size, status.st_mtime_ns)
 
 
 @pytest.mark.parametrize("name", ["a.JPG", "b.jpeg", "c.PnG", "d.webp", "e.bmp", "f.gif", "g.tiff", "h.ppm", "i.jfif"])
 def test_files_named_like_images_are_rows_whatever_they_hold(tmp_path, name):
     put(tmp_path, f"cats/{name}", data=b"")
-    assert list(rows(tmp_path)) == [f"cats/{name}"]
+    assert images(tmp_path) == {f"cats/{name}"}
 
 
 def test_other_names_are_looked_into(tmp_path):
@@ -63,7 +68,7 @@ def test_other_names_are_looked_into(tmp_path):
     put(tmp_path, "cats/notes.txt", data=b"hello")
     put(tmp_path, "cats/labels.mat", data=b"\x01\x02\x03\xff")
     put(tmp_path, "cats/new.heic", data=b"\0\0\0\x18ftypheic")
-    assert set(rows(tmp_path)) == {"cats/no_ending", "cats/photo.dat", "cats/a.b.c", "cats/x.jpg"}
+    assert images(tmp_path) == {"cats/no_ending", "cats/photo.dat", "cats/a.b.c", "cats/x.jpg"}
     assert reasons(tmp_path) == {
         "cats/labels.mat": "not a supported image: unknown bytes 01 02 03 ff",
         "cats/new.heic": "not a supported image: HEIC",
@@ -78,16 +83,36 @@ def test_files_that_were_looked_into_are_remembered_by_size_and_time(tmp_path):
     (notes,) = first.skipped
     assert notes.size == 5 and notes.mtime == (tmp_path / "cats" / "notes.txt").stat().st_mtime_ns
     memory = Remembered(frozenset, {(notes.path, notes.size, notes.mtime): "as before"})
-    again = list_folder(os.fsencode(tmp_path.resolve()), memory)
-    assert again.skipped == (notes._replace(reason="as before"),)
+    again = listed(tmp_path, memory)
+    assert again.skipped == [notes._replace(reason="as before")]
     (tmp_path / "cats" / "notes.txt").write_bytes(JPEG)
-    assert len(list_folder(os.fsencode(tmp_path.resolve()), memory).paths) == 3
+    assert len(listed(tmp_path, memory).paths) == 3
 
 
 def test_hidden_entries_are_skipped(tmp_path):
     put(tmp_path, "cats/x.jpg", "cats/.y.jpg", "cats/._x.jpg", ".git/z.jpg", "cats/.thumbs/t.jpg")
-    assert list(rows(tmp_path)) == ["cats/x.jpg"]
-    assert reasons(tmp_path) == dict.fromkeys([".git", "cats/._x.jpg", "cats/.thumbs", "cats/.y.jpg"], "hidden")
+    assert images(tmp_path) == {"cats/x.jpg"}
+    found = reasons(tmp_path)
+    assert found.pop("cats/._x.jpg") == "a file of the system, not of the data"
+    assert found == dict.fromkeys([".git", "cats/.thumbs", "cats/.y.jpg"], "hidden")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information", ".ipynb_checkpoints",
+     ".Trashes", "@Recycle"],
+)  # fmt: skip
+def test_system_folders_are_skipped_by_name(tmp_path, name):
+    put(tmp_path, "cats/x.jpg", f"{name}/x.jpg", f"cats/{name}/1.jpg")
+    assert images(tmp_path) == {"cats/x.jpg"}
+    assert reasons(tmp_path) == dict.fromkeys([name, f"cats/{name}"], "a folder of the system, not of the data")
+
+
+@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", ".DS_Store", "._x.jpg", "Icon\r", "THUMBS.DB"])
+def test_system_files_are_skipped_by_name(tmp_path, name):
+    put(tmp_path, "cats/x.jpg", f"cats/{name}")
+    assert images(tmp_path) == {"cats/x.jpg"}
+    assert set(reasons(tmp_path).values()) == {"a file of the system, not of the data"}
 
 
 def test_pipes_sockets_and_dead_links_are_skipped_and_never_opened(tmp_path, monkeypatch):
@@ -112,11 +137,7 @@ def test_links_to_files_and_to_folders_elsewhere_are_followed(tmp_path):
     put(tmp_path, "elsewhere/1.jpg", "data/cats/2.jpg")
     (tmp_path / "data" / "dogs").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / "cats" / "3.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
-    assert rows(tmp_path / "data") == {
-        "cats/2.jpg": ("cats", ""),
-        "cats/3.jpg": ("cats", ""),
-        "dogs/1.jpg": ("dogs", ""),
-    }
+    assert images(tmp_path / "data") == {"cats/2.jpg", "cats/3.jpg", "dogs/1.jpg"}
 
 
 def test_link_loops_end_and_no_folder_is_entered_twice(tmp_path):
@@ -129,7 +150,7 @@ def test_link_loops_end_and_no_folder_is_entered_twice(tmp_path):
     (data / "a_alias").symlink_to("cats")  # sorts before the real one
     (data / "cats" / "loop1").symlink_to(tmp_path / "other")
     (tmp_path / "other" / "back").symlink_to(data)
-    assert list(rows(data)) == ["cats/1.jpg", "cats/loop1/3.jpg", "dogs/2.jpg"]
+    assert images(data) == {"cats/1.jpg", "cats/loop1/3.jpg", "dogs/2.jpg"}
     assert reasons(data) == {
         "a_alias": "the same folder as cats",
         "cats/again": "the same folder as cats",
@@ -144,7 +165,7 @@ def test_unreadable_folder_is_noted_and_the_rest_is_listed(tmp_path, monkeypatch
     put(tmp_path, "cats/1.jpg", "cats/locked/2.jpg")
     lock_folders(monkeypatch, b"locked")
     put(tmp_path, "locked/3.jpg")  # a class, which is not a class without images
-    assert list(rows(tmp_path)) == ["cats/1.jpg"]
+    assert images(tmp_path) == {"cats/1.jpg"}
     shut = "unreadable folder: Permission denied"
     assert reasons(tmp_path) == {"cats/locked": shut, "locked": shut}
     assert len(listed(tmp_path).skipped) == 2
@@ -169,7 +190,7 @@ def test_folder_that_vanishes_during_the_walk(tmp_path, monkeypatch):
         return original(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert list(rows(tmp_path)) == ["a/000.jpg"]
+    assert images(tmp_path) == {"a/000.jpg"}
     assert "No such file" in reasons(tmp_path)["b"]
 
 
@@ -185,51 +206,55 @@ def test_very_deep_tree(tmp_path):
     os.close(descriptor)
     put(tmp_path, "cats/1.jpg")
     found = reasons(tmp_path)
-    assert list(rows(tmp_path)) == ["cats/1.jpg"]
+    assert images(tmp_path) == {"cats/1.jpg"}
     assert [reason for reason in found.values() if "File name too long" in reason]
 
 
-def test_empty_class_folders_are_noted_and_are_no_class(tmp_path):
+def test_a_folder_that_ceases_to_be_readable_keeps_what_was_listed(tmp_path, monkeypatch):
+    put(tmp_path, "a/1.jpg", "a/2.jpg", "b/3.jpg")
+    original = os.scandir
+
+    class Ends:
+        def __init__(self, entries):
+            self.entries = entries
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.entries.close()
+
+        def __iter__(self):
+            yield next(self.entries)
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", lambda path: Ends(original(path)) if path.endswith(b"/a") else original(path))
+    assert len(images(tmp_path)) == 2
+    assert reasons(tmp_path) == {"a": "unreadable folder: Input/output error"}
+
+
+def test_empty_folders_are_listed(tmp_path):
     put(tmp_path, "cats/1.jpg")
     (tmp_path / "dogs").mkdir()
-    assert listed(tmp_path).classes == ("cats",)
-    assert reasons(tmp_path) == {"dogs": "a folder without images"}
+    assert sorted(listed(tmp_path).folders) == [(b"", 0), (b"cats", 1), (b"dogs", 0)]
 
 
-def test_loose_images_are_skipped_with_a_reason(tmp_path):
-    put(tmp_path, "loose.jpg", "train/loose.jpg", "train/cats/1.jpg", "val/cats/2.jpg", "readme.txt")
-    assert set(rows(tmp_path)) == {"train/cats/1.jpg", "val/cats/2.jpg"}
-    assert reasons(tmp_path) == dict.fromkeys(["loose.jpg", "readme.txt", "train/loose.jpg"], "lies in no class folder")
+def test_lists_beside_the_images_are_read(tmp_path, monkeypatch):
+    put(tmp_path, "cats/1.jpg")
+    put(tmp_path, "meta/train.txt", data=b"cats/1")
+    tree = listed(tmp_path)
+    assert tree.read(b"meta/train.txt") == b"cats/1"
+    for path in (b"meta/none.txt", b"meta", b"a\0b"):
+        with pytest.raises(ImageSetError, match="cannot be read"):
+            tree.read(path)
+    assert LIST_BYTES == 1 << 28
+    monkeypatch.setattr(walk, "LIST_BYTES", 5)
+    with pytest.raises(ImageSetError, match="meta/train.txt in .* has 6 bytes; expected a list of at most 5"):
+        tree.read(b"meta/train.txt")
 
 
-@pytest.mark.parametrize(
-    ("paths", "message"),
-    [
-        ([], r"is empty; expected one sub-folder a class \(cats/1.jpg"),
-        (
-            ["1.jpg", "2.jpg"],
-            r"2 images in .* lie in no class folder \(such as 1.jpg\); expected one sub-folder a class",
-        ),
-        (["train/1.jpg", "test/2.jpg"], r"2 images in .* lie in no class folder \(such as test/2.jpg\)"),
-        (["cats/notes.txt.gz"], r"holds no image; 2 entries were skipped, such as cats \(a folder without images\)"),
-        ([".hidden/1.jpg"], "is empty"),
-    ],
-)
-def test_nothing_usable_is_one_sentence(tmp_path, paths, message):
-    put(tmp_path, *[p for p in paths if not p.endswith(".gz")])
-    put(tmp_path, *[p for p in paths if p.endswith(".gz")], data=b"\x1f\x8b")
-    with pytest.raises(ImageSetError, match=message):
-        listed(tmp_path)
-
-
-def test_classes_that_look_alike_are_refused(tmp_path):
-    for name in (b"caf\xe9", b"caf\\xe9"):
-        put(tmp_path, os.fsdecode(name) + "/1.jpg")
-    with pytest.raises(ImageSetError, match=r"two different classes are both shown as 'caf\\\\xe9'; rename one"):
-        listed(tmp_path)
-
-
-def test_ordinary_words_of_other_scripts_are_not_escaped(tmp_path):
-    names = ["猫", "می‌شود", "Käse", "собака", "👨‍👩‍👧"]
-    put(tmp_path, *[f"{name}/1.jpg" for name in names])
-    assert set(listed(tmp_path).classes) == set(names)
+def test_a_list_that_is_a_pipe_is_not_waited_for(tmp_path):
+    put(tmp_path, "cats/1.jpg")
+    os.mkfifo(tmp_path / "list.txt")
+    with pytest.raises(ImageSetError, match="list.txt in .* cannot be read"):
+        listed(tmp_path).read(b"list.txt")
