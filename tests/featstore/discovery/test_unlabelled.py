@@ -15,7 +15,7 @@ from featstore.sources.reading import read
 from tests.support.pictures import encode, texture
 
 JPEG = encode(texture(0))
-HEIC = b"\0\0\0\x18ftypheic" + bytes(60)
+PSD = b"8BPS" + bytes(60)
 PICTURES = {name: encode(texture(number)) for number, name in enumerate(("cats/2.jpg", "cats/10.jpg", "dogs/1.png"))}
 
 
@@ -94,25 +94,25 @@ def test_what_is_named_like_an_image_but_is_none_has_failed_with_its_reason(tmp_
 
 def test_every_other_file_is_told_with_what_it_is_and_those_of_the_system_are_not(tmp_path):
     put(tmp_path / "a.jpg")
-    for name in ("x/1.HEIC", "x/2.heic"):
-        put(tmp_path / name, HEIC)
+    for name in ("x/1.PSD", "x/2.psd"):
+        put(tmp_path / name, PSD)
     put(tmp_path / "notes.md", b"hello")
     for name in ("Thumbs.db", ".DS_Store", "__MACOSX/._a.jpg", "@eaDir/a.jpg/S.jpg"):
         put(tmp_path / name, b"any")
     found = find_images([tmp_path])
     assert len(found.paths) == 1 and found.failed == ()
     assert dict(found.skipped) == {
-        str(tmp_path / "x/1.HEIC"): "not a supported image: HEIC",
-        str(tmp_path / "x/2.heic"): "not a supported image: HEIC",
+        str(tmp_path / "x/1.PSD"): "not a supported image: PSD",
+        str(tmp_path / "x/2.psd"): "not a supported image: PSD",
         str(tmp_path / "notes.md"): "not a supported image: text",
     }
 
 
 def test_where_there_is_no_image_what_is_there_is_told(tmp_path):
-    put(tmp_path / "a.HEIC", HEIC)
-    put(tmp_path / "b.HEIC", HEIC)
+    put(tmp_path / "a.PSD", PSD)
+    put(tmp_path / "b.PSD", PSD)
     with pytest.raises(
-        ImagesNotFoundError, match=r"there is no image in .* \(2 other files, such as .*a\.HEIC: HEIC\); expected JPEG"
+        ImagesNotFoundError, match=r"there is no image in .* \(2 other files, such as .*a\.PSD: PSD\); expected JPEG"
     ):
         find_images([tmp_path])
     (tmp_path / "empty").mkdir()
@@ -137,7 +137,7 @@ def test_a_place_that_does_not_exist_does_not_stop_the_others(tmp_path):
 
 @pytest.mark.parametrize("name", ["pets.zip", "pets.tar", "pets.tar.gz", "pets.tgz"])
 def test_of_an_archive_the_members_are_listed_as_of_the_folder_and_read_in_place(name, tmp_path):
-    files = {**PICTURES, "readme.md": b"about", "x/3.heic": HEIC}
+    files = {**PICTURES, "readme.md": b"about", "x/3.psd": PSD}
     whole = find_images([folder_of(tmp_path / "pets", files)])
     mode = "w:gz" if name.endswith("gz") else "w"
     archive = zip_of(tmp_path / name, files) if name.endswith("zip") else tar_of(tmp_path / name, files, mode)
