@@ -211,7 +211,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.adversarial.attack import epsilon_text
     from classifiers.adversarial.robustness_report import report_robustness
     from classifiers.formatting import interval, percent
-    from featstore.images.discovery import scan
+    from featstore.discovery.scanning import scan
 
     images = scan(data)
     with options.told("not finished: nothing was written"), options.reporter(quiet) as report:

@@ -161,7 +161,7 @@ def _digests(
         else:
             digests[row] = np.frombuffer(hashed.digest, dtype=np.uint8)
             listing.sizes[row], listing.mtimes[row] = hashed.size, hashed.mtime
-            formats[hashed.kind] += 1
+            formats[hashed.kind.partition(" bytes ")[0]] += 1  # of unknown bytes not which
     if formats.total() != n - sum(map(bool, problems)):
         formats.clear()  # some were replaced and nothing is known of those that stayed
     return digests, problems, dict(sorted(formats.items()))

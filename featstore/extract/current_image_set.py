@@ -75,7 +75,7 @@ def current_image_set(
         reading=how,
     )
     require_no_doubt(images, how.allow)
-    notes = _skipped(images)
+    notes = _unreadable(images)
     if previous is not None:
         notes += _against(previous, images, how)
     if split and (images.splits != "").any():
@@ -128,14 +128,13 @@ def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str
     return notes
 
 
-def _skipped(images: ImageSet) -> list[str]:
-    """What to say of the folders that cannot be read, and of other files."""
-    unreadable = [entry for entry in images.skipped if entry.reason.startswith(UNREADABLE)]
-    notes = [f"{printable_path(entry.path)}: {entry.reason}; its images are left out" for entry in unreadable]
-    if skipped := sum(entry.reason != "hidden" for entry in images.skipped) - len(unreadable):
-        what = "1 other file was" if skipped == 1 else f"{skipped} other files were"
-        notes.append(f"{what} skipped; `featstore info` lists the reasons")
-    return notes
+def _unreadable(images: ImageSet) -> list[str]:
+    """What to say of the folders that cannot be read; the image set tells what else was left out."""
+    return [
+        f"{printable_path(entry.path)}: {entry.reason}; its images are left out"
+        for entry in images.skipped
+        if entry.reason.startswith(UNREADABLE)
+    ]
 
 
 def _keep_splits(images: ImageSet, previous: ImageSet) -> ImageSet:

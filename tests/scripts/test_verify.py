@@ -72,7 +72,7 @@ def test_no_store(tmp_path):
 
 
 def test_content_compares_the_images_themselves(tmp_path, monkeypatch):
-    from featstore.images.discovery import scan
+    from featstore.discovery.scanning import scan
     from tests.featstore.extract.test_content_check import picture_folder
 
     folder = picture_folder(tmp_path / "pets")

@@ -12,7 +12,7 @@ from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, UnknownNameError
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from tests.support.small_classifiers import save_tint_bundle, write_image, write_tinted
 
 torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from classifiers.report.report import Report
 from classifiers.report.report_data import check
 from featstore.errors import FeaturesError
 from featstore.extract import extract
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from featstore.store.feature_store import FeatureStore
 from tests.support.pictures import write_tree
 

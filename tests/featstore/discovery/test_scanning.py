@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.images import discovery, hashing
-from featstore.images.discovery import scan
+from featstore.discovery import scanning
+from featstore.images import hashing
+from featstore.discovery.scanning import scan
 from tests.support.pictures import encode, texture, write_tree
 
 

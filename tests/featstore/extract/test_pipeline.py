@@ -18,7 +18,7 @@ from featstore.errors import StoreConflictError
 from featstore.extract import multi_device
 from featstore.extract.multi_device import compute_on_devices
 from featstore.extract.pipeline import ExtractionPlan, compute
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from featstore.store.feature_store import FeatureStore
 from tests.support import store_inputs
 from tests.support.pictures import write_tree

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from featstore.errors import ImageSetError
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from featstore.images.image_set import ImageSet, Skipped, hold_out, stratified_sample
 from tests.support.pictures import write_tree
 
