@@ -286,7 +286,7 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
     for branch in found.branches:
         below.setdefault(branch.folders[0], set()).add(_plain(branch.folders)[1:])
     nested = {top: inner for top, inner in below.items() if inner != {()}}
-    real = any(len(inner) > 1 for inner in nested.values())
+    real = any(len(inner) > 1 and () not in inner for inner in nested.values())  # images in it name the class
     choice = reading.class_from
     if real and choice is None and reading.layout != "class-folders":
         raise ImageSetError(_nested(base, below))

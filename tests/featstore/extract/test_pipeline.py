@@ -14,12 +14,12 @@ from PIL import Image
 from featstore.decoding.decode import decode
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
+from featstore.discovery.scanning import scan
 from featstore.engines import factory
 from featstore.errors import StoreConflictError
 from featstore.extract import multi_device
 from featstore.extract.multi_device import compute_on_devices
 from featstore.extract.pipeline import ExtractionPlan, compute
-from featstore.discovery.scanning import scan
 from featstore.store.feature_store import FeatureStore
 from featstore.store.format.rows import Rows
 from tests.support import store_inputs
