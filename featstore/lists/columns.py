@@ -290,7 +290,7 @@ def one_to_one(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def _is_hot(cells: Sequence[str]) -> bool:
-    return {cell.strip() for cell in cells} <= {"0", "1", "0.0", "1.0"}
+    return {cell.strip() for cell in set(cells)} <= {"0", "1", "0.0", "1.0"}
 
 
 def _unused(table: Table, taken: set[int | None]) -> list[str]:

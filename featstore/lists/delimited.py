@@ -83,7 +83,7 @@ def read_delimited(text: str, place: str) -> Records:
         records = _by_spaces(text, first) if mark else _whole(text, first)
     else:
         records = _by_mark(text, mark, first, place)
-    return _without_comments(records)
+    return _without_comments(records) if "#" in text else records
 
 
 def named_like_image(cell: str) -> bool:
