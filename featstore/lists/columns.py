@@ -180,7 +180,9 @@ def _like_paths(cells: Sequence[str]) -> bool:
 def _is_index(table: Table, number: int) -> bool:
     """Whether a column is the numbering that pandas writes: without a name, all of it numbers."""
     name = table.columns[number]
-    return (not name or plain(name).startswith("unnamed")) and all(map(is_number, table.column(number)))
+    return (not name or plain(name).startswith("unnamed")) and all(
+        is_number(cell) or not cell.strip() for cell in table.column(number)
+    )
 
 
 def _parts(table: Table, reading: Reading, taken: set[int | None]) -> list[int]:
