@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.models.bundle import Bundle
+from featstore.sources.address import reading_order
 from featstore.system.reporting import Progress
 
 
@@ -70,15 +71,17 @@ def network_features(
     )
     network_engine.prepare()
     progress("prepare", 1, 1, "")
+    order = reading_order([address for address, _ in items])
+    rows = np.arange(len(items)) if order is None else np.array(order)  # containers are read from front to back
     with open_pool(
         backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
     ) as pool:
-        for batch in pool.run(items):
-            end = batch.start + len(batch.status)
+        for batch in pool.run([items[row] for row in rows]):
+            at = rows[batch.start : batch.start + len(batch.status)]
             good = batch.status == 0
             if good.any():
-                X[batch.start : end][good] = network_engine.run(batch.images[good])[node]
+                X[at[good]] = network_engine.run(batch.images[good])[node]
             for offset in np.flatnonzero(~good).tolist():
-                reasons[batch.start + offset] = str(batch.reasons[offset])
-            progress("predict", end, len(items), "")
+                reasons[at[offset]] = str(batch.reasons[offset])
+            progress("predict", batch.start + len(at), len(items), "")
     return X, reasons

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from featstore.discovery.opened import LISTS, open_data
+from featstore.discovery.opened import LISTS, PARQUET, Opened, open_data
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images import formats
 from featstore.images.archive_tree import archive_tree
 from featstore.images.listing import UNREADABLE, Skipped
 from featstore.images.reading import Reading
 from featstore.images.shards import shards
-from featstore.images.tree import Labelled, Tree
+from featstore.images.tree import Tree
 from featstore.images.walk import SYSTEM_FILE, SYSTEM_FOLDER, list_tree
-from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
+from featstore.sources.remote import fetched, is_url
 from featstore.system.reporting import argument, printable_path
 
 Path = str | bytes | os.PathLike[str]
@@ -137,9 +136,8 @@ class _Search:
     def look(self, place: bytes) -> None:
         """Add what one place holds."""
         name = place.lower()
-        if re.match(rb"https?://", name) or name.endswith(b".parquet"):
-            opened = open_data(os.fsdecode(place), self.reading)
-            self._rows(place, opened.labelled, opened.root)
+        if is_url(os.fsdecode(place)):
+            self._tree(place, archive_tree(os.fsencode(fetched(os.fsdecode(place)))))
             return
         if shards(place) is not None:
             folder = place if os.path.isdir(place) else os.path.dirname(place)
@@ -156,11 +154,13 @@ class _Search:
             self.failed.append((printable_path(place), f"cannot be opened: {error.strerror}"))
             return
         if os.path.isdir(place):
-            self._tree(place, list_tree(os.path.realpath(place)))
-        elif os.path.isfile(place) and name.endswith(LISTS):
-            real = os.path.realpath(place)
-            listed = read_list(real, self.reading)
-            self._rows(place, listed, listed.root or os.path.dirname(real))
+            tree = list_tree(os.path.realpath(place))
+            if tree.paths or not any(path.lower().endswith(PARQUET) for path in tree.others):
+                self._tree(place, tree)
+            else:
+                self._rows(os.path.join(place, b""), open_data(place, self.reading))
+        elif os.path.isfile(place) and name.endswith((*LISTS, PARQUET)):
+            self._rows(place, open_data(place, self.reading))
         elif is_container(place):
             self._tree(place, archive_tree(place))
         else:
@@ -175,8 +175,9 @@ class _Search:
         self._left_out(place, tree.skipped)
         self.notes += tree.notes
 
-    def _rows(self, place: bytes, listed: Labelled, root: bytes) -> None:
-        """The rows of a list, in its order."""
+    def _rows(self, place: bytes, opened: Opened) -> None:
+        """The rows of a list or of Parquet files, in their order."""
+        listed, root = opened.labelled, opened.root
         # Where paths start from the list's own folder they are told as they would be typed.
         folder = os.path.dirname(place)
         shown = folder if root == os.path.realpath(folder or b".") else root

@@ -56,7 +56,7 @@ def test_every_module_is_in_a_room():
 
 
 def test_no_room_is_too_large():
-    assert {name: len(inside) for name, inside in members().items() if len(inside) > MOST} == {"featstore_scripts": 23}
+    assert {name: len(inside) for name, inside in members().items() if len(inside) > MOST} == {"featstore_scripts": 24}
 
 
 def test_imports_go_down():
@@ -79,15 +79,15 @@ def test_every_import_can_be_followed():
 @pytest.mark.parametrize(
     "line",
     [
-        "from featstore.images.walk import list_folder",
+        "from featstore.images.walk import list_tree",
         "import featstore.images.walk as walk",
         "from ..images import walk",
         'import_module("featstore.images.walk")',
         'import_module(name="featstore.images.walk")',
         '__import__("featstore.images.walk")',
-        'TARGET = "featstore.images.walk:list_folder"',
+        'TARGET = "featstore.images.walk:list_tree"',
         '["-m", "featstore.images.walk"]',
-        '"from featstore.images.walk import list_folder; list_folder()"',
+        '"from featstore.images.walk import list_tree; list_tree()"',
         'N = "featstore.images.walk"',
         'import_module(f"featstore.images.{name}")',
     ],
@@ -212,11 +212,11 @@ def test_a_reader_of_a_store_loads_neither_torch_nor_the_decoders():
 @pytest.mark.parametrize("verb", sorted(m for m in KNOWN if m.startswith("featstore_scripts.")))
 def test_a_command_imports_no_other_command_and_nothing_heavy_at_the_top(verb):
     ours = {target for target, _ in imported(KNOWN[verb], KNOWN) if target.startswith("featstore_scripts")}
-    allowed = {"featstore_scripts", "featstore_scripts.options"}
+    allowed = {"featstore_scripts", "featstore_scripts.options", "featstore_scripts.report_folder"}  # no commands
     if verb == "featstore_scripts.main":  # which imports the one that is asked for
         return
     if verb == "featstore_scripts.options":  # which hands on how a command runs and words things; no commands
-        allowed |= {"featstore_scripts.process", "featstore_scripts.wording"}
+        allowed |= {"featstore_scripts.process", "featstore_scripts.store_folder", "featstore_scripts.wording"}
     if verb == "featstore_scripts.process":
         allowed = {"featstore_scripts.wording"}
     assert ours <= allowed

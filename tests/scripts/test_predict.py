@@ -112,20 +112,20 @@ def test_tables_that_do_not_go_together_are_wrong_usage(arguments, sentence, bun
 def test_every_other_file_is_named_at_most_twenty_of_them_and_the_json_has_all(place, bundle, capsys, tmp_path):
     (tmp_path / "a.jpg").write_bytes((place / "images" / "test" / "ants" / "000.jpg").read_bytes())
     for i in range(23):
-        (tmp_path / f"{i:02d}.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(60))
+        (tmp_path / f"{i:02d}.PSD").write_bytes(b"8BPS" + bytes(60))
     (tmp_path / ".hidden").write_bytes(b"x")
     status, out, err = run(predict, [bundle, tmp_path, "--engine", "eager", "-j", "0"], capsys)
     said = err.splitlines()
     assert status == 0 and out.count("\n") == 2 and len(said) == 21
-    assert said[0] == f"skipped: {tmp_path}/00.HEIC: not a supported image: HEIC"
+    assert said[0] == f"skipped: {tmp_path}/00.PSD: not a supported image: PSD"
     assert said[-1] == "skipped: and 3 more, 23 in all; --json lists them"
     status, out, err = run(predict, [bundle, tmp_path, "--engine", "eager", "-j", "0", "--json"], capsys)
     document = json.loads(out)
     assert (status, err) == (0, "") and len(document["skipped"]) == 23 and document["failed"] == []
-    assert document["skipped"][3] == {"path": f"{tmp_path}/03.HEIC", "reason": "not a supported image: HEIC"}
+    assert document["skipped"][3] == {"path": f"{tmp_path}/03.PSD", "reason": "not a supported image: PSD"}
     (tmp_path / "a.jpg").unlink()
     status, out, err = run(predict, [bundle, tmp_path], capsys)
-    assert status == 1 and "23 other files, such as" in err and "00.HEIC: HEIC" in err
+    assert status == 1 and "23 other files, such as" in err and "00.PSD: PSD" in err
 
 
 def test_a_list_is_classified_in_its_order(place, bundle, capsys, tmp_path):

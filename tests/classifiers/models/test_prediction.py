@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import os
+import tarfile
 import zipfile
 
 import numpy as np
@@ -99,18 +100,22 @@ def test_relative_paths_are_named_as_they_were_given(bundle, folder, monkeypatch
     assert predicted(bundle, ["ants"]).images[0] == "ants/000.jpg"
 
 
-def test_other_files_are_listed_and_a_zip_gets_the_answers_of_its_folder(bundle, folder, tmp_path):
-    (folder / "test" / "bees" / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(60))
+def test_other_files_are_listed_and_an_archive_gets_the_answers_of_its_folder(bundle, folder, tmp_path):
+    (folder / "test" / "bees" / "x.psd").write_bytes(b"8BPS" + bytes(60))
     whole = predicted(bundle, [folder / "test"])
-    (folder / "test" / "bees" / "x.heic").unlink()
-    assert [reason for _, reason in whole.skipped] == ["not a supported image: HEIC"]
+    (folder / "test" / "bees" / "x.psd").unlink()
+    assert [reason for _, reason in whole.skipped] == ["not a supported image: PSD"]
     with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
         for path in (folder / "test").rglob("*.jpg"):
             archive.write(path, path.relative_to(folder / "test"))
-    packed = predicted(bundle, [tmp_path / "test.zip"])
-    ends = [name.removeprefix(str(tmp_path / "test.zip")) for name in packed.images]
-    assert ends == [name.removeprefix(str(folder / "test")) for name in whole.images] and ends
-    np.testing.assert_allclose(packed.proba, whole.proba, atol=1e-6)
+    with tarfile.open(tmp_path / "test.tar.gz", "w:gz") as archive:  # in another order than that of names
+        for path in sorted((folder / "test").rglob("*.jpg"), reverse=True):
+            archive.add(path, str(path.relative_to(folder / "test")))
+    for archive in (tmp_path / "test.zip", tmp_path / "test.tar.gz"):
+        packed = predicted(bundle, [archive])
+        ends = [name.removeprefix(str(archive)) for name in packed.images]
+        assert ends == [name.removeprefix(str(folder / "test")) for name in whole.images] and ends
+        np.testing.assert_allclose(packed.proba, whole.proba, atol=1e-6)
 
 
 def test_a_list_keeps_its_order_and_its_ids(bundle, folder, tmp_path):
@@ -127,7 +132,7 @@ EXAMPLE = Predictions(
     proba=np.array([[0.2, 0.5, 0.3], [1 / 3, 1 / 3, 1 / 3]]),
     classes=("x", "y", "z"),
     failed=(("c.jpg", "an empty file"),),
-    skipped=(("d.heic", "HEIC"),),
+    skipped=(("d.psd", "PSD"),),
     notes=("an archive is cut off",),
 )
 
@@ -169,7 +174,7 @@ def test_json_is_the_documented_one():
             {"image": "b.jpg", "class": "x", "probability": 1 / 3, "top": [["x", 1 / 3], ["y", 1 / 3]]},
         ],
         "failed": [{"image": "c.jpg", "reason": "an empty file"}],
-        "skipped": [{"path": "d.heic", "reason": "HEIC"}],
+        "skipped": [{"path": "d.psd", "reason": "PSD"}],
         "notes": ["an archive is cut off"],
     }
     named = dataclasses.replace(EXAMPLE, ids=("a", "b"), id_column="id")

@@ -1,8 +1,6 @@
 """Images without labels, wherever they lie: files, folders, archives, lists."""
 
-import io
 import os
-import tarfile
 import zipfile
 
 import pytest
@@ -12,10 +10,11 @@ from featstore.discovery.unlabelled import find_images
 from featstore.errors import FeatstoreError, ImageSetError, ImagesNotFoundError
 from featstore.images.reading import Reading
 from featstore.sources.reading import read
+from tests.support.archives import KINDS, parquet_of, written
 from tests.support.pictures import encode, texture
 
 JPEG = encode(texture(0))
-HEIC = b"\0\0\0\x18ftypheic" + bytes(60)
+PSD = b"8BPS" + bytes(60)
 PICTURES = {name: encode(texture(number)) for number, name in enumerate(("cats/2.jpg", "cats/10.jpg", "dogs/1.png"))}
 
 
@@ -29,22 +28,6 @@ def folder_of(root, files=None):
     for name, data in (files or PICTURES).items():
         put(root / name, data)
     return root
-
-
-def zip_of(path, files):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
-def tar_of(path, files, mode="w"):
-    with tarfile.open(path, mode) as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return path
 
 
 def test_folders_are_searched_to_the_bottom_in_byte_order(tmp_path):
@@ -94,25 +77,25 @@ def test_what_is_named_like_an_image_but_is_none_has_failed_with_its_reason(tmp_
 
 def test_every_other_file_is_told_with_what_it_is_and_those_of_the_system_are_not(tmp_path):
     put(tmp_path / "a.jpg")
-    for name in ("x/1.HEIC", "x/2.heic"):
-        put(tmp_path / name, HEIC)
+    for name in ("x/1.PSD", "x/2.psd"):
+        put(tmp_path / name, PSD)
     put(tmp_path / "notes.md", b"hello")
     for name in ("Thumbs.db", ".DS_Store", "__MACOSX/._a.jpg", "@eaDir/a.jpg/S.jpg"):
         put(tmp_path / name, b"any")
     found = find_images([tmp_path])
     assert len(found.paths) == 1 and found.failed == ()
     assert dict(found.skipped) == {
-        str(tmp_path / "x/1.HEIC"): "not a supported image: HEIC",
-        str(tmp_path / "x/2.heic"): "not a supported image: HEIC",
+        str(tmp_path / "x/1.PSD"): "not a supported image: PSD",
+        str(tmp_path / "x/2.psd"): "not a supported image: PSD",
         str(tmp_path / "notes.md"): "not a supported image: text",
     }
 
 
 def test_where_there_is_no_image_what_is_there_is_told(tmp_path):
-    put(tmp_path / "a.HEIC", HEIC)
-    put(tmp_path / "b.HEIC", HEIC)
+    put(tmp_path / "a.PSD", PSD)
+    put(tmp_path / "b.PSD", PSD)
     with pytest.raises(
-        ImagesNotFoundError, match=r"there is no image in .* \(2 other files, such as .*a\.HEIC: HEIC\); expected JPEG"
+        ImagesNotFoundError, match=r"there is no image in .* \(2 other files, such as .*a\.PSD: PSD\); expected JPEG"
     ):
         find_images([tmp_path])
     (tmp_path / "empty").mkdir()
@@ -135,21 +118,51 @@ def test_a_place_that_does_not_exist_does_not_stop_the_others(tmp_path):
     assert found.failed == ((str(tmp_path / "none.jpg"), "cannot be opened: No such file or directory"),)
 
 
-@pytest.mark.parametrize("name", ["pets.zip", "pets.tar", "pets.tar.gz", "pets.tgz"])
-def test_of_an_archive_the_members_are_listed_as_of_the_folder_and_read_in_place(name, tmp_path):
-    files = {**PICTURES, "readme.md": b"about", "x/3.heic": HEIC}
-    whole = find_images([folder_of(tmp_path / "pets", files)])
-    mode = "w:gz" if name.endswith("gz") else "w"
-    archive = zip_of(tmp_path / name, files) if name.endswith("zip") else tar_of(tmp_path / name, files, mode)
-    found = find_images([archive])
-    assert [path.removeprefix(os.fsencode(archive)) for path in found.paths] == [
-        path.removeprefix(os.fsencode(tmp_path / "pets")) for path in whole.paths
-    ] == [b"/cats/10.jpg", b"/cats/2.jpg", b"/dogs/1.png"]  # fmt: skip
-    assert [read(address, 1 << 20) for address in found.addresses] == [
-        PICTURES[name] for name in ("cats/10.jpg", "cats/2.jpg", "dogs/1.png")
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_set_in_every_container_is_listed_alike_and_read_in_place(kind, tmp_path):
+    found = find_images([written(PICTURES, tmp_path, kind)], id="name")
+    contents = {name: read(address, 1 << 20) for name, address in zip(found.names, found.addresses, strict=True)}
+    assert sorted(contents.values()) == sorted(PICTURES.values()) and found.failed == found.skipped == ()
+    if kind not in ("shards", "parquet"):  # where members have other names or lie in other orders
+        assert found.ids == ("10.jpg", "2.jpg", "1.png")
+        assert all(contents[name] == PICTURES["/".join(name.split("/")[-2:])] for name in found.names)
+
+
+def test_what_is_no_image_in_an_archive_is_told_as_in_a_folder(tmp_path):
+    files = {**PICTURES, "readme.md": b"about", "x/3.psd": PSD, "__MACOSX/x/._3.psd": b"any"}
+    kinds = [find_images([written(files, tmp_path / kind, kind)]).skipped for kind in ("folder", "zip", "tar.gz")]
+    assert [[(path.split("pets")[1], reason) for path, reason in skipped] for skipped in kinds[:1]] == [
+        [("/readme.md", "not a supported image: text"), ("/x/3.psd", "not a supported image: PSD")]
     ]
-    assert [reason for _, reason in found.skipped] == [reason for _, reason in whole.skipped]
-    assert find_images([archive], id="name").ids == ("10.jpg", "2.jpg", "1.png")
+    assert len({tuple(reason for _, reason in skipped) for skipped in kinds}) == 1
+
+
+def test_a_folder_of_parquet_files_and_one_of_shards_are_read(tmp_path):
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    parquet_of(PICTURES, tmp_path / "hub" / "data" / "train-00000.parquet")
+    (tmp_path / "hub" / "README.md").write_text("about")
+    for place in (tmp_path / "hub", written(PICTURES, tmp_path / "shards", "shards").parent):
+        found = find_images([place])
+        assert sorted(read(address, 1 << 20) for address in found.addresses) == sorted(PICTURES.values())
+
+
+def test_an_archive_at_an_address_is_fetched_and_named_by_it(tmp_path, monkeypatch):
+    archive = written(PICTURES, tmp_path, "zip")
+    monkeypatch.setattr("featstore.discovery.unlabelled.fetched", lambda url: archive)
+    found = find_images(["https://example.org/pets.zip"])
+    assert found.names[0] == "https://example.org/pets.zip/cats/10.jpg"
+    assert read(found.addresses[0], 1 << 20) == PICTURES["cats/10.jpg"]
+
+
+def test_what_is_said_of_an_archive_is_handed_on(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        archive = zipfile.ZipFile(tmp_path / "a.zip", "w")
+        with archive:
+            for data in (PICTURES["cats/2.jpg"], PICTURES["cats/10.jpg"]):
+                archive.writestr("a.jpg", data)
+    found = find_images([tmp_path / "a.zip"])
+    assert read(found.addresses[0], 1 << 20) == PICTURES["cats/10.jpg"]
+    assert len(found.notes) == 1 and "more than once" in found.notes[0]
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "txt"])
