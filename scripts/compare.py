@@ -34,6 +34,18 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
     return value
 
 
+def _references(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...] | bool:
+    """Split a comma-separated list; all and none stand for both references and for neither."""
+    if value in ("all", "none"):
+        return value == "all"
+    known = ("majority", "pixels")
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not names or (unknown := [name for name in names if name not in known]):
+        wrong = unknown[0] if names else value
+        raise click.BadParameter(f"{wrong!r} is no reference; give majority, pixels, all or none")
+    return names
+
+
 @click.command()
 @options.store
 @report_folder.out
@@ -48,6 +60,15 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
 @options.seed
 @options.budget
 @options.folds
+@click.option(
+    "--references",
+    metavar="all|none|NAME,...",
+    callback=_references,
+    default="all",
+    show_default=True,
+    help="What the heads are held against: majority (the most frequent class), pixels (a linear classifier of small "
+    "thumbnails, which reads the image files), all or none of both.",
+)
 @click.option(
     "--groups",
     metavar="auto|REGEX",
@@ -74,6 +95,7 @@ def compare(
     seed: int,
     budget: str,
     folds: int,
+    references: tuple[str, ...] | bool,
     groups: str | None,
     drop_leaks: bool,
     class_weight: str | None,
@@ -100,8 +122,8 @@ def compare(
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
             features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
-            class_weight=class_weight, allow_untested=allow_untested, allow_few=allow_few, store=store,
-            progress=report,
+            class_weight=class_weight, references=references, allow_untested=allow_untested,
+            allow_few=allow_few, store=store, progress=report,
         )  # fmt: skip
         judged = Report(options.worded(judged.data))
         judged.write(folder)

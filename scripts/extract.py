@@ -36,11 +36,13 @@ if TYPE_CHECKING:
 @click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash).")
 @click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
+@click.option("--verbose", "-v", is_flag=True, help="Also tell how the weights file was read.")
 @options.quiet
 @options.json_option
 def extract(
     as_json: bool,
     quiet: bool,
+    verbose: bool,
     data: str,
     store: str,
     split: dict[str, float],
@@ -96,6 +98,8 @@ def extract(
     )
     for note in result.notes:
         out.print(f"note: {options.typed(note)}")
+    if verbose and result.weights_record:
+        out.print(f"weights: {options.typed(result.weights_record)}")
     for path, reason in result.failed[:20]:
         out.print(f"  failed: {path}: {reason}")
     if len(result.failed) > 20:

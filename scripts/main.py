@@ -12,6 +12,7 @@ VERBS = {
     "demo": "The main job from nothing, offline.",
     "backbones": "The networks that can be used.",
     "nodes": "Where a network can be cut.",
+    "layouts": "The arrangements of images that are understood.",
     "extract": "Build or complete the feature cache of an image folder or CSV.",
     "info": "What a store holds.",
     "verify": "Check every byte of a store.",

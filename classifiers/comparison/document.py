@@ -18,6 +18,7 @@ from classifiers.comparison.evaluate import Run
 from classifiers.comparison.label_errors import wrong_labels
 from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
+from classifiers.heads.base.convergence import unconverged_text
 from classifiers.leakage.data_groups import data_groups, group_text, split_groups
 from classifiers.leakage.leaks import Leaks
 from classifiers.report.data_reading import doubts
@@ -191,7 +192,7 @@ def _warnings(
     found = [{"kind": kind, "text": text} for kind, text in (leaks.texts if leaks is not None else ())]
     found += [{"kind": "class", "text": text} for text in notes]
     found += [
-        {"kind": "convergence", "text": f"{run.name} did not converge, so its figures may be too low: {_shown(run)}."}
+        {"kind": "convergence", "text": _named(unconverged_text(run.head, run.budget), run)}
         for run in runs
         if not run.converged
     ]
@@ -202,11 +203,6 @@ def _warnings(
     ]
 
 
-def _shown(run: Run) -> str:
-    return (
-        ", ".join(
-            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in run.certificate.items()
-        )
-        or "it gives no certificate"
-    )
+def _named(text: str, run: Run) -> str:
+    """The sentence about the run by its own name, which also tells the feature set where there are several."""
+    return run.name + text.removeprefix(run.head)

@@ -14,6 +14,7 @@ from torchvision.models import get_model_weights
 
 from classifiers.models.bundle import Bundle, load_bundle
 from featstore.backbone.backbone import Backbone
+from featstore.backbone.recipe import gone
 from featstore.decoding.decode import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import (
@@ -296,7 +297,11 @@ def _known_place(bundle: Bundle) -> Path | None:
     if bundle.path is None:
         return None
     candidate = bundle.path.resolve().with_name(Path(file).name)
-    return candidate if candidate.is_file() else None
+    if candidate.is_file():
+        return candidate
+    if said := gone(bundle.recipe, "the bundle"):
+        raise WeightsNotFoundError(said)
+    return None
 
 
 def _read(path: bytes, spec: TransformSpec) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.heads.base.convergence import convergence_kept_quiet, unconverged_text
 from classifiers.heads.registry import check_name, make_head
 from classifiers.leakage.data_groups import data_groups, group_text
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
@@ -90,7 +91,8 @@ class TrainedHead:
         """What a reader of the cross-validated accuracy has to know."""
         counts = np.bincount(self.features.y[self.features.training()], minlength=len(self.features.classes))
         few = check_few(counts, self.features.classes, self.settings["folds"], allow_few=True)
-        return [*self.remarks, *([few] if few else [])]
+        unsure = [] if self.head.converged_ else [unconverged_text(self.name, self.settings["budget"])]
+        return [*self.remarks, *([few] if few else []), *unsure]
 
     def save(
         self,
@@ -200,7 +202,8 @@ def train(
     head = make_head(
         name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight
     )
-    head.fit(part.X, part.y)
+    with convergence_kept_quiet():
+        head.fit(part.X, part.y)
     settings = {"seed": seed, "budget": budget, "folds": folds, "class_weight": class_weight, "groups": groups}
     judged = _judged(head, features, test)
     return TrainedHead(name, head, features, settings, _cv_accuracy(head, part), judged, remarks)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.heads.base.convergence import convergence_kept_quiet
 from classifiers.heads.registry import HEADS, candidates, make_head
 from classifiers.leakage.data_groups import data_groups, group_text, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups
@@ -151,7 +152,8 @@ class CachedHead:
         together = None if start.groups is None else start.groups[rows]
         folds = stratified_folds(part.y, FOLDS, self.seed, together)
         options: dict[str, Any] = {"seed": self.seed, "budget": self.budget, "class_weight": self.class_weight}
-        return make_head(self.name, cv=folds, **options).fit(part.X, part.y)
+        with convergence_kept_quiet():
+            return make_head(self.name, cv=folds, **options).fit(part.X, part.y)
 
 
 def linear_head(name: str, notes: list[str]) -> str:

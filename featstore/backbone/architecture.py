@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ def match_state_dict(
     Parameters
     ----------
     given : mapping of str to Tensor
-        By place and name, as `featstore.backbone.weights_file.read_tensors` gives them.
+        By place and name, as `featstore.backbone.weights_file.read_state` gives them.
     source : str
         Where the tensors came from, for messages.
 
@@ -94,6 +95,11 @@ def match_state_dict(
     tensors = {key: given[whole] for key, whole in short.items()}
     copies, problem = find_copies(_tensors_of(name), tensors)
     if not copies:
+        if any(value.is_quantized for value in tensors.values()):
+            raise WeightsError(
+                f"{source} holds quantised numbers, from which no features of {name} can be computed; save its state "
+                f"dict before it is quantised"
+            )
         others = [other for other in BACKBONES if other != name and find_copies(_tensors_of(other), tensors)[0]]
         hint = (
             f'it fits {" and ".join(others)}: use `backbone="{others[0]}"`'
@@ -116,9 +122,13 @@ def match_state_dict(
     return state, head, describe_match(source, copy, copies, preferred, tensors, short, head.removed)
 
 
+@cache
 def _tensors_of(name: str) -> NetworkTensors:
+    """Names and shapes only: where a file fits nothing, every network is tried."""
     network = build_network(name)
-    container = _last_linear(network).partition(".")[0]
+    container = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1].partition(".")[
+        0
+    ]
     state = network.state_dict()
     return NetworkTensors(
         {key: value for key, value in state.items() if not key.startswith(f"{container}.")},
@@ -127,23 +137,16 @@ def _tensors_of(name: str) -> NetworkTensors:
     )
 
 
-def _last_linear(network: nn.Module) -> str:
-    paths = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return str(paths[-1])
-
-
 def _head(name: str, classifier: MatchedClassifier) -> NetworkHead:
     """The ending that fits: the whole classifier at the file's width, without its last layer, without all of it."""
     if classifier.classes is not None:
         return NetworkHead(classifier.classes)
-    last = _last_linear(build_network(name))
+    last = _tensors_of(name).last
     return NetworkHead(None, last if classifier.names else last.partition(".")[0])
 
 
 def _unusable(value: Tensor) -> str:
     """What a tensor is that no weights can be taken from; "" for one that is all right."""
-    if value.is_quantized:
-        return f"quantised numbers ({value.dtype}: save the network before it is quantised)"
     if value.layout != torch.strided:
         return f"a tensor of the layout {value.layout}"
     if value.is_meta:

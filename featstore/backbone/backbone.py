@@ -232,7 +232,7 @@ class Backbone:
         settings, expected, label = read_recipe(recipe)
         if weights is not None:
             settings["weights"] = weights
-        elif said := gone(recipe):
+        elif said := gone(recipe, "its recipe"):
             raise WeightsNotFoundError(said)
         backbone = cls(**settings)
         if backbone.weights.sha256 != expected:

@@ -40,6 +40,11 @@ class NetworkTensors:
     children: tuple[str, ...]
 
     @property
+    def last(self) -> str:
+        """The last layer of the classifier."""
+        return next(reversed(self.classifier)).rpartition(".")[0]
+
+    @property
     def needed(self) -> list[str]:
         """Names of the trunk's tensors without counters."""
         return [name for name in self.trunk if not name.endswith(_OPTIONAL)]
@@ -106,7 +111,7 @@ def find_copies(network: NetworkTensors, given: Mapping[str, Tensor]) -> tuple[l
             elif words(root) & AVERAGED and _are_parameters(network, here, given):
                 parameters.append(NetworkCopy(root, here, naming.told))
             fitting = sum(_alike(given[key], network.trunk[name]) for name, key in here.items())
-            if problem and fitting > closest:
+            if problem and fitting > max(closest, len(network.needed) // 4):
                 closest, told = fitting, f"behind {_shown(root)!r} {problem}" if root else problem
     if not found:
         for copy in _in_order(network, given):

@@ -16,10 +16,10 @@ from torchvision.models import get_model_weights
 
 from featstore.backbone.architecture import NetworkHead, match_state_dict, random_state_dict
 from featstore.backbone.catalogue import BackboneInfo, lookup
-from featstore.backbone.weights_file import is_fine_tuned, read_tensors
+from featstore.backbone.weights_file import is_fine_tuned, read_state
 from featstore.errors import DownloadError, UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
-from featstore.sources.remote import fetched, is_url
+from featstore.sources.remote import download_of, fetched, is_url, promises_hash
 from featstore.system.download import fetch
 from featstore.system.reporting import StageProgress, argument
 
@@ -136,10 +136,16 @@ def load_weights(
             ("auto", "none", *info.files),
             f"`weights` takes auto, none, {', '.join(info.files)}, a .pth or .safetensors file, or a URL",
         )
-    state, head, notes = match_state_dict(backbone, read_tensors(path), str(path))
+    state, head, notes = match_state_dict(backbone, read_state(path), str(path))
+    short, full = notes.short, notes.full
+    if url and (source := download_of(path)) is not None:
+        told = f"{source.url} has the SHA-256 {source.sha256}"
+        full = f"{told}; {full}" if full else told
+        if not promises_hash(url):
+            short = f"{told}; {short}" if short else told
     if kind == "file" and is_fine_tuned(path):
         label = f"{TUNED} {path.name}"
-    return Weights(state, label, state_dict_sha256(state), path, kind, name, 0, head, notes.short, notes.full, url)
+    return Weights(state, label, state_dict_sha256(state), path, kind, name, 0, head, short, full, url)
 
 
 def state_dict_sha256(state: Mapping[str, Tensor]) -> str:

@@ -40,7 +40,7 @@ TUNED_MARK = "featstore"
 """The entry of a safetensors file's metadata in which `finetune` says where its weights came from."""
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
     """Every tensor in a weights file, by its place and name.
 
     Parameters
@@ -95,7 +95,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def is_fine_tuned(path: Path) -> bool:
-    """Whether a weights file, which `read_tensors` has taken, says that `finetune` wrote it and so learnt from labels."""
+    """Whether a weights file, which `read_state` has taken, says that `finetune` wrote it and so learnt from labels."""
     from safetensors import SafetensorError, safe_open
 
     try:

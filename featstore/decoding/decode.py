@@ -84,6 +84,10 @@ _OUTDATED = re.compile(
 )
 
 
+_PARTLY = frozenset(("JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"))
+"""Formats whose decoders give what they have of a file that is cut short."""
+
+
 class Picture(NamedTuple):
     """A decoded image of mode RGB, and what is worth knowing about how it came about, mostly "".
 
@@ -167,11 +171,13 @@ def decode_picture(
             return _attempted(name, less, min_side, bit_depth, False)
         except DecodeError as error:
             failure = error
-    for some in (data, *bare(name, data)) if allow_truncated else ():
+    for some in (data, *bare(name, data)) if allow_truncated and name in _PARTLY else ():
         try:
             picture = _attempted(name, some, min_side, bit_depth, True)
         except DecodeError:
             continue
+        if all(low == high for low, high in picture.image.getextrema()):  # type: ignore[misc]
+            continue  # nothing was there to be decoded
         remark = f"cut short or damaged, decoded as far as it goes ({str(failure).removeprefix(f'{name}: ')})"
         return Picture(picture.image, "; ".join(filter(None, (remark, picture.remark))))
     raise failure
@@ -276,7 +282,8 @@ def _tiff_reason(data: bytes) -> str:
         return f"{samples:,} samples a pixel, expected 1 to 4; save three of them as an RGB picture: "
     if page.bits and (max(page.bits) > 32 or (samples > 1 and max(page.bits) > 16)):
         kind = "floating-point" if page.sample_format == 3 else "integer"
-        return f"{samples} {kind} samples of {page.bits[0]} bits a pixel; save it with 8 or 16 bits: "
+        many = "sample" if samples == 1 else "samples"
+        return f"{samples} {kind} {many} of {page.bits[0]} bits a pixel; save it with 8 or 16 bits: "
     return ""
 
 

@@ -20,6 +20,9 @@ TOP = 65535
 DARK = 1 << 14
 """Where no sample reaches a quarter of the range, as 10, 12 or 14 bits in 16 do not, it is worth a remark."""
 
+LARGE = 1 << 24
+"""Pixels above which a file is not decoded twice for a remark."""
+
 _TURNED = {"16B": "16L", "16L": "16B", "16N": "16B"}  # a "native" one is little-endian on all that featstore runs on
 
 
@@ -49,7 +52,13 @@ class DeepSamples:
         self._name, self._data, self._reopen = name, data, reopen
         self._offset = int(image.tile[0][2]) if image.tile else 0
         self._raw = _raw_mode(image)
-        self._separate = getattr(image, "tag_v2", {}).get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+        # libtiff gives planes to Pillow in a way of its own
+        self._separate = (
+            getattr(image, "tag_v2", {}).get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+            and image.tile[0][0] == "libtiff"
+            if image.tile
+            else False
+        )
         self._colour = image.mode not in ("I", "I;16", "I;16B", "I;16L")
         self.present = self._is_present(image)
 
@@ -70,7 +79,8 @@ class DeepSamples:
         return False
 
     def largest(self, image: Image.Image) -> int:
-        """The largest sample, transparency left aside; exact where it is below `DARK`.
+        """The largest sample, transparency left aside, or up to 255 more: coloured samples are decoded once more for
+        the exact value only where they are dark and the picture is not large.
 
         Parameters
         ----------
@@ -83,7 +93,7 @@ class DeepSamples:
         bands = ranges if isinstance(ranges[0], tuple) else (ranges,)
         high = max(int(top) for _, top in bands[:3])
         most = min(TOP, high * 256 + 255)
-        if most >= DARK:
+        if most >= DARK or image.width * image.height > LARGE:
             return most
         try:
             return max(int(self._band(image, band).max()) for band in range(min(3, len(bands))))
@@ -129,23 +139,20 @@ class DeepSamples:
             first = 2 if band == 3 else 0
             return _joined(four.getchannel(first), four.getchannel(first + 1))
         kind, _, order = self._raw.rpartition(";")
-        if self._separate or order not in _TURNED or kind not in ("RGB", "RGBA", "RGBX"):
-            layout = "in planes of their own" if self._separate else f"as {self._raw or 'they are here'}"
+        if self._separate or order not in _TURNED or kind not in ("RGB", "RGBA", "RGBX", "R"):
             raise DecodeError(
-                f"{self._name}: coloured 16-bit samples {layout} cannot be taken as fewer bits; save the picture as a "
-                "PNG or as an interleaved RGB TIFF"
+                f"{self._name}: 16-bit samples of several bands cannot be taken as fewer bits where they are stored in "
+                "this way; save the picture as a PNG or an uncompressed RGB TIFF"
             )
-        turned = self._loaded(f"{kind};{_TURNED[order]}")
+        turned = self._loaded("")
         return _joined(image.getchannel(band), turned.getchannel(band))
 
     def _loaded(self, raw: str) -> Image.Image:
+        """The file decoded once more: as `raw` says, or with the bytes of each sample turned round."""
         image = self._reopen()
         if raw == "RGBA":
             image._mode = "RGBA"
-        image.tile = [
-            tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:]))  # type: ignore[index]
-            for tile in image.tile
-        ]
+        image.tile = [tile._replace(args=_with_raw_mode(tile.args, raw)) for tile in image.tile]
         image.load()
         return image
 
@@ -157,6 +164,14 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
     args = image.tile[0][3]
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
+
+
+def _with_raw_mode(args: Any, raw: str) -> Any:
+    """The arguments of a tile with another raw mode; without one, with its own for the other byte order."""
+    first = args if isinstance(args, str) else args[0]
+    kind, _, order = first.rpartition(";")
+    wanted = raw or f"{kind};{_TURNED[order]}"
+    return wanted if isinstance(args, str) else (wanted, *args[1:])
 
 
 def _joined(high: Image.Image, low: Image.Image) -> NDArray[np.uint16]:

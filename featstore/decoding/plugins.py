@@ -7,8 +7,8 @@ either), `bare` gives the same file without it.
 
 from __future__ import annotations
 
-import importlib
 import io
+import re
 import threading
 import zlib
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
@@ -39,21 +40,36 @@ PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "PPM": PpmImagePlugin.PpmImageFile,
 }
 
-_LATER = {
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile", "avif"),
-    "JPEG 2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile", "jpg_2000"),
-    "HEIC": ("pillow_heif", "HeifImageFile", ""),
-}
-"""Formats whose decoder may be missing: module, class, and the feature of Pillow that it needs."""
 
-_ONE_THREAD = {
-    "AVIF": ("PIL.AvifImagePlugin", {"DEFAULT_MAX_THREADS": 1}),
-    "HEIC": (
-        "pillow_heif.options",
-        {"DECODE_THREADS": 1, "THUMBNAILS": False, "DEPTH_IMAGES": False, "AUX_IMAGES": False},
-    ),
+def _avif() -> type[ImageFile.ImageFile] | None:
+    try:
+        from PIL import AvifImagePlugin
+    except ImportError:  # a Pillow before 11.3
+        return None
+    return AvifImagePlugin.AvifImageFile if features.check("avif") else None
+
+
+def _jpeg_2000() -> type[ImageFile.ImageFile] | None:
+    return Jpeg2KImagePlugin.Jpeg2KImageFile if features.check("jpg_2000") else None
+
+
+def _heic() -> type[ImageFile.ImageFile] | None:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        return None
+    plugin: type[ImageFile.ImageFile] = HeifImageFile
+    return plugin
+
+
+_LATER = {"AVIF": _avif, "JPEG 2000": _jpeg_2000, "HEIC": _heic}
+"""Formats whose decoder may be missing."""
+
+_OPTIONS = {
+    "AVIF": {"DEFAULT_MAX_THREADS": 1},
+    "HEIC": {"DECODE_THREADS": 1, "THUMBNAILS": False, "DEPTH_IMAGES": False, "AUX_IMAGES": False},
 }
-"""Module-wide options that are read when a file is opened."""
+"""Module-wide options of decoders that are read when a file is opened."""
 
 _opening = threading.Lock()
 
@@ -78,16 +94,7 @@ def available(name: str) -> bool:
     >>> available("JPEG")
     True
     """
-    if name in PLUGINS:
-        return True
-    module, _, feature = _LATER[name]
-    if feature and not (feature in features.get_supported_features() or features.check(feature)):
-        return False
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        return False
-    return True
+    return name in PLUGINS or _LATER[name]() is not None
 
 
 def lacking(name: str) -> str:
@@ -115,20 +122,22 @@ def open_image(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     Exception
         Whatever the plugin raises.
     """
-    if name not in PLUGINS and not available(name):
+    plugin = PLUGINS.get(name) or _LATER[name]()
+    if plugin is None:
         raise DecodeError(lacking(name))
     if name == "WebP":
         check_size(name, *_webp_canvas(data), max_pixels)  # Pillow allocates the canvas on opening
+    if name in ("AVIF", "HEIC"):
+        for extent in re.finditer(rb"ispe\x00{4}(.{4})(.{4})", data, re.DOTALL):  # of each picture and tile in it
+            check_size(name, int.from_bytes(extent[1], "big"), int.from_bytes(extent[2], "big"), max_pixels)
     if name == "JPEG 2000":
         check_size(name, *_codestream_size(data), max_pixels)  # Pillow looks at the box around it alone
-    plugin = PLUGINS.get(name)
-    if plugin is None:
-        module, kind, _ = _LATER[name]
-        plugin = getattr(importlib.import_module(module), kind)
     with _one_thread(name):
         image = plugin(io.BytesIO(data))
     width, height = image.size
     check_size(name, width, height, max_pixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _mend_planes(image)
     return image
 
 
@@ -220,26 +229,45 @@ def _bare_jpeg(data: bytes, oriented: bool) -> bytes | None:
         segment = data[at:end]
         # Adobe's tells the colour space; comments and all other applications' data say nothing of pixels
         beside = 0xE0 <= kind <= 0xEF or kind == 0xFE
-        telling = kind == 0xEE or (kind == 0xE0 and segment[4:8] == b"JFIF")
+        telling = (kind == 0xEE and segment[4:9] == b"Adobe" and len(segment) >= 16) or (
+            kind == 0xE0 and segment[4:8] == b"JFIF" and len(segment) >= 18
+        )
         if not beside or telling or (oriented and kind == 0xE1 and segment[4:10] == b"Exif\0\0"):
             kept.append(segment)
         at = end
     return None
 
 
+def _mend_planes(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Pillow takes 16-bit samples that lie uncompressed, band after band, for twice as many of 8 bits."""
+    tags = image.tag_v2
+    planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    if planes and set(tags.get(TiffImagePlugin.BITSPERSAMPLE, ())) == {16}:
+        order = "B" if tags.prefix == b"MM" else "L"
+        image.tile = [
+            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
+            if tile.codec_name == "raw" and isinstance(tile.args, tuple) and len(str(tile.args[0])) == 1
+            else tile
+            for tile in image.tile
+        ]
+
+
 @contextmanager
 def _one_thread(name: str) -> Iterator[None]:
     """Hold the module-wide options of a decoder while a file is opened; afterwards they are as before."""
-    if name not in _ONE_THREAD:
+    if name not in _OPTIONS:
         yield
         return
-    place, wanted = _ONE_THREAD[name]
+    module: Any
+    if name == "AVIF":
+        from PIL import AvifImagePlugin as module
+    else:
+        from pillow_heif import options as module
     with _opening:
-        module: Any = importlib.import_module(place)
-        before = {option: getattr(module, option) for option in wanted if hasattr(module, option)}
+        before = {option: getattr(module, option) for option in _OPTIONS[name] if hasattr(module, option)}
         try:
             for option in before:
-                setattr(module, option, wanted[option])
+                setattr(module, option, _OPTIONS[name][option])
             yield
         finally:
             for option, value in before.items():

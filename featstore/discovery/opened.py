@@ -97,6 +97,7 @@ def open_data(
         if not shards(place):
             raise ImagesNotFoundError(f"{shown} does not exist; {_EXPECTED}")
         return _of_archive(place, reading, shown, about)
+    listed = os.path.abspath(place)  # a list that is a link names files beside the link
     place = os.path.realpath(place)
     if os.path.isdir(place):
         return _of_folder(place, reading, remembered, shown)
@@ -104,7 +105,7 @@ def open_data(
     if name.endswith(PARQUET) and holds_images(place):
         return _opened(parquet_images([place], reading), os.path.dirname(place), shown, about)
     if name.endswith((*LISTS, PARQUET)):
-        return _opened(read_list(place, reading), os.path.dirname(place), shown, about)
+        return _opened(read_list(listed, reading), os.path.realpath(os.path.dirname(listed)), shown, about)
     if is_container(place):
         return _of_archive(place, reading, shown, about)
     raise ImageSetError(f"{shown} is a file; {_EXPECTED}")

@@ -289,7 +289,7 @@ def serve(request: dict[str, Any]) -> None:
         sys.stdout.flush()  # a parent that is gone ends this run here
 
     try:
-        reading = Reading.from_json(request.pop("reading"))
+        reading = Reading.from_json(request.pop("reading", {}))
         result = extract(share=share, reading=reading, progress=lambda *now: say({"progress": now}), **request)
         say({"done": result.to_json()})
     except errors.FeatstoreError as error:

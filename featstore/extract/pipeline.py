@@ -245,7 +245,7 @@ def _refuse_other_provenance(
     keys = {fingerprint.key for fingerprint in fingerprints}
     for info in store.features():
         for other in info.provenance if info.fingerprint.key in keys else ():
-            told = (other.keys() | provenance.keys()) - {"engine_note", "weights_note"}  # sentences
+            told = (other.keys() | provenance.keys()) - {"engine_note", "weights_note"}  # texts for people
             different = sorted(k for k in told if other.get(k) != provenance.get(k))
             if "pillow" not in other:  # was not recorded before
                 different = [k for k in different if k != "pillow"]

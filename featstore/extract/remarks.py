@@ -53,7 +53,7 @@ def remark_notes(remarks: Iterable[str]) -> list[str]:
             "develop or save them as JPEG or PNG to have the whole picture"
         )
     if count := sum(1 for text in texts if _TRUNCATED.match(text)):
-        notes.append(f"{_images(count, 'are', 'is')} cut short or damaged and taken as far as they could be decoded")
+        notes.append(f"{_images(count, 'are', 'is')} cut short or damaged; what could be decoded was taken")
     return notes
 
 

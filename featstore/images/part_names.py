@@ -74,11 +74,35 @@ def parts_of(names: Iterable[bytes]) -> dict[bytes, str]:
     if found:
         return found
     parted = {name: _parted(name) for name in names}
-    shared = {rest for part, rest in parted.values() if part is not None}
+    shared = {tuple(map(str.lower, rest)) for part, rest in parted.values() if part is not None}
     if len(shared) != 1:
         return {}
     found = {name: part for name, (part, _) in parted.items() if part is not None}
     return found if len(set(found.values())) > 1 else {}
+
+
+def classes_with_parts(names: Iterable[bytes]) -> dict[bytes, tuple[bytes, str]]:
+    """Names that hold both a class and a part: name -> (class, part); empty where not every name does.
+
+    Parameters
+    ----------
+    names : iterable of bytes
+
+    Examples
+    --------
+    >>> classes_with_parts([b"train_cats", b"train_dogs", b"test_cats"])["train_cats".encode()]
+    (b'cats', 'train')
+    >>> classes_with_parts([b"train_cats", b"train_dogs"]), classes_with_parts([b"cats_train", b"cats_test"])
+    ({}, {})
+    """
+    found = {}
+    for name in names:
+        part, rest = _parted(name)
+        if not part or not rest:
+            return {}
+        found[name] = ("_".join(rest).encode("utf-8", "surrogateescape"), part)
+    several = all(len({row[at] for row in found.values()}) > 1 for at in (0, 1))
+    return found if several else {}
 
 
 def _parted(name: bytes | str) -> tuple[str | None, tuple[str, ...]]:
@@ -86,8 +110,8 @@ def _parted(name: bytes | str) -> tuple[str | None, tuple[str, ...]]:
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
     parts: set[str] = set()
     rest = []
-    words = [word.lower() for word in _WORDS.findall(_HOLD_OUT.sub("holdout", text)) if not word.isdigit()]
-    for word in words:
+    for written in _WORDS.findall(_HOLD_OUT.sub("holdout", text)):
+        word = written.lower()
         part = _PARTS.get(word)
         for ending in _ENDINGS if part is None else ():
             part = _PARTS.get(word.removesuffix(ending)) if word.endswith(ending) else None
@@ -96,7 +120,9 @@ def _parted(name: bytes | str) -> tuple[str | None, tuple[str, ...]]:
         if part is not None:
             parts.add(part)
         elif word not in _FILLERS:
-            rest.append(word)
+            rest.append(written)
+    if all(word.isdigit() for word in rest):
+        rest = []  # test1 is a test part; class1_test holds a further name, of which the number is a piece
     if parts == {"train", "val"}:
         parts = {"train"}
     return (next(iter(parts)) if len(parts) == 1 else None), tuple(rest)

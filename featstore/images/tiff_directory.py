@@ -35,6 +35,8 @@ class TiffDirectory:
         1 unsigned, 2 signed, 3 floating-point.
     reduced : bool
         The page is a smaller version of another one in the same file.
+    beside : bool
+        It is that, or a mask of another one.
     camera : str
         "a DNG raw file" and the like where it is a camera's; else "".
 
@@ -52,6 +54,7 @@ class TiffDirectory:
     samples: int | None
     sample_format: int
     reduced: bool
+    beside: bool
     camera: str
 
     @classmethod
@@ -64,11 +67,12 @@ class TiffDirectory:
             The file, or as much of it as is at hand.
         """
         for offset in _offsets(data):
-            return cls._at(data, offset)
+            return cls.at(data, offset)
         return None
 
     @classmethod
-    def _at(cls, data: bytes, offset: int) -> Self | None:
+    def at(cls, data: bytes, offset: int) -> Self | None:
+        """The directory that begins at `offset`, None where it is broken."""
         order, big = _order(data)
         tags: dict[int, tuple[int, ...]] = {}
         text: dict[int, bytes] = {}
@@ -113,12 +117,15 @@ class TiffDirectory:
             samples=one(_SAMPLES),
             sample_format=one(_SAMPLE_FORMAT) or 1,
             reduced=bool((one(_SUBFILE) or 0) & 1),
+            beside=bool((one(_SUBFILE) or 0) & 5),
             camera=camera,
         )
 
 
 def count_pages(data: bytes) -> int:
-    """How many directories a TIFF file chains, `MAX_PAGES` at most; 0 where not even the first can be read.
+    """How many pages a TIFF file holds, smaller versions and masks of others left aside.
+
+    At most `MAX_PAGES` directories are followed; 0 where not even the first can be read.
 
     Parameters
     ----------
@@ -130,7 +137,8 @@ def count_pages(data: bytes) -> int:
     >>> count_pages(b"II*\\0" + struct.pack("<IHI", 8, 0, 14) + struct.pack("<HI", 0, 0))
     2
     """
-    return sum(1 for _ in _offsets(data))
+    pages = (TiffDirectory.at(data, offset) for offset in _offsets(data))
+    return sum(1 for page in pages if page is None or not page.beside)
 
 
 def _order(data: bytes) -> tuple[str, bool]:

@@ -2,3 +2,14 @@
 
 May import `errors`, `system`, `sources`, `images` and `lists`.
 """
+
+from typing import TYPE_CHECKING
+
+from featstore.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from featstore.layouts.catalogue import LAYOUTS as LAYOUTS
+    from featstore.layouts.labelling import label_tree as label_tree
+    from featstore.layouts.layout import Layout as Layout
+
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from featstore.errors import ImageSetError
 from featstore.images.listing import Skipped
-from featstore.images.part_names import parts_of
+from featstore.images.part_names import classes_with_parts, parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Place, Row, Span, classes_in, labelled, number, shown
+from featstore.layouts.layout import Place, Row, Span, classes_in, labelled, number, shown, together
 from featstore.layouts.part_folders import inside, is_beside, is_generic, pictures, split_folders, wrappers
 from featstore.system.reporting import argument, printable_path
 
@@ -26,6 +26,9 @@ NO_CLASS = "lies in no class folder"
 NO_CLASSES = "lies in a part without class folders"
 NO_IMAGES = "a folder without images"
 BESIDE = "holds masks or annotations by its name, no class"
+
+_LETTERS, _DIGITS = re.compile(rb"[^\W\d_]+"), re.compile(rb"[0-9]+")
+_PIECES = frozenset(b"part parts batch chunk shard piece volume vol images image imgs img photos pictures data".split())
 
 EXPECTED = "expected one sub-folder a class (cats/1.jpg, dogs/2.jpg), all of them optionally under train, val and test"
 """What an image folder looks like, for messages."""
@@ -47,9 +50,10 @@ class _Folders:
     others: list[Span] = field(default_factory=list)  # without a class
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)  # of one heap of images
     parts: dict[bytes, str] = field(default_factory=dict)
     used: set[bytes] = field(default_factory=set)  # parts that gave rows
-    inner_parts: bool = False
+    inner_parts: str = ""  # where parts are told by other than part folders
 
 
 def read_class_folders(place: Place, reading: Reading) -> Labelled:
@@ -77,14 +81,17 @@ def read_class_folders(place: Place, reading: Reading) -> Labelled:
     as_classes = reading.layout == "class-folders"
     base = wrappers(place, as_classes)[-1]
     found = _Folders()
-    found.parts = split_folders(base, reading)
-    if found.parts:
+    mixed = {} if as_classes else classes_with_parts(pictures(base.children()))
+    if mixed:
+        _read_mixed(base, reading, mixed, found)
+    elif parts := split_folders(base, reading):
+        found.parts = parts
         _read_parts(base, reading, found)
     else:
         _read_classes(base, reading, "", found)
     spans = _named(base, reading, found)
     if not spans and not reading.unlabelled:
-        raise ImageSetError(flat(base, base.count()))
+        raise ImageSetError(flat(base, base.count(), found.pieces))
     classes = classes_in(spans)
     if base.base != place.base and classes:
         found.notes.insert(0, f"the classes lie in the folder {printable_path(base.base)}")
@@ -102,17 +109,29 @@ def read_class_folders(place: Place, reading: Reading) -> Labelled:
     return result
 
 
-def flat(base: Place, count: int) -> str:
-    """The sentence for images that lie in no class folder, with the pattern that their names suggest."""
+def flat(base: Place, count: int, pieces: list[bytes] | None = None) -> str:
+    """The sentence for images that lie in no class folder, with the pattern or the list that suggests itself."""
     tree = base.tree
     start = next((row for row in range(len(tree.paths)) if tree.paths[row].startswith(base.base)), 0)
     example = printable_path(tree.paths[start])
     hint = _pattern_hint([os.path.basename(path) for path in tree.paths])
-    return (
-        f"{number(count, 'image')} in {shown(base)} lie in no class folder (such as {example}); {EXPECTED}; where the "
-        f"class is in the name or path, give a regular expression as `labels`, its first group the class{hint}; to "
-        f"take the images without labels, say `unlabelled=True`"
+    lists = sorted(path for path in tree.others if path.lower().endswith(_LISTS))
+    listed = (
+        f"; where a list has the classes, name it ({argument('labels', printable_path(lists[0]))})" if lists else ""
     )
+    said = f"{number(count, 'image')} in {shown(base)} lie in no class folder (such as {example}); {EXPECTED}"
+    if pieces:
+        said = (
+            f"the folders {together(pieces)} of {shown(base)} look like pieces of one heap of images, not classes; "
+            f"{argument('layout', 'class-folders')} takes them as classes"
+        )
+    return (
+        f"{said}{listed}; where the class is in the name or path, give a regular expression as `labels`, its first "
+        f"group the class{hint}; to take the images without labels, say `unlabelled=True`"
+    )
+
+
+_LISTS = (b".csv", b".tsv", b".jsonl", b".parquet")
 
 
 def _pattern_hint(names: list[bytes]) -> str:
@@ -124,6 +143,23 @@ def _pattern_hint(names: list[bytes]) -> str:
         return ""
     first = printable_path(min(classes))
     return f" ({argument('labels', pattern)} would give {len(classes)} classes such as {first})"
+
+
+def _read_mixed(base: Place, reading: Reading, mixed: dict[bytes, tuple[bytes, str]], found: _Folders) -> None:
+    """Folders whose names hold the class and the part."""
+    if reading.layout != "part-folders":
+        name, (class_name, part) = min(mixed.items())
+        raise ImageSetError(
+            f"{shown(base)} has two readings: {together(sorted(mixed))} are classes of these names "
+            f"({argument('layout', 'class-folders')}), or {printable_path(name)} is {part} of the class "
+            f"{printable_path(class_name)} ({argument('layout', 'part-folders')}); say which"
+        )
+    for name, (class_name, part) in mixed.items():
+        for folder, _ in _folders_below(base.at(name)):
+            if spans := base.at(name).spans(folder):
+                found.branches.append(_Branch(spans, (class_name,), part))
+    found.inner_parts = "the names of the class folders"
+    _loose(base, reading, "", found)
 
 
 def _read_parts(base: Place, reading: Reading, found: _Folders) -> None:
@@ -163,13 +199,20 @@ def _read_parts(base: Place, reading: Reading, found: _Folders) -> None:
 def _read_classes(base: Place, reading: Reading, split: str, found: _Folders, but: Set[bytes] = frozenset()) -> None:
     """Class folders of one part, or of all."""
     tops = [name for name in base.children() if name not in but]
+    if reading.layout != "class-folders" and _are_pieces(tops):
+        found.pieces = tops
+        row: Row | str = Row(None, split) if reading.unlabelled else NO_CLASS
+        for folder, _ in _folders_below(base):
+            found.others += [(start, count, row) for start, count in base.spans(folder)]
+        return
     if reading.layout != "class-folders":
         for name in _beside(base, tops, found):
             tops = [top for top in tops if top != name]
             _leave(base, name, BESIDE, found)
     found.skipped += [Skipped(base.whole(name), NO_IMAGES) for name in base.empty() if not base.at(name).empty()]
     in_classes = {} if split or reading.layout == "class-folders" else _inner_parts(base, tops)
-    found.inner_parts = found.inner_parts or bool(in_classes)
+    if in_classes:
+        found.inner_parts = "the folders inside of the class folders"
     for top in tops:
         for name in set(base.children(top)) - set(in_classes[top]) if top in in_classes else ():
             _leave(base, top + b"/" + name, BESIDE, found)
@@ -183,6 +226,13 @@ def _read_classes(base: Place, reading: Reading, split: str, found: _Folders, bu
                 if spans:
                     found.branches.append(_Branch(spans, (top, *below), part_split))
     _loose(base, reading, split, found)
+
+
+def _are_pieces(names: list[bytes]) -> bool:
+    """Whether folders are pieces of one heap of images by their names: images_part_1, images_part_2."""
+    words = {tuple(_LETTERS.findall(name.lower())) for name in names}
+    numbers = {tuple(_DIGITS.findall(name)) for name in names}
+    return len(names) > 1 and len(words) == 1 and len(numbers) == len(names) and bool(_PIECES & set(*words))
 
 
 def _beside(base: Place, tops: list[bytes], found: _Folders) -> list[bytes]:
@@ -217,7 +267,7 @@ def _inner_parts(base: Place, tops: list[bytes]) -> dict[bytes, dict[bytes, str]
         have, lack = next(iter(found)), next(top for top in tops if top not in found)
         raise ImageSetError(
             f"{shown(base)} has two readings: the folders in {printable_path(have)} "
-            f"({_listed(list(found[have]))}) are parts, which {printable_path(lack)} lacks, or "
+            f"({together(list(found[have]))}) are parts, which {printable_path(lack)} lacks, or "
             f"they belong to the class ({argument('layout', 'class-folders')}); say so, or sort "
             f"{printable_path(lack)} into parts, too"
         )
@@ -236,7 +286,7 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
     for branch in found.branches:
         below.setdefault(branch.folders[0], set()).add(_plain(branch.folders)[1:])
     nested = {top: inner for top, inner in below.items() if inner != {()}}
-    real = any(len(inner) > 1 for inner in nested.values())
+    real = any(len(inner) > 1 and () not in inner for inner in nested.values())  # images in it name the class
     choice = reading.class_from
     if real and choice is None and reading.layout != "class-folders":
         raise ImageSetError(_nested(base, below))
@@ -349,13 +399,8 @@ def _parts_from(found: _Folders) -> str:
     parts = [part for part in ("train", "val", "test") if part in used]
     if not parts:
         return ""
-    told = _listed([part.encode() for part in parts])
+    told = together(parts)
     if found.inner_parts:
-        return f"{told} from the folders inside of the class folders"
+        return f"{told} from {found.inner_parts}"
     names = [name for part in parts for name in sorted(found.parts) if found.parts[name] == part and name in found.used]
-    return f"{told} from the folder{'s' * (len(names) > 1)} {_listed(names)}" if names else ""
-
-
-def _listed(names: list[bytes]) -> str:
-    told = [printable_path(name) for name in names]
-    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+    return f"{told} from the folder{'s' * (len(names) > 1)} {together(names)}" if names else ""

@@ -8,7 +8,7 @@ from featstore.images.part_names import part_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled, Tree
 from featstore.layouts.class_folders import read_class_folders
-from featstore.layouts.layout import Layout, Place, number
+from featstore.layouts.layout import Layout, Place, number, together
 from featstore.system.reporting import printable_path
 
 _LISTS = (b"metadata.csv", b"metadata.jsonl", b"metadata.parquet")
@@ -48,7 +48,7 @@ def _read_hub(place: Place, reading: Reading) -> Labelled:
     if reading.label_column is None and not labelling and _in_folders(place):
         found = read_class_folders(place, reading)
         unused = sorted({name for every in columns for name in every} - {"file_name"})
-        told = ", ".join(map(printable_path, paths))
+        told = together(paths)
         found.notes.append(
             f"{told} names no class, so the classes are those of the folders; columns not used: "
             f"{', '.join(unused) or 'none'}"
@@ -126,8 +126,8 @@ def _joined(place: Place, parts: list[Tree], results: list[Labelled]) -> Labelle
         found,
         [*place.tree.skipped, *left],
         "hub-folder",
-        f"{number(classes, 'class', 'classes')} from {', '.join(lists)}",
-        f"{' and '.join(used)} from the folders of the lists" if used else "",
+        f"{number(classes, 'class', 'classes')} from {together(lists)}",
+        f"{together(used)} from the folders of the lists" if used else "",
         list(dict.fromkeys(note for result in results for note in result.notes)),
         groups,
         results[0].root,
@@ -140,7 +140,7 @@ HUB_FOLDER = (
         "1.jpg, metadata.csv (or .jsonl, .parquet) with file_name and a label; also one in each part folder",
         "the list's column of labels, or the one that label_column names; folder names where it has none",
         "the list's column of parts, or part folders",
-        (),
+        ("any column of the list",),
         _is_hub,
         _read_hub,
     ),

@@ -14,7 +14,7 @@ from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.layouts.catalogue import LAYOUTS
 from featstore.layouts.class_folders import BESIDE, EXPECTED, one_form
-from featstore.layouts.layout import Layout, Place, Row, Span, classes_in, labelled, number, shown
+from featstore.layouts.layout import Layout, Place, Row, Span, classes_in, labelled, number, shown, together
 from featstore.layouts.part_folders import is_beside, pictures, wrappers
 from featstore.system.reporting import argument, printable_path
 
@@ -163,7 +163,7 @@ def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:
         spans,
         "pattern",
         f"{number(classes, 'class', 'classes')} from the paths by the expression {labels}",
-        f"{' and '.join(used)} from folder names" if used else "",
+        f"{together(used)} from folder names" if used else "",
         notes=notes,
     )
 

@@ -345,6 +345,20 @@ def starts_with(place: Place, path: bytes, pattern: bytes) -> bool:
     return re.match(pattern, first) is not None
 
 
+def together(names: Sequence[str | bytes], most: int = 5) -> str:
+    """Names in a sentence.
+
+    Examples
+    --------
+    >>> together(["train", "val", b"test"]), together("abcdefg", most=3)
+    ('train, val and test', 'a, b and 5 more')
+    """
+    told = [printable_path(name) if isinstance(name, bytes) else name for name in names]
+    if len(told) > most:
+        told = [*told[: most - 1], f"{len(told) - most + 1} more"]
+    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+
+
 def chosen_column(reading: Reading, columns: Sequence[str], layout: str) -> str:
     """Which kind of label is asked for.
 

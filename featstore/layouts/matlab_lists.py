@@ -30,7 +30,7 @@ def _variables(place: Place, path: bytes, *names: str) -> dict[str, Any]:
     from scipy.io import loadmat
 
     try:
-        found = loadmat(io.BytesIO(place.content(path)), squeeze_me=True, variable_names=names)
+        found: dict[str, Any] = loadmat(io.BytesIO(place.content(path)), squeeze_me=True, variable_names=names)
     except ImageSetError:
         raise
     except Exception as error:  # whatever a damaged file makes of the reader

@@ -7,7 +7,7 @@ import re
 from featstore.errors import ImageSetError
 from featstore.images.part_names import part_of, parts_of
 from featstore.images.reading import Reading
-from featstore.layouts.layout import Place, shown
+from featstore.layouts.layout import Place, shown, together
 from featstore.system.reporting import argument, printable_path
 
 _GENERIC = frozenset(
@@ -105,7 +105,7 @@ def split_folders(place: Place, reading: Reading) -> dict[bytes, str]:
         if not split_of:
             raise ImageSetError(
                 f"{shown(place)} holds no folder that is named like a part (train, val, test); it holds "
-                f"{_listed(children)}"
+                f"{together(children)}"
             )
         return split_of
     others = [name for name in children if name not in split_of and not is_beside(name)]
@@ -121,8 +121,9 @@ def split_folders(place: Place, reading: Reading) -> dict[bytes, str]:
         names = [name for name in deep if split_of[name] == part]
         if len(names) > 1:
             raise ImageSetError(
-                f"{shown(place)} holds {_listed(names)}, which all mean {part or 'images to be predicted'}; keep one, "
-                f"or say {argument('layout', 'part-folders')} to take them together"
+                f"{shown(place)} holds {together(names)}, which {'both' if len(names) == 2 else 'all'} mean "
+                f"{part or 'images to be predicted'}; keep one, or say {argument('layout', 'part-folders')} to take them "
+                f"together"
             )
     return split_of
 
@@ -139,10 +140,11 @@ def inside(place: Place, others: set[bytes]) -> Place:
     """
     while not place.direct():
         children = pictures(place.children())
-        if len(children) != 1 or (children[0] in others and part_of(children[0]) is None):
+        if len(children) != 1:
             return place
         (name,) = children
-        if not (is_generic(name) or part_of(name) is not None or len(place.children(name)) > 1):
+        wraps = is_generic(name) or part_of(name) is not None or name.lower() == place.name.lower()
+        if not wraps and (name in others or len(place.children(name)) < 2):
             return place
         place = place.at(name)
     return place
@@ -155,10 +157,3 @@ def _refuse(place: Place, part: bytes, rival: bytes, deep: bool) -> None:
         f"{shown(place)} has two readings: {name} is {what} ({argument('layout', 'part-folders')}), or a class like "
         f"{other} beside it ({argument('layout', 'class-folders')}); say which"
     )
-
-
-def _listed(names: list[bytes]) -> str:
-    told = [printable_path(name) for name in names]
-    if len(told) > 4:
-        told = [*told[:3], f"{len(told) - 3} more"]
-    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)

@@ -19,9 +19,9 @@ from featstore.layouts.layout import (
     labelled,
     number,
     starts_with,
+    together,
 )
 from featstore.layouts.part_folders import inside
-from featstore.system.reporting import printable_path
 
 _LISTS = {b"trainval.txt": "train", b"test.txt": "test", b"list.txt": ""}
 _SPECIES = {b"1": b"Cat", b"2": b"Dog"}
@@ -69,14 +69,13 @@ def _read_pets(place: Place, reading: Reading) -> Labelled:
     ]
     parted = [path for path in lists if _LISTS[path.rpartition(b"/")[2]]]
     source = lists[-1:] if lists[-1].endswith(b"list.txt") else parted
-    told = " and ".join(map(printable_path, parted))
-    parts = " and ".join(_LISTS[path.rpartition(b"/")[2]] for path in parted)
+    parts = together([_LISTS[path.rpartition(b"/")[2]] for path in parted])
     return labelled(
         place,
         [*spans, *trimaps],
         "oxford-pets",
-        f"{number(classes_in(spans), 'class', 'classes')} ({column}) from {' and '.join(map(printable_path, source))}",
-        f"{parts} from {told}" if parted else "",
+        f"{number(classes_in(spans), 'class', 'classes')} ({column}) from {together(source)}",
+        f"{parts} from {together(parted)}" if parted else "",
         rest="on no list of the pets",
         notes=listed.notes(),
     )

@@ -7,7 +7,7 @@ import re
 from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Layout, Listed, Place, Row, Span, classes_in, fields, labelled, number
+from featstore.layouts.layout import Layout, Listed, Place, Row, Span, classes_in, fields, labelled, number, together
 from featstore.layouts.part_folders import inside, wrappers
 from featstore.system.reporting import printable_path
 
@@ -77,7 +77,7 @@ def _read_synsets(place: Place, reading: Reading) -> Labelled:
         for folder, count in bare.items()
     ]
     classes = number(classes_in(spans), "class", "classes")
-    told = " and ".join(part for part in ("train", "val", "test") if part in parts)
+    told = together([part for part in ("train", "val", "test") if part in parts])
     return labelled(
         place,
         spans,

@@ -18,6 +18,7 @@ from featstore.layouts.layout import (
     number,
     shown,
     starts_with,
+    together,
 )
 from featstore.system.reporting import argument, printable_path
 
@@ -83,7 +84,7 @@ def _read_dtd(place: Place, reading: Reading) -> Labelled:
         spans,
         "dtd",
         f"{number(classes_in(spans), 'class', 'classes')} from the folders that the lists name",
-        f"train, val and test from {', '.join(printable_path(path) for _, path in paths)}",
+        f"train, val and test from {together([path for _, path in paths])}",
         rest=f"on no list of split {split}",
         notes=notes,
     )

@@ -8,8 +8,8 @@ from functools import cache
 _PATHS = (
     # the first are the plainest
     "path filepath imagepath imgpath relativepath relpath fullpath abspath absolutepath pathtoimage pathofimage",
-    "file filename imagefile imagefilename imgfile imgname imgfilename imagename image img picture pic photo picturename "
-    "photoname jpg jpeg png frame uri imageuri filepaths filenames paths images files",
+    "file filename imagefile imagefilename imgfile imgname imgfilename imagename image img picture pic photo frame uri "
+    "picturename photoname jpg jpeg png imageuri filepaths filenames paths images files",
     "imageid imgid id pictureid photoid fileid isicid name key uuid guid imageindex index item sample sampleid",
 )
 _LABELS = (
@@ -17,106 +17,17 @@ _LABELS = (
     "labels classes categories targets"
 )
 _WEAK_LABELS = "y gt finding annotation answer tag tags type kind"
-_LABEL_WORDS = frozenset(["label", "class", "category", "target", "breed", "species", "diagnosis", "labels", "classes"])
-_OF_A_LABEL = frozenset(
-    [
-        "name",
-        "names",
-        "text",
-        "txt",
-        "str",
-        "string",
-        "id",
-        "idx",
-        "index",
-        "code",
-        "no",
-        "nr",
-        "num",
-        "number",
-        "title",
-        "image",
-        "img",
-        "true",
-        "gt",
-        "final",
-        "main",
-        "primary",
-        "dog",
-        "cat",
-        "animal",
-        "plant",
-        "flower",
-        "bird",
-        "pet",
-        "car",
-        "food",
-        "object",
-        "scene",
-        "disease",
-        "leaf",
-        "encoded",
-        "ground",
-        "truth",
-        "first",
-        "the",
-        "of",
-        "y",
-    ]
+_LABEL_WORDS = "label class category target breed species diagnosis disease variety"
+_NUMBERING = "name names text txt str string id ids idx index code nr number title encoded"
+_NO_LABEL = "num n no is has count"
+_PARTS = "split partition set subset part phase"
+_LOOSE_PARTS = (
+    "fold dataset usage mode stage datasplit traintest trainortest trainvaltest splitname splits sets setname "
+    "subsetname partname purpose role datatype"
 )
-_PARTS = frozenset(["split", "partition", "set", "subset", "part", "phase"])
-_LOOSE_PARTS = frozenset(
-    [
-        "fold",
-        "dataset",
-        "usage",
-        "mode",
-        "stage",
-        "datasplit",
-        "dataset",
-        "traintest",
-        "trainortest",
-        "trainvaltest",
-        "splitname",
-        "splits",
-        "sets",
-        "setname",
-        "subsetname",
-        "partname",
-        "purpose",
-        "role",
-        "datatype",
-    ]
-)
-_GROUPS = frozenset(
-    [
-        "patient",
-        "subject",
-        "group",
-        "scene",
-        "person",
-        "individual",
-        "participant",
-        "animal",
-        "video",
-        "clip",
-        "sequence",
-        "series",
-        "case",
-        "lesion",
-        "slide",
-        "plate",
-        "plot",
-        "specimen",
-        "session",
-        "visit",
-        "donor",
-        "mouse",
-        "site",
-        "camera",
-        "location",
-        "sitename",
-    ]
+_GROUPS = (
+    "patient subject group scene person individual participant animal video clip sequence series case lesion slide "
+    "plate plot specimen session visit donor mouse site camera location"
 )
 
 
@@ -170,15 +81,12 @@ def label_rank(name: str) -> int | None:
     if plain(name) in _LABELS.split():
         return 0
     found = words(name)
-    if any(word in _LABEL_WORDS for word in found) and all(
-        word in _LABEL_WORDS or word in _OF_A_LABEL for word in found
-    ):
+    while found and found[-1] in _NUMBERING.split():
+        found.pop()
+    if found and found[-1] in _LABEL_WORDS.split() and found[0] not in _NO_LABEL.split():
         return 1
-    return (
-        1
-        if re.fullmatch(r"(image|img|dog|true|gt)?(label|class|category|target|breed)(name|id|idx)?", plain(name))
-        else None
-    )
+    fused = rf"(image|img|true|gt)?({_LABEL_WORDS.replace(' ', '|')})({_NUMBERING.replace(' ', '|')})?"
+    return 1 if re.fullmatch(fused, plain(name)) else None
 
 
 def label_base(name: str) -> str:
@@ -189,9 +97,7 @@ def label_base(name: str) -> str:
     >>> label_base("class_id"), label_base("ClassName"), label_base("label")
     ('class', 'class', 'label')
     """
-    return re.sub(
-        r"(name|names|text|txt|str|string|title|id|ids|idx|index|code|no|nr|num|number|encoded)$", "", plain(name)
-    )
+    return re.sub(rf"({_NUMBERING.replace(' ', '|')})$", "", plain(name))
 
 
 def is_part(name: str) -> bool:
@@ -202,7 +108,7 @@ def is_part(name: str) -> bool:
     >>> is_part("Split"), is_part("fold")
     (True, False)
     """
-    return plain(name) in _PARTS
+    return plain(name) in _PARTS.split()
 
 
 def may_be_part(name: str) -> bool:
@@ -213,7 +119,7 @@ def may_be_part(name: str) -> bool:
     >>> may_be_part("fold"), may_be_part("Usage"), may_be_part("breed")
     (True, True, False)
     """
-    return plain(name) in _PARTS | _LOOSE_PARTS
+    return plain(name) in f"{_PARTS} {_LOOSE_PARTS}".split()
 
 
 def is_group(name: str) -> bool:
@@ -224,7 +130,7 @@ def is_group(name: str) -> bool:
     >>> is_group("patient_id"), is_group("breed")
     (True, False)
     """
-    return re.sub(r"(id|ids|name|no|nr|number|code|index|key)$", "", plain(name)) in _GROUPS
+    return re.sub(r"(id|ids|name|no|nr|number|code|index|key)$", "", plain(name)) in _GROUPS.split()
 
 
 def is_known(name: str) -> bool:

@@ -32,6 +32,8 @@ class Columns:
         Columns of 0 and 1, one a class.
     parts : list of int
         One column of parts, or several of True and False (is_valid, is_test).
+    parts_said : bool
+        Whether the user named the column of the parts.
     group : int or None
     notes : list of str
         Columns that are not used.
@@ -42,6 +44,7 @@ class Columns:
     names: int | None = None
     one_hot: list[int] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
+    parts_said: bool = False
     group: int | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -72,17 +75,16 @@ def find_columns(table: Table, reading: Reading, share: Share) -> Columns:
     >>> from featstore.lists.table import read_table
     >>> table = read_table(b"breed,id,set\\nbeagle,a01,train\\n", b"dogs.csv")
     >>> find_columns(table, Reading(), lambda cells: float(cells[0] == "a01"))
-    Columns(path=1, label=0, names=None, one_hot=[], parts=[2], group=None, notes=[])
+    Columns(path=1, label=0, names=None, one_hot=[], parts=[2], parts_said=False, group=None, notes=[])
     """
     columns = Columns(path=_path(table, reading, share))
-    taken = {columns.path}
+    taken: set[int | None] = {columns.path}
     columns.group = _said(table, "group_column", reading.group_column)
     columns.parts = _parts(table, reading, taken | {columns.group})
-    taken |= {*columns.parts}
-    if columns.group is not None:
-        taken.add(columns.group)
+    columns.parts_said = reading.split_column is not None
+    taken |= {*columns.parts, columns.group}
     _set_label(columns, table, reading, taken)
-    taken |= {one for one in (columns.label, columns.names, *columns.one_hot) if one is not None}
+    taken |= {columns.label, columns.names, *columns.one_hot}
     if table.headed and path_rank(table.columns[columns.path]) is None and reading.path_column is None:
         rivals = [n for n, name in enumerate(table.columns) if path_rank(name) is not None and n not in taken]
         if rivals:
@@ -111,8 +113,8 @@ def position(table: Table, name: str) -> int:
         if len(found) > 1:
             shown = " and ".join(repr(table.columns[number]) for number in found)
             raise ImageSetError(f"{table.place} has {len(found)} columns {shown}; keep one, or rename one")
-    hint = "" if table.headed else "; its columns have no names and are counted from 1"
-    raise UnknownNameError(f"column of {table.place}", name, [c for c in table.columns if c], hint.removeprefix("; "))
+    unnamed = "" if table.headed else ", whose columns have no names and are counted from 1"
+    raise UnknownNameError("column", name, [c for c in table.columns if c], f"the list is {table.place}{unnamed}")
 
 
 def _said(table: Table, option: str, name: str | None) -> int | None:
@@ -199,7 +201,7 @@ def _parts(table: Table, reading: Reading, taken: set[int | None]) -> list[int]:
     return named or flags
 
 
-def _set_label(columns: Columns, table: Table, reading: Reading, taken: set[int]) -> None:
+def _set_label(columns: Columns, table: Table, reading: Reading, taken: set[int | None]) -> None:
     """Find the label, its names, or one column a class."""
     said = _said(table, "label_column", reading.label_column)
     if said is not None:
@@ -212,6 +214,9 @@ def _set_label(columns: Columns, table: Table, reading: Reading, taken: set[int]
         if len(hot) > 1 and len(hot) >= len(free) / 2:
             columns.one_hot = hot
             return
+        words = [n for n in free if not all(map(is_number, table.column(n)))]
+        if not table.headed and len(words) == 1:  # a name beside numbers
+            free = words
         if len(free) == 1 and not is_group(table.columns[free[0]]):
             columns.label = free[0]
         elif free and not reading.unlabelled:
@@ -249,7 +254,7 @@ def _set_label(columns: Columns, table: Table, reading: Reading, taken: set[int]
     columns.names = _names_of(table, columns.label, taken)
 
 
-def _names_of(table: Table, label: int, taken: set[int]) -> int | None:
+def _names_of(table: Table, label: int, taken: set[int | None]) -> int | None:
     """The column of names that belongs to a column of numbers: label and label_name, class_id and class."""
     if not all(cell.strip() in EMPTY or is_number(cell) for cell in table.column(label)):
         return None
@@ -288,7 +293,7 @@ def _is_hot(cells: Sequence[str]) -> bool:
     return {cell.strip() for cell in cells} <= {"0", "1", "0.0", "1.0"}
 
 
-def _unused(table: Table, taken: set[int]) -> list[str]:
+def _unused(table: Table, taken: set[int | None]) -> list[str]:
     left = [n for n in range(len(table.columns)) if n not in taken and not _is_index(table, n)]
     notes = [
         f"column {table.columns[n]!r} looks like groups of images that belong together and is not used; "

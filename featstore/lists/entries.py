@@ -1,12 +1,17 @@
 """Entries: the rows of a list as images with one label and part each; rows twice, empty and torn ones sorted out."""
 
+# Paths are bytes here, which pathlib does not know.
+# ruff: noqa: PTH119
+
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from featstore.errors import ImageSetError
 from featstore.images.reading import Reading
+from featstore.images.tree import Tree
 from featstore.lists.columns import Columns
 from featstore.lists.labels import clean_labels, named_labels, one_hot_labels, several_in_one
 from featstore.lists.parts import read_parts
@@ -28,6 +33,7 @@ class Entries:
     parts : list of str
         Of every row of the table.
     labels_from, parts_from : str
+        Which columns tell them; "" where none does.
     notes : list of str
     """
 
@@ -54,22 +60,19 @@ def read_entries(table: Table, columns: Columns, resolved: Resolved) -> Entries:
     ImageSetError
         Where a row has no path, fits several files, or one image has two labels or parts.
     """
-    name = table.place.rpartition("/")[2]
     _refuse_pathless(table, columns)
     _refuse_several(table, columns, resolved)
     labels, notes, origin = _labels(table, columns)
-    parts, parts_from, more = read_parts(table, columns.parts)
+    parts, parts_from, more = read_parts(table, columns.parts, columns.parts_said)
     rows, twice = _once(table, resolved, labels, parts)
     notes += more
     if twice:
         notes.append(
             f"{twice} row{'s name' if twice > 1 else ' names'} an image that is listed before, with the same label"
         )
-    count = len({labels[row] for row in rows} - {None})
-    labels_from = f"{count} class{'es' * (count != 1)} from {origin} of {name}" if count else ""
     if (several := several_in_one(labels)) is not None:
         notes.append(several)
-    return Entries(rows, labels, parts, labels_from, parts_from, notes)
+    return Entries(rows, labels, parts, origin, parts_from, notes)
 
 
 def require_labels(table: Table, entries: Entries, columns: Columns, reading: Reading) -> None:
@@ -81,13 +84,102 @@ def require_labels(table: Table, entries: Entries, columns: Columns, reading: Re
     """
     if reading.unlabelled or any(entries.labels[row] is not None for row in entries.rows):
         return
-    where = (
-        "it has no column of labels" if columns.label is None else f"column {table.columns[columns.label]!r} is empty"
-    )
+    where = "it has no column of labels" if columns.label is None else f"{table.title(columns.label)} is empty"
     raise ImageSetError(
         f"no row of {table.place} has a label ({where}); name the column of the labels with "
         f"{argument('label_column', 'NAME')}, or say `unlabelled=True` to cache the features alone"
     )
+
+
+def drop_comments(table: Table, columns: Columns, resolved: Resolved) -> None:
+    """Leave out rows that begin with # and are no file.
+
+    Parameters
+    ----------
+    table : Table
+    columns : Columns
+    resolved : Resolved
+        These three lose the rows.
+    """
+    rows = [row for row, there in enumerate(resolved.found) if not there and table.rows[row][0].lstrip()[:1] == "#"]
+    if not rows or len(rows) > len(table.rows) / 2:
+        return
+    for row in reversed(rows):
+        for column in (table.rows, table.lines, resolved.paths, resolved.found):
+            del column[row]
+    shift = {old: new for new, old in enumerate(n for n in range(len(table.rows) + len(rows)) if n not in set(rows))}
+    resolved.several = {shift[row]: files for row, files in resolved.several.items() if row in shift}
+    table.notes.append(
+        f"{len(rows)} row{'s that begin' if len(rows) > 1 else ' that begins'} with # left out as comments"
+    )
+
+
+def refuse_missing(table: Table, columns: Columns, resolved: Resolved, bases: Sequence[bytes]) -> None:
+    """Refuse a list most of whose files are not there: its paths start from elsewhere, or lack something.
+
+    Parameters
+    ----------
+    table : Table
+    columns : Columns
+    resolved : Resolved
+    bases : sequence of bytes
+        Where the files were looked for.
+
+    Raises
+    ------
+    ImageSetError
+    """
+    missing = [row for row, there in enumerate(resolved.found) if not there and row not in resolved.several]
+    if len(missing) * 2 <= len(resolved.found):
+        return
+    places = " and ".join(printable_path(base) for base in bases)
+    pairs = ", ".join(f"{table.where(row)}: {_quoted(table.rows[row][columns.path])}" for row in missing[:3])
+    bare = all(b"." not in os.path.basename(resolved.paths[row])[-6:] for row in missing)
+    way = f"the folder that paths start from with {argument('root', 'FOLDER')}"
+    ways = f"what the paths lack with {argument('suffix', '.jpg')}, or {way}" if bare else way
+    raise ImageSetError(
+        f"{table.place}: {len(missing)} of {len(resolved.found)} files in {table.title(columns.path)} are "
+        f"not there ({pairs}{', ...' * (len(missing) > 3)}); looked in {places}; say {ways}, or which column holds the "
+        f"paths with {argument('path_column', 'NAME')}"
+    )
+
+
+def refuse_strange(table: Table, columns: Columns, tree: Tree, missing: Sequence[int], listed: set[bytes]) -> None:
+    """Refuse the list of other images.
+
+    Parameters
+    ----------
+    table : Table
+    columns : Columns
+    tree : Tree
+    missing : sequence of int
+        Rows whose file is not in the tree.
+    listed : set of bytes
+        Images of the tree that the list names.
+
+    Raises
+    ------
+    ImageSetError
+        Where less than half of the rows are in the tree, and less than half of its images on the list.
+    """
+    rows = len(table.rows)
+    if len(missing) * 2 <= rows or len(listed) * 2 >= len(tree.paths) > 0:
+        return
+    named = ", ".join(_quoted(table.rows[row][columns.path]) for row in missing[:3])
+    there = ", ".join([printable_path(path) for path in tree.paths[:200] if path not in listed][:3]) or "none"
+    raise ImageSetError(
+        f"{table.place} seems to be the list of other images: {rows - len(missing)} of its {rows} rows are among the "
+        f"{len(tree.paths)} images of {printable_path(tree.root)}; it names {named}, there are {there}; "
+        f"expected paths that end as those of the images do: say another list, {argument('path_column', 'NAME')}, "
+        f"{argument('suffix', '.jpg')} or {argument('root', 'FOLDER')}"
+    )
+
+
+def files_named(table: Table, columns: Columns, rows: Sequence[int]) -> str:
+    """Some rows by the files that they name, as a sentence begins: "2 of 9 files named (line 3: 'a.jpg', ...) are"."""
+    shown = ", ".join(f"{table.where(row)}: {_quoted(table.rows[row][columns.path])}" for row in rows[:3])
+    more = f", and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return f"{len(rows)} of {len(table.rows)} files named ({shown}{more}) {'are' if len(rows) > 1 else 'is'}"
 
 
 def _labels(table: Table, columns: Columns) -> tuple[list[str | None], list[str], str]:
@@ -98,10 +190,10 @@ def _labels(table: Table, columns: Columns) -> tuple[list[str | None], list[str]
         return one_hot_labels(table, columns.one_hot), [], origin
     if columns.label is None:
         return [None] * len(table.rows), [], ""
-    title = f"column {table.columns[columns.label]!r}"
+    title = table.title(columns.label)
     if columns.names is not None:
         labels, notes = named_labels(table, columns.label, columns.names)
-        return labels, notes, f"column {table.columns[columns.names]!r} (the names of {title})"
+        return labels, notes, f"{table.title(columns.names)} (the names of {title})"
     labels, notes = clean_labels(table.column(columns.label))
     return labels, notes, title
 
@@ -140,7 +232,8 @@ def _once(
         first = seen.setdefault(path, row)
         if first == row:
             continue
-        if labels[first] is None or (labels[row] == labels[first] and not parts[first]):
+        more = labels[first] is None and labels[row] is not None
+        if more or (labels[row] == labels[first] and parts[row] and not parts[first]):
             seen[path], first, row = row, row, first  # the row that says more
         if (labels[row] not in (labels[first], None)) or (parts[row] and parts[row] != parts[first]):
             torn.append((first, row))
@@ -152,8 +245,8 @@ def _once(
         several = "; an image has one label here" if by_label else ""
         raise ImageSetError(
             f"{table.place} gives {len(torn)} image{'s' * (len(torn) > 1)} two {kind}: "
-            f"{printable_path(resolved.paths[row])} is {values[first]!r} on {table.where(first)} and {values[row]!r} on "
-            f"{table.where(row)}{several}; keep one of the rows"
+            f"{printable_path(resolved.paths[row])} is {values[first]!r} on {table.where(first)} and {values[row]!r} "
+            f"on {table.where(row)}{several}; keep one of the rows"
         )
     rows = sorted(seen.values())
     return rows, len(resolved.paths) - len(rows)

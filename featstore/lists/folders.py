@@ -129,7 +129,7 @@ class Folders:
     def has(self, path: bytes) -> bool:
         """Whether there is a file of exactly that path; the listed folder is asked before the disk."""
         folder, _, name = path.rpartition(b"/")
-        names = self._listed(folder or path[:1])[0]
+        names = self._listed(folder or (b"/" if path[:1] == b"/" else b""))[0]
         return (not names or name in names) and self.files.has(path)
 
     def find(self, base: bytes, path: bytes) -> list[bytes]:

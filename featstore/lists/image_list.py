@@ -9,12 +9,21 @@ import os
 from collections.abc import Sequence
 
 from featstore.errors import ImageSetError, ImagesNotFoundError
+from featstore.images.image_set import SPLITS
 from featstore.images.listing import Found, Skipped
 from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.lists.column_names import is_known
 from featstore.lists.columns import Columns, find_columns
-from featstore.lists.entries import Entries, read_entries, require_labels
+from featstore.lists.entries import (
+    Entries,
+    drop_comments,
+    files_named,
+    read_entries,
+    refuse_missing,
+    refuse_strange,
+    require_labels,
+)
 from featstore.lists.folders import Disk, Members
 from featstore.lists.resolution import Resolution, Resolved, stripped
 from featstore.lists.table import Table, read_table
@@ -73,8 +82,8 @@ def read_list(path: bytes, reading: Reading) -> Labelled:
     table, columns = _columns(table, reading, resolution, bases)
     cells = table.column(columns.path)
     resolved = resolution.resolve(cells, bases)
-    _drop_comments(table, columns, resolved)
-    _refuse_missing(table, columns, resolved, bases)
+    drop_comments(table, columns, resolved)
+    refuse_missing(table, columns, resolved, bases)
     entries = read_entries(table, columns, resolved)
     require_labels(table, entries, columns, reading)
 
@@ -93,7 +102,7 @@ def read_list(path: bytes, reading: Reading) -> Labelled:
         found.add(key, size, mtime, label, entries.parts[row])
     notes = [*_of_place(resolution, resolved, cells, bases), *resolved.notes(), *table.notes]
     if missing:
-        notes.append(f"{_files(table, columns, missing)} not there and will be among those that cannot be read")
+        notes.append(f"{files_named(table, columns, missing)} not there and will be among those that cannot be read")
     return _labelled(table, columns, entries, resolved, found, skipped, notes, out, root)
 
 
@@ -143,10 +152,10 @@ def label_with_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -
     resolved = resolution.resolve(cells, bases)
     resolved.paths = [os.path.join(resolved.base, path) if there else path
                       for path, there in zip(resolved.paths, resolved.found, strict=True)]  # fmt: skip
-    _drop_comments(table, columns, resolved)
+    drop_comments(table, columns, resolved)
     missing = [row for row, there in enumerate(resolved.found) if not there and row not in resolved.several]
     listed = {path for path, there in zip(resolved.paths, resolved.found, strict=True) if there}
-    _refuse_strange(table, columns, tree, missing, listed)
+    refuse_strange(table, columns, tree, missing, listed)
     entries = read_entries(table, columns, resolved)
     require_labels(table, entries, columns, reading)
 
@@ -155,22 +164,22 @@ def label_with_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -
     row_at = {resolved.paths[row]: row for row in entries.rows if resolved.found[row]}
     unlisted = 0
     for path, size, mtime in zip(tree.paths, tree.sizes, tree.mtimes, strict=True):
-        row = row_at.get(path)
-        label = names[entries.labels[row]] if row is not None else None
-        if row is None:
-            unlisted += 1
-        if label is None and not reading.unlabelled:
-            skipped.append(Skipped(path, UNLISTED if row is None else UNLABELLED, size, mtime))
-            if row is not None:
-                out.append(row)
-            continue
-        found.add(path, size, mtime, label, entries.parts[row] if row is not None else "")
+        at = row_at.get(path, -1)
+        label = names[entries.labels[at]] if at >= 0 else None
+        unlisted += at < 0
+        if label is not None or reading.unlabelled:
+            found.add(path, size, mtime, label, entries.parts[at] if at >= 0 else "")
+        else:
+            skipped.append(Skipped(path, UNLABELLED if at >= 0 else UNLISTED, size, mtime))
+            out += [at] if at >= 0 else []
     notes = [*resolved.notes(), *table.notes]
     if missing:
-        notes.append(f"{_files(table, columns, missing)} not among the images, and left out")
+        notes.append(f"{files_named(table, columns, missing)} not among the images, and left out")
     if unlisted:
         what = "taken without a label" if reading.unlabelled else "left out"
-        notes.append(f"{unlisted} image{'s are' if unlisted > 1 else ' is'} not on {_name(table)} and {what}")
+        notes.append(
+            f"{unlisted} image{'s are' if unlisted > 1 else ' is'} not on {table.place.rpartition('/')[2]} and {what}"
+        )
     return _labelled(table, columns, entries, resolved, found, skipped, notes, out, None)
 
 
@@ -241,53 +250,6 @@ def _columns(table: Table, reading: Reading, resolution: Resolution, bases: list
     return table, find_columns(table, reading, share)
 
 
-def _drop_comments(table: Table, columns: Columns, resolved: Resolved) -> None:
-    """Leave out rows that begin with # and are no file."""
-    rows = [row for row, there in enumerate(resolved.found) if not there and table.rows[row][0].lstrip()[:1] == "#"]
-    if not rows or len(rows) > len(table.rows) / 2:
-        return
-    for row in reversed(rows):
-        for column in (table.rows, table.lines, resolved.paths, resolved.found):
-            del column[row]
-    shift = {old: new for new, old in enumerate(n for n in range(len(table.rows) + len(rows)) if n not in set(rows))}
-    resolved.several = {shift[row]: files for row, files in resolved.several.items() if row in shift}
-    table.notes.append(
-        f"{len(rows)} row{'s that begin' if len(rows) > 1 else ' that begins'} with # left out as comments"
-    )
-
-
-def _refuse_missing(table: Table, columns: Columns, resolved: Resolved, bases: Sequence[bytes]) -> None:
-    """Most files are not there: the paths start from elsewhere, or lack something."""
-    missing = [row for row, there in enumerate(resolved.found) if not there and row not in resolved.several]
-    if len(missing) * 2 <= len(resolved.found):
-        return
-    places = " and ".join(printable_path(base) for base in bases)
-    pairs = ", ".join(f"{table.where(row)}: {_quoted(table.rows[row][columns.path])}" for row in missing[:3])
-    bare = all(b"." not in os.path.basename(resolved.paths[row])[-6:] for row in missing)
-    way = f"the folder that paths start from with {argument('root', 'FOLDER')}"
-    ways = f"what the paths lack with {argument('suffix', '.jpg')}, or {way}" if bare else way
-    raise ImageSetError(
-        f"{table.place}: {len(missing)} of {len(resolved.found)} files in column {table.columns[columns.path]!r} are not "
-        f"there ({pairs}{', ...' * (len(missing) > 3)}); looked in {places}; say {ways}, or which column holds the paths "
-        f"with {argument('path_column', 'NAME')}"
-    )
-
-
-def _refuse_strange(table: Table, columns: Columns, tree: Tree, missing: Sequence[int], listed: set[bytes]) -> None:
-    """The list of other images."""
-    rows = len(table.rows)
-    if len(missing) * 2 <= rows or len(listed) * 2 >= len(tree.paths) > 0:
-        return
-    named = ", ".join(_quoted(table.rows[row][columns.path]) for row in missing[:3])
-    there = [printable_path(path) for path in tree.paths[:200] if path not in listed][:3]
-    raise ImageSetError(
-        f"{table.place} seems to be the list of other images: {rows - len(missing)} of its {rows} rows are among the "
-        f"{len(tree.paths)} images of {printable_path(tree.root)}; it names {named}, there are {', '.join(there) or 'none'}; "
-        f"expected paths that end as those of the images do: say another list, {argument('path_column', 'NAME')}, "
-        f"{argument('suffix', '.jpg')} or {argument('root', 'FOLDER')}"
-    )
-
-
 def _of_place(resolution: Resolution, resolved: Resolved, cells: Sequence[str], bases: Sequence[bytes]) -> list[str]:
     """Where paths start from, if that is not the list's folder; and where else there are such files."""
     notes = []
@@ -312,13 +274,21 @@ def _labelled(
         parts = {entries.parts[row] for row in out} - {""}
         where = f" (all in {next(iter(parts))})" if len(parts) == 1 and all(entries.parts[row] for row in out) else ""
         notes.append(
-            f"{len(out)} row{'s' * (len(out) > 1)} without a label left out{where}; `unlabelled=True` takes such images, too"
+            f"{len(out)} row{'s' * (len(out) > 1)} without a label left out{where}; `unlabelled=True` takes "
+            "such images, too"
         )
+    name = table.place.rpartition("/")[2]
+    count = len({label for _, label, _ in found.runs} - {None})
+    labels_from = f"{count} class{'es' * (count != 1)} from {entries.labels_from} of {name}" if count else ""
+    here = [part for part in SPLITS if part in {part for _, _, part in found.runs}]
+    shown = " and ".join([", ".join(here[:-1]), here[-1]] if len(here) > 1 else here)
+    parts_from = f"{shown} from {entries.parts_from} of {name}" if here else ""
     groups = {}
     if columns.group is not None:
-        cells = table.column(columns.group)
-        groups = {resolved.paths[row]: cells[row].strip() for row in entries.rows if cells[row].strip()}
-    return Labelled(found, skipped, "list", entries.labels_from, entries.parts_from, notes, groups, root)
+        taken, cells = set(found.paths), table.column(columns.group)
+        pairs = [(resolved.paths[row], cells[row].strip()) for row in entries.rows]
+        groups = {path: cell for path, cell in pairs if cell and path in taken}
+    return Labelled(found, skipped, "list", labels_from, parts_from, notes, groups, root)
 
 
 def _encoded(labels: Sequence[str | None]) -> dict[str | None, bytes | None]:
@@ -327,22 +297,8 @@ def _encoded(labels: Sequence[str | None]) -> dict[str | None, bytes | None]:
     }
 
 
-def _files(table: Table, columns: Columns, rows: Sequence[int]) -> str:
-    shown = ", ".join(f"{table.where(row)}: {_quoted(table.rows[row][columns.path])}" for row in rows[:3])
-    more = f", and {len(rows) - 3} more" if len(rows) > 3 else ""
-    return f"{len(rows)} of {len(table.rows)} files named ({shown}{more}) {'are' if len(rows) > 1 else 'is'}"
-
-
 def _within(root: bytes, path: bytes) -> bytes | None:
     """A path relative to a folder; None where it is elsewhere."""
     if not os.path.isabs(path):
         return path
     return b"" if path == root else stripped(path, root) if root else None
-
-
-def _quoted(cell: str) -> str:
-    return repr(printable_path(cell.encode("utf-8", "surrogateescape")))
-
-
-def _name(table: Table) -> str:
-    return table.place.rpartition("/")[2]

@@ -137,10 +137,11 @@ def one_hot_labels(table: Table, columns: Sequence[int]) -> list[str | None]:
         if len(ones) != 1:
             which = "none is 1" if not ones else "1 stands in " + " and ".join(repr(table.columns[n]) for n in ones[:3])
             names = ", ".join(repr(table.columns[n]) for n in columns[:5])
+            one = argument("label_column", table.columns[columns[0]])
             raise ImageSetError(
                 f"{table.place} has a column of 0 and 1 for each class ({names}{', ...' * (len(columns) > 5)}), and on "
-                f"{table.where(row)} {which}; expected exactly one 1 a row, for an image has one class here: write it "
-                f"into one column, or take one of the columns with {argument('label_column', table.columns[columns[0]])}"
+                f"{table.where(row)} {which}; expected exactly one 1 a row, for an image has one class here: write "
+                f"it into one column, or take one of the columns with {one}"
             )
         labels.append(table.columns[ones[0]])
     return labels
@@ -152,7 +153,7 @@ def several_in_one(labels: Sequence[str | None]) -> str | None:
     Examples
     --------
     >>> several_in_one(["ant,red", "ant,small", "bee,red"])
-    "labels look like several (separated by commas), such as 'ant,red'; each combination is taken as a class of its own"
+    "labels look like several (separated by commas), such as 'ant,red'; each combination is taken as one class"
     >>> several_in_one(["golden retriever", "labrador retriever", "beagle"])
     """
     names = sorted({name for name in labels if name})
@@ -170,4 +171,4 @@ def several_in_one(labels: Sequence[str | None]) -> str | None:
             break
     if found is None:
         return None
-    return f"labels look like several ({found[0]}), such as {found[1][0]!r}; each combination is taken as a class of its own"
+    return f"labels look like several ({found[0]}), such as {found[1][0]!r}; each combination is taken as one class"

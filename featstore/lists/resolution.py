@@ -144,8 +144,8 @@ class Resolution:
         else:
             if files:
                 resolved.several[len(resolved.paths)] = files
-            path = stripped(spellings(cell, self.suffix)[-1][0], resolved.prefix)
-            resolved.paths.append(path if path is not None else spellings(cell, self.suffix)[-1][0])
+            path, _ = spellings(cell, self.suffix)[-1]
+            resolved.paths.append(stripped(path, resolved.prefix) or path)
         resolved.found.append(len(files) == 1)
 
     def _base(self, few: Sequence[str], bases: Sequence[bytes]) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""The paths that a cell may mean: as it is written, without quotes and spaces, with / for the backslashes of Windows."""
+"""The paths that a cell may mean: as it is written, without quotes and spaces, with / for backslashes."""
 
 # Paths are bytes here, which pathlib does not know.
 # ruff: noqa: PTH118

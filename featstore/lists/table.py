@@ -64,6 +64,10 @@ class Table:
         """The cells of one column."""
         return [row[number] for row in self.rows]
 
+    def title(self, number: int) -> str:
+        """A column as messages name it: `column 'label'`, or `column 2` where the list names none."""
+        return f"column {self.columns[number]!r}" if self.headed else f"column {number + 1}"
+
     def where(self, row: int) -> str:
         """Where a row stands, for messages."""
         return f"{self.unit} {self.lines[row]}"
@@ -140,8 +144,8 @@ def _titled(place: str, rows: list[list[str]], lines: list[int], unit: str, kind
     header, rows, lines = rows[0], rows[1:], lines[1:]
     while header and not header[-1].strip() and all(not "".join(row[len(header) - 1 :]).strip() for row in rows):
         header = header[:-1]
-    # pandas and R leave the name of the row names out: every row has a cell more than the header
-    if rows and all(len(row) == len(header) + 1 for row in rows) and any(row[-1].strip() for row in rows):
+    # pandas and R may leave the name of the numbering out: every row has a cell more than the header
+    if rows and all(len(row) == len(header) + 1 and _NUMBER.fullmatch(row[0]) and row[-1].strip() for row in rows):
         header = ["", *header]
     names = tuple(cell.strip() for cell in header)
     return Table(place, names, _even(place, names, rows, lines, unit), lines, unit, True, kind, notes)

@@ -62,6 +62,17 @@ def is_url(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
+def promises_hash(url: str) -> bool:
+    """Whether an address tells the hash of its file, so that `fetched` checks it.
+
+    Examples
+    --------
+    >>> promises_hash("https://example.org/x-f37072fd.pth"), promises_hash("https://example.org/x-20240131.zip")
+    (True, False)
+    """
+    return _parts(url)[2]
+
+
 def fetched(url: str, progress: StageProgress | None = None, *, timeout: float = 10.0) -> Path:
     """The file behind an address: downloaded, or from the cache where it was downloaded before.
 
@@ -146,7 +157,7 @@ def _parts(url: str) -> tuple[str, str, bool]:
         promised = fragment[7:].lower()
         if not re.fullmatch("[0-9a-f]{8,64}", promised):
             raise DownloadError(
-                f"{shown} promises {promised!r}, which is no SHA-256; expected 8 to 64 hexadecimal digits behind #sha256="
+                f"{shown} promises {promised!r}, which is no SHA-256; expected 8 to 64 hexadecimal digits"
             )
         return address, promised, True
     if found := _PROMISE.search(_name(address)):
@@ -181,8 +192,8 @@ def _download(address: str, path: Path, promised: str, timeout: float, progress:
             raise DownloadError(f"{address} sent nothing: the file is empty")
         if not digest.startswith(promised):
             raise DownloadError(
-                f"{address} sent bytes with the SHA-256 {digest[: max(16, len(promised))]}, but {promised} is promised; "
-                f"nothing was kept: look for the right hash or the right address"
+                f"{address} sent bytes with the SHA-256 {digest[: max(16, len(promised))]}, but {promised} is "
+                f"promised; nothing was kept: look for the right hash or the right address"
             )
         Path(name).chmod(0o644)
         Path(name).replace(path)
@@ -239,7 +250,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         scheme = urllib.parse.urlsplit(newurl).scheme.lower()
         if scheme not in ("https", req.type):
             raise DownloadError(
-                f"{req.full_url} leads on to {printable_path(newurl.encode('utf-8', 'surrogatepass'))}, an address of {scheme}; expected https"
+                f"{req.full_url} leads on to an address of {scheme}; expected https"
                 f"{' or http' if req.type == 'http' else ''}: if you trust it, download it yourself and give the file"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)

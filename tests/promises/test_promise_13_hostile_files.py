@@ -24,7 +24,7 @@ from classifiers.models import tensor_file
 from classifiers.models.bundle import FORMAT, load_bundle
 from classifiers.training.checkpoint import CheckpointFolder
 from featstore import FeatureStore
-from featstore.backbone.weights_file import read_tensors
+from featstore.backbone.weights_file import read_state
 from featstore.errors import BundleError, FeatstoreError, StoreDamagedError, StoreError, TrainingError, WeightsError
 from featstore.store.format.sealed import seal
 from featstore.store.format.shard import encode
@@ -299,7 +299,7 @@ def test_weights_that_would_run_code_or_unpack_without_end_are_refused(tmp_path)
     assert len(attacks) == 6
     for path in attacks:
         with pytest.raises(WeightsError):
-            read_tensors(path)
+            read_state(path)
 
 
 @pytest.mark.parametrize("payload", ["pickle", "torch", "npy", "zip", "json", "nothing"])

@@ -238,3 +238,14 @@ def test_how_the_data_were_read_is_in_the_report_and_doubts_come_first():
     assert report.data["dataset"]["about"] == about
     assert report.data["warnings"][0] == {"kind": "data", "text": "4 copies."}
     assert "Labels: list.csv." in report.to_text() and "Warning (data): 4 copies." in report.to_text()
+
+
+def test_references_are_those_that_were_asked_for():
+    features = digits(150, classes=3)
+    both = ["centroid", "majority"]
+    for asked, heads in ((True, both), (False, ["centroid"]), (["majority"], both)):
+        data = compare(features, ["centroid"], **FAST, references=asked).data
+        assert [run["head"] for run in data["runs"]] == heads
+        assert [gone["head"] for gone in data["omitted"]] == (["pixels"] if asked is True else [])
+    with pytest.raises(UnknownNameError, match="unknown reference 'chance'"):
+        compare(features, ["centroid"], **FAST, references=["chance"])

@@ -56,13 +56,6 @@ def test_parts_that_the_data_brings_stay(folder, tmp_path):
     assert notes == ["the data brings its own train/val/test parts; `split` changed nothing"]
 
 
-def test_other_files_are_counted(folder):
-    (folder / "dots" / "notes.txt").write_text("x")
-    assert listed(folder)[1] == ["1 other file was skipped; `featstore info` lists the reasons"]
-    (folder / "dots" / "more.txt").write_text("x")
-    assert listed(folder)[1] == ["2 other files were skipped; `featstore info` lists the reasons"]
-
-
 def test_no_images_are_an_error(tmp_path):
     with pytest.raises(ImagesNotFoundError, match="nowhere"):
         listed(tmp_path / "nowhere")

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from featstore.images.part_names import part_of, parts_of
+from featstore.images.part_names import classes_with_parts, part_of, parts_of
 
 WRITTEN = {
     "train": "train Train TRAIN training Training_Set train_set train-set trainset TrainingData train_images seg_train "
@@ -47,6 +47,23 @@ def test_words_that_differ_or_a_single_part_mean_none(names):
 
 def test_plain_names_go_before_shared_words():
     assert parts_of([b"train", b"test", b"x_val"]) == {b"train": "train", b"test": "test"}
+
+
+def test_numbers_behind_a_further_name_are_not_left_out():
+    assert parts_of([b"class1_train", b"class2_test"]) == {}
+    assert parts_of([b"birds2011_train", b"birds2011_test"]) == {b"birds2011_train": "train", b"birds2011_test": "test"}
+
+
+def test_classes_keep_their_capitals_and_numbers():
+    found = classes_with_parts([b"train_Big_Cats", b"test-dogs2", b"val_Big_Cats"])
+    assert found == {
+        b"train_Big_Cats": (b"Big_Cats", "train"), b"test-dogs2": (b"dogs_2", "test"), b"val_Big_Cats": (b"Big_Cats", "val")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [["train", "test"], ["train_a", "test_b", "c"], ["train_a", "test_a"], []])
+def test_names_that_do_not_all_hold_class_and_part(names):
+    assert classes_with_parts([name.encode() for name in names]) == {}
 
 
 @given(st.binary() | st.text())

@@ -224,7 +224,7 @@ def test_folders_beside_the_parts_are_left_out_and_said(tmp_path):
 
 def test_two_names_for_one_part(tmp_path):
     put(tmp_path, "val/cats/1.jpg", "valid/dogs/2.jpg", "train/cats/3.jpg", "train/dogs/1.jpg")
-    with pytest.raises(ImageSetError, match='val and valid, which all mean val; keep one, or .*"part-folders"'):
+    with pytest.raises(ImageSetError, match='val and valid, which both mean val; keep one, or .*"part-folders"'):
         label(tmp_path)
     assert parts(label(tmp_path, layout="part-folders")) == {"train": 2, "val": 2}
 
@@ -272,6 +272,56 @@ def test_empty_class_folders_are_noted(tmp_path):
     put(tmp_path, "cats/1.jpg", "dogs/1.jpg")
     (tmp_path / "birds").mkdir()
     assert reasons(label(tmp_path)) == {"birds": "a folder without images"}
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [(("train_cats", "train_dogs", "test_cats", "test_dogs"), "cats"), (("trainA", "trainB", "testA", "testB"), "A")],
+)
+def test_names_that_hold_class_and_part_have_two_readings(tmp_path, names, first):
+    put(tmp_path, *(f"{name}/{i}.jpg" for name in names for i in range(2)))
+    with pytest.raises(ImageSetError, match=f"two readings: .* is test of the class {first} .*part-folders"):
+        label(tmp_path)
+    assert classes(label(tmp_path, layout="class-folders")) == set(names)
+    found = label(tmp_path, layout="part-folders")
+    assert first in classes(found) and len(classes(found)) == 2 and parts(found) == {"train": 4, "test": 4}
+    assert found.parts_from == "train and test from the names of the class folders"
+
+
+@pytest.mark.parametrize(
+    "names", [("set_images_part_1", "set_images_part_2"), ("images_001/images", "images_002/images")]
+)
+def test_pieces_of_one_heap_are_no_classes(tmp_path, names):
+    put(tmp_path, *(f"{name}/{i}.jpg" for name in names for i in range(2)))
+    write(tmp_path, "metadata.csv", "id,dx\n1,nv\n")
+    with pytest.raises(ImageSetError, match='look like pieces of one heap .*class-folders.*`labels="metadata.csv"`'):
+        label(tmp_path)
+    assert classes(label(tmp_path, layout="class-folders")) == {name.partition("/")[0] for name in names}
+    assert classes(label(tmp_path, unlabelled=True)) == {None}
+
+
+def test_numbered_classes_are_classes(tmp_path):
+    put(tmp_path, "class_1/1.jpg", "class_2/1.jpg")
+    assert classes(label(tmp_path)) == {"class_1", "class_2"}
+
+
+def test_a_list_beside_unlabelled_images_is_offered(tmp_path):
+    put(tmp_path, "train/1.jpg", "test/2.jpg")
+    write(tmp_path, "labels.csv", "id,breed\n1,beagle\n")
+    with pytest.raises(ImageSetError, match=r'where a list has the classes, name it \(`labels="labels.csv"`\)'):
+        label(tmp_path)
+
+
+def test_folders_that_only_say_images_in_every_part_are_no_class(tmp_path):
+    put(tmp_path, "train/images/1.jpg", "val/images/1.jpg", "train/labels/1.txt")
+    with pytest.raises(ImageSetError, match="2 images in .* lie in no class folder"):
+        label(tmp_path)
+
+
+def test_parts_that_wrap_a_folder_of_their_own_name(tmp_path):
+    put(tmp_path, *(f"asl_train/asl_train/{name}/1.jpg" for name in "AB"), "asl_test/asl_test/A_test.jpg")
+    found = label(tmp_path)
+    assert classes(found) == {"A", "B"} and "asl_test/asl_test/A_test.jpg" in reasons(found)
 
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6)

@@ -78,7 +78,7 @@ def test_parts(tmp_path, paths, parts):
     [
         (("car/sedan/1.jpg", "train/steam/2.jpg"), "train is a part .*, or a class like car beside it"),
         (("cats/1.jpg", "test/1.jpg"), "test is a part whose images have no label .*, or a class like cats"),
-        (("val/a/1.jpg", "valid/a/1.jpg", "train/a/1.jpg"), "val and valid, which all mean val"),
+        (("val/a/1.jpg", "valid/a/1.jpg", "train/a/1.jpg"), "val and valid, which both mean val"),
         (("train/a/1.jpg", "test/a/1.jpg", *(f"cars/{i}.jpg" for i in range(9))), "or a class like cars beside it"),
         (("train/1.jpg", "test/1.jpg", "car/1.jpg"), "a part whose images have no label .*or a class like car"),
     ],
@@ -99,6 +99,7 @@ def test_two_readings_are_refused_with_the_option_for_each(tmp_path, paths, mess
         (("train/images/a/1.jpg",), b"train/images"),
         (("train/images/1.jpg",), b"train/images"),
         (("train/x/a/1.jpg", "train/x/b/1.jpg"), b"train/x"),
+        (("train/TRAIN/1.jpg",), b"train/TRAIN"),
         (("train/good/1.jpg",), b"train"),
         (("train/cats/in/1.jpg", "train/cats/out/1.jpg"), b"train"),
     ],
