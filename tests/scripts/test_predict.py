@@ -160,7 +160,7 @@ def test_ctrl_c_says_that_nothing_was_written(place, bundle, capsys, monkeypatch
 
     monkeypatch.setattr("classifiers.models.prediction.predict_images", interrupted)
     status, out, err = run(predict, [bundle, place / "images", "-o", tmp_path / "out.csv"], capsys)
-    assert status == 130 and out == "" and err.split() == "Nothing was written. Interrupted.".split()
+    assert status == 130 and out == "" and err.split() == ["Nothing", "was", "written.", "Interrupted."]
     assert not (tmp_path / "out.csv").exists()
 
 
