@@ -217,13 +217,11 @@ def _read_classes(base: Place, reading: Reading, split: str, found: _Folders, bu
         for name in set(base.children(top)) - set(in_classes[top]) if top in in_classes else ():
             _leave(base, top + b"/" + name, BESIDE, found)
         for part, part_split in in_classes.get(top, {b"": split}).items():
-            path = top + b"/" + part if part else top
-            for folder, below in _folders_below(base.at(path)):
-                if any(is_beside(name) for name in below) and reading.layout != "class-folders":
-                    _leave(base.at(path), folder, BESIDE, found, deep=False)
-                    continue
-                spans = base.at(path).spans(folder)
-                if spans:
+            place = base.at(top + b"/" + part if part else top)
+            for folder, below in _folders_below(place):
+                if any(map(is_beside, below)) and reading.layout != "class-folders":
+                    _leave(place, folder, BESIDE, found, deep=False)
+                elif spans := place.spans(folder):
                     found.branches.append(_Branch(spans, (top, *below), part_split))
     _loose(base, reading, split, found)
 
@@ -260,7 +258,7 @@ def _inner_parts(base: Place, tops: list[bytes]) -> dict[bytes, dict[bytes, str]
     found = {}
     for top in tops:
         inner = pictures(base.children(top))
-        split_of = parts_of(inner)
+        split_of = parts_of(inner) if inner else {}
         if inner and len(split_of) == len(inner) and not base.direct(top):
             found[top] = split_of
     if found and len(found) < len(tops):

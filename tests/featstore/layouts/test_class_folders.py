@@ -313,7 +313,8 @@ def test_a_list_beside_unlabelled_images_is_offered(tmp_path):
 
 
 def test_folders_that_only_say_images_in_every_part_are_no_class(tmp_path):
-    put(tmp_path, "train/images/1.jpg", "val/images/1.jpg", "train/labels/1.txt")
+    put(tmp_path, "train/images/1.jpg", "val/images/1.jpg")
+    write(tmp_path, "train/labels/1.txt", "0 0.5 0.5 1 1")
     with pytest.raises(ImageSetError, match="2 images in .* lie in no class folder"):
         label(tmp_path)
 
