@@ -54,7 +54,7 @@ from featstore.engines.factory import make_engine
 from featstore.extract import extract
 from featstore.extract.extraction import Extraction
 from featstore.extract.writer import RowWriter
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from featstore.images.image_set import ImageSet
 from featstore.system.machine import usable_cores
 

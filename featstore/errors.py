@@ -55,6 +55,10 @@ class WeightsNotFoundError(WeightsError, FileNotFoundError):
     """Weights that are neither on this machine nor reachable."""
 
 
+class DownloadError(FeatstoreError, OSError):
+    """An address on the network that cannot be fetched: unreachable, a web page, another hash than promised."""
+
+
 class StoreError(FeatstoreError):
     """Anything about a feature store."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class FeatureSet:
     ----------
     X : ndarray of shape (n, d), float32
     y : ndarray of shape (n,), int64
-        Index into `classes`.
+        Index into `classes`; -1 for images without a label.
     ids : tuple of n str
         Printable paths.
     classes : tuple of k str
@@ -35,6 +36,10 @@ class FeatureSet:
     paths : tuple of n bytes
     failed : tuple of (path, reason)
         Images of the data set that have no row here, printable path and why.
+    groups : tuple of n str, or ()
+        Images that belong together, such as those of one patient; "" for an image that stands alone.
+    about : mapping
+        How the data were read, see `ImageSet.about`.
 
     Examples
     --------
@@ -62,12 +67,16 @@ class FeatureSet:
     root: bytes
     paths: tuple[bytes, ...]
     failed: tuple[tuple[str, str], ...] = ()
+    groups: tuple[str, ...] = ()
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2 or self.X.dtype != np.float32:
             raise FeaturesError(f"X is {self.X.dtype} of shape {self.X.shape}, expected float32 of shape (n, d)")
         n = len(self.X)
         found = {"y": self.y.shape, "splits": self.splits.shape, "ids": (len(self.ids),), "paths": (len(self.paths),)}
+        if self.groups:
+            found["groups"] = (len(self.groups),)
         for name, shape in found.items():
             if shape != (n,):
                 raise FeaturesError(f"{name} has shape {shape}, expected ({n},): one for each row of X")
@@ -121,7 +130,12 @@ class FeatureSet:
             splits=self.splits[rows],
             digests=self.digests[rows],
             paths=tuple(self.paths[i] for i in chosen),
+            groups=tuple(self.groups[i] for i in chosen) if self.groups else (),
         )
+
+    def labelled(self) -> NDArray[np.bool_]:
+        """Rows that have a label, shape (n,)."""
+        return np.greater_equal(self.y, 0)
 
     def testing(self) -> NDArray[np.intp]:
         """Row numbers of the test part: the split "test" where there is one, else "val", else none."""

@@ -97,9 +97,10 @@ class Fingerprint:
 
     @property
     def input(self) -> str:
-        """What the network sees, for people: side in pixels, and how JPEG files are decoded where not as usual."""
-        rules = [rule for rule in ("jpeg_scaling", "nvjpeg") if self.transform.get(rule)]
-        return " ".join([f"{self.transform.get('crop', '?')} px", *(rule.replace("_", "-") for rule in rules)])
+        """What the network sees, for people: side in pixels, and how files are decoded where not as usual."""
+        rules = [rule for rule in ("jpeg_scaling", "nvjpeg", "allow_truncated") if self.transform.get(rule)]
+        depth = [f"{self.transform['bit_depth']}-bit"] if self.transform.get("bit_depth") else []
+        return " ".join([f"{self.transform.get('crop', '?')} px", *(rule.replace("_", "-") for rule in rules), *depth])
 
     @property
     def keyed(self) -> dict[str, Any]:

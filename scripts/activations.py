@@ -62,8 +62,8 @@ def activations(
     from classifiers.models.class_names import find_class
     from classifiers.models.classifier_choice import open_for_inspection
     from classifiers.models.image_classifier import freeze_on
+    from featstore.discovery.unlabelled import find_images
     from featstore.engines.devices import find_device
-    from featstore.images.unlabelled import find_images
 
     options.one_classifier(bundle, backbone, input_size)
     if no_cam and (name is not None or cam_node is not None):
@@ -86,7 +86,7 @@ def activations(
             target=target, cam_node=cam_node, maps=maps, save_npz=save_npz, overwrite=overwrite, device=there,
             progress=report,
         )  # fmt: skip
-    failed += found.skipped
+    failed += found.failed
     notes = [options.typed(note)] if note and not no_cam else []
     if as_json:
         options.emit({

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @options.features
 @options.seed
 @click.option(

@@ -173,12 +173,12 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
     from classifiers.adversarial.attack_report import AttackReport, summary
     from classifiers.adversarial.files import attack_files
     from classifiers.models.class_names import find_class
-    from featstore.images.unlabelled import find_images
+    from featstore.discovery.unlabelled import find_images
 
     aim = None if target is None else find_class(classifier.classes, target)
     shown = None if truth is None else find_class(classifier.classes, truth)
     found = find_images(images)
-    about = AttackReport(out, how, classifier.provenance(), classifier.caveats(), found.skipped)
+    about = AttackReport(out, how, classifier.provenance(), classifier.caveats(), found.failed)
     with options.told(about.cut_short), options.reporter(quiet) as report:
         results, failed = attack_files(
             classifier, found.paths, how, out, target=aim, truth=shown, overwrite=overwrite, device=device,
@@ -191,7 +191,7 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
         return
     for result in results:
         click.echo(_sentence(result))
-    for path, reason in [*failed, *found.skipped]:
+    for path, reason in [*failed, *found.failed]:
         options.say_failed(path, reason)
     for note in about.notes:
         click.echo(f"note: {note}")
@@ -211,7 +211,7 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.adversarial.attack import epsilon_text
     from classifiers.adversarial.robustness_report import report_robustness
     from classifiers.formatting import interval, percent
-    from featstore.images.discovery import scan
+    from featstore.discovery.scanning import scan
 
     images = scan(data)
     with options.told("not finished: nothing was written"), options.reporter(quiet) as report:

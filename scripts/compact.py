@@ -8,7 +8,7 @@ from featstore_scripts import options
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @options.json_option
 def compact(store: str, as_json: bool) -> None:
     """Merge the small shards of STORE into large ones. Readers and writers may go on meanwhile.

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from featstore_scripts import options
+from featstore_scripts import options, report_folder
 
 if TYPE_CHECKING:
     from featstore.features import FeatureSet
-
-FILES = ("report.html", "report.json", "report.md")
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -38,16 +34,21 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
     return value
 
 
+def _references(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...] | bool:
+    """Split a comma-separated list; all and none stand for both references and for neither."""
+    if value in ("all", "none"):
+        return value == "all"
+    known = ("majority", "pixels")
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not names or (unknown := [name for name in names if name not in known]):
+        wrong = unknown[0] if names else value
+        raise click.BadParameter(f"{wrong!r} is no reference; give majority, pixels, all or none")
+    return names
+
+
 @click.command()
-@click.argument("store", type=click.Path())
-@click.option(
-    "--out",
-    "-o",
-    required=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder for report.html, report.json and report.md; made if new.",
-)
+@options.store
+@report_folder.out
 @click.option(
     "--heads",
     metavar="NAME,...",
@@ -59,6 +60,15 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
 @options.seed
 @options.budget
 @options.folds
+@click.option(
+    "--references",
+    metavar="all|none|NAME,...",
+    callback=_references,
+    default="all",
+    show_default=True,
+    help="What the heads are held against: majority (the most frequent class), pixels (a linear classifier of small "
+    "thumbnails, which reads the image files), all or none of both.",
+)
 @click.option(
     "--groups",
     metavar="auto|REGEX",
@@ -85,6 +95,7 @@ def compare(
     seed: int,
     budget: str,
     folds: int,
+    references: tuple[str, ...] | bool,
     groups: str | None,
     drop_leaks: bool,
     class_weight: str | None,
@@ -105,36 +116,18 @@ def compare(
         heads = tuple(dict.fromkeys(n for name in heads for n in (candidates() if name == "all" else (name,))))
         for name in heads:
             check_name(name)
-    _refuse_existing(Path(out), store, overwrite)
+    report_folder.refuse_existing(Path(out), overwrite, store)
     features = _features(store, dataset, nodes, selectors)
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
             features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
-            class_weight=class_weight, allow_untested=allow_untested, allow_few=allow_few, store=store,
-            progress=report,
+            class_weight=class_weight, references=references, allow_untested=allow_untested,
+            allow_few=allow_few, store=store, progress=report,
         )  # fmt: skip
         judged = Report(options.worded(judged.data))
         judged.write(folder)
-    if as_json:
-        options.emit(judged.data)
-        return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
-    click.echo(judged.to_text(width))
-    click.echo(f"Report: {(folder / FILES[0]).resolve()}")
-
-
-def _refuse_existing(folder: Path, store: str, overwrite: bool) -> None:
-    """Refuse a place that holds a report already, before anything is computed."""
-    from featstore.errors import OutputExistsError
-
-    if Path(store).resolve() in (folder.resolve(), *folder.resolve().parents):
-        raise OutputExistsError(f"{folder} is inside the store; -o names a folder of its own for the report")
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file; -o names the folder for the report")
-    found = [name for name in FILES if (folder / name).exists()]
-    if found and not overwrite:
-        raise OutputExistsError(f"{folder} holds {found[0]} already; name another folder or add --overwrite")
+    report_folder.show(judged, folder, as_json)
 
 
 def _features(

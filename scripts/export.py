@@ -40,6 +40,7 @@ def export(
     if form == "onnx":
         _onnx(store, out, chosen["weights"], overwrite, as_json)
         return
+    options.not_a_bundle(store)
     if len(nodes) > 1:
         raise click.UsageError("name one --node; each export holds one feature set")
     wanted = options.selectors(node=nodes[0] if nodes else None, **chosen)

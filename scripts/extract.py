@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data", type=click.Path())
-@click.option("--store", "-s", required=True, type=click.Path(), metavar="DIR", help="The feature store; made if new.")
+@click.option(
+    "--store", "-s", required=True, type=options.StoreFolder(), metavar="DIR", help="The feature store; made if new."
+)
 @click.option("--dataset", metavar="NAME", help="Name of the image set (default: the folder's or file's name).")
 @options.reading
 @options.network
@@ -33,11 +36,13 @@ if TYPE_CHECKING:
 @click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash).")
 @click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
+@click.option("--verbose", "-v", is_flag=True, help="Also tell how the weights file was read.")
 @options.quiet
 @options.json_option
 def extract(
     as_json: bool,
     quiet: bool,
+    verbose: bool,
     data: str,
     store: str,
     split: dict[str, float],
@@ -49,9 +54,9 @@ def extract(
     """Run a frozen network once over DATA and keep its features.
 
     DATA is a folder with one sub-folder a class, optionally under train/, val/ and test/; a known data set as it is
-    unzipped (`featstore layouts` lists them); a list of paths and labels (.csv, .tsv, .txt, .jsonl); or a .zip, .tar,
-    .tar.gz, WebDataset shards, Parquet files or the http(s) address of an archive, read in place. What was found is told
-    first. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
+    unzipped (`featstore layouts` lists them); a list of paths and labels (.csv, .tsv, .txt, .jsonl); or a .zip, .tar or
+    .tar.gz, WebDataset shards, Parquet files or the http(s) address of an archive, all read in place. What was found is
+    told first. Only what the store lacks is computed. Ctrl-C keeps what is done; the next run goes on from there.
     """
     from featstore.discovery.summary import found_json
     from featstore.extract import extract as run
@@ -70,7 +75,7 @@ def extract(
             name = printable_path(os.fsencode(images.name))
             options.print_found(out, name, len(images), found_json(images))
 
-    with options.reporter(quiet) as report:
+    with options.told(lambda: _kept(store)), options.reporter(quiet) as report:
         result = run(
             data, store, split=chosen, split_seed=seed, progress=report, told=tell, reading=reading, **settings
         )
@@ -93,10 +98,19 @@ def extract(
     )
     for note in result.notes:
         out.print(f"note: {options.typed(note)}")
+    if verbose and result.weights_record:
+        out.print(f"weights: {options.typed(result.weights_record)}")
     for path, reason in result.failed[:20]:
         out.print(f"  failed: {path}: {reason}")
     if len(result.failed) > 20:
         out.print(f"  and {len(result.failed) - 20} more: featstore info {store}")
+
+
+def _kept(store: str) -> str:
+    """What stays after Ctrl-C."""
+    if not Path(store, "store.json").exists():
+        return "nothing was written"
+    return f"what was computed stays in {store}; the same command goes on from there"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _RATE = click.FloatRange(0, min_open=True)
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @click.argument("data", type=click.Path())
 @click.option("--out", "-o", required=True, type=click.Path(), metavar="BUNDLE", help="The bundle to write.")
 @options.features

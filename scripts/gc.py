@@ -8,7 +8,7 @@ from featstore_scripts import options
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @click.option("--dry-run", "-n", is_flag=True, help="Only say what would be removed.")
 @click.option(
     "--grace-minutes",

@@ -16,7 +16,7 @@ LISTED = 20  # skipped files of a data set that are named; the JSON has all
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @options.json_option
 def info(store: str, as_json: bool) -> None:
     """Show the image sets and feature sets of STORE, how rows were computed, and failed images with reasons."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featstore_scripts.process import run as run, say as say, say_failed as say_failed, told as told
+from featstore_scripts.store_folder import StoreFolder as StoreFolder, not_a_bundle as not_a_bundle
 from featstore_scripts.wording import typed as typed, worded as worded
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def _together(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+store = click.argument("store", type=StoreFolder())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what is already at the output path.")
@@ -84,8 +86,8 @@ network = _together(
                  help="Where to cut the network, one of `featstore nodes BACKBONE`; repeatable."),
     click.option("--pool", type=click.Choice(["avg", "max", "gem", "flatten"]), default="avg", show_default=True,
                  help="How a spatial map becomes one vector."),
-    click.option("--weights", metavar="auto|none|NAME|FILE", default="auto", show_default=True,
-                 help="Pretrained weights: torchvision's default, seeded random, a torchvision name, or a file."),
+    click.option("--weights", metavar="auto|none|NAME|FILE|URL", default="auto", show_default=True,
+                 help="Pretrained weights: torchvision's default, seeded random, a torchvision name, a file or its URL."),
     click.option("--input-size", type=click.IntRange(min=32), metavar="PIXELS",
                  help="Side of the network's input (default: as the weights prescribe, mostly 224)."),
     click.option("--weights-seed", type=click.IntRange(min=0), default=0, show_default=True,
@@ -96,9 +98,13 @@ network = _together(
     click.option("--nvjpeg", is_flag=True,
                  help="Decode JPEG files on the CUDA device: several times as fast, and slightly other numbers, "
                       "kept apart likewise."),
+    click.option("--bit-depth", type=click.IntRange(9, 16), metavar="BITS",
+                 help="Take 16-bit files as holding so many bits, e.g. 12; kept apart likewise."),
+    click.option("--allow-truncated", is_flag=True,
+                 help="Decode files that are cut short as far as they go; kept apart likewise."),
 )  # fmt: skip
 """A network to build; the command receives backbone, nodes, pool, weights, input_size, weights_seed, jpeg_scaling,
-nvjpeg."""
+nvjpeg, bit_depth, allow_truncated."""
 
 classifier = _together(
     click.option("--bundle", metavar="BUNDLE", help="A classifier of your own, from `featstore train`."),
@@ -149,6 +155,9 @@ engine = _together(
 """How a network is run; the command receives device, engine, precision, batch_size, workers."""
 
 
+path_column = click.option("--path-column", metavar="NAME", help="Column of the list that holds the paths.")
+root = click.option("--root", metavar="DIR", help="Folder that the paths in the list start from.")
+suffix = click.option("--suffix", metavar="TEXT", default="", help="Added to every path in the list, such as .jpg.")
 _reading = _together(
     click.option("--labels", metavar="REGEX|FILE",
                  help="Where the classes come from: the first group of a regular expression in each image's path, or a "
@@ -158,11 +167,11 @@ _reading = _together(
     click.option("--class-from", type=click.Choice(["top", "leaf", "path"]),
                  help="Of nested class folders, which is the class: the outermost, the innermost, or all of them."),
     click.option("--label-column", metavar="NAME", help="Column of the list, or kind of label, that is the class."),
-    click.option("--path-column", metavar="NAME", help="Column of the list that holds the paths."),
+    path_column,
     click.option("--split-column", metavar="NAME", help="Column of the list that holds the parts (train, val, test)."),
     click.option("--group-column", metavar="NAME", help="Column of the list that says which images belong together."),
-    click.option("--root", metavar="DIR", help="Folder that the paths in the list start from."),
-    click.option("--suffix", metavar="TEXT", default="", help="Added to every path in the list, such as .jpg."),
+    root,
+    suffix,
     click.option("--unlabelled", is_flag=True, help="Take images without a label, too; heads leave them out."),
     click.option("--allow", metavar="NAME", multiple=True,
                  help="Go on in spite of a doubt, by the name that the refusal gives; repeatable."),
@@ -182,6 +191,18 @@ def reading(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(reading=Reading(**said), **given)
 
     return _reading(with_reading)
+
+
+apply_network = _together(
+    weights_file,
+    device,
+    click.option("--engine", type=click.Choice(["auto", "eager", "compile", "openvino"]), default="auto",
+                 show_default=True, help="What runs the network; the precision is the bundle's."),
+    click.option("--batch-size", "-b", type=click.IntRange(min=1), help="Images a forward pass (default: by engine)."),
+    click.option("--workers", "-j", type=click.IntRange(min=0),
+                 help="Decoding processes; 0 decodes in this one (default: one a core)."),
+)  # fmt: skip
+"""How a bundle's network is run; the command receives weights, device, engine, batch_size, workers."""
 
 
 def selectors(**options: Any) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -59,8 +62,45 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+NOBODY_READS = 141
+"""What a shell says of a process that ended because nobody reads its output any more, as in `... | head`."""
+
+
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a command as a process: one sentence and an exit status instead of a traceback (`--debug` shows it)."""
+    with suppress(AttributeError, OSError, ValueError):  # what the output's encoding cannot say is escaped
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        status = _status(command, arguments)
+    except BrokenPipeError:  # standard error is closed, too
+        status = NOBODY_READS
+    status = _handed_out(sys.stdout, _handed_out(sys.stderr, status))
+    # The work is over. From here on Ctrl-C ends the process at once, and not with a traceback out of the interpreter's
+    # own shutdown, which waits for threads.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(status)
+
+
+def _handed_out(stream: TextIO | None, status: int) -> int:
+    """Write what a stream still holds; the exit status, another one where nobody takes it."""
+    try:
+        if stream is not None:
+            stream.flush()
+        return status
+    except BrokenPipeError:
+        status = NOBODY_READS
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            say(f"Error: the output cannot be written: {getattr(error, 'strerror', None) or error}")
+        status = status or 1
+    with suppress(OSError, ValueError):  # the interpreter writes once more when it ends; nothing is left to be said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+    return status
+
+
+def _status(command: click.Command, arguments: list[str] | None) -> int:
+    """Run a command; its exit status, after a sentence where it failed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     debug = "--debug" in arguments[:end]
@@ -69,40 +109,49 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     if not debug:
         warnings.showwarning = _warn
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's polite end keeps what is done, as Ctrl-C does
+    output = sys.stdout
     try:
         status = command.main(arguments, standalone_mode=False)
-    except click.exceptions.Abort:
-        say("Interrupted.")
-        status = 130
+    except click.exceptions.Abort as error:
+        if not isinstance(error.__cause__, EOFError):
+            say("Interrupted.")
+            return 130
+        if debug:
+            raise error.__cause__ from None
+        return _defect(error.__cause__)
+    except SystemExit:  # click's answer to a closed pipe, after it put something in the output's place
+        if sys.stdout is not output:
+            return NOBODY_READS
+        raise
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
-    except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # nobody reads any more; do not fail again at exit
-        status = 141
+        return error.exit_code
     except FeatstoreError as error:
         if debug:
             raise
         say(f"Error: {_complete(typed(str(error), names=_values(arguments)), arguments)}")
-        status = 2 if isinstance(error, UnknownNameError) else 1
+        return 2 if isinstance(error, UnknownNameError) else 1
     except MemoryError as error:
         if debug:
             raise
         why = str(error) or "none is left"
         say(f"Error: there is not enough memory for this ({why}); close programs or ask for less")
-        status = 1
+        return 1
     except PermissionError as error:
         if debug:
             raise
         say(f"Error: {error.filename or error}: there is no permission for this; change the permissions")
-        status = 1
+        return 1
     except Exception as error:
         if debug:
             raise
-        say(f"Error: {type(error).__name__}: {error} (this is a defect in featstore; --debug shows where)")
-        status = 1
-    # The work is over. From here on Ctrl-C ends the process at once, and not with a traceback out of the interpreter's
-    # own shutdown, which waits for threads.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    sys.exit(status if isinstance(status, int) else 0)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            say(f"Error: {error.filename or 'the output'} cannot be written: {error.strerror}; free some space")
+            return 1
+        return _defect(error)
+    return status if isinstance(status, int) else 0
+
+
+def _defect(error: BaseException) -> int:
+    say(f"Error: {type(error).__name__}: {error} (this is a defect in featstore; --debug shows where)")
+    return 1

@@ -10,7 +10,7 @@ from featstore_scripts import options
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @options.json_option
 def repair(store: str, as_json: bool) -> None:
     """Move damaged files of STORE to its quarantine and rebuild what can be rebuilt.

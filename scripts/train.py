@@ -11,7 +11,7 @@ from featstore_scripts import options
 
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @click.option(
     "--head",
     default="logistic",
@@ -97,8 +97,6 @@ def train(
         show.print(f"accuracy on {summary['test']} test images: {test} % ({percent(low)} to {percent(high)} %)")
     for note in trained.notes():
         show.print(f"note: {options.typed(note)}")
-    if not summary["converged"]:
-        show.print("note: the fit did not converge")
     if f.weights.startswith("random"):
         show.print("note: the network's weights are random, not pretrained")
     show.print(f"saved {out}")

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from featstore_scripts import options
 
+if TYPE_CHECKING:
+    from featstore.images.reading import Reading
+
 
 @click.command()
-@click.argument("store", type=click.Path())
+@options.store
 @click.option("--fast", is_flag=True, help="Of feature shards, check only that they are there with the right size.")
 @click.option("--content", metavar="DATA", type=click.Path(), help="Also read every image in DATA again and compare.")
 @options.dataset
+@options.reading
 @options.quiet
 @options.json_option
-def verify(store: str, fast: bool, content: str | None, dataset: str | None, quiet: bool, as_json: bool) -> None:
+def verify(
+    store: str, fast: bool, content: str | None, dataset: str | None, reading: Reading, quiet: bool, as_json: bool
+) -> None:
     """Check every byte of STORE, and with --content that the images are still the ones that were extracted.
 
-    Nothing is altered. Exit status 1 where something is damaged, or an image is gone or has changed.
+    DATA is read as it was when it was extracted, unless options say how. Nothing is altered. Exit status 1 where
+    something is damaged, or an image is gone or has changed.
     """
     from classifiers.formatting import count
     from featstore.errors import ImageSetError, StoreDamagedError
@@ -36,6 +43,7 @@ def verify(store: str, fast: bool, content: str | None, dataset: str | None, qui
                 FeatureStore(store),
                 content,
                 dataset=dataset,
+                reading=None if reading == type(reading)() else reading,
                 progress=lambda done, total: report("read", done, total, ""),
             )
     document = {"format": 1, "ok": found.ok and (images is None or images.ok), "full": not fast, **vars(found)}

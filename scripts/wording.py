@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 _AS_NAMED = (
-    "allow", "allow_few", "allow_untested", "backbone", "batch_size", "bundle", "class_from", "class_weight",
-    "dataset", "device", "drop_leaks", "engine", "folds", "goal", "group_column", "groups", "keep_any", "key",
-    "label_column", "labels", "layout", "learning_rate", "node", "nvjpeg", "overwrite", "path_column", "pool",
-    "precision", "rate", "restart", "root", "seed", "split", "split_column", "steps", "strict", "suffix",
-    "unlabelled", "variation_weight", "weights",
+    "allow", "allow_few", "allow_truncated", "allow_untested", "backbone", "batch_size", "bit_depth", "bundle",
+    "class_from", "class_weight", "columns", "dataset", "device", "drop_leaks", "engine", "folds", "goal",
+    "group_column", "groups", "id", "keep_any", "key", "label_column", "labels", "layout", "learning_rate", "node",
+    "nvjpeg", "overwrite", "path_column", "pool", "precision", "rate", "restart", "retry_failed", "root", "seed",
+    "split", "split_column", "steps", "strict", "suffix", "unlabelled", "variation_weight", "weights",
 )  # fmt: skip
 OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _AS_NAMED},
@@ -30,7 +30,7 @@ OPTIONS = {
 NEGATED = {"augment": "--no-augmentation", "turn": "--no-turn"}
 """The option that sets an argument to False."""
 
-PROSE = frozenset({"engine_note", "notes", "reason", "reasons", "text", "texts", "verdict"})
+PROSE = frozenset({"engine_note", "notes", "reason", "reasons", "text", "texts", "verdict", "weights_note"})
 """Keys of documents under which the libraries put sentences; what users called things stands under others."""
 
 _AFTER = re.compile(r"[.,;:)]*(\s|$)")

@@ -95,7 +95,7 @@ def judged_rows(
     Returns
     -------
     rows : list of int
-        Of `images`: its "test" part, else its "val" part, else everything.
+        Of `images`: its "test" part, else its "val" part, else everything; without images that have no label.
     labels : list of int
         Index of each row's class among the classifier's.
     part : str
@@ -104,11 +104,21 @@ def judged_rows(
     Raises
     ------
     UnknownNameError
+    AttackError
+        No image has a label.
     """
-    parts = [split for split in ("test", "val") if (images.splits == split).any()]
-    rows = np.flatnonzero(images.splits == parts[0]) if parts else np.arange(len(images))
+    labelled = images.labelled()
+    if not labelled.any():
+        raise AttackError(
+            f"no image of data set {images.name!r} has a label, so none can be judged; name a data set whose classes "
+            "are known"
+        )
+    parts = [split for split in ("test", "val") if (labelled & (images.splits == split)).any()]
+    rows = np.flatnonzero(labelled & (images.splits == parts[0])) if parts else np.flatnonzero(labelled)
     where = f"the {parts[0]} part" if parts else "the whole set, as it has no test part"
     part = f"the {len(rows)} images of {where}"
+    if left := int(np.count_nonzero(~labelled)):
+        part += f" ({left} without a label left out)"
     if limit is not None and limit < len(rows):
         part = f"{limit} of {part}"
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))

@@ -18,7 +18,10 @@ from classifiers.comparison.evaluate import Run
 from classifiers.comparison.label_errors import wrong_labels
 from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
+from classifiers.heads.base.convergence import unconverged_text
+from classifiers.leakage.data_groups import data_groups, group_text, split_groups
 from classifiers.leakage.leaks import Leaks
+from classifiers.report.data_reading import doubts
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.features import FeatureSet
 from featstore.system.machine import usable_cores
@@ -31,7 +34,7 @@ def document(
     plan: EvaluationProtocol,
     runs: Sequence[Run],
     omitted: Sequence[Mapping[str, Any]],
-    leaks: Leaks,
+    leaks: Leaks | None,
     notes: Sequence[str],
     *,
     asked: Sequence[str],
@@ -53,7 +56,8 @@ def document(
     runs : sequence of Run
     omitted : sequence of mapping
         Heads that could not be judged: head, feature, reason.
-    leaks : Leaks
+    leaks : Leaks or None
+        None where nothing was trained.
     notes : sequence of str
         What is to be said about the classes.
     asked : sequence of str
@@ -68,21 +72,25 @@ def document(
     dict
         As docs/design.md, "Report data", describes it; plain JSON.
     """
+    named = data_groups(sets[0]) if groups in (None, "auto") else None
     best, duel = choose(runs, plan.name)
     chosen = runs[best]
+    crossing = "" if drop_leaks else split_groups(sets[0], plan)
+    divided = [{"kind": "leak", "text": crossing}] if crossing else []
     pairs = comparisons(runs)
     return {
         "format": 1,
         "dataset": _dataset(sets[0], plan),
         "protocol": {
             "name": plan.name,
-            "text": plan.text,
+            "text": plan.text if named is None else f"{plan.text} {group_text(named)}",
             "folds": plan.folds,
             "repeats": plan.repeats,
             "seed": seed,
             "budget": budget,
             "groups": groups,
             "n_groups": None if members is None else len(np.unique(members)),
+            **({} if named is None else {"groups_of_the_data": int((np.bincount(named) > 1).sum())}),
             "drop_leaks": drop_leaks,
             "dropped": len(plan.dropped),
             "class_weight": dict(class_weight) if isinstance(class_weight, Mapping) else class_weight,
@@ -97,11 +105,14 @@ def document(
         "best_run": best,
         "duel": duel,
         "store": store,
-        "warnings": _tuned(sets, plan) + _warnings(leaks, notes, runs, omitted, asked),
+        "warnings": doubts(sets[0].about)
+        + _tuned(sets, plan)
+        + divided
+        + _warnings(leaks, notes, runs, omitted, asked),
         "omitted": list(omitted),
-        "leaks": leaks.to_json(),
+        "leaks": None if leaks is None else leaks.to_json(),
         "wrong_labels": wrong_labels(chosen.features, runs),
-        "learning_curve": learning_curve(chosen.features, plan, seed=seed),
+        "learning_curve": learning_curve(chosen.features, plan, seed=seed) if len(plan.trained) else None,
         "layer_curve": layer_curve(sets, runs),
         "map": flat_map(chosen.features, chosen, seed=seed),
         "images": {
@@ -135,6 +146,7 @@ def _dataset(features: FeatureSet, plan: EvaluationProtocol) -> dict[str, Any]:
         "images": len(features),
         "counts": np.bincount(features.y, minlength=len(features.classes)).tolist(),
         "root": os.fsdecode(features.root),
+        **({"about": dict(features.about)} if features.about else {}),
     }
 
 
@@ -171,12 +183,16 @@ def _tuned(sets: Sequence[FeatureSet], plan: EvaluationProtocol) -> list[dict[st
 
 
 def _warnings(
-    leaks: Leaks, notes: Sequence[str], runs: Sequence[Run], omitted: Sequence[Mapping[str, Any]], asked: Sequence[str]
+    leaks: Leaks | None,
+    notes: Sequence[str],
+    runs: Sequence[Run],
+    omitted: Sequence[Mapping[str, Any]],
+    asked: Sequence[str],
 ) -> list[dict[str, str]]:
-    found = [{"kind": kind, "text": text} for kind, text in leaks.texts]
+    found = [{"kind": kind, "text": text} for kind, text in (leaks.texts if leaks is not None else ())]
     found += [{"kind": "class", "text": text} for text in notes]
     found += [
-        {"kind": "convergence", "text": f"{run.name} did not converge, so its figures may be too low: {_shown(run)}."}
+        {"kind": "convergence", "text": _named(unconverged_text(run.head, run.budget), run)}
         for run in runs
         if not run.converged
     ]
@@ -187,11 +203,6 @@ def _warnings(
     ]
 
 
-def _shown(run: Run) -> str:
-    return (
-        ", ".join(
-            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in run.certificate.items()
-        )
-        or "it gives no certificate"
-    )
+def _named(text: str, run: Run) -> str:
+    """The sentence about the run by its own name, which also tells the feature set where there are several."""
+    return run.name + text.removeprefix(run.head)

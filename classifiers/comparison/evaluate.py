@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import percent
+from classifiers.heads.base.convergence import convergence_kept_quiet
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.types import Budget, Fold
 from classifiers.validation.calibration import Calibration, fit_calibration
@@ -166,7 +167,7 @@ class Run:
                 "brier": scores.brier,
                 "ece": scores.ece,
                 **{f"{name}_ci": list(bounds) for name, bounds in intervals.items()},
-                "confusion": scores.confusion.tolist() if len(scores.classes) <= _DENSE else [],
+                "confusion": [],
                 "per_class": scores.per_class(),
                 "reliability": scores.reliability(),
                 "cv_accuracy": self.cv_accuracy,
@@ -190,6 +191,8 @@ class Run:
                 },
             }
         )
+        if len(scores.classes) <= _DENSE:  # plain already, and up to a million cells
+            row["confusion"] = scores.confusion.tolist()
         return row
 
 
@@ -257,7 +260,8 @@ def evaluate(
         fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=_by_number(class_weight, features))
         if progress is not None:
             fitted.progress = partial(_tell, progress, i / len(work))
-        fitted.fit(matrix[train], features.y[train])
+        with convergence_kept_quiet():
+            fitted.fit(matrix[train], features.y[train])
         seconds["search"] += fitted.search_seconds_
         seconds["fit"] += fitted.fit_seconds_
         converged &= bool(fitted.converged_)

@@ -13,6 +13,7 @@ from classifiers.comparison.document import document, environment
 from classifiers.comparison.evaluate import Run, evaluate
 from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
+from classifiers.leakage.data_groups import data_groups, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.leakage.leaks import find_leaks
 from classifiers.report.report import Report
@@ -21,7 +22,7 @@ from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.validation.alignment import align, check_classes, named_runs
 from classifiers.validation.protocol import EvaluationProtocol, make_protocol
 from featstore.backbone.landmarks import network_order
-from featstore.errors import FeaturesError
+from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 from featstore.system.reporting import Progress
 
@@ -45,7 +46,7 @@ def compare(
     drop_leaks: bool = False,
     class_weight: str | Mapping[Any, float] | None = None,
     calibrate: bool = True,
-    references: bool = True,
+    references: bool | Sequence[str] = True,
     allow_untested: bool = False,
     allow_few: bool = False,
     store: str | None = None,
@@ -70,17 +71,19 @@ def compare(
     repeats : int, optional
         Of a nested cross-validation (default: by budget). Intervals count an image once all the same.
     groups : str, optional
-        Images of one group stay on one side of every part and fold that is made here: "auto" for the groups that were
-        found (byte-identical files, near-duplicates, telling names), else a regular expression on image paths whose
-        first group (or match) names the group. Byte-identical files stay together in any case.
+        Images of one group stay on one side of every part and fold that is made here: those that the data name
+        (default); "auto" for these and for the groups that were found (byte-identical files, near-duplicates, telling
+        names); or a regular expression on image paths whose first group (or match) names the group. Byte-identical
+        files stay together in any case.
     drop_leaks : bool
         Leave images out of training whose source is also in the part that judges.
     class_weight : "balanced" or mapping of class to weight, optional
         For every head that can.
     calibrate : bool
         Calibrate every head's probabilities on its out-of-fold predictions.
-    references : bool
-        Add the majority class, and raw pixels where the files are still there.
+    references : bool or sequence of str
+        What the heads are held against: "majority" (the most frequent class), "pixels" (raw pixels, where the files are
+        still there); True for both, False for none.
     allow_untested : bool
         Go on where a class of several training images has no test image.
     allow_few : bool
@@ -117,9 +120,9 @@ def compare(
     ['centroid', 'knn', 'majority']
     """
     began = time.perf_counter()
-    names = _checked(heads, budget, seed)
+    names, beside = _checked(heads, budget, seed), _references(references)
     sets, notes = align(features)
-    bar = _ProgressBar(progress, runs=len(names) * len(sets) + 2 * references)
+    bar = _ProgressBar(progress, runs=len(names) * len(sets) + len(beside))
 
     bar.start("looking for copies")
     looked = time.perf_counter()
@@ -128,7 +131,7 @@ def compare(
     looked = time.perf_counter() - looked
     members = members_of(sets[0], sources, groups)
     repeats = REPEATS[budget] if repeats is None else repeats
-    apart = sources.groups if drop_leaks else None
+    apart = joined(sources.groups, data_groups(sets[0])) if drop_leaks else None
     plan = make_protocol(
         sets[0], protocol=protocol, folds=folds, repeats=repeats, seed=seed, groups=members, apart=apart
     )  # fmt: skip
@@ -137,7 +140,7 @@ def compare(
     bar.end()
 
     runs, omitted = _judged(
-        names, sets, plan, bar, references=references, seed=seed, budget=budget, class_weight=class_weight,
+        names, sets, plan, bar, references=beside, seed=seed, budget=budget, class_weight=class_weight,
         calibrate=calibrate,
     )  # fmt: skip
 
@@ -166,20 +169,30 @@ def _checked(heads: Sequence[str], budget: str, seed: int) -> list[str]:
     return names
 
 
+def _references(asked: bool | Sequence[str]) -> tuple[str, ...]:
+    """The references that were asked for, in the order of reports."""
+    if isinstance(asked, bool):
+        return REFERENCES if asked else ()
+    for name in asked:
+        if name not in REFERENCES:
+            raise UnknownNameError("reference", name, REFERENCES)
+    return tuple(name for name in REFERENCES if name in asked)
+
+
 def _judged(
     names: Sequence[str],
     sets: Sequence[FeatureSet],
     plan: EvaluationProtocol,
     bar: _ProgressBar,
     *,
-    references: bool,
+    references: Sequence[str],
     **options: Any,
 ) -> tuple[list[Run], list[dict[str, Any]]]:
     """Every head on every feature set, and the references; and those that could not be judged, with the reason."""
     runs: list[Run] = []
     omitted: list[dict[str, Any]] = []
     jobs = [(head, i, suffix) for i, suffix in enumerate(named_runs(sets)) for head in names]
-    jobs += [(head, 0, "") for head in REFERENCES if references and head not in names]
+    jobs += [(head, 0, "") for head in references if head not in names]
     for head, i, suffix in jobs:
         bar.start(f"{head}{suffix}")
         matrix = _matrix(head, sets[0])

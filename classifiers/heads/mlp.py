@@ -195,8 +195,10 @@ class _Fold:
 
     def outcome(self, epochs: int) -> Outcome:
         """Of the best epoch, in a schedule of so many."""
-        late = 1.0 - self._losses[self._best - 1] / min(self._losses[: max(1, 3 * epochs // 4)])
-        return self._proba, {"epochs": self._best / epochs, "late_gain": float(late)}
+        before = min(self._losses[: max(1, 3 * epochs // 4)])
+        # Few images can be told apart without any loss in float32; then nothing is left to fall.
+        late = 1.0 - self._losses[self._best - 1] / before if before > 0 else 0.0
+        return self._proba, {"epochs": self._best / epochs, "late_gain": late}
 
 
 def _unprojected(network: nn.Sequential, mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> nn.Sequential:

@@ -91,8 +91,8 @@ HEADS: dict[str, HeadInfo] = {
     ),
     "pixels": HeadInfo(
         _later("classifiers.heads.baselines:PixelsHead"),
-        True,
-        "reference: softmax regression on 16 x 16 raw pixels",
+        False,
+        "reference: ridge regression on 16 x 16 raw pixels",
         reference=True,
     ),
 }
@@ -172,9 +172,14 @@ def make_head(
     try:
         return HEADS[name].factory(seed=seed, budget=budget, cv=cv, class_weight=class_weight, **params)
     except TypeError as error:
-        if params:
-            raise FeaturesError(f"the head {name!r} does not take {', '.join(params)}: {error}") from error
-        raise
+        usual = HEADS[name].factory(seed=seed)
+        known = usual.get_params(deep=False).keys() - {usual.seed_parameter} | {"seed"}
+        unknown = [param for param in params if param not in known]
+        if not unknown:
+            raise
+        raise FeaturesError(
+            f"the head {name!r} does not take {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+        ) from error
 
 
 def differentiable() -> list[str]:

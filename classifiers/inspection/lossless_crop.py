@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,8 @@ from torch import Tensor
 from featstore.decoding.decode import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
+from featstore.sources.addresses import addresses
+from featstore.sources.reading import FILE_BYTES, read
 from featstore.system.reporting import printable_path
 
 
@@ -61,11 +62,12 @@ class FramedCrop:
         """
         name = printable_path(os.fsencode(path))
         try:
-            data = Path(os.fsdecode(path)).read_bytes()
+            (address,) = addresses([os.path.abspath(os.fsencode(path))])  # noqa: PTH100 - bytes
+            data = read(address, FILE_BYTES)
         except OSError as error:
-            raise ImagesNotFoundError(f"{name} cannot be read: {error.strerror}; check the path") from error
+            raise ImagesNotFoundError(f"{name} cannot be read: {error.strerror or error}; check the path") from error
         try:
-            return cls.of(decode(data, spec.min_side), spec)
+            return cls.of(decode(data, **spec.decode_options), spec)
         except DecodeError as error:
             raise DecodeError(f"{name} cannot be decoded: {error}") from error
 

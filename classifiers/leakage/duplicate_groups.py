@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from classifiers.leakage.data_groups import data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
 from classifiers.leakage.near_duplicates import NearDuplicates, connected_groups, find_near_duplicates
 from classifiers.linalg import standardised_kernel
@@ -144,9 +145,7 @@ def find_duplicate_groups(
     by_filename, rejected = find_filename_groups(tuple(features.ids[i] for i in rows.tolist()), y, X, seed=seed)
     links = [rows[identical], rows[near]]
     if by_filename is not None:
-        order = np.argsort(by_filename.groups, kind="stable")
-        chained = by_filename.groups[order[:-1]] == by_filename.groups[order[1:]]
-        links.append(rows[np.stack([order[:-1], order[1:]], axis=1)[chained]])
+        links.append(rows[neighbours(by_filename.groups).T])
     linked = np.concatenate(links).reshape(-1, 2)
     return DuplicateGroups(
         identical=rows[identical].reshape(-1, 2).astype(np.int64),
@@ -242,7 +241,8 @@ def members_of(features: FeatureSet, duplicates: DuplicateGroups, groups: str | 
     duplicates : DuplicateGroups
         Of `features`.
     groups : str or None
-        "auto" for the groups that were found, else a regular expression on image paths, see `splits.group_by`.
+        None for those that the data name; "auto" for these and for the groups that were found; else a regular
+        expression on image paths, see `splits.group_by`, in their place.
 
     Returns
     -------
@@ -250,15 +250,7 @@ def members_of(features: FeatureSet, duplicates: DuplicateGroups, groups: str | 
         Number of the group of each row; None where every image is for itself.
     """
     if groups == "auto":
-        return duplicates.groups
+        return joined(duplicates.groups, data_groups(features))
     same = duplicates.identical
-    if groups is None:
-        return connected_groups(len(features), same[:, 0], same[:, 1]) if len(same) else None
-    members = group_by(features.ids, groups)
-    if not len(same):
-        return members
-    order = np.argsort(members, kind="stable")
-    chained = members[order[:-1]] == members[order[1:]]
-    a = np.concatenate([order[:-1][chained], same[:, 0]])
-    b = np.concatenate([order[1:][chained], same[:, 1]])
-    return connected_groups(len(features), a, b)
+    copied = connected_groups(len(features), same[:, 0], same[:, 1]) if len(same) else None
+    return joined(data_groups(features) if groups is None else group_by(features.ids, groups), copied)

@@ -253,6 +253,10 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     (('ants', 'bees'), True)
     """
     path = Path(path)
+    if (path / "store.json").exists():
+        raise BundleError(
+            f"{path} is a feature store and no bundle; train a classifier on it with `featstore train {path} -o BUNDLE`"
+        )
     document, arrays = tensor_file.read(path, FORMAT)
     try:
         return _assemble(path, document, arrays)

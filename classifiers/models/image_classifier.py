@@ -14,6 +14,7 @@ from torchvision.models import get_model_weights
 
 from classifiers.models.bundle import Bundle, load_bundle
 from featstore.backbone.backbone import Backbone
+from featstore.backbone.recipe import gone
 from featstore.decoding.decode import decode
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import (
@@ -25,6 +26,8 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
+from featstore.sources.addresses import addresses
+from featstore.sources.reading import FILE_BYTES, read
 from featstore.system.reporting import printable_path
 
 
@@ -164,7 +167,7 @@ class ImageClassifier(nn.Module):
         """
         batch = np.empty((len(paths), self.transform.crop, self.transform.crop, 3), dtype=np.uint8)
         for row, path in enumerate(paths):
-            batch[row] = self.transform.apply(_read(os.fsencode(path), self.transform.min_side))
+            batch[row] = self.transform.apply(_read(os.fsencode(path), self.transform))
         return torch.from_numpy(batch).permute(0, 3, 1, 2).float().div_(255)
 
     def index(self, name: str) -> int:
@@ -294,16 +297,21 @@ def _known_place(bundle: Bundle) -> Path | None:
     if bundle.path is None:
         return None
     candidate = bundle.path.resolve().with_name(Path(file).name)
-    return candidate if candidate.is_file() else None
+    if candidate.is_file():
+        return candidate
+    if said := gone(bundle.recipe, "the bundle"):
+        raise WeightsNotFoundError(said)
+    return None
 
 
-def _read(path: bytes, least: int | None) -> Any:
+def _read(path: bytes, spec: TransformSpec) -> Any:
     shown = os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
     try:
-        data = Path(os.fsdecode(path)).read_bytes()
+        (address,) = addresses([os.path.abspath(os.fsencode(path))])  # noqa: PTH100 - bytes
+        data = read(address, FILE_BYTES)
     except OSError as error:
-        raise ImagesNotFoundError(f"{shown} cannot be read: {error.strerror}; check the path") from error
+        raise ImagesNotFoundError(f"{shown} cannot be read: {error.strerror or error}; check the path") from error
     try:
-        return decode(data, least)
+        return decode(data, **spec.decode_options)
     except DecodeError as error:
         raise DecodeError(f"{shown} cannot be decoded: {error}") from error

@@ -1,8 +1,5 @@
 """Predictions: a bundle's classes and probabilities for image files, from decoding to CSV or JSON."""
 
-# Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH109, PTH118
-
 from __future__ import annotations
 
 import csv
@@ -15,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.models.bundle import Bundle
+from classifiers.models.network_features import network_features
+from featstore.discovery.unlabelled import find_images
+from featstore.errors import ImageSetError
 from featstore.images.hashing import hash_files
-from featstore.images.unlabelled import find_images
-from featstore.system.reporting import Progress, printable_path, silent
+from featstore.images.reading import Reading
+from featstore.system.reporting import Progress, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,14 @@ class Predictions:
     classes : tuple of k str
     failed : tuple of (str, str)
         Printable path and reason of every image without a prediction.
+    skipped : tuple of (str, str)
+        Printable path and kind of everything else that lay there: what is no image that can be read.
+    ids : tuple of n str, or ()
+        What names each image in a table, where that is not its path.
+    id_column : str
+        What the first column of a table is called.
+    notes : tuple of str
+        What is to be said of the lists and archives that the images came from.
 
     Examples
     --------
@@ -44,6 +52,10 @@ class Predictions:
     proba: NDArray[np.float64]
     classes: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    ids: tuple[str, ...] = ()
+    id_column: str = "image"
+    notes: tuple[str, ...] = ()
 
     def top(self, count: int = 1) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, best first, ties in the order of the classes.
@@ -66,15 +78,22 @@ class Predictions:
         top : int
             Classes listed for each image.
         """
-        predictions = [
+        predictions: list[dict[str, Any]] = [
             {"image": image, "class": best[0][0], "probability": best[0][1], "top": [list(pair) for pair in best]}
             for image, best in zip(self.images, self.top(top), strict=True)
         ]
-        failed = [{"image": image, "reason": reason} for image, reason in self.failed]
-        return {"format": 1, "predictions": predictions, "failed": failed}
+        for prediction, name in zip(predictions, self.ids, strict=False):
+            prediction["id"] = name
+        return {
+            "format": 1,
+            "predictions": predictions,
+            "failed": [{"image": image, "reason": reason} for image, reason in self.failed],
+            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "notes": list(self.notes),
+        }
 
-    def write_csv(self, file: TextIO, top: int = 1) -> None:
-        """Write one line an image: its path, then class and probability of the best, the second, ...
+    def write_csv(self, file: TextIO, top: int = 1, *, wide: bool = False, columns: Sequence[str] = ()) -> None:
+        """Write one line an image: what names it, then class and probability of the best, the second, ...
 
         Parameters
         ----------
@@ -82,20 +101,47 @@ class Predictions:
             Opened with newline="".
         top : int
             Classes listed for each image.
+        wide : bool
+            One column a class instead, with its probability.
+        columns : sequence of str, optional
+            Write two or three columns only, under these names: what names the image, its class, the probability. With
+            `wide` it is one name, that of the first column.
+
+        Raises
+        ------
+        ImageSetError
+            Where two columns have one name.
         """
-        best = self.top(top)
-        width = min(top, len(self.classes))
-        later = [name for i in range(2, width + 1) for name in (f"class_{i}", f"probability_{i}")]
+        if wide:
+            header = [*(columns or (self.id_column,)), *self.classes]
+        else:
+            later = [name for i in range(2, min(top, len(self.classes)) + 1) for name in _best(i)]
+            header = list(columns) or [self.id_column, "class", "probability", *later]
+        double = next((name for name in header if header.count(name) > 1), None)
+        if double is not None:
+            raise ImageSetError(f"two columns are called {double!r}; call the others otherwise with `columns`")
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "class", "probability", *later])
-        for image, pairs in zip(self.images, best, strict=True):
-            writer.writerow([image, *(value for name, p in pairs for value in (name, f"{p:.9g}"))])
+        writer.writerow(header)
+        names = self.ids or self.images
+        if wide:
+            for name, proba in zip(names, self.proba.tolist(), strict=True):
+                writer.writerow([name, *(f"{p:.9g}" for p in proba)])
+            return
+        for name, pairs in zip(names, self.top(top), strict=True):
+            row = [name, *(value for label, p in pairs for value in (label, f"{p:.9g}"))]
+            writer.writerow(row[: len(header)])
+
+
+def _best(i: int) -> tuple[str, str]:
+    return f"class_{i}", f"probability_{i}"
 
 
 def predict_images(
     bundle: Bundle,
     places: Sequence[str | bytes | os.PathLike[str]],
     *,
+    reading: Reading | None = None,
+    id: str = "path",
     weights: str | os.PathLike[str] | None = None,
     engine: str = "auto",
     device: str = "auto",
@@ -103,13 +149,18 @@ def predict_images(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
-    """Classify image files: decode, extract features as the bundle was trained on, predict.
+    """Classify images: decode, extract features as the bundle was trained on, predict.
 
     Parameters
     ----------
     bundle : Bundle
     places : sequence of path
-        Image files, and folders that are searched to the bottom.
+        Image files; folders and archives, which are searched to the bottom; lists of images.
+    reading : Reading, optional
+        How lists are to be read.
+    id : str
+        What names an image in a table: its "path", its file's "name", that without the ending ("stem"), or a column of
+        the list.
     weights : str or path, optional
         Where the network's weights are now, if not where they were.
     engine, device, batch_size, workers
@@ -118,13 +169,15 @@ def predict_images(
     Returns
     -------
     Predictions
-        In the order of `places`, files of a folder in byte order. An image that fails is listed with its reason and
-        changes nothing for the others.
+        In the order of `places`; files of a folder in byte order, those of a list in its order. An image that fails is
+        listed with its reason and changes nothing for the others.
 
     Raises
     ------
     ImagesNotFoundError
         A place that does not exist, or nothing to classify.
+    ImageSetError
+        A list that cannot be read, or an `id` that two images share.
     WeightsError, FingerprintMismatchError
         The network is not that of the bundle.
     DeviceError
@@ -146,52 +199,31 @@ def predict_images(
     >>> predict_images(bundle, [path + ".png"], engine="eager", workers=0).proba.shape
     (1, 2)
     """
-    from classifiers.models.image_classifier import open_backbone
-    from featstore.decoding.nvjpeg_pool import open_pool
-    from featstore.engines.devices import find_device
-    from featstore.engines.factory import make_engine
-
     report = progress or silent
-    found = find_images(places)
-    hashed = hash_files(found.paths, lambda done, total: report("read", done, total, ""))
+    found = find_images(places, reading, id=id)
+    hashed = hash_files(found.addresses, lambda done, total: report("read", done, total, ""))
     reasons = [h.problem for h in hashed]
     readable = np.flatnonzero([not reason for reason in reasons])
     X = np.zeros((len(reasons), bundle.width), dtype=np.float32)
 
-    if len(readable):
-        backbone = open_backbone(bundle, weights)
-        node = bundle.fingerprint.node
-        report("prepare", 0, 1, "building the engine")
-        network_engine = make_engine(
-            backbone,
-            engine=engine,
-            device=device,
-            precision=bundle.fingerprint.precision,
-            batch_size=batch_size,
-            expected_rows=len(readable),
-        )
-        network_engine.prepare()
-        report("prepare", 1, 1, "")
-        here = os.getcwdb()
-        items = [(os.path.join(here, found.paths[row]), hashed[row].digest) for row in readable]
-        with open_pool(
-            backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
-        ) as pool:
-            for batch in pool.run(items):
-                at = readable[batch.start : batch.start + len(batch.status)]
-                good = batch.status == 0
-                if good.any():
-                    X[at[good]] = network_engine.run(batch.images[good])[node]
-                for row, reason in zip(at[~good], np.array(batch.reasons)[~good], strict=True):
-                    reasons[row] = str(reason)
-                report("predict", batch.start + len(at), len(items), "")
+    items = [(found.addresses[row], hashed[row].digest) for row in readable]
+    X[readable], why = network_features(
+        bundle, items, weights=weights, engine=engine, device=device, batch_size=batch_size, workers=workers,
+        progress=report,
+    )  # fmt: skip
+    for row, reason in zip(readable, why, strict=True):
+        reasons[row] = reason
 
-    names = [printable_path(path) for path in found.paths]
+    names = found.names
     kept = np.flatnonzero([not reason for reason in reasons])
     failed = [(names[row], reason) for row, reason in enumerate(reasons) if reason]
     return Predictions(
         images=tuple(names[row] for row in kept),
         proba=bundle.predict_proba(X[kept]),
         classes=bundle.classes,
-        failed=(*failed, *found.skipped),
+        failed=(*failed, *found.failed),
+        skipped=found.skipped,
+        notes=found.notes,
+        ids=() if id == "path" else tuple(found.ids[row] for row in kept),
+        id_column={"path": "image", "name": "id", "stem": "id"}.get(id, id),
     )

@@ -146,6 +146,30 @@ def read(path: Path, format: FileFormat) -> tuple[dict[str, Any], Arrays]:
     return decode(data, format, path)
 
 
+def kind(path: Path) -> str:
+    """What a file was written as, by its header alone; nothing is checked.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        Name of its `FileFormat`; "" for any other file, and for what is no regular file.
+    """
+    try:
+        descriptor, status = fsread.open_regular(os.fsencode(path))
+        with os.fdopen(descriptor, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(HEADER_LIMIT, status.st_size):
+                return ""
+            document = json.loads(json.loads(file.read(length))["__metadata__"][_DOCUMENT])
+            return str(document["kind"])
+    except (OSError, struct.error, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
 def decode(data: bytes, format: FileFormat, what: object) -> tuple[dict[str, Any], Arrays]:
     """Check and parse a file's bytes; as `read`.
 

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.heads.base.convergence import convergence_kept_quiet, unconverged_text
 from classifiers.heads.registry import check_name, make_head
+from classifiers.leakage.data_groups import data_groups, group_text
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.models.bundle import Bundle, save_bundle
 from classifiers.types import Budget
 from classifiers.validation.alignment import check_few, check_memory
+from classifiers.validation.labelled import labelled_part
 from classifiers.validation.scores import Scores
 from classifiers.validation.significance import wilson
 from classifiers.validation.splits import stratified_folds
@@ -43,6 +46,8 @@ class TrainedHead:
         Of the chosen parameters, out of fold; None where the head has nothing to choose.
     scores : Scores or None
         On the test part; None where the data has none.
+    remarks : tuple of str
+        Which images were left out, and how the folds were laid.
 
     Examples
     --------
@@ -59,6 +64,7 @@ class TrainedHead:
     settings: Mapping[str, Any]
     cv_accuracy: float | None
     scores: Scores | None
+    remarks: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """What a bundle tells people about itself; JSON-able."""
@@ -85,7 +91,8 @@ class TrainedHead:
         """What a reader of the cross-validated accuracy has to know."""
         counts = np.bincount(self.features.y[self.features.training()], minlength=len(self.features.classes))
         few = check_few(counts, self.features.classes, self.settings["folds"], allow_few=True)
-        return [few] if few else []
+        unsure = [] if self.head.converged_ else [unconverged_text(self.name, self.settings["budget"])]
+        return [*self.remarks, *([few] if few else []), *unsure]
 
     def save(
         self,
@@ -144,7 +151,7 @@ def train(
     class_weight : None or "balanced"
     groups : str, optional
         Regular expression; images for which it catches the same text stay in one fold. "auto": the groups that
-        `compare` suggests where it finds copies.
+        `compare` suggests where it finds copies, and those that the data name. Default: those that the data name.
     allow_few : bool
         Go on where a class has fewer training images than there are folds.
 
@@ -175,6 +182,7 @@ def train(
     (1.0, 1.0)
     """
     check_name(name)
+    features, unlabelled = labelled_part(features)
     rows, test = features.training(), features.testing()
     check_memory([features], "training on")
     part = features.subset(rows)
@@ -185,16 +193,20 @@ def train(
             f"the training part of {features.dataset!r} has images of one class only; expected at least two classes"
         )
     check_few(np.bincount(part.y, minlength=len(features.classes)), features.classes, folds, allow_few=allow_few)
-    together = None
+    named = data_groups(features) if groups in (None, "auto") else None
+    members = named
     if groups is not None:
         members = members_of(features, find_duplicate_groups(features, seed=seed), groups)
-        together = None if members is None else members[rows]
+    together = None if members is None else members[rows]
+    remarks = (*unlabelled, *([] if named is None else [group_text(named)]))
     head = make_head(
         name, seed=seed, budget=budget, cv=stratified_folds(part.y, folds, seed, together), class_weight=class_weight
     )
-    head.fit(part.X, part.y)
+    with convergence_kept_quiet():
+        head.fit(part.X, part.y)
     settings = {"seed": seed, "budget": budget, "folds": folds, "class_weight": class_weight, "groups": groups}
-    return TrainedHead(name, head, features, settings, _cv_accuracy(head, part), _judged(head, features, test))
+    judged = _judged(head, features, test)
+    return TrainedHead(name, head, features, settings, _cv_accuracy(head, part), judged, remarks)
 
 
 def full_proba(head: Any, X: np.ndarray[Any, Any], classes: int) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -133,6 +133,8 @@ def extent(full: Mapping[str, Any]) -> str:
     classes = count(len(dataset["classes"]), "class", "classes")
     if full["protocol"].get("name") == "cv":
         return f"{classes}, {count(dataset['test'], 'image')}, cross-validated"
+    if full["protocol"].get("name") == "bundle":
+        return f"{classes}, {count(dataset['test'], 'image')} judged"
     return f"{classes}, {count(dataset['train'], 'training image')}, {count(dataset['test'], 'test image')}"
 
 

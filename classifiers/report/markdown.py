@@ -9,6 +9,7 @@ from typing import Any
 from classifiers.formatting import NOTHING, printable, seconds
 from classifiers.report.advice_panel import AdvicePanel
 from classifiers.report.confusion import Confusion
+from classifiers.report.data_reading import data_reading
 from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.provenance import parameters
 from classifiers.report.report_data import filled
@@ -37,6 +38,8 @@ def markdown(data: Mapping[str, Any]) -> str:
     if verdict.random_weights:
         lines += [f"> **Random weights.** {escaped(verdict.random_weights)}", ""]
     lines += [f"- {sentence(said)}" for said in verdict.sentences]
+    if read := data_reading(full):
+        lines += ["", "## Data", "", *(f"- {what}: {sentence(text)}" for what, text in read)]
     if verdict.steps:
         lines += ["", "## Next", "", *(f"{i}. {sentence(step)}" for i, step in enumerate(verdict.steps, 1))]
     if full["warnings"] or full["omitted"]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from classifiers.formatting import count, interval, percent, printable, seconds
 from classifiers.report import gallery
 from classifiers.report.advice_panel import AdvicePanel
+from classifiers.report.data_reading import data_reading
 from classifiers.report.figures import plots, scatter_map
 from classifiers.report.figures.page_templates import asset, templates
 from classifiers.report.figures.thumbnails import Sheet, Thumbnails
@@ -93,6 +94,7 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": printable(dataset["name"]),
         "subtitle": extent(full).replace(", ", " · "),
+        "reading": data_reading(full),
         "trusted": not judged_by_copies(full),
         "figure": percent(best["accuracy"]),
         "under": f"{printable(best['name'])}, {count(best['n_test'], 'image')} judged; "

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from classifiers.formatting import count, printable
+from classifiers.report.data_reading import group_sentence, reading_sentence
 from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.report_data import filled
 from classifiers.report.verdict import verdict
@@ -41,7 +42,12 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
         table.add_row(name, *(row.cells[column.key] for column in board.columns))
     buffer = io.StringIO()
     out = Console(file=buffer, width=width, markup=False, emoji=False, highlight=False, color_system=None)
-    out.print(f"{printable(full['dataset']['name'])}: {extent(full)}; features: {', '.join(board.sets())}\n")
+    out.print(f"{printable(full['dataset']['name'])}: {extent(full)}; features: {', '.join(board.sets())}")
+    if read := reading_sentence(full):
+        out.print(read)
+    if full["protocol"].get("groups_of_the_data"):
+        out.print(group_sentence(full))
+    out.print()
     Console(file=buffer, width=max(width, 1000), markup=False, emoji=False, color_system=None).print(table)
     out.print()
     for sentence in list(full["verdict"]) or verdict(full):

@@ -33,7 +33,8 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     """
     full = filled(data)
     best = full["runs"][full["best_run"]]
-    sentences = [_headline(full, best), _sure(full, best), _chosen(full, best), *_differences(full), *_references(full)]
+    chosen = _trained_before(full) if _of_bundle(full) else _chosen(full, best)
+    sentences = [_headline(full, best), _sure(full, best), chosen, *_differences(full), *_references(full)]
     sentences.append(random_weights_note(full) or "")
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
 
@@ -89,20 +90,45 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     where = f" on {set_names(full['features'])[best['feature']]}" if len(full["features"]) > 1 else ""
     head = f"{printable(best['head'])}{where}"
     right = f"right on {percent(best['accuracy'])} % of {_judged(full, best)}"
+    if best["beats_majority"] is False and _of_bundle(full):
+        return (
+            f"The bundle is not shown to know these images: its head, {head}, is {right}, and always giving their most "
+            "frequent class may be as good."
+        )
     if best["beats_majority"] is False:
         return (
             f"No head is shown to have learnt anything: the best, {head}, is {right}, "
             "and always giving the most frequent class may be as good."
         )
+    if _of_bundle(full):
+        return f"The bundle's head, {head}, is {right}."
     if judged_by_copies(full):
         return f"Not to be trusted yet: {head} is {right}, but some images are judged by their own copies."
     return f"Use {head}: it is {right}."
 
 
+def _of_bundle(full: Mapping[str, Any]) -> bool:
+    """Whether the report judges a saved classifier, and nothing was trained for it."""
+    return bool(full["protocol"].get("name") == "bundle")
+
+
+def _trained_before(full: Mapping[str, Any]) -> str:
+    """What a saved classifier was trained on, and how good it was there, as far as it says so."""
+    about = full.get("bundle") or {}
+    accuracy, test, train = (about.get(key) for key in ("accuracy", "test", "train"))
+    said = "It was trained before and judged as it is; nothing was fitted to these images."
+    if not isinstance(about.get("dataset"), str) or type(train) is not int:
+        return said
+    known = f" Its own record names {count(train, 'training image')} of {printable(about['dataset'])}"
+    if isinstance(accuracy, float) and type(test) is int and 0 <= accuracy <= 1:
+        known += f", and {percent(accuracy)} % of {count(test, 'test image')} there"
+    return f"{said}{known}."
+
+
 def _judged(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     if full["protocol"].get("name") == "cv":
         return f"{count(best['n_test'], 'image')}, each judged by a classifier that had not seen it"
-    return count(best["n_test"], "test image")
+    return count(best["n_test"], "image" if _of_bundle(full) else "test image")
 
 
 def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
@@ -248,9 +274,9 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         steps.append(
             f"compare again with {how}, so that no image is judged by its own copies, nor a head chosen by them."
         )
-    if best["weights"].startswith("random"):
+    if best["weights"].startswith("random") and not _of_bundle(full):
         steps.append('extract with pretrained weights (`weights="auto"`, or `weights="FILE"`) and compare again.')
-    if best["beats_majority"] is False:
+    if best["beats_majority"] is False and not _of_bundle(full):
         steps.append("check labels and images in the galleries, then try another backbone or an earlier node.")
     low, high = best["accuracy_ci"]
     if high - low > WIDE and best["n_test"]:
@@ -262,7 +288,7 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     witness = best["accuracy"] if best["cv_accuracy"] is None else best["cv_accuracy"]
     if suspected and witness >= WITNESS:
         steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
-    if best["beats_majority"] is not False and not judged_by_copies(full):
+    if best["beats_majority"] is not False and not judged_by_copies(full) and not _of_bundle(full):
         which = ["--key", best["feature_key"]] if len(full["features"]) > 1 else []
         which += ["--head", printable(best["head"])]
         if groups := full["protocol"].get("groups"):

@@ -21,6 +21,8 @@ from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
+from featstore.sources.address import reading_order
+from featstore.sources.addresses import addresses
 from featstore.system.reporting import Progress, StageProgress, printable_path, silent
 
 CHUNK = 256
@@ -201,17 +203,18 @@ def decode_rows(
     side = transform.crop
     shape = (len(features), side, side, 3)
     pixels = _room(shape, folder, memory_limit)
-    items = [
-        (os.path.join(features.root, path), digest.tobytes())  # noqa: PTH118 (paths are bytes)
-        for path, digest in zip(features.paths, features.digests, strict=True)
-    ]
+    places = [os.path.join(features.root, path) for path in features.paths]  # noqa: PTH118 (paths are bytes)
+    found = addresses(places)
+    order = reading_order(found) or list(range(len(found)))  # containers are read from front to back
+    items = [(found[row], features.digests[row].tobytes()) for row in order]
     problems: list[tuple[str, str]] = []
     with DecodePool(transform, workers=workers) as pool:
         for batch in pool.run(items):
             end = batch.start + len(batch.images)
-            pixels[batch.start : end] = batch.images
+            pixels[order[batch.start : end]] = batch.images
             for offset in np.flatnonzero(batch.status):
-                problems.append((printable_path(items[batch.start + int(offset)][0]), batch.reasons[int(offset)]))
+                row = order[batch.start + int(offset)]
+                problems.append((printable_path(places[row]), batch.reasons[int(offset)]))
             if progress is not None:
                 progress(end, len(items))
     if problems:

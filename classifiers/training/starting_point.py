@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.heads.base.convergence import convergence_kept_quiet
 from classifiers.heads.registry import HEADS, candidates, make_head
+from classifiers.leakage.data_groups import data_groups, group_text, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.types import FOLDS
 from classifiers.validation.splits import group_by, holdout, stratified_folds
@@ -81,8 +83,9 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
     fraction : float
         Share of the training part to hold out, in (0, 1).
     groups : str, optional
-        Which images are of one source: "auto" (default) looks for copies and shared stems of names, "none" takes every
-        image for itself, anything else is a regular expression that catches the same text in their names.
+        Which images are of one source: "auto" (default) takes the groups that the data name and looks for copies and
+        shared stems of names, "none" takes every image for itself, anything else is a regular expression that catches
+        the same text in their names.
 
     Raises
     ------
@@ -149,7 +152,8 @@ class CachedHead:
         together = None if start.groups is None else start.groups[rows]
         folds = stratified_folds(part.y, FOLDS, self.seed, together)
         options: dict[str, Any] = {"seed": self.seed, "budget": self.budget, "class_weight": self.class_weight}
-        return make_head(self.name, cv=folds, **options).fit(part.X, part.y)
+        with convergence_kept_quiet():
+            return make_head(self.name, cv=folds, **options).fit(part.X, part.y)
 
 
 def linear_head(name: str, notes: list[str]) -> str:
@@ -177,12 +181,15 @@ def _sources(
         return None
     if pattern not in (None, "auto"):
         return group_by(features.ids, str(pattern))
+    named = data_groups(features)
+    if named is not None:
+        notes.append(group_text(named))
     found = find_duplicate_groups(features, training, seed=seed)
     if found.suggestion is None:
-        return None
+        return named
     count = len(np.unique(found.groups[training]))
     notes.append(
         f"{len(training)} training images come from about {count} pictures; those of one picture stay on one side "
         f"(`groups={found.suggestion!r}`)"
     )
-    return found.groups
+    return joined(found.groups, named)

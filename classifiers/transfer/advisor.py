@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.leakage.data_groups import data_groups, group_text, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.leakage.leaks import find_leaks
 from classifiers.transfer.cached_nodes import backbone_of, cached_nodes, missing_landmarks
@@ -59,8 +60,9 @@ def advise(
     nodes : sequence of str
         Only these nodes.
     groups : str, optional
-        Which images are of one source: "auto" (default) looks for copies and shared stems of names, "none" takes every
-        image for itself, anything else is a regular expression on image paths, see `splits.group_by`.
+        Which images are of one source: "auto" (default) takes the groups that the data name and looks for copies and
+        shared stems of names, "none" takes every image for itself, anything else is a regular expression on image
+        paths, see `splits.group_by`.
     data : path, optional
         The images, as for `extract`: the network's landmarks that are missing are extracted from them first.
     pilot : float, optional
@@ -99,13 +101,13 @@ def advise(
     (32, True, 'featstore')
     >>> folder.cleanup()
     """
-    sets, notes = cached_nodes(store, dataset, nodes, selectors), []
+    sets, notes = cached_nodes(store, dataset, nodes, selectors)
     missing = missing_landmarks(sets)
     if missing and data is not None:
         network = backbone_of(sets[-1], weights_file, nodes=missing)
         options: dict[str, Any] = {"precision": sets[0].fingerprint.precision, "device": device}
         extract(data, store, backbone=network, dataset=sets[0].dataset, workers=workers, progress=progress, **options)
-        sets = cached_nodes(store, dataset, (*nodes, *missing) if nodes else (), selectors)
+        sets, notes = cached_nodes(store, dataset, (*nodes, *missing) if nodes else (), selectors)
         missing = missing_landmarks(sets)
     if missing and not nodes:
         notes.append(_offer(missing, sets[0]))
@@ -113,6 +115,8 @@ def advise(
     first, last, training = sets[0], sets[-1], sets[0].training()
     members, leaks = _sources(last, groups, seed)
     together = None if members is None else members[training]
+    if groups in (None, "auto") and (named := data_groups(first)) is not None:
+        notes.append(group_text(named))
     backbone, original = _network(sets, training, weights_file, needed=pilot is not None)
     if original.reason:
         notes.append(original.reason)
@@ -164,8 +168,10 @@ def _sources(features: FeatureSet, groups: str | None, seed: int) -> tuple[NDArr
     """The source of every row, None where each image is one of its own; and what leaks between the parts."""
     began = time.perf_counter()
     found = find_duplicate_groups(features, seed=seed)
-    members = found.groups if groups in (None, "auto") and found.suggestion is not None else None
-    if groups not in (None, "auto", "none"):
+    members = None
+    if groups in (None, "auto"):
+        members = joined(found.groups if found.suggestion is not None else None, data_groups(features))
+    elif groups != "none":
         members = group_by(features.ids, str(groups))
     try:
         protocol = make_protocol(features, seed=seed, groups=members)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.validation.labelled import labelled_part, without_empty_classes
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.nodes import PENULTIMATE
 from featstore.backbone.recipe import recipe_of
@@ -38,9 +39,11 @@ class CachedNetwork:
         Their name in the store.
     backbone : Backbone
     features : FeatureSet
-        At the backbone's first node.
+        At the backbone's first node, of the images that have a label.
     options : mapping
         How further features are extracted: precision, engine, device, workers, progress.
+    notes : tuple of str
+        How many images have no label, which classes no image.
     """
 
     store: FeatureStore
@@ -49,6 +52,7 @@ class CachedNetwork:
     backbone: Backbone
     features: FeatureSet
     options: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def find(
@@ -118,6 +122,7 @@ class CachedNetwork:
             if info.key == own.key or any(getattr(other, name) != getattr(own, name) for name in same):
                 continue
             features = self.store.read(self.dataset, key=info.key, partial=True)
+            features, _ = without_empty_classes(features.subset(features.labelled()))
             if np.array_equal(features.digests, self.features.digests):
                 found.append(features)
         return found
@@ -128,5 +133,6 @@ class CachedNetwork:
     ) -> CachedNetwork:
         extract(data, store, backbone=backbone, dataset=dataset, **options)
         fingerprint = backbone.fingerprints(str(options["precision"]))[backbone.nodes[0]]
-        features = store.read(dataset, key=fingerprint.key)
-        return cls(store, data, dataset, backbone, features, options)
+        features, unlabelled = labelled_part(store.read(dataset, key=fingerprint.key))
+        features, empty = without_empty_classes(features)
+        return cls(store, data, dataset, backbone, features, options, (*unlabelled, *empty))

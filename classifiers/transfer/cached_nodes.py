@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from classifiers.validation.alignment import check_memory
+from classifiers.validation.labelled import labelled_part
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.landmarks import landmarks, network_order
 from featstore.backbone.nodes import PENULTIMATE
@@ -21,7 +22,7 @@ ENOUGH_NODES = 2
 
 def cached_nodes(
     store: FeatureStore, dataset: str | None, nodes: Sequence[str], selectors: Mapping[str, str]
-) -> list[FeatureSet]:
+) -> tuple[list[FeatureSet], list[str]]:
     """The features of one network at its cached nodes, from the earliest node to the last.
 
     Parameters
@@ -34,6 +35,13 @@ def cached_nodes(
     selectors : mapping of option to str
         See `FeatureInfo.fits`. Networks that were made by a fine-tune are left aside unless it names weights or key.
 
+    Returns
+    -------
+    sets : list of FeatureSet
+        Of the images that have a label.
+    notes : list of str
+        How many have none.
+
     Raises
     ------
     StoreNotFoundError
@@ -41,7 +49,7 @@ def cached_nodes(
     AmbiguousFeaturesError
         They are of several networks.
     FeaturesError
-        Memory does not hold them.
+        Memory does not hold them, or no image has a label.
     """
     name = store.imageset(dataset).name
     selection = FeatureSelection(store, selectors, nodes)
@@ -52,6 +60,8 @@ def cached_nodes(
         raise StoreNotFoundError(
             f"no feature set of {name!r} in {store.path} fits; `featstore info {store.path}` lists what is there"
         )
+    labelled = [labelled_part(one) for one in sets]
+    sets, notes = [part for part, _ in labelled], labelled[0][1]
     check_memory(sets, "advising on")
     networks = {
         (f.backbone, f.weights_sha256, f.precision, str(f.transform), f.pool if f.node != PENULTIMATE else "avg")
@@ -65,7 +75,7 @@ def cached_nodes(
             f"{store.path} holds features of several networks or poolings: {', '.join(found)}; advice is about one, "
             f"choose with `backbone`, `weights`, `pool`, `precision` or `key`"
         )
-    return sorted(sets, key=lambda s: network_order(s.fingerprint.node))
+    return sorted(sets, key=lambda s: network_order(s.fingerprint.node)), notes
 
 
 def missing_landmarks(sets: Sequence[FeatureSet]) -> list[str]:

@@ -73,7 +73,7 @@ class FineTunePlan:
         seed = int(given.get("seed", FineTuneSettings.seed))
         fraction = given.get("valid_fraction", FineTuneSettings.valid_fraction)
         start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
-        notes = list(start.notes)
+        notes = [*network.notes, *start.notes]
         cached_head = CachedHead(linear_head(head, notes), seed, budget, given.get("class_weight"))
         number = choose_regime(network, start, notes, progress) if regime == "auto" else int(regime)
         if regime == "auto" and (given.get("reopen", HEAD) != HEAD or given.get("from_scratch")):

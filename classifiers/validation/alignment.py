@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count, listing, printable
+from classifiers.validation.labelled import empty_classes_text, labelled_part
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
@@ -40,12 +41,10 @@ def align(features: FeatureSet | Sequence[FeatureSet]) -> tuple[list[FeatureSet]
     sets = [features] if isinstance(features, FeatureSet) else list(features)
     if not sets:
         raise FeaturesError("no feature set was given; expected at least one")
-    notes = []
+    notes: list[str] = []
     for i, one in enumerate(sets):
-        labelled = one.y >= 0
-        if not labelled.all():
-            notes.append(f"{count(int((~labelled).sum()), 'image')} without a label took no part.")
-            sets[i] = one.subset(labelled)
+        sets[i], unlabelled = labelled_part(one)
+        notes += unlabelled
     sets = _common_images(sets, notes)
     for one in sets:
         _check_learnable(one)
@@ -207,10 +206,8 @@ def check_classes(
     if untested.any():
         warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")
     if (empty := counts == 0).any():
-        warnings.append(
-            f"{count(int(empty.sum()), 'class', 'classes')} without any image took no part: "
-            f"{listing([printable(features.classes[i]) for i in np.flatnonzero(empty).tolist()])}."
-        )
+        names = [printable(features.classes[i]) for i in np.flatnonzero(empty).tolist()]
+        warnings.append(empty_classes_text(names))
     if few := check_few(trained, features.classes, protocol.folds, allow_few=allow_few):
         warnings.append(f"{few}.")
     return warnings

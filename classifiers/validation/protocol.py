@@ -164,7 +164,9 @@ def make_protocol(
         train, test = holdout(features.y, HELD_OUT, seed, groups)
     kept = train if apart is None else _apart(train, test, apart)
     if not kept.size:
-        raise FeaturesError("every training image has a copy in the judged part; nothing is left to train on")
+        raise FeaturesError(
+            "every training image has a copy in the judged part, or one of its group; nothing is left to train on"
+        )
     left = len(train) - len(kept)
     without = f" ({left} left out that are or look like copies of judged images)" if left else ""
     if protocol == "given":

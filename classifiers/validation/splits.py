@@ -62,6 +62,13 @@ def stratified_folds(y: ArrayLike, k: int, seed: int, groups: ArrayLike | None =
         if valid.size:
             folds.append((np.flatnonzero(fold != i), valid))
     if len(folds) < 2:
+        if len(codes) > 1 and len(np.unique(codes)) == len(codes):
+            raise FeaturesError(
+                f"no cross-validation is possible: each of the {len(codes)} images has a class of its own, expected "
+                "classes with at least two images each. Labels that differ from image to image are mostly names, "
+                "numbers or several labels in one text: look at them with `featstore info`, and read the class from "
+                "another column or pattern; or add images"
+            )
         what = "group" if groups is not None else "image"
         raise FeaturesError(
             f"no cross-validation is possible: expected classes with at least two {what}s each, found "

@@ -1,6 +1,6 @@
 """Frozen networks: which there are, their weights, where they can be cut, and what their features depend on.
 
-May import `errors`, `system`, `fingerprint` and `decoding`.
+May import `errors`, `system`, `fingerprint`, `sources` and `decoding`.
 """
 
 from typing import TYPE_CHECKING

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 
 from featstore.backbone.catalogue import BACKBONES
+from featstore.backbone.checkpoint_names import unwrapped
+from featstore.backbone.classifier_matching import MatchedClassifier
+from featstore.backbone.copy_choice import MatchNotes, choose_copy, describe_match
+from featstore.backbone.state_dict_matching import NetworkTensors, find_copies
 from featstore.errors import WeightsError
+
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,19 @@ def random_state_dict(name: str, seed: int) -> dict[str, Tensor]:
         return dict(build_network(name, device="cpu").state_dict())
 
 
-def match_state_dict(name: str, given: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], NetworkHead, str]:
-    """Bring a state dict into the form that the network holds.
+def match_state_dict(
+    name: str, given: Mapping[str, Tensor], source: str
+) -> tuple[dict[str, Tensor], NetworkHead, MatchNotes]:
+    """Bring the tensors of a file into the form that the network holds.
 
-    The last layer may be of any width. A file whose classifier is missing, or is not torchvision's, fits as well; that
-    network ends before it.
+    Every tensor of the trunk must be there under its name, whatever stands before the names, or under numbers in the
+    same order. The classifier may be of any width, be called otherwise, or be missing; a network whose classifier is
+    not there in torchvision's form ends before it.
 
     Parameters
     ----------
+    given : mapping of str to Tensor
+        By place and name, as `featstore.backbone.weights_file.read_state` gives them.
     source : str
         Where the tensors came from, for messages.
 
@@ -71,80 +83,74 @@ def match_state_dict(name: str, given: Mapping[str, Tensor], source: str) -> tup
         float32, and int64 for counters; names and order are the network's.
     head : NetworkHead
         How the network ends that it fits.
-    note : str
-        What was left out, for people; "" for nothing.
+    notes : MatchNotes
+        What was taken, renamed and left out, for people.
 
     Raises
     ------
     WeightsError
-        The tensors are of another architecture; the message says which differ and what they would fit.
+        The tensors are of another architecture, with what differs and what they would fit; or of two networks.
     """
-    tried = []
-    for head in _heads(name, given):
-        state, problem = _match(build_network(name, head), given, head.removed)
-        if state is not None:
-            foreign = [key for key in given if key not in state]
-            note = f"{source} has no classifier of torchvision's form" if head.removed else ""
-            if foreign:
-                note += f"; left out: {', '.join(foreign[:4])}{', ...' if len(foreign) > 4 else ''}"
-            return state, head, note
-        tried.append(problem)
-    others = [other for other in BACKBONES if other != name and _fits(other, given)]
-    hint = (
-        f'it fits {" and ".join(others)}: use `backbone="{others[0]}"`'
-        if others
-        else f"expected the state dict of torchvision's {name}"
-    )
-    raise WeightsError(f"{source} does not fit {name}: {tried[0]}; {hint}")
-
-
-def _fits(name: str, given: Mapping[str, Tensor]) -> bool:
-    return any(_match(build_network(name, head), given, head.removed)[0] is not None for head in _heads(name, given))
-
-
-def _last_linear(network: nn.Module) -> str:
-    paths = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return str(paths[-1])
-
-
-def _heads(name: str, given: Mapping[str, Tensor]) -> list[NetworkHead]:
-    """The endings to try: the whole classifier at the file's width, without its last layer, without all of it."""
-    last = _last_linear(build_network(name))
-    weight = given.get(f"{last}.weight")
-    width = weight.shape[0] if weight is not None and weight.dim() == 2 and weight.shape[0] else 1000
-    container = last.partition(".")[0]
-    return [NetworkHead(width), NetworkHead(None, last), *([NetworkHead(None, container)] if container != last else [])]
-
-
-def _match(network: nn.Module, given: Mapping[str, Tensor], removed: str) -> tuple[dict[str, Tensor] | None, str]:
-    """The state in the network's form, or None and what differs."""
+    short = unwrapped(given)
+    tensors = {key: given[whole] for key, whole in short.items()}
+    copies, problem = find_copies(_tensors_of(name), tensors)
+    if not copies:
+        if any(value.is_quantized for value in tensors.values()):
+            raise WeightsError(
+                f"{source} holds quantised numbers, from which no features of {name} can be computed; save its state "
+                f"dict before it is quantised"
+            )
+        others = [other for other in BACKBONES if other != name and find_copies(_tensors_of(other), tensors)[0]]
+        hint = (
+            f'it fits {" and ".join(others)}: use `backbone="{others[0]}"`'
+            if others
+            else f"expected the state dict of torchvision's {name}"
+        )
+        raise WeightsError(f"{source} does not fit {name}: {problem}; {hint}")
+    copy, preferred = choose_copy(copies, tensors, f"{source} holds several networks of the form of {name}")
+    head = _head(name, copy.classifier)
     state: dict[str, Tensor] = {}
-    missing, shapes = [], []
-    expected = network.state_dict()
-    for key, like in expected.items():
-        value = given.get(key)
-        if value is None and key.endswith(".num_batches_tracked"):
-            value = torch.zeros(like.shape, dtype=like.dtype)  # files from before torch 0.4.1 lack these counters
-        if value is None:
-            missing.append(key)
-        elif value.shape != like.shape or value.is_floating_point() != like.is_floating_point():
-            shapes.append(f"{key} is {_shape(value)}, not {_shape(like)}")
-        else:
-            state[key] = value.to(like.dtype).contiguous()
-    foreign = [key for key in given if key not in expected and not (removed and key.startswith(f"{removed}."))]
-    if not (missing or shapes or foreign):
-        return state, ""
-    parts = [_count(missing, "missing"), _count(foreign, "not expected"), _count(shapes, "of another shape")]
-    return None, ", ".join(part for part in parts if part)
+    names = {**copy.trunk, **copy.classifier.names}
+    for key, like in build_network(name, head).state_dict().items():
+        if key not in names:  # a counter of BatchNorm
+            state[key] = torch.zeros(like.shape, dtype=like.dtype)
+            continue
+        value = tensors[names[key]]
+        if problem := _unusable(value):
+            raise WeightsError(f"{source} holds {problem} under {short[names[key]]!r}; expected floating-point tensors")
+        state[key] = value.to(like.dtype).contiguous()
+    return state, head, describe_match(source, copy, copies, preferred, tensors, short, head.removed)
 
 
-def _shape(tensor: Tensor) -> str:
-    kind = "" if tensor.is_floating_point() else f"{str(tensor.dtype).removeprefix('torch.')} "
-    return f"{kind}{tuple(tensor.shape)}"
+@cache
+def _tensors_of(name: str) -> NetworkTensors:
+    """Names and shapes only: where a file fits nothing, every network is tried."""
+    network = build_network(name)
+    container = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1].partition(".")[
+        0
+    ]
+    state = network.state_dict()
+    return NetworkTensors(
+        {key: value for key, value in state.items() if not key.startswith(f"{container}.")},
+        {key: value for key, value in state.items() if key.startswith(f"{container}.")},
+        tuple(child for child, _ in network.named_children()),
+    )
 
 
-def _count(names: list[str], what: str) -> str:
-    if not names:
-        return ""
-    shown = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
-    return f"{len(names)} tensor{'s are' if len(names) > 1 else ' is'} {what} ({shown})"
+def _head(name: str, classifier: MatchedClassifier) -> NetworkHead:
+    """The ending that fits: the whole classifier at the file's width, without its last layer, without all of it."""
+    if classifier.classes is not None:
+        return NetworkHead(classifier.classes)
+    last = _tensors_of(name).last
+    return NetworkHead(None, last if classifier.names else last.partition(".")[0])
+
+
+def _unusable(value: Tensor) -> str:
+    """What a tensor is that no weights can be taken from; "" for one that is all right."""
+    if value.layout != torch.strided:
+        return f"a tensor of the layout {value.layout}"
+    if value.is_meta:
+        return "the shape of a tensor without its numbers"
+    if value.dtype not in (*_FLOATS, torch.int64) and value.numel() != 1:
+        return str(value.dtype)
+    return ""

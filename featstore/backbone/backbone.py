@@ -13,11 +13,17 @@ from torchvision.models import get_model_weights
 from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.backbone.nodes import PENULTIMATE, POOLS, NetworkGraph, Trunk
-from featstore.backbone.recipe import FORMAT, read_recipe
+from featstore.backbone.recipe import FORMAT, gone, read_recipe
 from featstore.backbone.weights import Weights, load_weights, state_dict_sha256
 from featstore.decoding import decode
 from featstore.decoding.transform import TransformSpec
-from featstore.errors import FeaturesError, FingerprintMismatchError, UnknownNameError, WeightsError
+from featstore.errors import (
+    FeaturesError,
+    FingerprintMismatchError,
+    UnknownNameError,
+    WeightsError,
+    WeightsNotFoundError,
+)
 from featstore.fingerprint import Fingerprint
 from featstore.system.reporting import StageProgress
 
@@ -50,6 +56,10 @@ class Backbone:
     nvjpeg : bool
         Decode JPEG files on the CUDA device, see `featstore.decoding.nvjpeg_pool`: likewise. Not together with
         `jpeg_scaling`.
+    bit_depth : int, optional
+        9 to 16: take 16-bit files as so many bits, see `TransformSpec`: likewise.
+    allow_truncated : bool
+        Decode files that are cut short or damaged as far as they go: likewise.
     timeout : float
         Seconds that a download server may stay silent.
     progress : callable, optional
@@ -104,6 +114,8 @@ class Backbone:
         transform: TransformSpec | None = None,
         jpeg_scaling: bool = False,
         nvjpeg: bool = False,
+        bit_depth: int | None = None,
+        allow_truncated: bool = False,
         timeout: float = 10.0,
         progress: StageProgress | None = None,
     ) -> None:
@@ -124,7 +136,11 @@ class Backbone:
         self.name, self.nodes, self.pool = name, chosen, pool
         spec = spec if input_size is None else spec.resized(input_size)
         self.transform = dataclasses.replace(
-            spec, jpeg_scaling=spec.jpeg_scaling or jpeg_scaling, nvjpeg=spec.nvjpeg or nvjpeg
+            spec,
+            jpeg_scaling=spec.jpeg_scaling or jpeg_scaling,
+            nvjpeg=spec.nvjpeg or nvjpeg,
+            bit_depth=spec.bit_depth if bit_depth is None else bit_depth,
+            allow_truncated=spec.allow_truncated or allow_truncated,
         )
 
         self.network = build_network(name, found.head)
@@ -190,6 +206,7 @@ class Backbone:
                 "name": weights.name,
                 "seed": weights.seed,
                 "path": str(weights.path.resolve()) if weights.kind == "file" and weights.path else "",
+                **({"url": weights.url} if weights.url else {}),
             },
             "nodes": list(self.nodes),
             "pool": self.pool,
@@ -215,6 +232,8 @@ class Backbone:
         settings, expected, label = read_recipe(recipe)
         if weights is not None:
             settings["weights"] = weights
+        elif said := gone(recipe, "its recipe"):
+            raise WeightsNotFoundError(said)
         backbone = cls(**settings)
         if backbone.weights.sha256 != expected:
             raise FingerprintMismatchError(

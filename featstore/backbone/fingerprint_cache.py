@@ -26,10 +26,15 @@ FOLDER = "fingerprints"
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSpecs:
-    """What a network's features are: fingerprints and numbers an image, by node."""
+    """What a network's features are: fingerprints and numbers an image, by node.
+
+    `weights_note` and `weights_record` are what is told about the weights, see `featstore.backbone.weights.Weights`.
+    """
 
     fingerprints: dict[str, Fingerprint]
     widths: dict[str, int]
+    weights_note: str = ""
+    weights_record: str = ""
 
 
 def load_feature_specs(backbone: str, precision: str, request: Mapping[str, Any]) -> FeatureSpecs | None:
@@ -48,7 +53,8 @@ def load_feature_specs(backbone: str, precision: str, request: Mapping[str, Any]
         if entry["file"] != _identity(entry["path"]):
             return None
         fingerprints = {node: Fingerprint.from_json(entry["fingerprints"][node]) for node in entry["nodes"]}
-        return FeatureSpecs(fingerprints, {node: int(entry["widths"][node]) for node in fingerprints})
+        widths = {node: int(entry["widths"][node]) for node in fingerprints}
+        return FeatureSpecs(fingerprints, widths, str(entry["weights_note"]), str(entry["weights_record"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # no entry, or one that cannot be read: the network itself will say
 
@@ -70,6 +76,8 @@ def save_feature_specs(
         "nodes": list(known.fingerprints),
         "fingerprints": {node: f.to_json() for node, f in known.fingerprints.items()},
         "widths": known.widths,
+        "weights_note": known.weights_note,
+        "weights_record": known.weights_record,
     }
     write_entry(_place(backbone, precision, request), entry)
 

@@ -92,6 +92,27 @@ def read_recipe(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
         raise FingerprintMismatchError(f"this is no backbone recipe: {type(error).__name__} {error}") from error
 
 
+def gone(recipe: Mapping[str, Any], who: str) -> str:
+    """What to say of the weights file in a recipe that is not there any more; "" where it is there, or none is needed.
+
+    Parameters
+    ----------
+    recipe : mapping
+        One that `read_recipe` takes.
+    who : str
+        What holds the recipe, for the sentence.
+    """
+    wanted = recipe["weights"]
+    if wanted["kind"] != "file" or not wanted["path"] or Path(wanted["path"]).exists():
+        return ""
+    what = f"{wanted['label']!r} of {recipe['backbone']} (SHA-256 {str(wanted['sha256'])[:12]}...)"
+    again = f"; they came from {wanted['url']}" if wanted.get("url") else ""
+    return (
+        f"the weights file {wanted['path']} does not exist: there {who} remembers the weights {what}; say where they "
+        f'are now with `weights="FILE"`{again}'
+    )
+
+
 def last_seen(weights_sha256: str) -> Path | None:
     """Where `extract` last read weights with these tensors on this machine, if that file is still there.
 

@@ -17,8 +17,9 @@ from torchvision.models import get_model_weights
 from featstore.backbone.architecture import NetworkHead, match_state_dict, random_state_dict
 from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.backbone.weights_file import is_fine_tuned, read_state
-from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
+from featstore.errors import DownloadError, UnknownNameError, WeightsError, WeightsNotFoundError
 from featstore.fingerprint import TUNED
+from featstore.sources.remote import download_of, fetched, is_url, promises_hash
 from featstore.system.download import fetch
 from featstore.system.reporting import StageProgress, argument
 
@@ -48,7 +49,13 @@ class Weights:
     head : NetworkHead
         How the network ends.
     note : str
-        What was left out of the file, for people; "" for nothing.
+        What people should know about the file: which of several copies was taken, names that were matched otherwise
+        than by a prefix, what was left out. "" for nothing.
+    record : str
+        The same in full, with the prefix of the names and the places that were left; "" for a file that is the
+        network's state dict and nothing else.
+    url : str
+        Where the file was downloaded from; "" for others.
 
     Examples
     --------
@@ -65,6 +72,8 @@ class Weights:
     seed: int = 0
     head: NetworkHead = field(default_factory=NetworkHead)
     note: str = ""
+    record: str = ""
+    url: str = ""
 
 
 def load_weights(
@@ -83,7 +92,8 @@ def load_weights(
         One of `catalogue.BACKBONES`.
     weights : str or path
         "auto": torchvision's default, from torch's download folder or downloaded to it; "none": torchvision's
-        initialisation with `seed`; a member of torchvision's weights enum; or a .pth or .safetensors file.
+        initialisation with `seed`; a member of torchvision's weights enum; a .pth or .safetensors file; or the URL of
+        one, which is downloaded once, see `featstore.sources.remote.fetched`.
     timeout : float
         Seconds that a download server may stay silent.
     progress : callable, optional
@@ -109,9 +119,13 @@ def load_weights(
         state = random_state_dict(backbone, seed)
         return Weights(state, f"random (seed {seed})", state_dict_sha256(state), None, "random", seed=seed)
     name = info.default_weights if weights == "auto" else str(weights)
+    url = ""
     if isinstance(weights, str) and name in info.files:
         path = _pretrained(info, name, timeout, progress)
         label, kind = name, "name"
+    elif isinstance(weights, str) and is_url(weights):
+        path, url = _downloaded(weights, timeout, progress), weights
+        name, label, kind = "", f"file {path.name}", "file"
     elif _is_file(weights):
         path = Path(weights)
         name, label, kind = "", f"file {path.name}", "file"
@@ -120,12 +134,18 @@ def load_weights(
             f"weights of {backbone}",
             name,
             ("auto", "none", *info.files),
-            f"`weights` takes auto, none, {', '.join(info.files)} or a .pth or .safetensors file",
+            f"`weights` takes auto, none, {', '.join(info.files)}, a .pth or .safetensors file, or a URL",
         )
-    state, head, note = match_state_dict(backbone, read_state(path), str(path))
+    state, head, notes = match_state_dict(backbone, read_state(path), str(path))
+    short, full = notes.short, notes.full
+    if url and (source := download_of(path)) is not None:
+        told = f"{source.url} has the SHA-256 {source.sha256}"
+        full = f"{told}; {full}" if full else told
+        if not promises_hash(url):
+            short = f"{told}; {short}" if short else told
     if kind == "file" and is_fine_tuned(path):
         label = f"{TUNED} {path.name}"
-    return Weights(state, label, state_dict_sha256(state), path, kind, name, head=head, note=note)
+    return Weights(state, label, state_dict_sha256(state), path, kind, name, 0, head, short, full, url)
 
 
 def state_dict_sha256(state: Mapping[str, Tensor]) -> str:
@@ -153,6 +173,13 @@ def _is_file(weights: str | os.PathLike[str]) -> bool:
     if not isinstance(weights, str):
         return True
     return weights.endswith(SUFFIXES) or os.sep in weights or Path(weights).exists()
+
+
+def _downloaded(url: str, timeout: float, progress: StageProgress | None) -> Path:
+    try:
+        return fetched(url, progress, timeout=timeout)
+    except DownloadError as error:
+        raise WeightsNotFoundError(str(error)) from error
 
 
 def _pretrained(info: BackboneInfo, name: str, timeout: float, progress: StageProgress | None) -> Path:

@@ -6,60 +6,70 @@ not the extension. Nothing in the file is run.
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.serialization import safe_globals
 
+from featstore.backbone.checkpoint_names import LEVEL
+from featstore.backbone.plain_objects import STAND_INS, StoredArray
 from featstore.errors import WeightsError, WeightsNotFoundError
+from featstore.system.reporting import argument
 
 _LARGEST = 16 << 30
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "params")
-"""Keys under which training scripts keep the tensors beside epoch numbers and optimizer states."""
-_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
-"""What DataParallel, torch.compile and common wrappers put before every name."""
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-
+_DEEPEST = 12
+"""Mappings inside of one another that are looked into."""
+_OTHER_FORMATS = (
+    (b"\x89HDF", "an HDF5 file, as Keras writes"),
+    (b"\x1f\x8b", "packed with gzip: unpack it first"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: run `git lfs pull`"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x93NUMPY", "one NumPy array"),
+)
+"""First bytes of what people take for weights, and what it is."""
 
 TUNED_MARK = "featstore"
 """The entry of a safetensors file's metadata in which `finetune` says where its weights came from."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors in a weights file, by name, without the names' common wrapper.
+    """Every tensor in a weights file, by its place and name.
 
     Parameters
     ----------
     path : Path
-        A file that `torch.save` or safetensors wrote: a state dict, or a checkpoint with one under `state_dict`,
-        `model_state_dict`, `model`, `net`, `network` or `params`.
+        A file that `torch.save` or safetensors wrote: a state dict, or a checkpoint with state dicts in it.
 
     Returns
     -------
     dict of str to Tensor
-        On the CPU; floating point as in the file.
+        On the CPU, without gradients, as in the file. The keys of mappings stand before the names, each followed by
+        a slash: `conv1.weight`, `state_dict/model.conv1.weight`. Numbers of NumPy arrays count as tensors.
 
     Raises
     ------
     WeightsNotFoundError
         No such file.
     WeightsError
-        Not a weights file, truncated, too large, or a pickle that would run code.
+        Not a weights file, without tensors, truncated, too large, or a pickle that would run code.
     """
     path = Path(path)
     if not path.exists():
         raise WeightsNotFoundError(f"the weights file {path} does not exist; check the path given with `weights`")
     if not path.is_file():
-        raise WeightsError(f"{path} is no file; `weights` wants one .pth or .safetensors file")
+        raise WeightsError(f"{path} is no file; `weights` wants one .pth or .safetensors file{_inside(path)}")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(9)
+            head = file.read(64)
     except OSError as error:
         raise WeightsError(f"the weights file {path} cannot be read: {error.strerror}") from error
     if not size:
@@ -69,16 +79,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if head.startswith(b"PK\x03\x04"):
         _check_zip(path, size)
         content = _unpickle(path)
-    elif len(head) == 9 and head[8:] == b"{":
+    elif head[8:9] == b"{":
         content = _read_safetensors(path)
     elif head.startswith(b"\x80"):
         content = _unpickle(path)
     else:
         raise WeightsError(
-            f"{path} is no weights file: it starts with {head[:8]!r}; expected a .pth file that torch.save wrote, "
+            f"{path} is no weights file: {_told(head)}; expected a .pth file that torch.save wrote, "
             f"or a .safetensors file"
         )
-    return _unwrap(path, content)
+    tensors = dict(_tensors(content))
+    if not tensors:
+        raise WeightsError(f"{path} holds {_kind(content)}; expected a state dict, tensors by name")
+    return tensors
 
 
 def is_fine_tuned(path: Path) -> bool:
@@ -100,7 +113,13 @@ def _check_zip(path: Path, size: int) -> None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise WeightsError(f"{path} is truncated or damaged ({error}); copy or download it again") from error
     if not any(entry.filename.endswith("/data.pkl") or entry.filename == "data.pkl" for entry in entries):
-        raise WeightsError(f"{path} is a zip file, but not one that torch.save wrote (it holds no data.pkl)")
+        held = [entry.filename for entry in entries]
+        what = "a model of Keras" if "model.weights.h5" in held or "config.json" in held else "a zip file"
+        shown = f"{', '.join(held[:2])}{', ...' if len(held) > 2 else ''}" if held else "nothing"
+        raise WeightsError(
+            f"{path} is {what}, but not one that torch.save wrote (it holds no data.pkl, but {shown}); expected a .pth "
+            f"file that torch.save wrote, or a .safetensors file"
+        )
     if any(entry.filename.endswith("constants.pkl") for entry in entries):
         raise WeightsError(
             f"{path} is a TorchScript program, not weights; save its state_dict() with torch.save instead"
@@ -113,11 +132,18 @@ def _unpickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with safe_globals(list(STAND_INS)):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # damaged bytes make the restricted unpickler raise almost anything; each means that the file is no good
         text = str(error)
         if found := re.search(r"(?:GLOBAL|unrecognized function|Unsupported class) ([\w.]+)", text):
+            if re.match(r"torch\.nn\.(modules|parallel)\.|torchvision\.models\.|torch\.fx\.", found[1]):
+                raise WeightsError(
+                    f"{path} is a pickle that would run code when loaded: it holds a module as a whole, not only its "
+                    f"tensors (it refers to {found[1]}), so it was not loaded; save only the tensors, with "
+                    f"torch.save(network.state_dict(), ...) or as .safetensors"
+                ) from error
             raise WeightsError(
                 f"{path} is a pickle that would run code when loaded (it refers to {found[1]}), so it was not loaded; "
                 f"save only the tensors, with torch.save(network.state_dict(), ...) or as .safetensors"
@@ -144,29 +170,48 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not content:
-        raise WeightsError(f"{path} holds {_kind(content)}; expected a state dict, tensors by name")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
-            raise WeightsError(
-                f"{path} holds {_kind(value)} under {name!r}; expected a state dict: tensors by name, or a checkpoint "
-                f"with one under {', '.join(map(repr, _WRAPPERS))}"
-            )
-        if value.dtype not in (*_FLOATS, torch.int64):
-            raise WeightsError(f"{path} holds {value.dtype} under {name!r}; expected floating-point tensors")
-    state: dict[str, Tensor] = {name: value.detach() for name, value in content.items()}
-    while shared := next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None):
-        state = {name[len(shared) :]: value for name, value in state.items()}
-    return state
+def _tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of a mapping and of the mappings and sequences in it; a container that was seen is not entered again."""
+    waiting, seen = [("", content, 0)], {id(content)}
+    while waiting:
+        place, found, depth = waiting.pop()
+        items = found.items() if isinstance(found, dict) else enumerate(found)
+        inner = []
+        for key, value in items if isinstance(found, dict | list | tuple) else ():
+            if isinstance(value, StoredArray):
+                value = value.tensor()
+            name = f"{place}{key}" if isinstance(key, str | int) else ""
+            if isinstance(value, Tensor) and name:
+                yield name, value.detach()
+            elif isinstance(value, dict | list | tuple) and name and depth < _DEEPEST and id(value) not in seen:
+                seen.add(id(value))
+                inner.append((f"{name}{LEVEL}", value, depth + 1))
+        waiting.extend(reversed(inner))  # in the order of the file
+
+
+def _told(head: bytes) -> str:
+    for start, what in _OTHER_FORMATS:
+        if head.startswith(start):
+            return f"it is {what}"
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return f"it is a web page (it starts with {head[:8]!r}): download the file itself"
+    return f"it starts with {head[:8]!r}"
+
+
+def _inside(folder: Path) -> str:
+    """Which files of a folder would do, for its error."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith((".pth", ".safetensors", ".bin", ".ckpt")))
+    except OSError:
+        return ""
+    return f", such as {argument('weights', str(folder / names[0]))}" if names else ""
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not value:
         return "an empty mapping"
+    if isinstance(value, dict):
+        keys = ", ".join(repr(key) for key in list(value)[:4])
+        return f"no tensors (a mapping of {keys}{', ...' if len(value) > 4 else ''})"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

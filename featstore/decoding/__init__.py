@@ -1,6 +1,7 @@
 """Bytes of image files to network input, in processes that may crash, hang or run out of memory without harm.
 
-May import `errors`, `system` and `images`. No torch but in what decodes on a GPU (`nvjpeg_*`): the workers stay small.
+May import `errors`, `system`, `sources` and `images`. No torch but in what decodes on a GPU (`nvjpeg_*`):
+the workers stay small.
 """
 
 from typing import TYPE_CHECKING

@@ -1,39 +1,32 @@
 """Bytes of an image file -> RGB. Every rule about format, orientation, colour, depth and size lives here.
 
-Pillow decodes. Its plugins are called directly, one format each, so that no other plugin ever sees the bytes, and with
-its module-wide switches (pixel limit, acceptance of truncated files, warnings) held at known values meanwhile: the
-result depends on the bytes alone, not on the process.
+Pillow decodes, with its module-wide switches (pixel limit, acceptance of truncated files, warnings) held at known
+values meanwhile: the result depends on the bytes alone, not on the process.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile, TiffImagePlugin
 
+from featstore.decoding.deep_samples import DARK, TOP, DeepSamples
+from featstore.decoding.plugins import available, bare, check_size, lacking, open_image
 from featstore.errors import DecodeError
 from featstore.images import formats
+from featstore.images.tiff_directory import TiffDirectory, count_pages
 
 RULES: dict[str, Any] = {
     "version": 1,
     "decoder": "Pillow",
-    "formats": list(formats.FORMATS),  # by magic bytes
+    "formats": ["JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "PPM"],  # by magic bytes; see `LATER_FORMATS`
     "orientation": "EXIF or TIFF tag 274; upright where there is none or it cannot be read",
     "background": [255, 255, 255],  # below alpha, palette and colour-key transparency
     "depth": "16 bits: the high byte; 32-bit integers and floats: the image's own minimum to maximum",
@@ -43,17 +36,20 @@ RULES: dict[str, Any] = {
     "truncated": "error",
     "max_pixels": 100_000_000,
 }
-"""What decides the pixels, as recorded in every fingerprint. A change of any rule is a new version."""
+"""What decides the pixels, as recorded in every fingerprint. A change of any rule is a new version.
 
-_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,  # the first picture of an MPO is a plain JPEG
-    "PNG": PngImagePlugin.PngImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "PPM": PpmImagePlugin.PpmImageFile,
+Text, colour profiles and other data beside the pixels fail no picture: where they are what stops the decoder, it is
+asked again without them.
+"""
+
+LATER_FORMATS = {
+    "AVIF": "libavif in Pillow; turned by irot and imir alone; 10 and 12 bits to 8 of their own range; first frame",
+    "JPEG 2000": "OpenJPEG in Pillow; as stored; more than 8 bits to 8 of their own range",
+    "HEIC": "libheif in pillow-heif; turned by irot and imir alone; 10 and 12 bits to 8 of their own range; the main "
+    "picture",
 }
+"""How formats are decoded that were added to `RULES` without a new version: no row of theirs was there before, so they
+are additions under the same key. All that `RULES` says of other formats holds for them."""
 
 _ORIENTATION = 274
 _UPRIGHT = {
@@ -66,8 +62,48 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_WAYS_OUT = {
+    "DICOM": "convert it to PNG with its window applied, for instance by dcmj2pnm or pydicom",
+    "JPEG XL": "convert it to PNG or JPEG, for instance by djxl",
+    "SVG": "draw it as a PNG first",
+    "PDF": "save its pages as PNG first",
+    "Git LFS pointer": "fetch the file itself with `git lfs pull`",
+    "NIfTI": "save its slices as PNG",
+    "a NumPy array (.npy)": "save it as PNG, or give arrays in Python",
+    "NumPy arrays (.npz)": "save them as PNG, or give arrays in Python",
+    "MP4 video": "save frames of it as JPEG first",
+    "QuickTime video": "save frames of it as JPEG first",
+}
+"""What to do about bytes that are no picture, where that is known."""
 
-def decode(data: bytes, min_side: int | None = None) -> NDArray[np.uint8]:
+_OUTDATED = re.compile(
+    r"not a supported image: (?P<format>AVIF|HEIC|JPEG 2000)$"
+    r"|(?P<lacking>AVIF|HEIC|JPEG 2000) needs "
+    r"|(?P<beside>PNG: (?:Decompressed data too large|Too much memory used in text|Unknown compression method"
+    r"|broken PNG file \(\w+ [\w ]*checksum in b'(?!tRNS)[a-z]|Truncated (?:gAMA|cHRM|sRGB|pHYs)))"
+)
+
+
+_PARTLY = frozenset(("JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"))
+"""Formats whose decoders give what they have of a file that is cut short."""
+
+
+class Picture(NamedTuple):
+    """A decoded image of mode RGB, and what is worth knowing about how it came about, mostly "".
+
+    Examples
+    --------
+    >>> Picture(Image.new("RGB", (4, 3)), "the first of 12 pages").remark
+    'the first of 12 pages'
+    """
+
+    image: Image.Image
+    remark: str = ""
+
+
+def decode(
+    data: bytes, min_side: int | None = None, *, bit_depth: int | None = None, allow_truncated: bool = False
+) -> NDArray[np.uint8]:
     """Decode the bytes of an image file by `RULES`.
 
     Parameters
@@ -77,6 +113,11 @@ def decode(data: bytes, min_side: int | None = None) -> NDArray[np.uint8]:
     min_side : int, optional
         A JPEG may come at 1/2, 1/4 or 1/8 of its size, in the cosine transform, as long as both sides keep so many
         pixels: much faster, and other pixels. Default: the whole size.
+    bit_depth : int, optional
+        9 to 16: samples of 16 bits are taken as so many, of which the upper 8 are kept; larger ones become 255.
+        Default: the high byte. Files that say another depth themselves, and floats, are decoded as without.
+    allow_truncated : bool
+        Where a file is cut short or damaged, take what can be decoded; what is missing is grey or black.
 
     Returns
     -------
@@ -88,7 +129,7 @@ def decode(data: bytes, min_side: int | None = None) -> NDArray[np.uint8]:
     DecodeError
         Whatever is wrong with the bytes; the message is one short line.
     """
-    return np.asarray(decode_image(data, min_side))
+    return np.asarray(decode_picture(data, min_side, bit_depth=bit_depth, allow_truncated=allow_truncated).image)
 
 
 def decode_image(data: bytes, min_side: int | None = None) -> Image.Image:
@@ -99,54 +140,151 @@ def decode_image(data: bytes, min_side: int | None = None) -> Image.Image:
     DecodeError
         Whatever is wrong with the bytes, lack of memory included (then its `__cause__` is the MemoryError).
     """
+    return decode_picture(data, min_side).image
+
+
+def decode_picture(
+    data: bytes, min_side: int | None = None, *, bit_depth: int | None = None, allow_truncated: bool = False
+) -> Picture:
+    """As `decode_image`, with a remark.
+
+    Raises
+    ------
+    DecodeError
+        As `decode_image`.
+    """
     head = data[: formats.HEAD_BYTES]
     name = formats.sniff(head)
     if name is None:
-        raise DecodeError(f"not a supported image: {formats.describe(head)}")
+        found = formats.describe(head)
+        raise DecodeError(f"not a supported image: {found}" + (f"; {_WAYS_OUT[found]}" if found in _WAYS_OUT else ""))
+    if not available(name):
+        raise DecodeError(lacking(name))
     try:
-        with _SWITCHES:
-            return _decode(name, data, min_side)
-    except DecodeError:
-        raise
+        return _attempted(name, data, min_side, bit_depth, False)
+    except DecodeError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise
+        failure = error
+    for less in bare(name, data):
+        try:
+            return _attempted(name, less, min_side, bit_depth, False)
+        except DecodeError as error:
+            failure = error
+    for some in (data, *bare(name, data)) if allow_truncated and name in _PARTLY else ():
+        try:
+            picture = _attempted(name, some, min_side, bit_depth, True)
+        except DecodeError:
+            continue
+        if all(low == high for low, high in picture.image.getextrema()):  # type: ignore[misc]
+            continue  # nothing was there to be decoded
+        remark = f"cut short or damaged, decoded as far as it goes ({str(failure).removeprefix(f'{name}: ')})"
+        return Picture(picture.image, "; ".join(filter(None, (remark, picture.remark))))
+    raise failure
+
+
+def outdated(reason: str) -> bool:
+    """Whether a failure that was recorded earlier would not be one any more, by its reason.
+
+    Parameters
+    ----------
+    reason : str
+
+    Examples
+    --------
+    >>> outdated("PNG: Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK")
+    True
+    >>> outdated("JPEG: image file is truncated (3 bytes not processed)")
+    False
+    """
+    found = _OUTDATED.match(reason)
+    if found is None:
+        return False
+    name = found["format"] or found["lacking"]
+    return name is None or available(name)
+
+
+def _attempted(name: str, data: bytes, min_side: int | None, bit_depth: int | None, truncated: bool) -> Picture:
+    """One try to decode; whatever goes wrong is a DecodeError."""
+    try:
+        with _SWITCHES.held(truncated):
+            return _decode(name, data, min_side, bit_depth)
+    except DecodeError as error:
+        text = str(error)
+        if text.startswith(name):
+            raise
+        raise DecodeError(f"{name}: {text}") from error
     except MemoryError as error:
         raise DecodeError(f"{name}: not enough memory to decode it") from error
     except Exception as error:  # a plugin may raise anything at all on hostile bytes
-        raise DecodeError(f"{name}: {_one_line(error)}") from error
+        if "out of memory" in str(error):
+            raise DecodeError(f"{name}: not enough memory to decode it") from MemoryError()
+        raise DecodeError(f"{name}: {_tiff_reason(data) if name == 'TIFF' else ''}{_one_line(error)}") from error
 
 
-def _decode(name: str, data: bytes, min_side: int | None) -> Image.Image:
-    if name == "WebP":
-        _check_size(name, *_webp_canvas(data))  # Pillow allocates the canvas on opening
-    image = _PLUGINS[name](io.BytesIO(data))
-    _check_size(name, *image.size)
-    if min_side is not None:
-        image.draft(None, (min_side, min_side))  # JPEG's alone does anything
+def _decode(name: str, data: bytes, min_side: int | None, bit_depth: int | None) -> Picture:
+    most = RULES["max_pixels"]
+    image = open_image(name, data, most)
+    if min_side is not None and name == "JPEG":
+        image.draft(None, (min_side, min_side))
     deep = "16" in str(image.tile[0][3]) if image.tile else False
+    samples = DeepSamples(name, data, image, lambda: open_image(name, data, most))
     image.load()
-    _check_size(name, *image.size)
-    rgb = _flatten(image, deep)
-    transpose = _UPRIGHT.get(_orientation(image))
-    return rgb if transpose is None else rgb.transpose(transpose)
+    check_size(name, *image.size, most)
+    remarks = [_first_of(name, data, image)]
+    transpose = _UPRIGHT.get(_orientation(name, image))
+    flat: Image.Image = image
+    if samples.present:
+        largest = samples.largest(image)
+        if bit_depth is not None:
+            flat, deep = samples.as_bits(image, bit_depth), False
+            if largest >= 1 << bit_depth:
+                remarks.append(f"16-bit, values up to {largest} cut off above {(1 << bit_depth) - 1}")
+        elif 0 < largest < DARK and image.mode != "CMYK":
+            remarks.append(f"16-bit, all values at most {largest} of {TOP}")
+    rgb = _flatten(flat, deep)
+    if transpose is not None:
+        rgb = rgb.transpose(transpose)
+    return Picture(rgb, "; ".join(filter(None, remarks)))
 
 
-def _check_size(name: str, width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise DecodeError(f"{name}: {width} x {height} pixels")
-    if width * height > RULES["max_pixels"]:
-        raise DecodeError(f"{name}: {width} x {height} pixels, more than the {RULES['max_pixels']:,} that are decoded")
+def _first_of(name: str, data: bytes, image: ImageFile.ImageFile) -> str:
+    """What a file holds beside the picture that is decoded; "" where nothing."""
+    if name == "TIFF":
+        first = TiffDirectory.first(data)
+        if first is not None and (first.camera or first.reduced):
+            what = first.camera or "a file whose first page is a smaller version of another one"
+            return f"only the preview of {image.width} x {image.height} pixels in {what}"
+        pages = count_pages(data)
+        return f"the first of {pages:,} pages" if pages > 1 else ""
+    if name not in ("GIF", "WebP", "PNG", "AVIF", "HEIC"):
+        return ""
+    try:
+        # GIF files have to be gone through for it, which leaves an image at another frame
+        counted = open_image(name, data, RULES["max_pixels"]) if name == "GIF" else image
+        frames = int(getattr(counted, "n_frames", 1))
+    except Exception:  # noqa: BLE001 - what comes after the first frame may be broken
+        return "the first of several frames"
+    if frames < 2:
+        return ""
+    return f"the main one of {frames:,} pictures" if name == "HEIC" else f"the first of {frames:,} frames"
 
 
-def _webp_canvas(data: bytes) -> tuple[int, int]:
-    """(width, height) from the header of a WebP file."""
-    kind = data[12:16]
-    if kind == b"VP8X" and len(data) >= 30:
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if kind == b"VP8L" and len(data) >= 25:
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 " and len(data) >= 30:
-        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
-    raise DecodeError("WebP: header is broken")
+def _tiff_reason(data: bytes) -> str:
+    """What is unusual about a TIFF that Pillow refuses, with the way out, to stand before Pillow's own words."""
+    page = TiffDirectory.first(data)
+    if page is None:
+        return ""
+    if page.camera:
+        return f"{page.camera}, develop it to JPEG or TIFF first: "
+    samples = page.samples or len(page.bits) or 1
+    if samples > 4:
+        return f"{samples:,} samples a pixel, expected 1 to 4; save three of them as an RGB picture: "
+    if page.bits and (max(page.bits) > 32 or (samples > 1 and max(page.bits) > 16)):
+        kind = "floating-point" if page.sample_format == 3 else "integer"
+        many = "sample" if samples == 1 else "samples"
+        return f"{samples} {kind} {many} of {page.bits[0]} bits a pixel; save it with 8 or 16 bits: "
+    return ""
 
 
 def _flatten(image: Image.Image, deep: bool) -> Image.Image:
@@ -186,7 +324,7 @@ def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale linearly so that minimum and maximum become 0 and 255; a constant image becomes 0."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-        raise DecodeError("a pixel is not a finite number")
+        raise DecodeError("a pixel is not a finite number (NaN or infinite); give it a value")
     factor = 255.0 / (high - low) if high > low else 0.0
     result = np.empty(values.shape, dtype=np.uint8)
     for row, line in enumerate(values):  # row by row: in float64 the whole would be eight times as large
@@ -194,8 +332,12 @@ def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
     return result
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(name: str, image: Image.Image) -> int:
     """The orientation tag, 1 to 8; 1 where it cannot be read, for the pixels are still good."""
+    if name == "HEIC":
+        return 1  # libheif has turned it, and EXIF does not count
+    if name == "AVIF":
+        image.info.pop("xmp", None)  # Pillow made an EXIF tag of irot and imir, and nothing else counts
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - Pillow's parser may raise anything; the rule is "upright"
@@ -210,31 +352,47 @@ def _one_line(error: Exception) -> str:
 
 
 class _Switches:
-    """Holds Pillow's module-wide switches at known values while any thread decodes; afterwards they are as before."""
+    """Holds Pillow's module-wide switches at known values while any thread decodes; afterwards they are as before.
+
+    Threads that want other values wait for each other.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._free = threading.Condition()
         self._users = 0
+        self._truncated = False
         self._before: tuple[int | None, bool] = (None, False)
         self._warnings = warnings.catch_warnings()
 
-    def __enter__(self) -> None:
-        with self._lock:
+    @contextmanager
+    def held(self, truncated: bool) -> Iterator[None]:
+        """Hold the switches. `truncated`: Pillow is to accept files that are cut short."""
+        self._enter(truncated)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self, truncated: bool) -> None:
+        with self._free:
+            self._free.wait_for(lambda: not self._users or self._truncated == truncated)
             if self._users == 0:
+                self._truncated = truncated
                 self._before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
                 Image.MAX_IMAGE_PIXELS = RULES["max_pixels"]
-                ImageFile.LOAD_TRUNCATED_IMAGES = False
+                ImageFile.LOAD_TRUNCATED_IMAGES = truncated
                 self._warnings = warnings.catch_warnings()
                 self._warnings.__enter__()
-                warnings.filterwarnings("ignore", module=r"(PIL|featstore)(\.|$)")
+                warnings.filterwarnings("ignore", module=r"(PIL|featstore|pillow_heif)(\.|$)")
             self._users += 1
 
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
+    def _leave(self) -> None:
+        with self._free:
             self._users -= 1
             if self._users == 0:
                 self._warnings.__exit__(None, None, None)
                 Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = self._before
+                self._free.notify_all()
 
 
 _SWITCHES = _Switches()

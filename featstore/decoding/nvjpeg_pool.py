@@ -124,11 +124,11 @@ class NvjpegPool:
             if not left.size:
                 yield batch
                 continue
-            reasons = list(batch.reasons)
+            texts = list(batch.texts)
             for part in self._rest.run([items[batch.start + int(row)] for row in left]):
                 rows = left[part.start : part.start + len(part.status)]
                 batch.images[rows] = part.images
                 batch.status[rows] = part.status
-                for row, reason in zip(rows, part.reasons, strict=True):
-                    reasons[row] = reason
-            yield dataclasses.replace(batch, reasons=tuple(reasons))
+                for row, text in zip(rows, part.texts, strict=True):
+                    texts[row] = text
+            yield Batch.of(batch.start, batch.images, batch.status, texts)

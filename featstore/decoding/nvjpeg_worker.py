@@ -23,7 +23,9 @@ import numpy as np
 from featstore.decoding.jpeg_header import JpegHeader, read_header
 from featstore.decoding.nvjpeg_decoder import NvjpegDecoder
 from featstore.decoding.transform import TransformSpec
-from featstore.decoding.worker import CHANGED, DEFERRED, OK, READY, RESULT, TRANSIENT, next_task, read, write_at
+from featstore.decoding.worker import CHANGED, DEFERRED, OK, READY, RESULT, TRANSIENT, next_task, write_at
+from featstore.sources.address import is_sequential
+from featstore.sources.reading import read, size_of
 
 MAX_BATCH = 128
 """Images that are decoded together, at most."""
@@ -118,15 +120,20 @@ def _feed(
             file.data = b""
         return file
 
-    with ThreadPoolExecutor(THREADS) as readers, os.fdopen(int(settings["tasks"]), "rb") as tasks:
+    with (
+        ThreadPoolExecutor(THREADS) as readers,
+        ThreadPoolExecutor(1) as reader,  # of streams, which are read in their order
+        os.fdopen(int(settings["tasks"]), "rb") as tasks,
+    ):
         while (task := next_task(tasks)) is not None:
             number, offset, digest, path = task
             try:
-                size = os.stat(path).st_size  # noqa: PTH116 - bytes
+                size = size_of(path)
             except OSError:
                 size = 0
             budget.take(size)
-            files.put(readers.submit(prepared, _File(number, offset, size), path, digest))
+            chosen = reader if is_sequential(path) else readers
+            files.put(chosen.submit(prepared, _File(number, offset, size), path, digest))
     files.put(None)
 
 

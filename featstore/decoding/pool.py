@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 
+from featstore.decoding.relayed_items import RelayedItems, relayed
 from featstore.decoding.scheduler import Batch, Items, Scheduler
 from featstore.decoding.shared_memory import SharedBuffers
 from featstore.decoding.supervisor import Supervisor
@@ -46,7 +47,7 @@ class DecodePool:
     bytes_per_image : int
         Address space that one image may take in its process, and the largest file that is read.
     decoder : str
-        "module:function" of what turns bytes, and the smallest side of a scaled JPEG, into a Pillow image of mode RGB.
+        "module:function" of what turns bytes into a `Picture`, see `featstore.decoding.worker.Decoder`.
     device : str, optional
         The processes decode JPEG files on this device and defer all other images, for `NvjpegPool`.
 
@@ -85,7 +86,7 @@ class DecodePool:
         batch_size: int = 32,
         seconds_per_image: float = 30.0,
         bytes_per_image: int = 2 << 30,
-        decoder: str = "featstore.decoding.decode:decode_image",
+        decoder: str = "featstore.decoding.decode:decode_picture",
         device: str | None = None,
     ) -> None:
         wanted = usable_cores() if workers is None else workers
@@ -156,7 +157,7 @@ class DecodePool:
         Parameters
         ----------
         items : sequence of (path, digest)
-            Absolute path and SHA-256 (32 bytes) of each image file.
+            Absolute path or address and SHA-256 (32 bytes) of each image file.
         batch_size : int, optional
             From now on; for a caller that did not know it when the processes were to be started.
 
@@ -169,6 +170,8 @@ class DecodePool:
         self._batch_size = batch_size or self._batch_size
         if not self.workers:
             return self._run_here(items)
+        if not isinstance(items, RelayedItems):
+            items = relayed(items, self._bytes)
         if self._running is not None or (resized and self._memory is not None and len(self._memory)):
             self.close()  # results to a run that was abandoned must not meet this one
         elif resized and self._memory is not None:
@@ -232,11 +235,11 @@ class DecodePool:
             part = items[start : start + self._batch_size]
             images = np.zeros((len(part), *self._shape), dtype=np.uint8)
             status = np.zeros(len(part), dtype=np.uint8)
-            reasons = []
+            texts = []
             for row, (path, digest) in enumerate(part):
-                code, reason, pixels = decode_file(path, digest, self._spec, decoder, self._bytes)
+                code, text, pixels = decode_file(path, digest, self._spec, decoder, self._bytes)
                 if code == OK:
                     images[row] = np.frombuffer(pixels, dtype=np.uint8).reshape(self._shape)
                 status[row] = TRANSIENT if code == MEMORY else code
-                reasons.append(reason)
-            yield Batch(start, images, status, tuple(reasons))
+                texts.append(text)
+            yield Batch.of(start, images, status, texts)

@@ -7,17 +7,19 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore.decoding.relayed_items import RelayedItems
 from featstore.decoding.shared_memory import SharedBuffers
 from featstore.decoding.supervisor import Supervisor
 from featstore.decoding.worker import CHANGED, MEMORY, OK, TRANSIENT
 from featstore.decoding.worker_process import Task, TaskResult, WorkerProcess
 
 Items = Sequence[tuple[bytes, bytes]]
-"""(absolute path, SHA-256 of 32 bytes) of image files."""
+"""(absolute path or address, SHA-256 of 32 bytes) of image files."""
 
 
 _MAX_SLEEP = 0.02
@@ -48,6 +50,8 @@ class Batch:
         bytes no longer have the digest.
     reasons : tuple of b str
         "" where decoded.
+    remarks : tuple of b str
+        What is worth knowing about how an image was decoded, "" mostly; empty where no image has one.
 
     Examples
     --------
@@ -60,6 +64,19 @@ class Batch:
     images: NDArray[np.uint8]
     status: NDArray[np.uint8]
     reasons: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, start: int, images: NDArray[np.uint8], status: NDArray[np.uint8], texts: Sequence[str]) -> Self:
+        """A batch from what the workers said of each image: a remark where it was decoded, else a reason."""
+        reasons = tuple("" if good else text for good, text in zip(status == OK, texts, strict=True))
+        remarks = tuple(text if good else "" for good, text in zip(status == OK, texts, strict=True))
+        return cls(start, images, status, reasons, remarks if any(remarks) else ())
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Reason or remark of each image, as `of` takes them."""
+        return tuple(map("".join, zip(self.reasons, self.remarks, strict=True))) if self.remarks else self.reasons
 
     @property
     def changed(self) -> NDArray[np.bool_]:
@@ -75,7 +92,7 @@ class _Filling:
     slot: int
     left: int
     status: NDArray[np.uint8]
-    reasons: list[str]
+    texts: list[str]
 
 
 class Scheduler:
@@ -168,10 +185,12 @@ class Scheduler:
                 self._assign()
                 continue
             self._filling.popleft()
+            if isinstance(self._items, RelayedItems):
+                self._items.release(first.start + len(first.status))
             self._assign()
             images = self._memory.array(first.slot).reshape(self._batch_size, *self._shape)[: len(first.status)]
             images[first.status != OK] = 0
-            yield Batch(first.start, images, first.status, tuple(first.reasons))
+            yield Batch.of(first.start, images, first.status, first.texts)
 
     def _collect(self, wanted: int) -> None:
         """Wait for results and take them: about half of those wanted at a time, and the last ones singly."""
@@ -252,10 +271,10 @@ class Scheduler:
             fresh.send([task])
         self._backlog.extendleft(reversed(process.pending))
 
-    def _settle(self, task: Task, status: int, reason: str) -> None:
+    def _settle(self, task: Task, status: int, text: str) -> None:
         batch = self._filling[(task.number - self._filling[0].start) // self._batch_size]
         row = task.number - batch.start
         batch.status[row] = status
-        batch.reasons[row] = reason
+        batch.texts[row] = text
         batch.left -= 1
         self._settled += 1

@@ -15,6 +15,9 @@ from featstore.decoding.resample import FILTERS, as_image, resized
 MAX_RESIZED_PIXELS = 1 << 26
 """Above this the resized image is never made whole (256 MiB in Pillow): only its crop is, see `TransformSpec.apply`."""
 
+DECODE_RULES = ("jpeg_scaling", "nvjpeg", "bit_depth", "allow_truncated")
+"""Fields that change how files are decoded; part of a key only where they are on."""
+
 
 @dataclass(frozen=True)
 class TransformSpec:
@@ -36,6 +39,10 @@ class TransformSpec:
     nvjpeg : bool
         JPEG files without peculiarities are decoded and resized on a CUDA device, see
         `featstore.decoding.nvjpeg_pool`; what is done here is for the others.
+    bit_depth : int, optional
+        9 to 16: files with 16 bits a sample hold so many in truth, see `featstore.decoding.decode.decode`.
+    allow_truncated : bool
+        Files that are cut short or damaged are decoded as far as they go.
 
     Raises
     ------
@@ -59,6 +66,8 @@ class TransformSpec:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     jpeg_scaling: bool = False
     nvjpeg: bool = False
+    bit_depth: int | None = None
+    allow_truncated: bool = False
 
     def __post_init__(self) -> None:
         if self.resize < 1 or self.crop < 1:
@@ -69,15 +78,23 @@ class TransformSpec:
             raise ValueError("antialias=False is not supported: images are resized by Pillow, which always antialiases")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std above 0")
-        for name, value in (("jpeg_scaling", self.jpeg_scaling), ("nvjpeg", self.nvjpeg)):
-            if not isinstance(value, bool):
-                raise ValueError(f"{name} is {value!r}, neither true nor false")
+        for name in ("jpeg_scaling", "nvjpeg", "allow_truncated"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, neither true nor false")
+        depth = self.bit_depth
+        if depth is not None and (type(depth) is not int or not 9 <= depth <= 16):
+            raise ValueError(f"bit_depth is {depth!r}; expected a whole number from 9 to 16, or None")
         if self.nvjpeg and self.jpeg_scaling:
             raise ValueError("nvjpeg decodes JPEG files whole, so it does not go with jpeg_scaling")
         if self.nvjpeg and self.interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"nvjpeg resizes bilinear or bicubic, not {self.interpolation}")
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+
+    @property
+    def decode_options(self) -> dict[str, Any]:
+        """What `featstore.decoding.decode.decode` is to be given beside the bytes."""
+        return {"min_side": self.min_side, "bit_depth": self.bit_depth, "allow_truncated": self.allow_truncated}
 
     @property
     def min_side(self) -> int | None:
@@ -88,7 +105,7 @@ class TransformSpec:
         """The fields as plain JSON values; the decode rules only where they are on, as keys were made before there were
         any."""
         fields = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
-        return {name: value for name, value in fields.items() if value or name not in ("jpeg_scaling", "nvjpeg")}
+        return {name: value for name, value in fields.items() if value or name not in DECODE_RULES}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

@@ -17,17 +17,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from featstore.decoding.transform import TransformSpec
 from featstore.errors import DecodeError
-from featstore.system.fsread import open_regular
+from featstore.sources.reading import read
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-Decoder = Callable[[bytes, int | None], Image.Image]
-"""Bytes of a file, smallest side of a scaled JPEG -> image of mode RGB; raises DecodeError."""
+    from featstore.decoding.decode import Picture
+
+Decoder = Callable[..., "Picture"]
+"""Bytes of a file, `TransformSpec.decode_options` -> image of mode RGB, remark; raises DecodeError."""
 
 OK, FAILED, TRANSIENT, CHANGED, MEMORY, DEFERRED = range(6)
 """How an image went: decoded; cannot be decoded; failed for a reason that may pass; is not the file it was. Between
@@ -38,7 +38,7 @@ TASK = struct.Struct("<QQ32sI")
 """Item number, offset of its pixels in the batch memory, digest, length of the path that follows."""
 
 RESULT = struct.Struct("<QBH")
-"""Item number, status, length of the reason that follows (UTF-8)."""
+"""Item number, status, length of the reason that follows (UTF-8), which is a remark where the status is OK."""
 
 READY = 2**64 - 1
 """Item number of the result that says: imports are done, send work."""
@@ -52,34 +52,43 @@ def decoder_from(name: str) -> Decoder:
 
 
 def decode_file(
-    path: bytes, digest: bytes, spec: TransformSpec, decoder: Decoder, bytes_per_image: int
+    path: bytes,
+    digest: bytes,
+    spec: TransformSpec,
+    decoder: Decoder,
+    bytes_per_image: int,
+    alive: Callable[[], None] | None = None,
 ) -> tuple[int, str, bytes]:
     """Turn one image file into network input.
 
     Parameters
     ----------
     path : bytes
+        Or an address of `featstore.sources.address`.
     digest : bytes
         SHA-256 that the file had when it was listed.
     spec : TransformSpec
     decoder : callable
     bytes_per_image : int
         A larger file is not read.
+    alive : callable, optional
+        See `featstore.sources.reading.read`.
 
     Returns
     -------
     status : int
         OK, FAILED, TRANSIENT, CHANGED or MEMORY.
     reason : str
-        "" where OK.
+        Where OK a remark, mostly "".
     pixels : bytes
         `crop * crop * 3` bytes where OK, else none.
     """
     try:
-        data = read(path, bytes_per_image)
+        data = read(path, bytes_per_image, alive)
         if hashlib.sha256(data).digest() != digest:
             return CHANGED, "the file changed since it was listed", b""
-        return OK, "", spec.apply_to_image(decoder(data, spec.min_side)).tobytes()
+        picture = decoder(data, **spec.decode_options)
+        return OK, picture.remark, spec.apply_to_image(picture.image).tobytes()
     except DecodeError as error:
         if isinstance(error.__cause__, MemoryError):
             return MEMORY, str(error), b""
@@ -88,15 +97,6 @@ def decode_file(
         return MEMORY, "not enough memory", b""
     except OSError as error:
         return TRANSIENT, f"cannot be read: {error.strerror or error}", b""
-
-
-def read(path: bytes, limit: int) -> bytes:
-    """The bytes of a file; OSError where there are more than `limit`, or it is no regular file."""
-    descriptor, status = open_regular(path)
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_size > limit:
-            raise OSError(0, f"{status.st_size:,} bytes, more than the {limit:,} that an image may take")
-        return file.read()
 
 
 def main(settings: Mapping[str, Any]) -> None:
@@ -116,12 +116,17 @@ def main(settings: Mapping[str, Any]) -> None:
     results = int(settings["results"])
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libtiff complains there about every bad file
     os.write(results, RESULT.pack(READY, OK, 0))
+
+    def alive() -> None:  # bytes before an image are passed over: its time has not begun, and nothing is stuck
+        signal.setitimer(signal.ITIMER_REAL, settings["seconds_per_image"])
+        os.write(results, RESULT.pack(READY, OK, 0))
+
     with os.fdopen(int(settings["tasks"]), "rb") as tasks:
         try:
             while (task := next_task(tasks)) is not None:
                 number, offset, digest, path = task
                 signal.setitimer(signal.ITIMER_REAL, settings["seconds_per_image"])
-                status, reason, pixels = decode_file(path, digest, spec, decoder, limit)
+                status, reason, pixels = decode_file(path, digest, spec, decoder, limit, alive)
                 write_at(int(settings["memory"]), pixels, offset)
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 text = reason.encode("utf-8", "backslashreplace")[:1000]

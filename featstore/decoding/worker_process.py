@@ -28,7 +28,7 @@ class Task(NamedTuple):
 
 
 class TaskResult(NamedTuple):
-    """How one image went: its task, a status of `featstore.decoding.worker`, the reason."""
+    """How one image went: its task, a status of `featstore.decoding.worker`, the reason, or a remark where OK."""
 
     task: Task
     status: int

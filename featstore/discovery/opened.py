@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from featstore.discovery.pictures import Pictures
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.images.archive_tree import archive_tree, shards
+from featstore.images.archive_tree import archive_tree
 from featstore.images.reading import Reading
-from featstore.images.tree import Labelled, Tree
+from featstore.images.shards import shards
+from featstore.images.tree import Labelled
 from featstore.images.walk import Remembered, list_tree
 from featstore.layouts.labelling import label_tree
 from featstore.layouts.parquet_images import parquet_images
@@ -26,13 +26,15 @@ from featstore.layouts.webdataset import label_webdataset
 from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
-from featstore.sources.remote import fetched
+from featstore.sources.parquet_index import holds_images
+from featstore.sources.remote import fetched, is_url
 from featstore.system.reporting import printable_path
 
-_LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json")
+PARQUET = b".parquet"
+LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json")
 _EXPECTED = (
-    "expected a folder of images, a list (.csv, .tsv, .txt, .jsonl), an archive (.zip, .tar, .tar.gz), Parquet files, or "
-    "the address of an archive"
+    "expected a folder of images, a list (.csv, .tsv, .txt, .jsonl), an archive (.zip, .tar, .tar.gz), Parquet files, "
+    "or the address of an archive"
 )
 
 
@@ -44,24 +46,20 @@ class Opened:
     ----------
     labelled : Labelled
     root : bytes
-        What paths are relative to: a folder or an archive; "" for pictures in memory.
+        What paths are relative to: a folder, an archive, or what holds pictures in memory.
     place : str
         The data as named, printable.
     about : dict
         What is recorded of the source: `address` and `sha256` of what was downloaded.
-    pictures : Pictures or None
     """
 
     labelled: Labelled
     root: bytes
     place: str
     about: dict[str, Any] = field(default_factory=dict)
-    pictures: Pictures | None = None
 
     def addresses(self, paths: Sequence[bytes], rows: NDArray[np.intp]) -> list[bytes]:
         """Where the bytes of some rows are."""
-        if self.pictures is not None:
-            return [self.pictures.addresses[paths[row]] for row in rows.tolist()]
         return addresses([os.path.join(self.root, paths[row]) for row in rows.tolist()])
 
 
@@ -88,27 +86,49 @@ def open_data(
         It holds no usable image set.
     """
     if isinstance(data, Pictures):
-        return Opened(data.labelled(), b"", "the pictures given", pictures=data)
+        return Opened(data.labelled(), data.root, "the pictures given")
     place, about = os.fsencode(data), {}
-    if re.match(rb"https?://", place, re.IGNORECASE):
+    if is_url(os.fsdecode(place)):
         download = fetched(os.fsdecode(place))
         about = {"address": download.url, "sha256": download.sha256}
-        place = os.fsencode(download.path)
+        place = bytes(download.path)
     shown = printable_path(os.path.abspath(place))
     if not os.path.exists(place):
-        parts = shards(place)
-        if not parts:
+        if not shards(place):
             raise ImagesNotFoundError(f"{shown} does not exist; {_EXPECTED}")
-        return _of_parts(parts, os.path.realpath(os.path.dirname(place) or b"."), place, reading, shown, about)
+        return _of_archive(place, reading, shown, about)
+    listed = os.path.abspath(place)  # a list that is a link names files beside the link
     place = os.path.realpath(place)
     if os.path.isdir(place):
-        return _of_folder(place, reading, remembered, shown, about)
+        return _of_folder(place, reading, remembered, shown)
     name = place.lower()
-    if name.endswith(b".parquet"):
-        return _of_parquet([place], reading, shown, about)
+    if name.endswith(PARQUET) and holds_images(place):
+        return _opened(parquet_images([place], reading), os.path.dirname(place), shown, about)
+    if name.endswith((*LISTS, PARQUET)):
+        return _opened(read_list(listed, reading), os.path.realpath(os.path.dirname(listed)), shown, about)
     if is_container(place):
-        return _of_tree(archive_tree(place), reading, shown, about)
-    if os.path.isfile(place) and name.endswith(_LISTS):
-        labelled = read_list(place, reading)
-        return Opened(labelled, labelled.root or os.path.dirname(place), shown, about)
+        return _of_archive(place, reading, shown, about)
     raise ImageSetError(f"{shown} is a file; {_EXPECTED}")
+
+
+def _of_folder(place: bytes, reading: Reading, remembered: Callable[[bytes], Remembered], shown: str) -> Opened:
+    """Images in a folder; where it holds none, archives or Parquet files that do."""
+    tree = list_tree(place, remembered(place))
+    if not tree.paths:
+        parquet = [os.path.join(place, path) for path in sorted(tree.others) if path.lower().endswith(PARQUET)]
+        if parquet := [path for path in parquet if holds_images(path)]:
+            return _opened(parquet_images(parquet, reading), place, shown)
+        if shards(place):
+            return _of_archive(place, reading, shown, {})
+    return _opened(label_tree(tree, reading), place, shown)
+
+
+def _of_archive(place: bytes, reading: Reading, shown: str, about: dict[str, Any]) -> Opened:
+    """Images in one archive, or in shards; samples of a WebDataset, or files in folders."""
+    tree = archive_tree(place)
+    labelled = None if reading.labels is not None else label_webdataset(tree, reading)
+    return _opened(labelled or label_tree(tree, reading), tree.root, shown, about)
+
+
+def _opened(labelled: Labelled, root: bytes, shown: str, about: dict[str, Any] | None = None) -> Opened:
+    return Opened(labelled, root if labelled.root is None else labelled.root, shown, about or {})

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -85,7 +84,7 @@ def scan(
     listing = Listing.of(labelled.found, labelled.skipped, opened.root)
     if known is not None and known.root != opened.root:
         known = None
-    digests, problems, formats = _digests(opened, listing, known, progress)
+    digests, problems, kinds = _digests(opened, listing, known, progress)
     if all(problems):
         raise ImageSetError(
             f"none of the {len(problems)} images in {opened.place} can be read; "
@@ -97,7 +96,6 @@ def scan(
         "parts_from": labelled.parts_from,
         "notes": labelled.notes,
         "reading": how.to_json(),
-        "formats": formats,
         **opened.about,
     }
     images = ImageSet(
@@ -113,6 +111,7 @@ def scan(
         problems=tuple(problems),
         skipped=listing.skipped,
         groups=tuple(labelled.groups.get(path, "") for path in listing.paths) if labelled.groups else (),
+        kinds=tuple(kinds) if any(kinds) else (),
         about=about,
     )
     return images.with_about(doubts=[doubt.to_json() for doubt in find_doubts(images)])
@@ -130,16 +129,16 @@ def _remembered(known: ImageSet | None, root: bytes) -> Remembered:
 
 def _digests(
     opened: Opened, listing: Listing, known: ImageSet | None, progress: StageProgress | None
-) -> tuple[NDArray[np.uint8], list[str], dict[str, int]]:
+) -> tuple[NDArray[np.uint8], list[str], list[str]]:
     """Digest of every row, taken from `known` where the file is unchanged; updates the listing's sizes and mtimes.
 
-    Returns problems and the number of images of each format as well.
+    Returns problems and formats as well.
     """
     n = len(listing.paths)
     digests = np.zeros((n, 32), dtype=np.uint8)
     problems = [""] * n
     stale = np.ones(n, dtype=bool)
-    formats: Counter[str] = Counter()
+    kinds = np.full(n, "", dtype=object)
     if known is not None and len(known):
         if listing.paths == known.paths:
             here = there = np.arange(n)
@@ -152,8 +151,8 @@ def _digests(
         same &= known.readable()[there]
         digests[here[same]] = known.digests[there[same]]
         stale[here[same]] = False
-        if int(same.sum()) == int(known.readable().sum()):  # none is gone or changed: their formats are still these
-            formats.update(known.about.get("formats", {}))
+        if known.kinds:
+            kinds[here[same]] = np.array(known.kinds, dtype=object)[there[same]]
     todo = np.flatnonzero(stale)
     for row, hashed in zip(todo.tolist(), hash_files(opened.addresses(listing.paths, todo), progress), strict=True):
         if hashed.problem:
@@ -161,7 +160,5 @@ def _digests(
         else:
             digests[row] = np.frombuffer(hashed.digest, dtype=np.uint8)
             listing.sizes[row], listing.mtimes[row] = hashed.size, hashed.mtime
-            formats[hashed.kind] += 1
-    if formats.total() != n - sum(map(bool, problems)):
-        formats.clear()  # some were replaced and nothing is known of those that stayed
-    return digests, problems, dict(sorted(formats.items()))
+            kinds[row] = hashed.kind.partition(" bytes ")[0]  # of unknown bytes not which
+    return digests, problems, kinds.tolist()

@@ -17,8 +17,8 @@ def found_json(images: ImageSet) -> dict[str, Any]:
     Returns
     -------
     dict
-        `layout`, `labels_from`, `parts_from`, `counts` (part -> class -> images), `unlabelled`, `groups` (how many, None
-        without), `formats` (-> images), `skipped` (reason -> entries), `notes`, `doubts`.
+        `layout`, `labels_from`, `parts_from`, `counts` (part -> class -> images), `unlabelled`, `groups` (how many,
+        None without), `formats` (-> images), `skipped` (reason -> entries), `notes`, `doubts`.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def found_json(images: ImageSet) -> dict[str, Any]:
         "counts": images.counts(),
         "unlabelled": int((~images.labelled()).sum()),
         "groups": len(set(images.groups) - {""}) if images.groups else None,
-        "formats": about.get("formats", {}),
+        "formats": dict(sorted(Counter(kind for kind in images.kinds if kind).items())),
         "skipped": dict(Counter(_kind(entry.reason) for entry in images.skipped).most_common()),
         "notes": about.get("notes", []),
         "doubts": about.get("doubts", []),

@@ -84,10 +84,13 @@ class Engine:
     def provenance(self) -> dict[str, Any]:
         """What ran: engine, device, precision, versions, settings that may change bits. JSON-able.
 
-        `engine_note` says why auto did not take a faster engine. After memory ran out the batch size is the new one.
+        `engine_note` says why auto did not take a faster engine, `weights_note` how the weights file was read. After
+        memory ran out the batch size is the new one.
         """
         runner = self._ready()
         note = {"engine_note": "; ".join(self._notes)} if self._notes else {}
+        if record := self._backbone.weights.record:
+            note["weights_note"] = record
         versions = {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")}
         return {
             "engine": runner.name,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 
 from featstore.discovery.scanning import scan
 from featstore.extract.current_image_set import usual_name
-from featstore.images.reading import Reading
 from featstore.images.listing import UNREADABLE
+from featstore.images.reading import Reading
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import StageProgress
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,10 @@ def current_image_set(
         There are no images, `split` cannot be drawn from them, they could only lead to nonsense, or they would take
         the place of other images of the same name.
     """
+    if split is not None and not (isinstance(split, Mapping) and all(isinstance(f, Real) for f in split.values())):
+        raise ImageSetError(
+            f'`split` is {split!r}; expected a mapping of parts to fractions, such as `split={{"test": 0.2}}`'
+        )
     how = reading or Reading()
     name = dataset if dataset is not None else usual_name(data, store)
     previous = store.imageset(name) if store is not None and name in store.datasets() else None
@@ -70,7 +75,7 @@ def current_image_set(
         reading=how,
     )
     require_no_doubt(images, how.allow)
-    notes = _skipped(images)
+    notes = _unreadable(images)
     if previous is not None:
         notes += _against(previous, images, how)
     if split and (images.splits != "").any():
@@ -109,8 +114,8 @@ def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str
             notes.append(f"{images.name!r} was in {was} and is in {place} now, {len(before & now):,} images as before")
         elif REPLACED not in reading.allow:
             raise ImageSetError(
-                f"the store has a data set {images.name!r} of {len(previous):,} images from {was}, and those in {place} "
-                f"are others; name these with {argument('dataset', 'NAME')}, or replace that data set with "
+                f"the store has a data set {images.name!r} of {len(previous):,} images from {was}; those in {place} are "
+                f"others; name these with {argument('dataset', 'NAME')}, or replace that data set with "
                 f"{argument('allow', REPLACED)}"
             )
         else:
@@ -123,14 +128,13 @@ def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str
     return notes
 
 
-def _skipped(images: ImageSet) -> list[str]:
-    """What to say of the folders that cannot be read, and of other files."""
-    unreadable = [entry for entry in images.skipped if entry.reason.startswith(UNREADABLE)]
-    notes = [f"{printable_path(entry.path)}: {entry.reason}; its images are left out" for entry in unreadable]
-    if skipped := sum(entry.reason != "hidden" for entry in images.skipped) - len(unreadable):
-        what = "1 other file was" if skipped == 1 else f"{skipped} other files were"
-        notes.append(f"{what} skipped; `featstore info` lists the reasons")
-    return notes
+def _unreadable(images: ImageSet) -> list[str]:
+    """What to say of the folders that cannot be read; the image set tells what else was left out."""
+    return [
+        f"{printable_path(entry.path)}: {entry.reason}; its images are left out"
+        for entry in images.skipped
+        if entry.reason.startswith(UNREADABLE)
+    ]
 
 
 def _keep_splits(images: ImageSet, previous: ImageSet) -> ImageSet:

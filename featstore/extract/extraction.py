@@ -15,7 +15,9 @@ class Extraction:
 
     `computed` and `cached` count images (rows of the image set), failed ones included; `waiting` is the share of the
     time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call; `found` is
-    what `featstore.discovery.found_json` says of the image set.
+    what `featstore.discovery.found_json` says of the image set; `remarks` are (path, text) of images that were computed
+    now and of which there is something to know: deep samples that stay dark, the first of several pages, a file that is
+    cut short; `weights_record` tells how the weights file was read, "" where there is nothing to tell.
 
     Examples
     --------
@@ -37,6 +39,8 @@ class Extraction:
     provenance: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     found: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    remarks: tuple[tuple[str, str], ...] = ()
+    weights_record: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The document that `extract --json` prints."""
@@ -67,4 +71,5 @@ class Extraction:
             "provenance": dict(self.provenance),
             "notes": list(self.notes),
             "found": dict(self.found),
+            "remarks": [{"path": path, "text": text} for path, text in self.remarks],
         }

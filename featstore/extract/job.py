@@ -14,6 +14,7 @@ import numpy as np
 
 from featstore import errors
 from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
+from featstore.decoding.decode import outdated
 from featstore.decoding.nvjpeg_pool import open_pool
 from featstore.decoding.transform import TransformSpec
 from featstore.discovery.pictures import Pictures
@@ -24,6 +25,7 @@ from featstore.extract.device_choice import check_devices, choose_devices
 from featstore.extract.extraction import Extraction
 from featstore.extract.multi_device import compute_on_devices
 from featstore.extract.pipeline import ExtractionPlan, PipelineResult, compute
+from featstore.extract.remarks import remark_notes
 from featstore.images.image_set import ImageSet
 from featstore.images.reading import Reading
 from featstore.store.feature_store import FeatureStore
@@ -51,6 +53,8 @@ def extract(
     weights_seed: int = 0,
     jpeg_scaling: bool = False,
     nvjpeg: bool = False,
+    bit_depth: int | None = None,
+    allow_truncated: bool = False,
     dataset: str | None = None,
     split: Mapping[str, float] | None = None,
     split_seed: int = 0,
@@ -71,15 +75,15 @@ def extract(
     Parameters
     ----------
     data : path, address or Pictures
-        A folder of images, a list of them, an archive, Parquet files or pictures in memory, as `featstore.discovery.scan`
-        takes them.
+        A folder of images, a list of them, an archive, Parquet files or pictures in memory, as
+        `featstore.discovery.scan` takes them.
     store : FeatureStore or path
         Created where there is none.
     reading : Reading, optional
         How the data are to be read; default: found out.
     backbone : Backbone or str
         A ready network, or a name to build one from `weights`, `nodes`, `pool`, `input_size`, `weights_seed`,
-        `jpeg_scaling` and `nvjpeg`.
+        `jpeg_scaling`, `nvjpeg`, `bit_depth` and `allow_truncated`.
     dataset : str, optional
         Name of the image set in the store; default: the folder's or file's name.
     split : mapping of {"val", "test"} to fraction in (0, 1), optional
@@ -88,7 +92,8 @@ def extract(
     content : bool
         Hash every file again, also where size and modification time are as recorded.
     retry_failed : bool
-        Try images again that failed before for a passing reason (time-out, crash, memory).
+        Try images again that failed before for a passing reason (time-out, crash, memory), or for one that is none any
+        more (a format that is decoded by now).
     strict : bool
         Refuse to add rows to features made by another engine or other library versions.
     device : str
@@ -146,8 +151,12 @@ def extract(
         "seed": weights_seed,
         "jpeg_scaling": jpeg_scaling,
         "nvjpeg": nvjpeg,
+        "bit_depth": bit_depth,
+        "allow_truncated": allow_truncated,
     }
     specs, network = _specs(backbone, precision, request)
+    if specs.weights_note:
+        notes.append(specs.weights_note)
     if opened is None:
         check_devices(device, engine=engine, precision=precision, nvjpeg=nvjpeg)
     # Made only now that the images, the network and the device are known to be usable.
@@ -185,7 +194,11 @@ def extract(
                 network = network or _build(backbone, request)
                 result = compute(network, plan, {**options, "device": devices[0]}, decoders, report)
 
-    failed = _failures(cache, images, specs.fingerprints.values(), result.changed)
+    failed = _failures(cache, images, specs.fingerprints.values(), result)
+    if not retry_failed and (curable := sum(outdated(reason) for _, reason in failed)):
+        those = "1 image" if curable == 1 else f"{curable:,} images"
+        notes.append(f"{those} failed earlier and may be decoded by now: `retry_failed=True` tries again")
+    remarks = _remarks(images, result.remarks)
     if len(failed) == len(images):
         raise ImageSetError(
             f"none of the {len(images)} images of {images.name!r} could be read, so there are no features; the first: "
@@ -203,8 +216,10 @@ def extract(
         preparation_seconds=result.preparation,
         features=tuple((f, specs.widths[node]) for node, f in specs.fingerprints.items()),
         provenance=result.provenance,
-        notes=tuple(notes + result.notes),
+        notes=tuple(notes + result.notes + remark_notes([text for _, text in remarks])),
+        remarks=remarks,
         found=found_json(images),
+        weights_record=specs.weights_record,
     )
 
 
@@ -222,7 +237,8 @@ def _specs(
     if isinstance(backbone, str) and (known := load_feature_specs(backbone, precision, request)) is not None:
         return known, None
     network = _build(backbone, request)
-    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths))
+    told = network.weights
+    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths), told.note, told.record)
     if isinstance(backbone, str):
         save_feature_specs(backbone, precision, request, specs, network.weights.path)
     return specs, network
@@ -237,13 +253,14 @@ def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
 
 
 def _failures(
-    store: FeatureStore, images: ImageSet, fingerprints: Any, changed: set[bytes]
+    store: FeatureStore, images: ImageSet, fingerprints: Any, result: PipelineResult
 ) -> tuple[tuple[str, str], ...]:
     """Every image that has no features, with its reason, in row order."""
     reasons: dict[bytes, str] = {}
     for fingerprint in fingerprints:
         reasons.update(store.failures(fingerprint))
-    reasons.update(dict.fromkeys(changed, "the file changed during the run; extract again"))
+    reasons.update(result.failures)  # an older reason may stay in the store
+    reasons.update(dict.fromkeys(result.changed, "the file changed during the run; extract again"))
     if not reasons and not any(images.problems):
         return ()
     found = []
@@ -252,6 +269,14 @@ def _failures(
         if reason:
             found.append((images.display(row), reason))
     return tuple(found)
+
+
+def _remarks(images: ImageSet, remarks: Mapping[bytes, str]) -> tuple[tuple[str, str], ...]:
+    """(path, remark) of every image that has one, in row order."""
+    if not remarks:
+        return ()
+    texts = ((row, remarks.get(images.digests[row].tobytes(), "")) for row in range(len(images)))
+    return tuple((images.display(row), text) for row, text in texts if text)
 
 
 def serve(request: dict[str, Any]) -> None:

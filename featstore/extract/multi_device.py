@@ -169,5 +169,14 @@ def compute_on_devices(
     left = np.zeros_like(plan.wanted)
     for fingerprint in plan.fingerprints.values():
         left |= plan.store.missing(fingerprint, plan.images.digests)
+    row_of = {plan.images.display(row): row for row in range(len(plan.images))} if any(map(_remarked, results)) else {}
+    for remark in (remark for r in results for remark in _remarked(r)):
+        if (row := row_of.get(remark["path"])) is not None:
+            result.remarks[plan.images.digests[row].tobytes()] = remark["text"]
     result.changed = {plan.images.digests[row].tobytes() for row in np.flatnonzero(left & plan.wanted)}
     return result
+
+
+def _remarked(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The remarks in what one device's process said."""
+    return list(result.get("remarks", []))

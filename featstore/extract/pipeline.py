@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore.decoding.decode import outdated
 from featstore.errors import StoreConflictError
 from featstore.extract.writer import RowWriter
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
+from featstore.sources.address import reading_order
+from featstore.sources.addresses import addresses
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress
 
@@ -68,7 +71,8 @@ class ExtractionPlan:
         Parameters
         ----------
         retry_failed : bool
-            Images that failed before for a passing reason count as missing.
+            Images that failed before for a passing reason count as missing, and those whose format or fault is none
+            any more.
         share : tuple of two int
             (i, n): want only the i-th of n parts of the images, disjoint by their bytes.
         """
@@ -77,6 +81,10 @@ class ExtractionPlan:
             node: store.missing(fingerprint, images.digests, retry=retry_failed) & readable
             for node, fingerprint in fingerprints.items()
         }
+        if retry_failed:
+            for node, fingerprint in fingerprints.items():
+                again = [digest for digest, reason in store.failures(fingerprint).items() if outdated(reason)]
+                missing[node] |= np.isin(_as_items(images.digests), np.array(again, dtype="V32")) & readable
         wanted = np.logical_or.reduce(list(missing.values()))
         if share != (0, 1):
             wanted &= images.digests[:, :4].copy().view("<u4").ravel() % share[1] == share[0]
@@ -90,9 +98,15 @@ class ExtractionPlan:
         return np.flatnonzero(self.wanted & distinct)
 
 
+def _as_items(digests: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Digests as one value each, shape (n,)."""
+    return np.ascontiguousarray(digests).view("V32").ravel()
+
+
 @dataclasses.dataclass
 class PipelineResult:
-    """What a run measured. `changed` are digests of files that were found to be others."""
+    """What a run measured. `changed` are digests of files that were found to be others; `remarks` and `failures` are
+    what decoding said of images, by digest."""
 
     seconds: float = 0.0
     waited: float = 0.0
@@ -100,6 +114,8 @@ class PipelineResult:
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     changed: set[bytes] = dataclasses.field(default_factory=set)
     notes: list[str] = dataclasses.field(default_factory=list)
+    remarks: dict[bytes, str] = dataclasses.field(default_factory=dict)
+    failures: dict[bytes, str] = dataclasses.field(default_factory=dict)
 
 
 def compute(
@@ -135,7 +151,11 @@ def _computed(
     engine: Engine, backbone: Backbone, plan: ExtractionPlan, decoders: DecodePool | NvjpegPool, report: Progress
 ) -> PipelineResult:
     result, images, rows = PipelineResult(), plan.images, plan.rows()
-    items = [(images.absolute(int(row)), images.digests[row].tobytes()) for row in rows]
+    found = addresses([images.absolute(int(row)) for row in rows])
+    order = reading_order(found)
+    if order is not None:  # containers are read from front to back
+        rows, found = rows[order], [found[place] for place in order]
+    items = [(address, images.digests[row].tobytes()) for address, row in zip(found, rows, strict=True)]
     batches = iter(decoders.run(items, engine.usual_batch_size))  # decoding begins while the engine is built
     began = time.perf_counter()
     engine.prepare()
@@ -171,6 +191,8 @@ def _computed(
                     writer.flush()
                     writer.provenance = ways[size]
                 result.changed.update(images.digests[row].tobytes() for row in here[finished.changed])
+                result.remarks.update(_said(images, here, finished.remarks))
+                result.failures.update(_said(images, here[finished.status == 1], _failed(finished)))
                 writer.add(
                     images.digests[here],
                     finished.status,
@@ -186,6 +208,16 @@ def _computed(
             under_way = ahead
     result.seconds = time.perf_counter() - began
     return result
+
+
+def _said(images: ImageSet, rows: NDArray[np.intp], texts: Sequence[str]) -> dict[bytes, str]:
+    """Digest -> text of the rows that have one; there may be no texts at all."""
+    return {images.digests[row].tobytes(): text for row, text in zip(rows, texts, strict=False) if text}
+
+
+def _failed(batch: Batch) -> list[str]:
+    """The reasons of the images that cannot be decoded."""
+    return [batch.reasons[row] for row in np.flatnonzero(batch.status == 1)]
 
 
 def _submitted(engine: Engine, batch: Batch) -> Features | None:
@@ -213,7 +245,7 @@ def _refuse_other_provenance(
     keys = {fingerprint.key for fingerprint in fingerprints}
     for info in store.features():
         for other in info.provenance if info.fingerprint.key in keys else ():
-            told = (other.keys() | provenance.keys()) - {"engine_note"}  # a sentence, no way of computing
+            told = (other.keys() | provenance.keys()) - {"engine_note", "weights_note"}  # texts for people
             different = sorted(k for k in told if other.get(k) != provenance.get(k))
             if "pillow" not in other:  # was not recorded before
                 different = [k for k in different if k != "pillow"]

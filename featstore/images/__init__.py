@@ -1,6 +1,6 @@
 """Which files are images, in which order, with which class and part: folders and lists walked, hashed, split.
 
-May import `errors` and `system`.
+May import `errors`, `system` and `sources`.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,5 @@ if TYPE_CHECKING:
     from featstore.images.image_set import ImageSet as ImageSet, hold_out as hold_out
     from featstore.images.listing import Listing as Listing, Skipped as Skipped
     from featstore.images.samples import write_digits as write_digits, write_textures as write_textures
-    from featstore.images.unlabelled import Unlabelled as Unlabelled, find_images as find_images
 
 __getattr__, __dir__ = lazy_exports(__name__)

@@ -54,8 +54,10 @@ class ImageSet:
         Everything in the tree that is no row, with the reason.
     groups : tuple of n str, or ()
         Images that belong together, such as those of one patient; "" for an image that stands alone.
+    kinds : tuple of n str, or ()
+        Format of each file, as `formats.kind` tells it; "" where it is not known.
     about : mapping
-        How the data were read, as JSON values: `layout`, `labels_from`, `parts_from`, `notes`, `reading`.
+        How the data were read, as JSON values: `layout`, `labels_from`, `parts_from`, `notes`, `reading`, `doubts`.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class ImageSet:
     problems: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
     groups: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,8 +110,9 @@ class ImageSet:
             raise ImageSetError(f"image set {self.name!r}: {len(self.problems)} problems for {n} images")
         # A tuple and the list that JSON makes of it must be equal.
         object.__setattr__(self, "about", json.loads(canonical_json(dict(self.about))))
-        if self.groups and len(self.groups) != n:
-            raise ImageSetError(f"image set {self.name!r}: {len(self.groups)} groups for {n} images")
+        for what, texts in (("groups", self.groups), ("kinds", self.kinds)):
+            if texts and len(texts) != n:
+                raise ImageSetError(f"image set {self.name!r}: {len(texts)} {what} for {n} images")
         if n and not (self.labels.min() >= -1 and self.labels.max() < len(self.classes)):
             raise ImageSetError(f"image set {self.name!r}: a label outside of its {len(self.classes)} classes")
 
@@ -143,6 +147,22 @@ class ImageSet:
                 numbers = np.bincount(self.labels[here & self.labelled()], minlength=len(self.classes))
                 table[split] = dict(zip(self.classes, numbers.tolist(), strict=True))
         return table
+
+    def subset(self, chosen: NDArray[np.bool_]) -> ImageSet:
+        """Some of the images, with all classes and everything that was skipped.
+
+        Parameters
+        ----------
+        chosen : ndarray of shape (n,), bool
+        """
+        rows = np.flatnonzero(chosen)
+        fields: dict[str, Any] = {}
+        for field in ("digests", "sizes", "mtimes", "labels", "splits"):
+            fields[field] = getattr(self, field)[rows]
+        for field in ("paths", "problems", "groups"):
+            values = getattr(self, field)
+            fields[field] = tuple(values[row] for row in rows.tolist()) if values else ()
+        return dataclasses.replace(self, **fields)
 
     def same_as(self, other: ImageSet) -> bool:
         """Whether every field of both is equal."""

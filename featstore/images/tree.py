@@ -31,6 +31,8 @@ class Tree:
     read : callable
         The content of a file by its relative path; ImageSetError where it cannot be read or is larger than
         `LIST_BYTES`.
+    notes : list of str
+        What is to be said of the whole, such as where an archive was cut off.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Tree:
     folders: list[tuple[bytes, int]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     read: Callable[[bytes], bytes] = lambda path: b""
+    notes: list[str] = field(default_factory=list)
 
     @cached_property
     def others(self) -> dict[bytes, tuple[int, int]]:

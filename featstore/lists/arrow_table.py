@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def is_arrow(content: bytes) -> bool:
-    """Whether some bytes are a Parquet, Arrow or Feather file.
+    """Whether some bytes are a Parquet or an Arrow file (Feather).
 
     Examples
     --------
     >>> is_arrow(b"PAR1..."), is_arrow(b"path,label")
     (True, False)
     """
-    return content.startswith((b"PAR1", b"ARROW1", b"FEA1"))
+    return content.startswith((b"PAR1", b"ARROW1"))
 
 
 def read_arrow(content: bytes, place: str) -> tuple[tuple[str, ...], list[list[str]]]:
@@ -44,7 +44,7 @@ def read_arrow(content: bytes, place: str) -> tuple[tuple[str, ...], list[list[s
     """
     try:
         import pyarrow as pa
-        from pyarrow import feather, parquet
+        from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError(f"{place} is a Parquet or Arrow file; to read it run: pip install pyarrow") from error
     try:
@@ -53,10 +53,8 @@ def read_arrow(content: bytes, place: str) -> tuple[tuple[str, ...], list[list[s
             size = sum(file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups))
             _refuse_large(size, place)
             table = file.read()
-        elif content.startswith(b"ARROW1"):
-            table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
         else:
-            table = feather.read_table(pa.BufferReader(content))
+            table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
         table = table.flatten()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ImageSetError(f"{place} cannot be read as a table: {error}; write it again, or as CSV") from error

@@ -32,6 +32,8 @@ class Columns:
         Columns of 0 and 1, one a class.
     parts : list of int
         One column of parts, or several of True and False (is_valid, is_test).
+    parts_said : bool
+        Whether the user named the column of the parts.
     group : int or None
     notes : list of str
         Columns that are not used.
@@ -42,6 +44,7 @@ class Columns:
     names: int | None = None
     one_hot: list[int] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
+    parts_said: bool = False
     group: int | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -72,12 +75,13 @@ def find_columns(table: Table, reading: Reading, share: Share) -> Columns:
     >>> from featstore.lists.table import read_table
     >>> table = read_table(b"breed,id,set\\nbeagle,a01,train\\n", b"dogs.csv")
     >>> find_columns(table, Reading(), lambda cells: float(cells[0] == "a01"))
-    Columns(path=1, label=0, names=None, one_hot=[], parts=[2], group=None, notes=[])
+    Columns(path=1, label=0, names=None, one_hot=[], parts=[2], parts_said=False, group=None, notes=[])
     """
     columns = Columns(path=_path(table, reading, share))
     taken: set[int | None] = {columns.path}
     columns.group = _said(table, "group_column", reading.group_column)
     columns.parts = _parts(table, reading, taken | {columns.group})
+    columns.parts_said = reading.split_column is not None
     taken |= {*columns.parts, columns.group}
     _set_label(columns, table, reading, taken)
     taken |= {columns.label, columns.names, *columns.one_hot}

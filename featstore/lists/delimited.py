@@ -102,7 +102,7 @@ def _separator(text: str) -> str | None:
     sample = text[:_SAMPLE]
     if len(text) > _SAMPLE:
         sample = sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1] or sample
-    best, chosen = (False, 0.5, 0.0), None
+    best, chosen = (False, 0.0, 0.0), None
     for mark in (*_MARKS, " "):
         if mark == " ":
             rows = _by_spaces(sample, 0).rows
@@ -118,6 +118,8 @@ def _separator(text: str) -> str | None:
         images = sum(any(map(named_like_image, row)) for row in rows) / len(rows)
         # A header has names for all cells, or for all but the first (pandas and R leave the row names' out).
         fit = (len(rows[0]) in (width, width - 1) and len(rows[0]) > 1, widths[width] / len(rows), images)
+        if not fit[0] and fit[1] < 0.6:
+            continue
         if fit > best or (fit[:1] == best[:1] and fit[2] > best[2] + 0.5 and fit[1] > 0.9):
             best, chosen = fit, mark
     return chosen
@@ -125,12 +127,15 @@ def _separator(text: str) -> str | None:
 
 def _style(text: str, mark: str) -> dict[str, Any]:
     """How the csv module is to read: spaces before a quote belong to neither."""
-    return {"delimiter": mark, "skipinitialspace": f'{mark} "' in text}
+    quoted = re.search(rf'{re.escape(mark)} +"[^"\r\n]+" *({re.escape(mark)}|[\r\n]|$)', text)
+    return {"delimiter": mark, "skipinitialspace": quoted is not None}
 
 
 def _by_mark(text: str, mark: str, first: int, place: str) -> Records:
     comments = 0
-    while found := re.match(rf"#[^\r\n{re.escape(mark)}]*(\r\n|\r|\n)", text):  # quotes in a comment mean nothing
+    while found := re.match(r"#([^\r\n]*)(\r\n|\r|\n)", text):
+        if mark in found[1] and '"' not in found[1]:  # perhaps names of columns; quotes in a comment mean nothing
+            break
         text = text[found.end() :]
         comments += 1
     first += comments
@@ -138,7 +143,7 @@ def _by_mark(text: str, mark: str, first: int, place: str) -> Records:
     rows, lines = [], []
     try:
         for row in reader:
-            if row and (row[0] or any(map(str.strip, row))):
+            if row and (row[0].strip() or any(map(str.strip, row))):
                 rows.append(row)
                 lines.append(reader.line_num + first)
     except csv.Error as error:
@@ -161,7 +166,11 @@ def _by_spaces(text: str, first: int) -> Records:
     if len({len(row) for row in rows if not row[0].startswith("#")}) > 1:
         found = [_PATH_THEN_REST.fullmatch(line) for _, line in numbered]
         if sum(map(bool, found)) > len(rows) / 2:
-            rows = [[match[1], match[2] or ""] if match else row for match, row in zip(found, rows, strict=True)]
+            alone = not any(match[2] for match in found if match)
+            rows = [
+                ([match[1]] if alone else [match[1], match[2] or ""]) if match else row
+                for match, row in zip(found, rows, strict=True)
+            ]
     return Records(rows, [number for number, _ in numbered], "spaces")
 
 

@@ -33,6 +33,7 @@ class Entries:
     parts : list of str
         Of every row of the table.
     labels_from, parts_from : str
+        Which columns tell them; "" where none does.
     notes : list of str
     """
 
@@ -59,22 +60,19 @@ def read_entries(table: Table, columns: Columns, resolved: Resolved) -> Entries:
     ImageSetError
         Where a row has no path, fits several files, or one image has two labels or parts.
     """
-    name = table.place.rpartition("/")[2]
     _refuse_pathless(table, columns)
     _refuse_several(table, columns, resolved)
     labels, notes, origin = _labels(table, columns)
-    parts, parts_from, more = read_parts(table, columns.parts)
+    parts, parts_from, more = read_parts(table, columns.parts, columns.parts_said)
     rows, twice = _once(table, resolved, labels, parts)
     notes += more
     if twice:
         notes.append(
             f"{twice} row{'s name' if twice > 1 else ' names'} an image that is listed before, with the same label"
         )
-    count = len({labels[row] for row in rows} - {None})
-    labels_from = f"{count} class{'es' * (count != 1)} from {origin} of {name}" if count else ""
     if (several := several_in_one(labels)) is not None:
         notes.append(several)
-    return Entries(rows, labels, parts, labels_from, parts_from, notes)
+    return Entries(rows, labels, parts, origin, parts_from, notes)
 
 
 def require_labels(table: Table, entries: Entries, columns: Columns, reading: Reading) -> None:
@@ -234,7 +232,8 @@ def _once(
         first = seen.setdefault(path, row)
         if first == row:
             continue
-        if labels[first] is None or (labels[row] == labels[first] and not parts[first]):
+        more = labels[first] is None and labels[row] is not None
+        if more or (labels[row] == labels[first] and parts[row] and not parts[first]):
             seen[path], first, row = row, row, first  # the row that says more
         if (labels[row] not in (labels[first], None)) or (parts[row] and parts[row] != parts[first]):
             torn.append((first, row))

@@ -28,6 +28,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x28\xb5\x2f\xfd", "a Zstandard file", _UNPACK),
     (rb".{257}ustar", "a tar archive", _UNPACK),
     (rb"ORC.*\x00", "an ORC file", _EXPORT),
+    (rb"FEA1", "a Feather file of the old version 1", "write it as Parquet or CSV"),
     (rb"Obj\x01", "an Avro file", _EXPORT),
     (rb"%PDF-", "a PDF document", "copy the table into a CSV"),
     (rb"\{\\rtf", "a rich text document", "save it as plain text"),

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from featstore.errors import ImageSetError, ImagesNotFoundError
+from featstore.images.image_set import SPLITS
 from featstore.images.listing import Found, Skipped
 from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
@@ -176,7 +177,9 @@ def label_with_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -
         notes.append(f"{files_named(table, columns, missing)} not among the images, and left out")
     if unlisted:
         what = "taken without a label" if reading.unlabelled else "left out"
-        notes.append(f"{unlisted} image{'s are' if unlisted > 1 else ' is'} not on {_name(table)} and {what}")
+        notes.append(
+            f"{unlisted} image{'s are' if unlisted > 1 else ' is'} not on {table.place.rpartition('/')[2]} and {what}"
+        )
     return _labelled(table, columns, entries, resolved, found, skipped, notes, out, None)
 
 
@@ -274,11 +277,18 @@ def _labelled(
             f"{len(out)} row{'s' * (len(out) > 1)} without a label left out{where}; `unlabelled=True` takes "
             "such images, too"
         )
+    name = table.place.rpartition("/")[2]
+    count = len({label for _, label, _ in found.runs} - {None})
+    labels_from = f"{count} class{'es' * (count != 1)} from {entries.labels_from} of {name}" if count else ""
+    here = [part for part in SPLITS if part in {part for _, _, part in found.runs}]
+    shown = " and ".join([", ".join(here[:-1]), here[-1]] if len(here) > 1 else here)
+    parts_from = f"{shown} from {entries.parts_from} of {name}" if here else ""
     groups = {}
     if columns.group is not None:
-        cells = table.column(columns.group)
-        groups = {resolved.paths[row]: cells[row].strip() for row in entries.rows if cells[row].strip()}
-    return Labelled(found, skipped, "list", entries.labels_from, entries.parts_from, notes, groups, root)
+        taken, cells = set(found.paths), table.column(columns.group)
+        pairs = [(resolved.paths[row], cells[row].strip()) for row in entries.rows]
+        groups = {path: cell for path, cell in pairs if cell and path in taken}
+    return Labelled(found, skipped, "list", labels_from, parts_from, notes, groups, root)
 
 
 def _encoded(labels: Sequence[str | None]) -> dict[str | None, bytes | None]:
@@ -292,7 +302,3 @@ def _within(root: bytes, path: bytes) -> bytes | None:
     if not os.path.isabs(path):
         return path
     return b"" if path == root else stripped(path, root) if root else None
-
-
-def _name(table: Table) -> str:
-    return table.place.rpartition("/")[2]

@@ -41,14 +41,16 @@ def part_cells(table: Table, number: int) -> bool:
     return known == len(values) or (is_part(table.columns[number]) and known > 0)
 
 
-def read_parts(table: Table, columns: Sequence[int]) -> tuple[list[str], str, list[str]]:
-    """The part of each row, "" for none; where parts come from; notes.
+def read_parts(table: Table, columns: Sequence[int], said: bool = False) -> tuple[list[str], str, list[str]]:
+    """The part of each row, "" for none; which columns tell it, "" where none does; notes.
 
     Parameters
     ----------
     table : Table
     columns : sequence of int
         One column of part names, or columns of True and False.
+    said : bool
+        Whether the user named the column.
 
     Raises
     ------
@@ -59,18 +61,20 @@ def read_parts(table: Table, columns: Sequence[int]) -> tuple[list[str], str, li
     --------
     >>> from featstore.lists.table import read_table
     >>> read_parts(read_table(b"path,is_valid\\na.jpg,True\\nb.jpg,False\\n", b"a.csv"), [1])
-    (['val', 'train'], "train and val from column 'is_valid' of a.csv", [])
+    (['val', 'train'], "column 'is_valid'", [])
     """
     if not columns:
         return [""] * len(table.rows), "", []
     flags = {number: flag_of(table.columns[number], table.column(number)) for number in columns}
     if all(flags.values()):
-        found = _by_flags(table, {number: part for number, part in flags.items() if part})
+        of = {number: part for number, part in flags.items() if part}
+        found = _by_flags(table, of)
+        if not said:
+            _refuse_good_rows(table, of, found)
     else:
         found = _by_names(table, columns[0])
-    here = [part for part in ("train", "val", "test") if part in set(found)]
-    named = " and ".join(map(table.title, columns))
-    origin = f"{_and(here)} from {named} of {_name(table)}" if here else ""
+    here = any(found)
+    origin = " and ".join(map(table.title, columns)) if here else ""
     without = found.count("")
     notes = []
     if without and here:
@@ -119,22 +123,16 @@ def _by_flags(table: Table, flags: dict[int, str]) -> list[str]:
             )
         unknown = all(cell not in _FALSE for cell in said.values())
         found.append(flags[true[0]] if true else "" if unknown else otherwise)
-    rare = next(
-        ((n, p) for n, p in flags.items() if p == "val" and plain(table.columns[n]) in ("valid", "isvalid")), None
-    )
-    if rare is not None and found.count("val") * 2 > len(found):
-        name = table.columns[rare[0]]
-        raise ImageSetError(
-            f"{table.place}: column {name!r} is True on {found.count('val')} of {len(found)} rows, which may mean the "
-            f"part for validation, or that these rows are good; say {argument('split_column', name)} or "
-            f"{argument('split_column', '')}"
-        )
     return found
 
 
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _name(table: Table) -> str:
-    return table.place.rpartition("/")[2]
+def _refuse_good_rows(table: Table, flags: dict[int, str], found: Sequence[str]) -> None:
+    """A column "valid" that is True on most rows may say that these are good."""
+    for number in flags:
+        name = table.columns[number]
+        if plain(name) in ("valid", "isvalid") and found.count("val") * 2 > len(found):
+            raise ImageSetError(
+                f"{table.place}: column {name!r} is True on {found.count('val')} of {len(found)} rows, which may mean "
+                f"the part for validation, or that these rows are good; say {argument('split_column', name)} or "
+                f"{argument('split_column', '')}"
+            )

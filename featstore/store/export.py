@@ -28,6 +28,7 @@ def export(features: FeatureSet, out: Path, *, form: str = "npz", overwrite: boo
         `npz`: X, y, ids, classes, splits in one NumPy archive without pickles. `npy`: `features.npy`, `labels.npy`,
         `file_names.txt`, `classes.txt` and `fingerprint.json` in a folder. `h5`: one plain HDF5 file with the data sets
         `features`, `labels`, `ids`, `splits`, `classes`. `csv`: one line an image, `path,label,split,f0,f1,...`.
+        Images without a label have -1 among the labels, and in CSV an empty cell.
     overwrite : bool
         Replace what is there.
 
@@ -114,7 +115,8 @@ def _as_csv(features: FeatureSet) -> dict[str, bytes]:
     writer.writerow(["path", "label", "split", *(f"f{i}" for i in range(features.X.shape[1]))])
     for row, name in enumerate(features.ids):
         values = (repr(float(value)) for value in features.X[row])
-        writer.writerow([name, features.classes[features.y[row]], features.splits[row], *values])
+        label = features.classes[features.y[row]] if features.y[row] >= 0 else ""
+        writer.writerow([name, label, features.splits[row], *values])
     return {"": text.getvalue().encode("utf-8", "surrogateescape")}
 
 

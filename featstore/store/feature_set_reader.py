@@ -130,10 +130,11 @@ def make_feature_set(
         In the order of the image set.
     failed : dict of row number to reason
     """
-    ids, paths = _printable(images), images.paths
+    ids, paths, groups = _printable(images), images.paths, images.groups
     if not good.all():
         rows = np.flatnonzero(good).tolist()
         ids, paths = tuple(ids[row] for row in rows), tuple(paths[row] for row in rows)
+        groups = tuple(groups[row] for row in rows) if groups else ()
     return FeatureSet(
         X=X,
         y=images.labels[good],
@@ -146,6 +147,8 @@ def make_feature_set(
         root=images.root,
         paths=paths,
         failed=tuple((images.display(row), reason) for row, reason in sorted(failed.items())),
+        groups=groups,
+        about=images.about,
     )
 
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 
 from featstore.errors import WeightsError
@@ -52,7 +53,7 @@ def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progres
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123
-            digest = _receive(url, file.write, timeout, progress)
+            digest = receive(url, file.write, timeout=timeout, progress=progress)
             file.flush()
             os.fsync(file.fileno())
         if not digest.startswith(sha256):
@@ -66,13 +67,48 @@ def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progres
         Path(name).unlink(missing_ok=True)
 
 
-def _receive(url: str, write: Callable[[bytes], int], timeout: float, progress: StageProgress | None) -> str:
-    """Pass the body on; its SHA-256 in hexadecimal digits."""
+def receive(
+    url: str,
+    write: Callable[[bytes], object],
+    *,
+    timeout: float,
+    progress: StageProgress | None = None,
+    accept: Callable[[Message], None] | None = None,
+    opener: urllib.request.OpenerDirector | None = None,
+) -> str:
+    """Pass the body of an answer on.
+
+    Parameters
+    ----------
+    write : callable
+        Takes the bytes in order.
+    timeout : float
+        Seconds that the server may stay silent.
+    progress : callable, optional
+        Called with the bytes done and the bytes in all, 0 where the server does not say.
+    accept : callable, optional
+        Called with the answer's headers before its body is read; raises where they are not right.
+    opener : OpenerDirector, optional
+        In place of urllib's, which follows redirects to http, https and ftp.
+
+    Returns
+    -------
+    str
+        SHA-256 of the body in hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        The server cannot be reached, refuses, stays silent, or breaks off early.
+    """
     digest = hashlib.sha256()
     done, began = 0, time.monotonic()
     request = urllib.request.Request(url, headers={"User-Agent": "featstore"})
+    open_url = urllib.request.urlopen if opener is None else opener.open
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with open_url(request, timeout=timeout) as response:
+            if accept is not None:
+                accept(response.headers)
             total = int(response.headers.get("Content-Length") or 0)
             while block := response.read1(_BLOCK):
                 write(block)

@@ -94,3 +94,10 @@ def test_repr_says_what_it_is_in_one_line():
 def test_fields_cannot_be_assigned():
     with pytest.raises(dataclasses.FrozenInstanceError):
         make([""]).X = None
+
+
+def test_groups_are_one_for_each_row_and_unlabelled_rows_are_told():
+    data = dataclasses.replace(make(["", "", "test"]), groups=("p", "", "p"), y=np.array([0, -1, 1]))
+    assert data.subset([2, 0]).groups == ("p", "p") and data.labelled().tolist() == [True, False, True]
+    with pytest.raises(FeaturesError, match=r"groups has shape \(2,\), expected \(3,\)"):
+        dataclasses.replace(data, groups=("p", "p"))

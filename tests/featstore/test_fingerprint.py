@@ -78,3 +78,9 @@ def test_missing_and_unknown_fields_are_refused():
         Fingerprint.from_json(document)
     with pytest.raises(FingerprintMismatchError, match="not list"):
         Fingerprint.from_json([])
+
+
+def test_what_the_network_sees_is_told_with_the_decode_rules_that_are_on():
+    made = fingerprint(transform={"crop": 224, "bit_depth": 12, "allow_truncated": True, "jpeg_scaling": True})
+    assert made.input == "224 px jpeg-scaling allow-truncated 12-bit"
+    assert fingerprint(transform={"crop": 224}).input == "224 px"

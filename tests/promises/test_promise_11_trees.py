@@ -9,7 +9,7 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.extract import extract
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from tests.support import deeds
 from tests.support.killing import run
 from tests.support.pictures import encode, texture, write_tree

@@ -174,3 +174,18 @@ def test_a_class_that_no_test_image_shows_needs_a_word(tmp_path):
     assert not (tmp_path / "r").exists()
     run(store.path, "-o", tmp_path / "r", "--allow-untested", *FAST)
     assert "No image judges 1 class" in str(Report.load(tmp_path / "r").data["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "references"), [("all", ["majority"]), ("none", []), ("pixels", []), ("majority, pixels", ["majority"])]
+)
+def test_references_can_be_left_out(place, tmp_path, asked, references):
+    result = run(place, "-o", tmp_path, "--node", "avgpool", *FAST, "--references", asked, "--json")
+    data = json.loads(result.stdout)
+    assert [run["head"] for run in data["runs"] if run["reference"]] == references
+    assert [gone["head"] for gone in data["omitted"]] == ([] if asked == "none" else ["pixels"])
+
+
+def test_an_unknown_reference_is_wrong_usage(place, tmp_path):
+    result = run(place, "-o", tmp_path, *FAST, "--references", "majority,chance", ok=False)
+    assert result.exit_code == 2 and "'chance' is no reference; give majority, pixels, all or none" in result.stderr

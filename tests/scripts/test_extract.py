@@ -101,7 +101,8 @@ def test_ctrl_c_commits_what_is_done_and_the_next_run_goes_on(tmp_path):
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and err.strip() == "Interrupted." and out == ""
+    kept = f"What was computed stays in {tmp_path / 's'}; the same command goes on from there."
+    assert process.returncode == 130 and err.split("\n") == [kept, "", "Interrupted.", ""] and out == ""
     done = sum(info.rows for info in FeatureStore(tmp_path / "s").features())
     assert 64 <= done < 800 and FeatureStore(tmp_path / "s").verify().ok
     again = subprocess.run(

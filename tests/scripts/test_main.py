@@ -1,5 +1,6 @@
 """The group `featstore`: every verb's help, how failures and interrupts end, and how fast it answers."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -44,7 +45,7 @@ def test_every_verb_explains_itself(verb, capsys):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_also_a_file_to_run(verb):
-    file = group.get_command(None, verb).callback.__globals__["__file__"]
+    file = inspect.unwrap(group.get_command(None, verb).callback).__globals__["__file__"]
     done = subprocess.run([sys.executable, file, "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("Usage: ")
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -76,6 +77,86 @@ def test_nothing_that_can_be_classified_is_a_failure_with_reasons(bundle, capsys
     status, out, err = run(predict, [bundle, tmp_path, "--engine", "eager", "-j", "0"], capsys)
     assert status == 1 and out == "image,class,probability\n"
     assert "failed: " in err and "bad.jpg" in err and "none of 1 images could be classified" in err
+
+
+def test_a_submission_is_written_as_it_is_wanted(place, bundle, capsys, tmp_path):
+    images = place / "images" / "test" / "ants"
+    machine = ["--engine", "eager", "-j", "0"]
+    status, out, err = run(predict, [bundle, images, "--columns", "id,label", "--id", "stem", *machine], capsys)
+    lines = out.splitlines()
+    assert (status, err) == (0, "") and lines[0] == "id,label" and lines[1].split(",")[0] == "000"
+    assert {line.split(",")[1] for line in lines[1:]} <= {"ants", "bees"} and len(lines) == 7
+    arguments = [bundle, images, "--wide", "--id", "name", "-o", tmp_path / "wide.csv", *machine]
+    assert run(predict, arguments, capsys)[0] == 0
+    rows = list(csv.DictReader((tmp_path / "wide.csv").open(newline="")))
+    assert list(rows[0]) == ["id", "ants", "bees"] and rows[0]["id"] == "000.jpg"
+    assert all(abs(float(row["ants"]) + float(row["bees"]) - 1) < 1e-6 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--wide", "--json"], "--wide and --columns are about CSV"),
+        (["--columns", "id,label", "--json"], "--wide and --columns are about CSV"),
+        (["--wide", "--top", "2"], "--top lists more classes than --wide has columns for"),
+        (["--columns", "id"], "--columns has 1 names; expected two names or three"),
+        (["--columns", "a,b,c,d"], "--columns has 4 names; expected two names or three"),
+        (["--columns", "a,b", "--wide"], "--columns has 2 names; expected one name"),
+    ],
+)
+def test_tables_that_do_not_go_together_are_wrong_usage(arguments, sentence, bundle, place, capsys):
+    status, out, err = run(predict, [bundle, place / "images", *arguments], capsys)
+    assert status == 2 and out == "" and sentence in err
+
+
+def test_every_other_file_is_named_at_most_twenty_of_them_and_the_json_has_all(place, bundle, capsys, tmp_path):
+    (tmp_path / "a.jpg").write_bytes((place / "images" / "test" / "ants" / "000.jpg").read_bytes())
+    for i in range(23):
+        (tmp_path / f"{i:02d}.PSD").write_bytes(b"8BPS" + bytes(60))
+    (tmp_path / ".hidden").write_bytes(b"x")
+    status, out, err = run(predict, [bundle, tmp_path, "--engine", "eager", "-j", "0"], capsys)
+    said = err.splitlines()
+    assert status == 0 and out.count("\n") == 2 and len(said) == 21
+    assert said[0] == f"skipped: {tmp_path}/00.PSD: not a supported image: PSD"
+    assert said[-1] == "skipped: and 3 more, 23 in all; --json lists them"
+    status, out, err = run(predict, [bundle, tmp_path, "--engine", "eager", "-j", "0", "--json"], capsys)
+    document = json.loads(out)
+    assert (status, err) == (0, "") and len(document["skipped"]) == 23 and document["failed"] == []
+    assert document["skipped"][3] == {"path": f"{tmp_path}/03.PSD", "reason": "not a supported image: PSD"}
+    (tmp_path / "a.jpg").unlink()
+    status, out, err = run(predict, [bundle, tmp_path], capsys)
+    assert status == 1 and "23 other files, such as" in err and "00.PSD: PSD" in err
+
+
+def test_a_list_is_classified_in_its_order(place, bundle, capsys, tmp_path):
+    (tmp_path / "test.csv").write_text("id;breed\nbees/003;\nants/001;\n")
+    arguments = [bundle, tmp_path / "test.csv", "--root", place / "images" / "test", "--suffix", ".jpg",
+                 "--path-column", "id", "--id", "id", "--columns", "id,breed", "--engine", "eager",
+                 "-j", "0"]  # fmt: skip
+    status, out, err = run(predict, arguments, capsys)
+    assert status == 0, err
+    assert [line.split(",")[0] for line in out.splitlines()] == ["id", "bees/003", "ants/001"]
+
+
+def test_an_output_that_is_not_utf_8_gets_odd_names_escaped_and_a_file_gets_them_whole(place, bundle, tmp_path):
+    data = (place / "images" / "test" / "ants" / "000.jpg").read_bytes()
+    (tmp_path / "in").mkdir()
+    for name in ("Käfer.jpg", "猫.jpg"):
+        (tmp_path / "in" / name).write_bytes(data)
+    command = [sys.executable, "-m", "featstore_scripts.main", "predict", str(bundle), str(tmp_path / "in")]
+    command += ["--engine", "eager", "-j", "0", "--id", "name", "--columns", "id,label"]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(b",")[0] for line in done.stdout.splitlines()] == [b"id", b"K\xe4fer.jpg", b"\\u732b.jpg"]
+    done = subprocess.run([*command, "-o", str(tmp_path / "out.csv")], capture_output=True, env=environment)
+    assert done.returncode == 0
+    assert (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].startswith("Käfer.jpg,")
+
+
+def test_a_store_is_no_bundle(place, capsys):
+    status, _, err = run(predict, [place / "store", place / "images"], capsys)
+    assert status == 1 and f"`featstore train {place / 'store'} -o BUNDLE`" in err
 
 
 def test_no_bundle_is_one_sentence(capsys, tmp_path):

@@ -156,3 +156,65 @@ def test_a_schedulers_polite_end_is_an_interrupt_and_a_real_traceback_needs_debu
     assert short.returncode == 1 and short.stderr.startswith("Error: ZeroDivisionError: division by zero (this is a")
     long = subprocess.run([*program, "--debug"], capture_output=True, text=True, cwd=ROOT)
     assert long.returncode == 1 and long.stderr.startswith("Traceback") and "ZeroDivisionError" in long.stderr
+
+
+def as_process(work, **how):
+    """A process whose command does this work; told how it ended."""
+    head = "import click, os, signal, sys\nfrom featstore_scripts.process import run\n"
+    program = f"{head}def work():\n    {work}\nrun(click.command()(work), [])"
+    return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, cwd=ROOT, **how)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX pipes")
+@pytest.mark.parametrize(
+    "work",
+    [
+        "sys.stdout.write('a line')",  # written when the process ends
+        "click.echo('a line'); sys.stdout.flush()",
+        "[click.echo('a line') for _ in range(100_000)]",
+    ],
+)
+def test_an_output_that_nobody_reads_ends_the_command_quietly(work):
+    here, there = os.pipe()
+    os.close(here)
+    with os.fdopen(there, "wb") as closed, as_process(work, stdout=closed) as process:
+        assert process.communicate()[1] == b"" and process.returncode == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX pipes")
+def test_where_nobody_reads_the_errors_either_it_ends_all_the_same():
+    here, there = os.pipe()
+    os.close(here)
+    program = "import click\nfrom featstore_scripts.process import run\nrun(click.command()(lambda: 1 / 0), [])"
+    with os.fdopen(there, "wb") as closed:
+        done = subprocess.run([sys.executable, "-c", program], stdout=closed, stderr=closed, cwd=ROOT)
+    assert done.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("work", ["sys.stdout.write('a line')", "click.echo('a line' * 100_000)"])
+def test_a_full_disk_under_the_output_is_one_sentence(work):
+    with open("/dev/full", "wb") as full, as_process(work, stdout=full) as process:  # noqa: PTH123
+        said = process.communicate()[1].decode()
+    assert process.returncode == 1 and said.count("\n") == 1
+    assert said.startswith("Error: the output cannot be written: No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"), [("latin-1", b"K\xe4fer \\u732b"), ("cp1252", b"K\xe4fer \\u732b"),
+                              ("ascii", b"K\\xe4fer \\u732b"), ("utf-8", "Käfer 猫".encode())],
+)  # fmt: skip
+def test_what_the_encoding_of_the_output_cannot_say_is_escaped(encoding, printed):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    with as_process("print('K\\xe4fer \\u732b')", stdout=subprocess.PIPE, env=environment) as process:
+        out, err = process.communicate()
+    assert (process.returncode, err, out.rstrip()) == (0, b"", printed)
+
+
+def test_an_input_that_ends_is_no_interruption(capsys):
+    error = EOFError("Compressed file ended early")
+    assert ended(failing(error)) == 1
+    said = capsys.readouterr().err
+    assert "Interrupted" not in said and "EOFError: Compressed file ended early (this is a defect" in said
+    with pytest.raises(EOFError, match="ended early"):
+        run(click.command()(lambda: failing(error)(())), ["--debug"])

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from featstore import FeatureStore
 from featstore.errors import ImageSetError, StoreDamagedError, StoreNotFoundError
 from featstore_scripts.verify import verify
+from tests.support.pictures import encode, texture
 from tests.support.store_inputs import PROVENANCE, fingerprint, images, rows, tree
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "verify.py"
@@ -72,7 +73,7 @@ def test_no_store(tmp_path):
 
 
 def test_content_compares_the_images_themselves(tmp_path, monkeypatch):
-    from featstore.images.discovery import scan
+    from featstore.discovery.scanning import scan
     from tests.featstore.extract.test_content_check import picture_folder
 
     folder = picture_folder(tmp_path / "pets")
@@ -102,3 +103,23 @@ def test_what_repair_cannot_mend_is_told_apart(store, tmp_path):
     result = CliRunner().invoke(verify, [str(store.path)])
     assert "is a symbolic link; a store holds no links: put the folder itself there" in result.stdout
     assert str(result.exception).endswith("1 of them cannot be repaired: do what they say")
+
+
+def test_content_is_read_as_it_was_extracted_or_as_options_say(tmp_path):
+    from featstore.discovery.scanning import scan
+    from featstore.images.reading import Reading
+
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, name in enumerate(("cat.0", "cat.1", "dog.0")):
+        (flat / f"{name}.png").write_bytes(encode(texture(number), "PNG"))
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(scan(flat, reading=Reading(labels="([a-z]+)[.][0-9]")))
+    sound = CliRunner().invoke(verify, [str(store.path), "--content", str(flat)])
+    assert sound.exit_code == 0 and "read 3 images of flat: 0 changed, 0 gone" in sound.stdout
+    (tmp_path / "two.csv").write_text("file;kind\nflat/cat.0.png;cat\nflat/dog.0.png;dog\n")
+    words = ["--content", str(tmp_path / "two.csv"), "--dataset", "flat", "--path-column", "file",
+             "--label-column", "kind", "--root", str(tmp_path)]  # fmt: skip
+    listed = CliRunner().invoke(verify, [str(store.path), *words, "--json"])
+    document = json.loads(listed.stdout)
+    assert document["content"]["images"] == 2

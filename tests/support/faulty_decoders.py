@@ -7,13 +7,11 @@ import signal
 import sys
 from pathlib import Path
 
-from PIL import Image
-
-from featstore.decoding.decode import decode_image
+from featstore.decoding.decode import Picture, decode_picture
 from featstore.errors import DecodeError
 
 
-def decode(data: bytes, least: int | None) -> Image.Image:
+def decode(data: bytes, **options: object) -> Picture:
     deed, _, argument = data.rpartition(b"#")[2][:200].decode("latin-1").partition("=")
     if deed == "segfault":
         ctypes.string_at(0)
@@ -41,10 +39,10 @@ def decode(data: bytes, least: int | None) -> Image.Image:
     elif deed == "note":
         with Path(argument).open("ab") as notes:
             notes.write(b".")
-    return decode_image(data, least)
+    return decode_picture(data, **options)
 
 
-def imports(data: bytes, least: int | None) -> Image.Image:
+def imports(data: bytes, **options: object) -> Picture:
     raise DecodeError(
         ",".join(name for name in ("torch", "torchvision", "h5py", "scipy") if name in sys.modules) or "none"
     )

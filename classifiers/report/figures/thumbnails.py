@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import stat
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
+from featstore.sources.address import is_sequential, reading_order
+from featstore.sources.addresses import addresses
+from featstore.sources.reading import read
 from featstore.system.machine import usable_cores
 
 LARGEST_FILE = 200_000_000  # bytes; a larger file is not read for the sake of a thumbnail
@@ -123,25 +125,24 @@ class Thumbnails:
         wanted = [index for index in dict.fromkeys(indexes) if 0 <= index < len(self._paths)]
         if not self._root:
             return {}
+        paths = [os.path.join(os.fsencode(self._root), os.fsencode(self._paths[index])) for index in wanted]  # noqa: PTH118
+        found = addresses(paths)
+        order = reading_order(found) or range(len(found))
+        streams = any(is_sequential(address) for address in found)  # which have one reader
         # Pillow's codecs let go of the interpreter lock, so threads are enough.
-        with ThreadPoolExecutor(max_workers=min(usable_cores(), 8)) as pool:
-            images = pool.map(lambda index: self._open(index, side), wanted)
-            return {index: image for index, image in zip(wanted, images, strict=True) if image is not None}
+        with ThreadPoolExecutor(max_workers=1 if streams else min(usable_cores(), 8)) as pool:
+            images = dict(zip(order, pool.map(lambda place: self._open(found[place], side), order), strict=True))
+        return {index: image for place, index in enumerate(wanted) if (image := images[place]) is not None}
 
-    def _open(self, index: int, side: int) -> Image.Image | None:
+    def _open(self, address: bytes, side: int) -> Image.Image | None:
         from PIL import Image
 
         from featstore.decoding.decode import decode_image
 
         if time.monotonic() > self._deadline:
             return None
-        path = os.path.join(os.fsencode(self._root), os.fsencode(self._paths[index]))  # noqa: PTH118 - bytes, not text
         try:
-            found = os.stat(path)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
-                return None
-            with open(path, "rb") as file:  # noqa: PTH123 - bytes, not text
-                image = decode_image(file.read(), side)
+            image = decode_image(read(address, LARGEST_FILE), side)
         except (OSError, ValueError):  # gone, unreadable, undecodable, or no path at all: no thumbnail
             return None
         image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)

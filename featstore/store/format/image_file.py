@@ -69,6 +69,10 @@ def encode_images(images: ImageSet) -> bytes:
     }
     if images.groups:
         texts["group"] = [_bytes(group) for group in images.groups]
+    if images.kinds:
+        texts["kind"] = [_bytes(kind) for kind in sorted(set(images.kinds))]
+        code = {kind: number for number, kind in enumerate(sorted(set(images.kinds)))}
+        arrays["kind_code"] = np.array([code[kind] for kind in images.kinds], dtype="<i8")
     if images.about:
         arrays["about"] = np.frombuffer(canonical_json(dict(images.about)), dtype="|u1")
     for name, entries in texts.items():
@@ -129,6 +133,10 @@ def _read(data: bytes, layout: dict[str, Block]) -> ImageSet:
     for row, problem in zip(arrays["problem_row"].tolist(), texts["problem"], strict=True):
         problems[row] = _text(problem)
     groups = _entries(arrays["group"], arrays["group_offset"]) if "group" in arrays else ()
+    kinds: list[str] = []
+    if "kind" in arrays:
+        names = [_text(kind) for kind in _entries(arrays["kind"], arrays["kind_offset"])]
+        kinds = [names[code] for code in arrays["kind_code"].tolist()]
     parts = [_text(part) for part in texts["part"]]
     splits = np.array(parts, dtype="<U5" if all(len(part) <= 5 for part in parts) else None)[arrays["split"]]
     skipped = zip(
@@ -151,6 +159,7 @@ def _read(data: bytes, layout: dict[str, Block]) -> ImageSet:
         problems=tuple(problems),
         skipped=tuple(Skipped(*entry) for entry in skipped),
         groups=tuple(map(_text, groups)),
+        kinds=tuple(kinds),
         about=json.loads(arrays["about"].tobytes()) if "about" in arrays else {},
     )
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.validation.significance import wilson
 from featstore.errors import AttackError, UnknownNameError
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from tests.support.small_classifiers import save_tint_bundle, write_image, write_tinted
 
 torch.set_num_threads(1)
@@ -120,3 +121,14 @@ def test_a_class_that_the_classifier_does_not_know_is_refused(classifier, tmp_pa
 def test_rows_are_plain_numbers(classifier, tmp_path):
     rows, labels, _ = choose(scan(write_tinted(tmp_path, each=1)), classifier)
     assert not any(isinstance(value, np.generic) for value in (*rows, *labels))
+
+
+def test_images_without_a_label_are_not_attacked(judged, tmp_path):
+    classifier, _, _ = judged
+    images = scan(write_tinted(tmp_path / "data", each=3))
+    labels = images.labels.copy()
+    labels[1] = -1
+    rows, _, part = choose(dataclasses.replace(images, labels=labels), classifier)
+    assert rows == [0, 2, 3, 4, 5] and part.endswith("as it has no test part (1 without a label left out)")
+    with pytest.raises(AttackError, match="no image of data set 'data' has a label"):
+        choose(dataclasses.replace(images, labels=np.full(6, -1)), classifier)

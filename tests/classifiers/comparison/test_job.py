@@ -198,3 +198,54 @@ def test_classes_with_one_image_and_weights_by_name_do_no_harm():
     data = compare(lonely, ("centroid",), **FAST, class_weight={"class3": 2.0}, allow_few=True).data
     assert any("No image judges 1 class: 'class9' (1)" in warning["text"] for warning in data["warnings"])
     assert data["dataset"]["test"] == 199 and data["protocol"]["class_weight"] == {"class3": 2.0}
+
+
+def test_the_groups_of_the_data_are_kept_together_and_said():
+    X, y, source = copies(sources=60, each=4)
+    ids = [f"{i}.jpg" for i in range(len(y))]
+    plain = feature_set(X, y, ids=ids)
+    named = dataclasses.replace(plain, groups=tuple(f"patient {s}" for s in source))
+    data = compare(named, ["knn"], **FAST, references=False).data
+    assert data["protocol"]["groups_of_the_data"] == 60 and data["protocol"]["n_groups"] == 60
+    assert "The data name 60 groups of two or more images" in data["protocol"]["text"]
+    pattern = dataclasses.replace(plain, ids=tuple(f"p{s}/{i}.jpg" for i, s in enumerate(source)))
+    same = compare(pattern, ["knn"], **FAST, references=False, groups=r"^(p\d+)/").data
+    assert "groups_of_the_data" not in same["protocol"]
+    assert data["runs"][0]["accuracy"] == same["runs"][0]["accuracy"]
+
+
+def test_groups_on_both_sides_of_a_given_split_are_warned_of_and_can_be_left_out():
+    groups = tuple(f"p{i % 150}" for i in range(200))
+    features = dataclasses.replace(digits(200, classes=3, split=0.3), groups=groups)
+    data = compare(features, ["centroid"], **FAST, references=False).data
+    assert any(w["kind"] == "leak" and "groups of the data" in w["text"] for w in data["warnings"])
+    kept = compare(features, ["centroid"], **FAST, references=False, drop_leaks=True).data
+    assert not any("groups of the data" in w["text"] for w in kept["warnings"]) and kept["protocol"]["dropped"] > 0
+
+
+def test_unlabelled_images_are_among_the_warnings():
+    features = digits(150, classes=3)
+    features = dataclasses.replace(features, y=np.where(np.arange(150) < 30, -1, features.y))
+    data = compare(features, ["centroid"], **FAST, references=False).data
+    assert {"kind": "class", "text": "30 images without a label took no part."} in data["warnings"]
+    assert data["dataset"]["images"] == 120
+
+
+def test_how_the_data_were_read_is_in_the_report_and_doubts_come_first():
+    about = {"labels_from": "list.csv", "doubts": [{"name": "copies", "text": "4 copies.", "refuses": False}]}
+    features = dataclasses.replace(digits(150, classes=3), about=about)
+    report = compare(features, ["centroid"], **FAST, references=False)
+    assert report.data["dataset"]["about"] == about
+    assert report.data["warnings"][0] == {"kind": "data", "text": "4 copies."}
+    assert "Labels: list.csv." in report.to_text() and "Warning (data): 4 copies." in report.to_text()
+
+
+def test_references_are_those_that_were_asked_for():
+    features = digits(150, classes=3)
+    both = ["centroid", "majority"]
+    for asked, heads in ((True, both), (False, ["centroid"]), (["majority"], both)):
+        data = compare(features, ["centroid"], **FAST, references=asked).data
+        assert [run["head"] for run in data["runs"]] == heads
+        assert [gone["head"] for gone in data["omitted"]] == (["pixels"] if asked is True else [])
+    with pytest.raises(UnknownNameError, match="unknown reference 'chance'"):
+        compare(features, ["centroid"], **FAST, references=["chance"])

@@ -1,18 +1,30 @@
 import dataclasses
 import hashlib
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classifiers.comparison.job import compare
-from classifiers.heads.baselines import SIDE, MajorityHead, pixels
+from classifiers.heads.baselines import SIDE, MajorityHead, PixelsHead, pixels
 from tests.support.feature_sets import feature_set
 
 
-@parametrize_with_checks([MajorityHead()])
+WEIGHTS = "the temperature of the probabilities counts every held-out row alike"
+
+
+@parametrize_with_checks(
+    [MajorityHead(), PixelsHead()],
+    expected_failed_checks=lambda head: (
+        {"check_sample_weight_equivalence_on_dense_data": WEIGHTS} if isinstance(head, PixelsHead) else {}
+    ),
+)
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
 
@@ -70,3 +82,28 @@ def test_files_that_changed_are_a_reason(painted, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "33.png")
     reason = pixels(painted)
     assert isinstance(reason, str) and reason.startswith("33.png")
+
+
+@pytest.mark.parametrize("rows", [40, 300])
+def test_pixels_are_classified_by_scikit_learns_ridge_regression(rows):
+    X, y = load_digits(return_X_y=True)
+    head = PixelsHead(cv=3).fit(X[:rows], y[:rows])
+    scaler = StandardScaler().fit(X[:rows].astype(np.float32))
+    target = np.eye(10)[y[:rows]]
+    theirs = Ridge(alpha=rows * head.best_params_["penalty"]).fit(scaler.transform(X[:rows]), target)
+    expected = theirs.predict(scaler.transform(X[1000:1200]))
+    found = np.log(head.predict_proba(X[1000:1200])) * head._temperature
+    difference = found - found.mean(axis=1, keepdims=True) - expected + expected.mean(axis=1, keepdims=True)
+    assert np.abs(difference).max() < 1e-3
+    again = PixelsHead.from_state(*head.get_state())
+    np.testing.assert_array_equal(again.predict_proba(X[1000:1200]), head.predict_proba(X[1000:1200]))
+
+
+def test_a_thousand_classes_of_four_images_take_seconds():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(1000), 4)
+    X = (rng.random((1000, 768))[y] + 0.5 * rng.normal(size=(4000, 768))).astype(np.float32)
+    began = time.process_time()
+    head = PixelsHead(budget="quick", cv=3).fit(X, y)
+    assert time.process_time() - began < 60  # softmax regression took minutes
+    assert (head.oof_proba_.argmax(axis=1) == y).mean() > 0.9

@@ -32,8 +32,11 @@ def test_every_head_takes_the_common_options(name):
 def test_unknown_names_options_and_budgets_are_refused():
     with pytest.raises(UnknownNameError, match="unknown head 'logistik'; close matches: logistic"):
         make_head("logistik")
-    with pytest.raises(FeaturesError, match="'knn' does not take depth"):
+    with pytest.raises(FeaturesError, match="'knn' does not take depth; it takes budget, class_weight, cv, .*seed"):
         make_head("knn", depth=3)
+    with pytest.raises(FeaturesError) as refused:
+        make_head("logistic", C=3, n_jobs=1)
+    assert "does not take C, n_jobs; it takes " in str(refused.value) and "SoftmaxRegression" not in str(refused.value)
     with pytest.raises(FeaturesError, match="budget is 'long'"):
         make_head("knn", budget="long")
 

@@ -9,6 +9,7 @@ import pytest
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.models import tensor_file
 from classifiers.models.bundle import FORMAT, load_bundle, save_bundle
+from featstore import FeatureStore
 from featstore.errors import (
     BundleError,
     BundleNotFoundError,
@@ -258,3 +259,11 @@ def test_loading_opens_no_other_file_and_runs_nothing(tmp_path, logistic):
     active = False
     assert {event for event, _ in seen} <= {"open"}
     assert {path for _, path in seen} == {str(tmp_path / "b")}
+
+
+def test_a_feature_store_is_called_what_it_is(tmp_path):
+    FeatureStore(tmp_path / "s", create=True)
+    with pytest.raises(
+        BundleError, match=r"is a feature store and no bundle; train .*`featstore train .*/s -o BUNDLE`"
+    ):
+        load_bundle(tmp_path / "s")

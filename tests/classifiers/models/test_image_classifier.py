@@ -15,7 +15,7 @@ from classifiers.heads.registry import HEADS, make_head
 from classifiers.models.bundle import load_bundle, save_bundle
 from classifiers.models.image_classifier import ImageClassifier, freeze_on, open_backbone
 from featstore.backbone import Backbone
-from featstore.decoding.decode import decode_image
+from featstore.decoding.decode import decode_picture
 from featstore.decoding.worker import decode_file
 from featstore.errors import (
     DecodeError,
@@ -196,7 +196,7 @@ def test_scaled_jpegs_are_opened_as_extraction_decodes_them(tmp_path):
     (tmp_path / "x.jpg").write_bytes(data)
     opened = ImageClassifier.imagenet(backbone).open([tmp_path / "x.jpg"])
     digest = hashlib.sha256(data).digest()
-    _, _, pixels = decode_file(os.fsencode(tmp_path / "x.jpg"), digest, backbone.transform, decode_image, 1 << 30)
+    _, _, pixels = decode_file(os.fsencode(tmp_path / "x.jpg"), digest, backbone.transform, decode_picture, 1 << 30)
     expected = np.frombuffer(pixels, np.uint8).reshape(64, 64, 3)
     np.testing.assert_array_equal((opened[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8), expected)
     whole = backbone.transform.apply(np.asarray(Image.open(tmp_path / "x.jpg")))

@@ -180,3 +180,30 @@ def test_arrays_of_objects_cannot_be_saved(tmp_path):
     with pytest.raises(TypeError, match="plain numbers"):
         tensor_file.write(tmp_path / "a", FORMAT, {}, {"a": np.array([{}], dtype=object)})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_kind_of_a_file_is_told_by_its_header(tmp_path):
+    tensor_file.write(tmp_path / "a", FORMAT, DOCUMENT, some_arrays())
+    assert tensor_file.kind(tmp_path / "a") == "thing"
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert tensor_file.kind(tmp_path / "link") == "thing"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\xff" * 7, b"\xff" * 100, forged({}), forged([]), forged({"__metadata__": {}}),
+        forged({"__metadata__": 3}), forged({"__metadata__": {"featstore": "no json"}}),
+        forged({"__metadata__": {"featstore": "[]"}}),
+        forged({"__metadata__": {"featstore": "[" * 100_000}}),
+    ],
+)  # fmt: skip
+def test_any_other_file_is_of_no_kind(data, tmp_path):
+    (tmp_path / "a").write_bytes(data)
+    assert tensor_file.kind(tmp_path / "a") == ""
+
+
+def test_what_is_no_regular_file_is_of_no_kind(tmp_path):
+    assert tensor_file.kind(tmp_path) == tensor_file.kind(tmp_path / "none") == ""
+    os.mkfifo(tmp_path / "pipe")
+    assert tensor_file.kind(tmp_path / "pipe") == ""

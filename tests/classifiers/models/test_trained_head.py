@@ -1,5 +1,7 @@
 """One head, tuned and judged."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,23 @@ def test_more_than_there_is_memory_for_is_refused_with_both_sizes(monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 50_000)
     with pytest.raises(FeaturesError, match=r"training on \d+ images of \d+ features in .* needs about .* are free"):
         train(features(rows=600))
+
+
+def test_images_without_a_label_are_left_out_and_counted():
+    data = features()
+    unlabelled = dataclasses.replace(data, y=np.where(np.arange(90) >= 60, -1, data.y))
+    trained = train(unlabelled, "centroid", budget="quick", folds=3)
+    assert trained.notes() == ["30 images of the test part without a label took no part."]
+    assert trained.scores is None and trained.summary()["train"] == 60
+    with pytest.raises(FeaturesError, match="no image of data set 'letters' has a label"):
+        train(dataclasses.replace(data, y=np.full(90, -1)), "centroid")
+
+
+def test_groups_of_the_data_stay_in_one_fold():
+    data = dataclasses.replace(features(), groups=tuple(f"p{i // 6}" for i in range(90)))
+    trained = train(data, "knn", budget="quick", folds=3)
+    assert trained.notes() == [
+        "The data name 15 groups of two or more images; images of one group stay on one side of every fold."
+    ]
+    same = train(features(), "knn", budget="quick", folds=3, groups=r"^(\d+)_")
+    np.testing.assert_array_equal(trained.head.oof_proba_, same.head.oof_proba_)

@@ -41,7 +41,8 @@ def place(tmp_path):
 
 
 def read(place, nodes=(), dataset=None, **selectors):
-    return cached_nodes(FeatureStore(place / "s"), dataset, nodes, selectors)
+    sets, _ = cached_nodes(FeatureStore(place / "s"), dataset, nodes, selectors)
+    return sets
 
 
 def names(sets):

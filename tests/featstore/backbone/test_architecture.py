@@ -4,6 +4,7 @@ from torch import nn
 from torchvision import models
 
 from featstore.backbone.architecture import NetworkHead, build_network, match_state_dict, random_state_dict
+from featstore.backbone.copy_choice import MatchNotes
 from featstore.errors import WeightsError
 
 SMALL = "mobilenet_v3_small"
@@ -43,7 +44,7 @@ def test_random_state_leaves_the_callers_random_numbers(state):
 
 def test_full_state_fits_unchanged(state):
     fitted, head, note = match_state_dict(SMALL, state, "x.pth")
-    assert head == NetworkHead(1000) and note == ""
+    assert head == NetworkHead(1000) and note == MatchNotes()
     assert list(fitted) == list(state)
     assert all(torch.equal(fitted[key], state[key]) for key in state)
 
@@ -58,13 +59,13 @@ def test_missing_batch_counters_are_filled_in(state):
     old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     assert len(old) < len(state)
     fitted, _, note = match_state_dict(SMALL, old, "x.pth")
-    assert list(fitted) == list(state) and note == ""
+    assert list(fitted) == list(state) and note == MatchNotes()
 
 
 def test_last_layer_of_another_width_fits(state):
     tuned = state | {"classifier.3.weight": torch.zeros(7, 1024), "classifier.3.bias": torch.zeros(7)}
     fitted, head, note = match_state_dict(SMALL, tuned, "x.pth")
-    assert head == NetworkHead(7) and note == ""
+    assert head == NetworkHead(7) and note == MatchNotes()
     build_network(SMALL, head).load_state_dict(fitted, assign=True)
 
 
@@ -72,7 +73,7 @@ def test_missing_last_layer_ends_the_network_before_it(state):
     cut = {key: value for key, value in state.items() if not key.startswith("classifier.3")}
     fitted, head, note = match_state_dict(SMALL, cut, "x.pth")
     assert head == NetworkHead(None, "classifier.3")
-    assert "has no classifier of torchvision's form" in note
+    assert "has no classifier of torchvision's form" in note.short
     network = build_network(SMALL, head)
     assert isinstance(network.get_submodule("classifier.3"), nn.Identity)
     network.load_state_dict(fitted, assign=True)
@@ -83,7 +84,7 @@ def test_foreign_classifier_is_left_out_and_said(state):
     own |= {"classifier.0.weight": torch.zeros(5, 576), "classifier.0.bias": torch.zeros(5)}
     fitted, head, note = match_state_dict(SMALL, own, "x.pth")
     assert head == NetworkHead(None, "classifier")
-    assert note.endswith("left out: classifier.0.weight, classifier.0.bias")
+    assert note.short.endswith("left out: classifier.0.weight, classifier.0.bias")
     assert not any(key.startswith("classifier") for key in fitted)
 
 
@@ -105,10 +106,11 @@ def test_another_shape_is_named(state):
 
 
 def test_state_of_nothing_known_says_what_was_expected(state):
+    more = {"features.5.extra": torch.zeros(2)}
     with pytest.raises(
-        WeightsError, match="1 tensor is not expected .extra.; expected the state dict of torchvision's"
+        WeightsError, match="1 tensor is not expected .features.5.extra.; expected the state dict of torchvision's"
     ):
-        match_state_dict(SMALL, state | {"extra": torch.zeros(2)}, "x.pth")
+        match_state_dict(SMALL, state | more, "x.pth")
 
 
 def test_integer_weights_are_no_weights(state):

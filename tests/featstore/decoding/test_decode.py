@@ -10,11 +10,12 @@ import zlib
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
-from featstore.decoding import decode as module
-from featstore.decoding.decode import RULES, decode, decode_image
+from featstore.decoding import plugins
+from featstore.decoding.decode import LATER_FORMATS, RULES, decode, decode_image, decode_picture, outdated
 from featstore.errors import DecodeError
+from featstore.images import formats
 from tests.support.pictures import encode, exif, gif, hostile, png, png_chunk, texture, tiff
 
 PICTURE = texture(11)  # (48, 64, 3)
@@ -292,7 +293,7 @@ def test_there_are_many_hostile_files():
     [
         ("page.jpg", "not a supported image: HTML"),
         ("empty.jpg", "not a supported image: an empty file"),
-        ("photo.heic", "not a supported image: HEIC"),
+        ("photo.heic", "^HEIC"),
         ("huge.png", "PNG: 2147483647 x 2147483647 pixels, more than the 100,000,000 that are decoded"),
         ("huge.webp", "WebP: 16777216 x 16777216 pixels, more than"),
         ("no_end.jpg", "JPEG: image file is truncated"),
@@ -442,7 +443,7 @@ def test_lack_of_memory_is_told_apart(monkeypatch):
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setitem(module._PLUGINS, "PNG", full)
+    monkeypatch.setitem(plugins.PLUGINS, "PNG", full)
     with pytest.raises(DecodeError, match="PNG: not enough memory") as caught:
         decode(encode(PICTURE, "PNG"))
     assert isinstance(caught.value.__cause__, MemoryError)
@@ -464,7 +465,7 @@ def test_whatever_a_plugin_raises_becomes_a_decode_error(monkeypatch, error):
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setitem(module._PLUGINS, "PNG", broken)
+    monkeypatch.setitem(plugins.PLUGINS, "PNG", broken)
     with pytest.raises(DecodeError, match="^PNG: "):
         decode(encode(PICTURE, "PNG"))
 
@@ -481,3 +482,147 @@ def test_gif_helper_makes_a_gif_that_can_be_read():
         b",\0\0\0\0\x08\0\x08\0\0" + encode(Image.new("P", (8, 8)), "GIF").split(b",\0\0\0\0\x08\0\x08\0\0")[1][:-1],
     )
     assert decode(data).shape == (8, 8, 3)
+
+
+def test_rules_are_as_ever_so_that_keys_stay():
+    from featstore.decoding.transform import TransformSpec
+    from featstore.fingerprint import Fingerprint
+
+    assert RULES["formats"] == ["JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "PPM"]
+    assert set(LATER_FORMATS) == set(formats.FORMATS) - set(RULES["formats"])
+    keys = [
+        Fingerprint("resnet50", "0" * 64, "avgpool", "none", spec.to_json(), RULES, "fp32", "x").key
+        for spec in (TransformSpec(256, 224), TransformSpec(232, 224, jpeg_scaling=True))
+    ]
+    assert keys == ["7552625b4fd0aed4", "097387c4eb2fc800"]  # as before there were other formats and options
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"])
+def test_truncated_file_is_decoded_as_far_as_it_goes_where_asked_for(format):
+    data = encode(PICTURE, format, **({"interlace": 0} if format == "GIF" else {}))
+    cut = data[: len(data) * 3 // 4]
+    with pytest.raises(DecodeError):
+        decode(cut)
+    picture = decode_picture(cut, allow_truncated=True)
+    assert picture.remark.startswith("cut short or damaged, decoded as far as it goes (")
+    whole, found = decode(data), np.asarray(picture.image)
+    assert found.shape == whole.shape
+    half = slice(36, None) if format == "BMP" else slice(0, 12)  # which begins with the lowest line
+    np.testing.assert_array_equal(found[half], whole[half])
+    assert decode_picture(data, allow_truncated=True).remark == ""
+
+
+@pytest.mark.parametrize("format", ["WEBP", "AVIF"])
+def test_formats_that_are_not_decoded_in_part_fail_all_the_same(format):
+    data = encode(PICTURE, format)
+    with pytest.raises(DecodeError):
+        decode(data[: len(data) // 2], allow_truncated=True)
+
+
+@pytest.mark.parametrize("name", hostile())
+def test_hostile_bytes_end_also_where_truncated_files_are_taken(name):
+    try:
+        picture = decode_picture(hostile()[name], allow_truncated=True)
+    except DecodeError as error:
+        assert str(error).isprintable()
+    else:
+        assert picture.remark and len({tuple(p) for p in np.asarray(picture.image).reshape(-1, 3)}) > 1
+
+
+def test_file_of_which_nothing_can_be_decoded_fails_although_it_may_be_cut():
+    data = encode(PICTURE, "PNG")
+    with pytest.raises(DecodeError, match="truncated"):
+        decode(data[: data.index(b"IDAT") + 6], allow_truncated=True)
+    data = encode(PICTURE)
+    with pytest.raises(DecodeError, match="Truncated"):
+        decode(data[: data.index(b"\xff\xda") + 4], allow_truncated=True)
+
+
+def test_threads_that_want_truncated_files_and_others_do_not_disturb_each_other():
+    truncated, wrong = encode(PICTURE)[:-400], []
+
+    def work(allowed: bool) -> None:
+        for _ in range(40):
+            try:
+                decode(truncated, allow_truncated=allowed)
+                wrong.extend([] if allowed else [allowed])
+            except DecodeError:
+                wrong.extend([allowed] if allowed else [])
+
+    threads = [threading.Thread(target=work, args=(number % 2 == 0,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong and ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+@pytest.mark.parametrize(
+    ("format", "remark"),
+    [("GIF", "frames"), ("WEBP", "frames"), ("PNG", "frames"), ("TIFF", "pages"), ("MPO", "")],
+)
+def test_files_with_several_pictures_are_remarked(format, remark):
+    frames = [Image.fromarray(np.full((20, 30, 3), c, np.uint8)) for c in (10, 130, 240)]
+    data = encode(frames[0], format, save_all=True, append_images=frames[1:])
+    assert decode_picture(data).remark == (remark and f"the first of 3 {remark}")
+    assert decode_picture(encode(frames[0], format)).remark == ""
+
+
+TAGS = {256: (4, 1, 8), 257: (4, 1, 8), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 200)}
+TAGS |= {277: (3, 1, 1), 278: (4, 1, 8), 279: (4, 1, 64)}
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({277: (3, 1, 13)}, "^TIFF: 13 samples a pixel, expected 1 to 4; save three of them as an RGB picture"),
+        ({258: (3, 1, 64), 339: (3, 1, 3)}, "^TIFF: 1 floating-point sample of 64 bits a pixel; save it with 8 or 16"),
+        ({50706: (1, 4, 1), 259: (3, 1, 60000)}, "^TIFF: a DNG raw camera file, develop it to JPEG or TIFF first"),
+    ],
+)
+def test_tiff_that_is_refused_is_named_for_what_it_is(tags, reason, capfd):
+    with pytest.raises(DecodeError, match=reason):
+        decode(tiff(TAGS | tags, bytes(400)))
+    capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("tags", "what"),
+    [
+        ({254: (4, 1, 1)}, "a file whose first page is a smaller version of another one"),
+        ({50706: (1, 4, 1)}, "a DNG raw camera file"),
+    ],
+)
+def test_preview_is_not_taken_for_the_picture_in_silence(tags, what):
+    picture = decode_picture(tiff(TAGS | tags, bytes(400)))
+    assert picture.remark == f"only the preview of 8 x 8 pixels in {what}"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (bytes(128) + b"DICM" + bytes(99), "DICOM; convert it to PNG with its window applied"),
+        (b"<?xml version='1.0'?><!-- drawn --><svg>", "SVG; draw it as a PNG first"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer; fetch the file itself with `git lfs pull`"),
+        (b"\0\0\0\x18ftypisom" + bytes(20), "MP4 video; save frames of it as JPEG first"),
+    ],
+)
+def test_what_is_no_picture_is_named_with_the_way_out(data, reason):
+    with pytest.raises(DecodeError, match=f"^not a supported image: {reason}"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("not a supported image: AVIF", features.check("avif")),
+        ("not a supported image: JPEG 2000", features.check("jpg_2000")),
+        ("not a supported image: HTML", False),
+        ("PNG: Too much memory used in text chunks: 67108865>MAX_TEXT_MEMORY", True),
+        ("PNG: broken PNG file (bad header checksum in b'tEXt')", True),
+        ("PNG: broken PNG file (bad header checksum in b'IDAT')", False),
+        ("AVIF: Failed to decode frame 0: Truncated data", False),
+    ],
+)
+def test_reasons_that_are_none_any_more_are_known(reason, expected):
+    assert outdated(reason) is bool(expected)

@@ -13,7 +13,7 @@ import pytest
 from featstore.decoding.decode import decode
 from featstore.decoding.pool import DecodePool
 from featstore.errors import DecodeError
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from featstore.system.machine import usable_cores
 from tests.support.pictures import encode, hostile, texture
 from tests.support.pool_inputs import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401

@@ -1,6 +1,7 @@
 """A decoder that crashes, spins or eats memory loses one image; nobody waits for ever, nobody is blamed for another."""
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from featstore.decoding.pool import DecodePool
+from featstore.decoding.scheduler import Batch
+from tests.support.pictures import encode, texture
 from tests.support.pool_inputs import FAULTY, SPEC, all_at_once, gather, reference, write  # noqa: F401
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
@@ -212,3 +216,24 @@ def test_crashes_and_kills_at_random_times(tmp_path, seed):
 @pytest.mark.parametrize("seed", range(100, 180))
 def test_crashes_and_kills_at_random_times_for_long(tmp_path, seed):
     run_with_troubles(tmp_path, seed)
+
+
+def test_texts_of_a_batch_are_reasons_or_remarks():
+    images, status = np.zeros((3, 2, 2, 3), np.uint8), np.array([0, 1, 0], np.uint8)
+    batch = Batch.of(5, images, status, ["the first of 2 pages", "empty", ""])
+    assert batch.reasons == ("", "empty", "") and batch.remarks == ("the first of 2 pages", "", "")
+    assert batch.texts == ("the first of 2 pages", "empty", "")
+    plain = Batch.of(5, images, status, ["", "empty", ""])
+    assert plain.remarks == () and plain.texts == ("", "empty", "")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_remarks_come_through_the_pool(tmp_path, workers):
+    frames = [Image.fromarray(texture(i)) for i in range(3)]
+    data = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    (tmp_path / "pages.tif").write_bytes(data)
+    items = [*write(tmp_path, 3), (os.fsencode(tmp_path / "pages.tif"), hashlib.sha256(data).digest())]
+    with DecodePool(SPEC, workers=workers) as pool:
+        (batch,) = pool.run(items)
+    assert batch.status.tolist() == [0] * 4 and batch.reasons == ("",) * 4
+    assert batch.remarks == ("", "", "", "the first of 3 pages")

@@ -131,3 +131,19 @@ def test_fields_out_of_range_are_refused(change, message):
 def test_arrays_that_are_no_image_are_refused(array):
     with pytest.raises(ValueError, match="uint8 array of shape"):
         SPEC.apply(array)
+
+
+def test_bit_depth_and_truncated_files_are_part_of_the_document_only_where_they_are_on():
+    assert not {"bit_depth", "allow_truncated"} & set(SPEC.to_json())
+    assert SPEC.decode_options == {"min_side": None, "bit_depth": None, "allow_truncated": False}
+    for change in ({"bit_depth": 12}, {"allow_truncated": True}):
+        other = dataclasses.replace(SPEC, **change)
+        assert TransformSpec.from_json(json.loads(json.dumps(other.to_json()))) == other != SPEC
+        assert other.to_json() == SPEC.to_json() | change
+        assert other.decode_options == SPEC.decode_options | change
+
+
+@pytest.mark.parametrize("depth", [8, 17, 12.0, "12", True])
+def test_bit_depth_out_of_range_is_refused(depth):
+    with pytest.raises(ValueError, match="bit_depth is .*; expected a whole number from 9 to 16, or None"):
+        dataclasses.replace(SPEC, bit_depth=depth)

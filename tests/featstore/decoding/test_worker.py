@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.decoding.decode import decode_image
+from featstore.decoding.decode import decode_picture
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.worker import FAILED, MEMORY, OK, decode_file, decoder_from
 from featstore.errors import DecodeError
@@ -41,29 +41,29 @@ def item(path: Path, data: bytes) -> tuple[bytes, bytes]:
 
 def test_one_file_becomes_the_pixels_of_the_transform(tmp_path):
     picture = texture(3)
-    status, reason, pixels = decode_file(*item(tmp_path / "x", encode(picture, "PNG")), SPEC, decode_image, 1 << 30)
+    status, reason, pixels = decode_file(*item(tmp_path / "x", encode(picture, "PNG")), SPEC, decode_picture, 1 << 30)
     assert (status, reason) == (OK, "")
     np.testing.assert_array_equal(np.frombuffer(pixels, np.uint8).reshape(32, 32, 3), SPEC.apply(picture))
 
 
 def test_lack_of_memory_is_told_apart_from_a_bad_file(tmp_path):
-    def decoder(data: bytes, least: int | None):
+    def decoder(data: bytes, **options: object):
         try:
             raise MemoryError
         except MemoryError as error:
             raise DecodeError("PNG: not enough memory to decode it") from error
 
-    def broken(data: bytes, least: int | None):
+    def broken(data: bytes, **options: object):
         raise MemoryError
 
     file = item(tmp_path / "x", b"anything")
     assert decode_file(*file, SPEC, decoder, 1 << 30)[:2] == (MEMORY, "PNG: not enough memory to decode it")
     assert decode_file(*file, SPEC, broken, 1 << 30)[:2] == (MEMORY, "not enough memory")
-    assert decode_file(*item(tmp_path / "y", b"no picture"), SPEC, decode_image, 1 << 30)[0] == FAILED
+    assert decode_file(*item(tmp_path / "y", b"no picture"), SPEC, decode_picture, 1 << 30)[0] == FAILED
 
 
 def test_decoder_is_found_by_name():
-    assert decoder_from("featstore.decoding.decode:decode_image") is decode_image
+    assert decoder_from("featstore.decoding.decode:decode_picture") is decode_picture
     with pytest.raises(ModuleNotFoundError):
         decoder_from("featstore.no_such:decode")
 

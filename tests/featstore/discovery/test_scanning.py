@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.images import discovery, hashing
-from featstore.images.discovery import scan
+from featstore.discovery import scanning
+from featstore.images import hashing
+from featstore.discovery.scanning import scan
 from tests.support.pictures import encode, texture, write_tree
 
 
@@ -49,7 +50,7 @@ def test_csv_and_folder_of_the_same_files_agree(tmp_path):
     lines = "".join(f"{folder.display(i)},{folder.classes[folder.labels[i]]}\n" for i in reversed(range(len(folder))))
     (tmp_path / "data" / "list.csv").write_text("path,label\n" + lines)
     listed = scan(tmp_path / "data" / "list.csv", name=folder.name)
-    assert dataclasses.replace(listed, skipped=folder.skipped).same_as(folder)
+    assert dataclasses.replace(listed, skipped=folder.skipped, about=folder.about).same_as(folder)
     assert scan(tmp_path / "data" / "list.csv").name == "list"
 
 
@@ -141,16 +142,16 @@ def test_progress_counts_the_files_that_are_hashed(tmp_path):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(ImagesNotFoundError, match="nowhere does not exist; expected a folder of images or a .csv"):
+    with pytest.raises(ImagesNotFoundError, match="nowhere does not exist; expected a folder of images, a list"):
         scan(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError):
         scan(str(tmp_path / "nowhere.csv"))
 
 
 def test_file_that_is_neither(tmp_path):
-    (tmp_path / "images.zip").write_bytes(b"PK")
-    with pytest.raises(ImageSetError, match=r"images.zip is a file; expected a folder of images or a .csv"):
-        scan(tmp_path / "images.zip")
+    (tmp_path / "images.doc").write_bytes(b"PK")
+    with pytest.raises(ImageSetError, match=r"images.doc is a file; expected a folder of images, a list \(.csv"):
+        scan(tmp_path / "images.doc")
 
 
 def test_no_readable_image(tmp_path, monkeypatch):
@@ -179,8 +180,8 @@ def test_names_that_cannot_be_printed_are_escaped_and_still_found(tmp_path):
 def test_paths_in_a_linked_csv_are_relative_to_the_link(tmp_path):
     write_tree(tmp_path / "data", ("a",), each=1)
     (tmp_path / "lists").mkdir()
-    (tmp_path / "lists" / "all.txt").write_text("path,label\na/000.jpg,x\n")
-    (tmp_path / "data" / "all.csv").symlink_to(tmp_path / "lists" / "all.txt")
+    (tmp_path / "lists" / "all.csv").write_text("path,label\na/000.jpg,x\n")
+    (tmp_path / "data" / "all.csv").symlink_to(tmp_path / "lists" / "all.csv")
     images = scan(tmp_path / "data" / "all.csv")
     assert images.paths == (b"a/000.jpg",) and images.name == "all"
     assert images.root == os.fsencode((tmp_path / "data").resolve())
@@ -188,7 +189,7 @@ def test_paths_in_a_linked_csv_are_relative_to_the_link(tmp_path):
 
 def test_csv_that_is_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "list.csv")
-    with pytest.raises(ImageSetError, match="is a file; expected"):
+    with pytest.raises(ImageSetError, match="list.csv cannot be read: not a regular file"):
         scan(tmp_path / "list.csv")
 
 
@@ -235,7 +236,7 @@ def test_a_set_bears_the_name_it_is_given_or_that_of_its_folder_or_list(tmp_path
 
 def test_sentences_about_paths_can_be_printed(tmp_path):
     with pytest.raises(
-        ImagesNotFoundError, match=r"/caf\\xe9\\n does not exist; expected a folder of images or a \.csv"
+        ImagesNotFoundError, match=r"/caf\\xe9\\n does not exist; expected a folder of images"
     ):
         scan(os.fsencode(tmp_path) + b"/caf\xe9\n")
 
@@ -249,14 +250,14 @@ def test_all_files_are_read_for_their_content(tmp_path, reads):
 
 def test_size_and_time_are_those_of_the_bytes_that_were_hashed(tmp_path, monkeypatch):
     path = write_tree(tmp_path) / "ants" / "001.jpg"
-    original = discovery.hash_files
+    original = scanning.hash_files
 
     def changed_after_the_listing(paths, progress):
         path.write_bytes(b"other bytes")
         os.utime(path, ns=(7, 7))
         return original(paths, progress)
 
-    monkeypatch.setattr(discovery, "hash_files", changed_after_the_listing)
+    monkeypatch.setattr(scanning, "hash_files", changed_after_the_listing)
     images = scan(tmp_path)
     assert (images.paths[1], images.sizes[1], images.mtimes[1]) == (b"ants/001.jpg", len(b"other bytes"), 7)
     assert images.digests[1].tobytes() == hashlib.sha256(b"other bytes").digest()

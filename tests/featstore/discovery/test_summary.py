@@ -10,8 +10,8 @@ def test_classes_parts_formats_and_what_was_left_out():
         layout="list",
         labels_from="2 classes from column 'label' of pets.csv",
         parts_from="parts from column 'split'",
-        formats={"JPEG": 3, "PNG 16-bit": 1},
     )
+    object.__setattr__(found, "kinds", ("JPEG", "JPEG", "PNG 16-bit", "JPEG"))
     object.__setattr__(found, "skipped", (Skipped(b"x", "hidden"), Skipped(b"a.txt", "not a supported image: text")))
     assert found_lines("pets", 4, found_json(found)) == [
         "pets: 4 images; 2 classes from column 'label' of pets.csv; parts from column 'split'",

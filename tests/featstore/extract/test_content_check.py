@@ -7,7 +7,7 @@ from PIL import Image
 from featstore import FeatureStore
 from featstore.errors import AmbiguousFeaturesError, ImagesNotFoundError, UnknownNameError
 from featstore.extract.content_check import check_content
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from tests.support.pictures import lock_folders
 
 

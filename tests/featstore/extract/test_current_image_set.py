@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
-from featstore.errors import ImagesNotFoundError
+from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.extract.current_image_set import current_image_set
 from featstore.images.samples import write_textures
 
@@ -56,13 +56,12 @@ def test_parts_that_the_data_brings_stay(folder, tmp_path):
     assert notes == ["the data brings its own train/val/test parts; `split` changed nothing"]
 
 
-def test_other_files_are_counted(folder):
-    (folder / "dots" / "notes.txt").write_text("x")
-    assert listed(folder)[1] == ["1 other file was skipped; `featstore info` lists the reasons"]
-    (folder / "dots" / "more.txt").write_text("x")
-    assert listed(folder)[1] == ["2 other files were skipped; `featstore info` lists the reasons"]
-
-
 def test_no_images_are_an_error(tmp_path):
     with pytest.raises(ImagesNotFoundError, match="nowhere"):
         listed(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("split", ["test=0.2", ["test", 0.2], {"test": "0.2"}, 0.2])
+def test_a_split_that_is_no_mapping_of_parts_to_numbers_is_refused_with_one_that_is(folder, split):
+    with pytest.raises(ImageSetError, match=r"`split` is .*expected a mapping .*`split=\{\"test\": 0\.2\}`"):
+        listed(folder, split=split)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from types import SimpleNamespace
 
 import h5py
@@ -15,13 +16,15 @@ from PIL import Image
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
+from featstore.decoding import decode
 from featstore.engines import factory
 from featstore.engines.cuda_runner import CudaRunner
 from featstore.engines.torch_runner import TorchRunner
 from featstore.errors import DeviceError, ImagesNotFoundError, StoreConflictError
 from featstore.extract import extract
 from featstore.images.samples import write_textures
-from tests.support.pictures import texture
+from tests.support.deep_pictures import deep_png
+from tests.support.pictures import png_chunk, texture
 
 SMALL = {"backbone": "resnet18", "weights": "none", "input_size": 64, "workers": 0, "engine": "eager"}
 
@@ -282,3 +285,65 @@ def test_what_cannot_run_here_makes_no_store(folder, tmp_path, options):
     with pytest.raises(DeviceError):
         extract(folder, tmp_path / "s", **(SMALL | options))
     assert not os.path.lexists(tmp_path / "s")
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """12-bit pictures in 16-bit files, the same as 8-bit files, one of several pages, one that is cut short."""
+    for name, seed in (("a", 0), ("b", 9)):
+        for i in range(3):
+            place = tmp_path / "deep" / name / f"{i}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            picture = texture(seed + i)
+            place.write_bytes(deep_png(picture.astype(np.uint16) << 4))
+            plain = tmp_path / "plain" / name / f"{i}.png"
+            plain.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(plain)
+    return tmp_path
+
+
+def test_dark_deep_files_are_told_and_their_depth_makes_them_the_plain_ones_under_another_key(deep):
+    as_ever = extract(deep / "deep", deep / "s", **SMALL)
+    assert [path for path, _ in as_ever.remarks] == ["a/0.png", "a/1.png", "a/2.png", "b/0.png", "b/1.png", "b/2.png"]
+    assert all(text.startswith("16-bit, all values at most ") for _, text in as_ever.remarks)
+    (note,) = as_ever.notes
+    assert note.startswith("6 images of 16 bits hold no value above ") and note.endswith("with `bit_depth=12`")
+    told = extract(deep / "deep", deep / "s", **SMALL, bit_depth=12)
+    plain = extract(deep / "plain", deep / "s", **SMALL)
+    assert told.remarks == () and told.computed == 6 and told.features[0][0].input == "64 px 12-bit"
+    assert told.features[0][0].key != as_ever.features[0][0].key == plain.features[0][0].key
+    store = FeatureStore(deep / "s")
+    X = [store.read(dataset=run.dataset, key=run.features[0][0].key).X for run in (told, plain, as_ever)]
+    np.testing.assert_array_equal(X[0], X[1])
+    assert not np.array_equal(X[0], X[2])
+    again = extract(deep / "deep", deep / "s", **SMALL, bit_depth=12)
+    assert (again.computed, again.remarks, again.notes) == (0, (), ())
+
+
+def test_truncated_files_are_taken_where_asked_for_under_another_key(deep):
+    place = deep / "plain" / "a" / "0.png"
+    place.write_bytes(place.read_bytes()[:-2000])
+    without = extract(deep / "plain", deep / "s", **SMALL)
+    assert [path for path, _ in without.failed] == ["a/0.png"] and without.remarks == ()
+    allowed = extract(deep / "plain", deep / "s", **SMALL, allow_truncated=True)
+    assert allowed.failed == () and allowed.computed == 6
+    assert [path for path, _ in allowed.remarks] == ["a/0.png"]
+    assert allowed.notes == ("1 image is cut short or damaged; what could be decoded was taken",)
+    assert allowed.features[0][0].key != without.features[0][0].key
+
+
+def test_earlier_failures_that_are_none_any_more_are_told_and_retried_where_asked_for(deep, monkeypatch):
+    data = (deep / "plain" / "a" / "0.png").read_bytes()
+    at = data.index(b"IDAT") - 4
+    bomb = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(5 << 20)))
+    (deep / "plain" / "a" / "0.png").write_bytes(data[:at] + bomb + data[at:])
+    with monkeypatch.context() as earlier:
+        earlier.setattr(decode, "bare", lambda *_: iter(()))
+        (failure,) = extract(deep / "plain", deep / "s", **SMALL).failed
+        assert failure[1].startswith("PNG: Decompressed data too large")
+    now = extract(deep / "plain", deep / "s", **SMALL)
+    assert now.computed == 0 and len(now.failed) == 1
+    assert now.notes == ("1 image failed earlier and may be decoded by now: `retry_failed=True` tries again",)
+    retried = extract(deep / "plain", deep / "s", **SMALL, retry_failed=True)
+    assert retried.computed == 1 and retried.failed == () and retried.notes == ()
+    assert extract(deep / "plain", deep / "s", **SMALL, retry_failed=True).computed == 0

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from PIL import Image
 
 from featstore.decoding.decode import decode
 from featstore.decoding.pool import DecodePool
@@ -18,10 +19,11 @@ from featstore.errors import StoreConflictError
 from featstore.extract import multi_device
 from featstore.extract.multi_device import compute_on_devices
 from featstore.extract.pipeline import ExtractionPlan, compute
-from featstore.images.discovery import scan
+from featstore.discovery.scanning import scan
 from featstore.store.feature_store import FeatureStore
+from featstore.store.format.rows import Rows
 from tests.support import store_inputs
-from tests.support.pictures import write_tree
+from tests.support.pictures import encode, texture, write_tree
 
 SPEC = TransformSpec(resize=40, crop=32)
 PRINTS = {node: store_inputs.fingerprint(node=node) for node in ("avgpool", "layer1")}
@@ -268,3 +270,46 @@ def test_decoding_processes_give_the_same_bytes_as_none(plain, images, tmp_path)
     assert first.keys() == second.keys()
     for digest, (x, _, _) in first.items():
         np.testing.assert_array_equal(x, second[digest][0])
+
+
+def failed_before(store, images, reasons):
+    """Commit failures as an earlier version left them: row -> reason."""
+    for row, reason in reasons.items():
+        for fingerprint in PRINTS.values():
+            width = NETWORK.widths[fingerprint.node]
+            rows = Rows(
+                images.digests[row : row + 1], np.zeros((1, width), np.float32), np.ones(1, np.uint8), (reason,)
+            )
+            store.commit(fingerprint, rows, {"engine": "plain", "pillow": "1"})
+
+
+def test_failures_that_are_none_any_more_are_computed_where_retried(plain, images, tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    reasons = {
+        0: "PNG: Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK",
+        1: "JPEG: image file is truncated",
+    }
+    failed_before(store, images, reasons)
+    for retry, wanted in ((False, range(2, 8)), (True, (0, *range(2, 8)))):
+        plan = ExtractionPlan.of(store, images, PRINTS, retry_failed=retry, share=(0, 1), strict=False)
+        assert np.flatnonzero(plan.wanted).tolist() == list(wanted)
+    assert computed(plan).failures == {}
+    found = rows_of(store, "avgpool")[images.digests[0].tobytes()]
+    assert list(store.failures(PRINTS["avgpool"])) == [images.digests[1].tobytes()] and found is not None
+    plan = ExtractionPlan.of(store, images, PRINTS, retry_failed=True, share=(0, 1), strict=False)
+    assert not plan.wanted.any()
+
+
+def test_remarks_and_fresh_reasons_are_collected_and_remarks_are_no_reasons(plain, tmp_path):
+    write_tree(tmp_path / "pets")
+    frames = [Image.fromarray(texture(i)) for i in range(2)]
+    (tmp_path / "pets" / "ants" / "pages.tif").write_bytes(
+        encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    )
+    (tmp_path / "pets" / "bees" / "bad.jpg").write_bytes(b"no picture")
+    images, store = scan(tmp_path / "pets"), FeatureStore(tmp_path / "s", create=True)
+    work = computed(plan_for(store, images))
+    digest = {name: images.digests[images.paths.index(name)].tobytes() for name in (b"ants/pages.tif", b"bees/bad.jpg")}
+    assert work.remarks == {digest[b"ants/pages.tif"]: "the first of 2 pages"}
+    assert work.failures == {digest[b"bees/bad.jpg"]: "not a supported image: text"}
+    assert list(store.failures(PRINTS["avgpool"])) == [digest[b"bees/bad.jpg"]]

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from featstore.errors import ImageSetError
-from featstore.images.discovery import scan
 from featstore.images.image_set import ImageSet, Skipped, hold_out, stratified_sample
 from tests.support.pictures import write_tree
 
@@ -48,6 +47,7 @@ def test_sets_are_equal_in_every_field_or_not_at_all():
         "problems": ("", "gone", ""),
         "skipped": (Skipped(b"x", "hidden"),),
         "groups": ("p1", "p1", ""),
+        "kinds": ("JPEG", "", "JPEG"),
         "about": {"layout": "class folders"},
     }
     assert set(changes) == {field.name for field in dataclasses.fields(ImageSet)}
@@ -65,42 +65,13 @@ def test_sets_are_equal_in_every_field_or_not_at_all():
         ({"labels": np.array([0, 1, 7])}, "a label outside of its 2 classes"),
         ({"labels": np.array([0, 1, -2])}, "a label outside"),
         ({"groups": ("p1",)}, "1 groups for 3 images"),
+        ({"kinds": ("JPEG",)}, "1 kinds for 3 images"),
         ({"problems": ("",)}, "1 problems for 3 images"),
     ],
 )
 def test_fields_that_do_not_fit_together_are_refused(change, message):
     with pytest.raises(ImageSetError, match=message):
         dataclasses.replace(made([0, 1, 0]), **change)
-
-
-def test_a_single_class_is_doubtful(tmp_path):
-    write_tree(tmp_path / "data")
-    (doubt,) = scan(tmp_path).check_labels()
-    assert (
-        doubt == "only one class, 'data'; classifiers need two; it has sub-folders (ants, ...): are these the classes?"
-    )
-    assert made([0, 0]).check_labels() == ["only one class, 'c0'; classifiers need two"]
-
-
-def test_labels_that_differ_between_parts_are_doubtful():
-    images = made([0, 1, 2, 0, 3], splits=["train", "train", "train", "test", "test"])
-    assert images.check_labels() == [
-        "'c3' is in test but not in train; no classifier can get these right",
-        "'c1', 'c2' are in train but not in test; they are learnt but never judged",
-    ]
-    assert made([0, 1, 0, 1], splits=["train", "train", "val", "val"]).check_labels() == []
-    assert made([0, 1]).check_labels() == []
-    assert made([0, 1, 1], splits=["", "", "test"]).check_labels() == [
-        "'c0' is in train but not in test; they are learnt but never judged"
-    ]
-
-
-def test_a_picture_in_two_parts_is_doubtful():
-    splits = ["train", "train", "train", "test", "test", "test"]
-    images = made([0, 1, 0, 0, 1, 0], contents=[1, 2, 3, 1, 9, 1], splits=splits)
-    assert images.check_labels() == [
-        "2 images in test are in train as well, byte for byte; they make every score too good"
-    ]
 
 
 def test_hold_out_is_stratified_and_leaves_the_rest_for_training():
@@ -228,3 +199,16 @@ def test_only_what_may_be_drawn_is_drawn_and_a_single_picture_stays():
     drawn = stratified_sample(digests(range(12)), np.zeros(12, np.int64), drawable, 0.9, seed=0)
     assert drawn.sum() == 5 and not drawn[::2].any()
     assert not stratified_sample(digests([1, 1, 1]), np.zeros(3, np.int64), everything(3), 0.5, seed=0).any()
+
+
+def test_a_subset_has_the_chosen_rows_of_every_column_and_keeps_classes():
+    whole = dataclasses.replace(
+        made([0, 1, 1, 0], splits=["train", "test", "train", "test"], problems=["", "", "", "gone"]),
+        groups=("p", "p", "q", ""), skipped=(Skipped(b"a.txt", "text"),),
+    )  # fmt: skip
+    part = whole.subset(whole.splits == "test")
+    assert part.paths == (whole.paths[1], whole.paths[3]) and part.problems == (whole.problems[1], whole.problems[3])
+    assert part.groups == ("p", "") and part.classes == whole.classes and part.skipped == whole.skipped
+    for field in ("digests", "sizes", "mtimes", "labels", "splits"):
+        np.testing.assert_array_equal(getattr(part, field), getattr(whole, field)[[1, 3]])
+    assert whole.subset(np.ones(4, bool)).same_as(whole) and len(whole.subset(np.zeros(4, bool))) == 0

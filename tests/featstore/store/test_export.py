@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 
 import h5py
@@ -67,3 +68,9 @@ def test_nothing_is_overwritten_without_being_told_to(features, tmp_path):
     with pytest.raises(OutputExistsError, match="exists already"):
         export(features, tmp_path / "out.npz")
     export(features, tmp_path / "out.npz", overwrite=True)
+
+
+def test_an_image_without_a_label_has_an_empty_cell_in_csv(features, tmp_path):
+    export(dataclasses.replace(features, y=np.array([0, 1, -1, 0, 1])), tmp_path / "out.csv", form="csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["a", "b", "", "a", "b"]

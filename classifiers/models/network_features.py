@@ -1,0 +1,87 @@
+"""The features that a bundle's network makes of image files, without a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.models.bundle import Bundle
+from featstore.sources.address import reading_order
+from featstore.system.reporting import Progress
+
+
+def network_features(
+    bundle: Bundle,
+    items: Sequence[tuple[bytes, bytes]],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: Progress,
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Decode image files and run the bundle's network on them, as on those that its head was trained on.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    items : sequence of (address, digest)
+        Where each file's bytes are, and their SHA-256.
+    weights, engine, device, batch_size, workers
+        As for `predict_images`.
+    progress : callable
+        `progress("prepare", ...)` while the network is built, then `progress("predict", done, total, "")`.
+
+    Returns
+    -------
+    X : ndarray of shape (n, bundle.width), float32
+        Zeros for an image that failed.
+    reasons : list of n str
+        "" or why an image failed.
+
+    Raises
+    ------
+    WeightsError, FingerprintMismatchError
+        The network is not that of the bundle.
+    DeviceError
+    """
+    from classifiers.models.image_classifier import open_backbone
+    from featstore.decoding.nvjpeg_pool import open_pool
+    from featstore.engines.devices import find_device
+    from featstore.engines.factory import make_engine
+
+    X = np.zeros((len(items), bundle.width), dtype=np.float32)
+    reasons = [""] * len(items)
+    if not items:
+        return X, reasons
+    backbone = open_backbone(bundle, weights)
+    node = bundle.fingerprint.node
+    progress("prepare", 0, 1, "building the engine")
+    network_engine = make_engine(
+        backbone,
+        engine=engine,
+        device=device,
+        precision=bundle.fingerprint.precision,
+        batch_size=batch_size,
+        expected_rows=len(items),
+    )
+    network_engine.prepare()
+    progress("prepare", 1, 1, "")
+    order = reading_order([address for address, _ in items])
+    rows = np.arange(len(items)) if order is None else np.array(order)  # containers are read from front to back
+    with open_pool(
+        backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
+    ) as pool:
+        for batch in pool.run([items[row] for row in rows]):
+            at = rows[batch.start : batch.start + len(batch.status)]
+            good = batch.status == 0
+            if good.any():
+                X[at[good]] = network_engine.run(batch.images[good])[node]
+            for offset in np.flatnonzero(~good).tolist():
+                reasons[at[offset]] = str(batch.reasons[offset])
+            progress("predict", batch.start + len(at), len(items), "")
+    return X, reasons

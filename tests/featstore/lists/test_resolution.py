@@ -1,0 +1,94 @@
+"""Where the paths of a list start from, and which file each means."""
+
+import os
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from featstore.images.tree import Tree
+from featstore.lists.folders import Disk, Members
+from featstore.lists.resolution import Resolution, sample, stripped
+
+FILES = [b"cats/1.jpg", b"cats/2.jpg", b"dogs/3.jpg", b"dogs/4.jpg"]
+
+
+def tree(files=FILES) -> Members:
+    return Members(Tree(b"/d", list(files), [1] * len(files), [0] * len(files)))
+
+
+@pytest.mark.parametrize(
+    ("cells", "done", "prefix"),
+    [
+        (["cats/1.jpg", "dogs/3.jpg"], {}, b""),
+        (["./cats/1.jpg", "cats/../dogs/3.jpg"], {}, b""),
+        ([r"cats\1.jpg", r"dogs\3.jpg"], {"backslashes": 2}, b""),
+        (["Cats/1.JPG", "DOGS/3.jpg"], {"case": 2}, b""),
+        (["cats/1", "dogs/3"], {"ending": 2}, b""),
+        ([" cats/1.jpg", "'dogs/3.jpg'"], {"quotes or spaces": 2}, b""),
+        (["/home/me/pets/cats/1.jpg", "/home/me/pets/dogs/3.jpg"], {}, b"/home/me/pets"),
+        ([r"D:\pets\cats\1.jpg", r"d:\Pets\dogs\3.jpg"], {"backslashes": 2}, b"D:/pets"),
+        (["data/cats/1.jpg", "data/dogs/3.jpg"], {}, b"data"),
+        (["/cats/1.jpg", "/dogs/3.jpg"], {}, b"/"),
+        (["1.jpg", "3.jpg"], {"below": 2}, b""),
+        (["1", "3"], {"below": 2, "ending": 2}, b""),
+    ],
+)
+def test_paths_of_another_machine(cells, done, prefix):
+    found = Resolution(tree(), search=b"").resolve(cells, [b""])
+    assert found.paths == [b"cats/1.jpg", b"dogs/3.jpg"]
+    assert (dict(found.done), found.prefix, found.found) == (done, prefix, [True, True])
+    assert len(found.notes()) == len(done) + bool(prefix)
+
+
+def test_the_longest_tail_that_is_there_is_taken_for_all_rows():
+    files = [b"train/a/1.jpg", b"a/1.jpg", b"train/a/2.jpg", b"a/2.jpg"]
+    found = Resolution(tree(files)).resolve(["/x/train/a/1.jpg", "/x/train/a/2.jpg"], [b""])
+    assert (found.paths, found.prefix) == ([b"train/a/1.jpg", b"train/a/2.jpg"], b"/x")
+    found = Resolution(tree()).resolve(["/x/cats/1.jpg", "/x/cats/2.jpg", "/y/dogs/3.jpg"], [b""])
+    assert (found.paths, found.found) == ([b"cats/1.jpg", b"cats/2.jpg", b"/y/dogs/3.jpg"], [True, True, False])
+
+
+def test_what_fits_several_files_is_told():
+    found = Resolution(tree([b"a/1.jpg", b"a/1.png", b"b/2.jpg"])).resolve(["a/1", "b/2"], [b""])
+    assert (found.found, found.several) == ([False, True], {0: [b"a/1.jpg", b"a/1.png"]})
+    assert Resolution(tree([b"a/1.jpg", b"a/1.png"]), ".png").resolve(["a/1"], [b""]).paths == [b"a/1.png"]
+
+
+def test_a_missing_file_keeps_its_place_and_does_not_move_the_others():
+    found = Resolution(tree(), search=b"").resolve(["cats/1.jpg", "cats/9.jpg", "dogs/3.jpg", "3.jpg"], [b""])
+    assert found.found == [True, False, True, False]
+    assert found.paths[1] == b"cats/9.jpg"
+
+
+def test_the_place_with_most_files_is_taken_and_the_first_of_equals(tmp_path):
+    for name in ("one/a.jpg", "two/a.jpg", "two/b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    bases = [os.fsencode(tmp_path / "one"), os.fsencode(tmp_path / "two")]
+    resolution = Resolution(Disk())
+    assert resolution.resolve(["a.jpg", "b.jpg"], bases).base == bases[1]
+    assert resolution.resolve(["a.jpg"], bases).base == bases[0]
+    assert resolution.rivals(["a.jpg"], bases) == bases[1:]
+    assert resolution.rivals(["b.jpg"], bases) == []
+    assert resolution.share(["a.jpg", "none"], bases) == 0.5 and resolution.share([], bases) == 0
+    inside = resolution.resolve([str(tmp_path / "two" / "a.jpg"), str(tmp_path / "one" / "a.jpg")], bases[1:])
+    assert inside.paths == [b"a.jpg", bases[0] + b"/a.jpg"]
+
+
+names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6).filter(
+    lambda name: name.strip(". ") and not name.startswith(".")
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(names, names), min_size=1, max_size=6, unique=True))
+def test_every_name_as_it_is_written_is_found_and_is_itself(pairs):
+    files = sorted({f"{folder}/{name}.jpg".encode() for folder, name in pairs})
+    found = Resolution(tree(files), search=b"").resolve([file.decode() for file in files], [b""])
+    assert (found.paths, found.found) == (files, [True] * len(files))
+
+
+def test_samples_are_spread_and_prefixes_are_whole_folders():
+    cells = [str(number) for number in range(1000)]
+    assert sample(cells) == cells[::5]
+    assert stripped(b"/a/bc/d", b"/a/b") is None and stripped(b"/A/b/d", b"/a/b") == b"d"
