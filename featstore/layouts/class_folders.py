@@ -167,6 +167,8 @@ def _read_parts(base: Place, reading: Reading, found: _Folders) -> None:
     inner = {name: set(pictures(base.children(name))) for name in found.parts}
     for name, split in found.parts.items():
         others = {child for part, children in inner.items() if part != name for child in children}
+        if len(set().union(*inner.values())) == 1:
+            others = set()  # the only folder in every part wraps, for a single class would make no sense
         part = inside(base.at(name), others)
         if part.children() and split:
             found.used.add(name)
@@ -284,7 +286,9 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
     for branch in found.branches:
         below.setdefault(branch.folders[0], set()).add(_plain(branch.folders)[1:])
     nested = {top: inner for top, inner in below.items() if inner != {()}}
-    real = any(len(inner) > 1 for inner in nested.values())
+    leaves = {(top, *min(inner))[-1] for top, inner in below.items()}
+    # one folder in each is harmless, unless inner folders of one name would join some of the classes
+    real = any(len(inner) > 1 for inner in nested.values()) or (nested and 1 < len(leaves) < len(below))
     choice = reading.class_from
     if real and choice is None and reading.layout != "class-folders":
         raise ImageSetError(_nested(base, below))
@@ -323,10 +327,16 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
 
 
 def _nested(base: Place, below: dict[bytes, set[tuple[bytes, ...]]]) -> str:
-    top, inner = next((top, inner) for top, inner in below.items() if len(inner) > 1)
-    paths = [b"/".join((top, *folders)) for folders in sorted(inner)[:2]]
-    leaves = {(name, *folders)[-1] for name, every in below.items() for folders in every}
-    leaf = (top, *max(inner))[-1]
+    every = sorted((top, *inner) for top, inners in below.items() for inner in inners)
+    leaves = Counter(folders[-1] for folders in every)
+    top = next((top for top, inner in below.items() if len(inner) > 1), None)
+    if top is None:  # then inner folders of one name would join classes
+        leaf = next(name for name, count in leaves.items() if count > 1)
+        paths = [b"/".join(folders) for folders in every if folders[-1] == leaf][:2]
+        top = paths[0].partition(b"/")[0]
+    else:
+        leaf = (top, *max(below[top]))[-1]
+        paths = [b"/".join(folders) for folders in every if folders[0] == top][:2]
     return (
         f"{shown(base)} has two readings, for class folders lie in class folders "
         f"({' and '.join(map(printable_path, paths))}): {number(len(below), 'class', 'classes')} by the outermost such "
