@@ -32,6 +32,9 @@ SYSTEM_FOLDERS = frozenset(
 SYSTEM_FILES = frozenset((b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"picasa.ini", b"icon\r", b".ds_store"))
 """Files likewise."""
 
+_USUAL = frozenset(case(e) for e in formats.EXTENSIONS if len(e) == 4 for case in (bytes.lower, bytes.upper))
+"""Endings of nearly all images, as they are found without further work."""
+
 SYSTEM_FOLDER, SYSTEM_FILE = "a folder of the system, not of the data", "a file of the system, not of the data"
 
 
@@ -129,7 +132,7 @@ class _Walk:
         inner: list[bytes] = []
         tree = self.tree
         # Bound once: this loop runs for every file and decides how long a repeated extraction takes.
-        extensions, is_file = formats.EXTENSIONS, stat.S_ISREG
+        usual, extensions, is_file = _USUAL, formats.EXTENSIONS, stat.S_ISREG
         paths, sizes, mtimes = tree.paths.append, tree.sizes.append, tree.mtimes.append
         try:
             with os.scandir(os.path.join(self.root, folder)) as entries:
@@ -145,7 +148,11 @@ class _Walk:
                         self.skipped.append(Skipped(path, _unreachable(entry, error)))
                         continue
                     if is_file(status.st_mode):
-                        if name[name.rfind(b".") :].lower() in extensions or self._is_image(path, name, status):
+                        if (
+                            name[-4:] in usual
+                            or name[name.rfind(b".") :].lower() in extensions
+                            or self._is_image(path, name, status)
+                        ):
                             paths(path)
                             sizes(status.st_size)
                             mtimes(status.st_mtime_ns)

@@ -167,6 +167,8 @@ def _read_parts(base: Place, reading: Reading, found: _Folders) -> None:
     inner = {name: set(pictures(base.children(name))) for name in found.parts}
     for name, split in found.parts.items():
         others = {child for part, children in inner.items() if part != name for child in children}
+        if len(set().union(*inner.values())) == 1:
+            others = set()  # the only folder in every part wraps, for a single class would make no sense
         part = inside(base.at(name), others)
         if part.children() and split:
             found.used.add(name)
@@ -217,13 +219,11 @@ def _read_classes(base: Place, reading: Reading, split: str, found: _Folders, bu
         for name in set(base.children(top)) - set(in_classes[top]) if top in in_classes else ():
             _leave(base, top + b"/" + name, BESIDE, found)
         for part, part_split in in_classes.get(top, {b"": split}).items():
-            path = top + b"/" + part if part else top
-            for folder, below in _folders_below(base.at(path)):
-                if any(is_beside(name) for name in below) and reading.layout != "class-folders":
-                    _leave(base.at(path), folder, BESIDE, found, deep=False)
-                    continue
-                spans = base.at(path).spans(folder)
-                if spans:
+            place = base.at(top + b"/" + part if part else top)
+            for folder, below in _folders_below(place):
+                if any(map(is_beside, below)) and reading.layout != "class-folders":
+                    _leave(place, folder, BESIDE, found, deep=False)
+                elif spans := place.spans(folder):
                     found.branches.append(_Branch(spans, (top, *below), part_split))
     _loose(base, reading, split, found)
 
@@ -260,7 +260,7 @@ def _inner_parts(base: Place, tops: list[bytes]) -> dict[bytes, dict[bytes, str]
     found = {}
     for top in tops:
         inner = pictures(base.children(top))
-        split_of = parts_of(inner)
+        split_of = parts_of(inner) if inner else {}
         if inner and len(split_of) == len(inner) and not base.direct(top):
             found[top] = split_of
     if found and len(found) < len(tops):
@@ -286,7 +286,11 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
     for branch in found.branches:
         below.setdefault(branch.folders[0], set()).add(_plain(branch.folders)[1:])
     nested = {top: inner for top, inner in below.items() if inner != {()}}
-    real = any(len(inner) > 1 and () not in inner for inner in nested.values())  # images in it name the class
+    leaves = {(top, *min(inner))[-1] for top, inner in below.items()}
+    # images directly in a class folder name it; one folder in each is harmless, unless inner folders of one name would
+    # join some of the classes
+    several = any(len(inner) > 1 and () not in inner for inner in nested.values())
+    real = several or (nested and 1 < len(leaves) < len(below))
     choice = reading.class_from
     if real and choice is None and reading.layout != "class-folders":
         raise ImageSetError(_nested(base, below))
@@ -325,10 +329,16 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
 
 
 def _nested(base: Place, below: dict[bytes, set[tuple[bytes, ...]]]) -> str:
-    top, inner = next((top, inner) for top, inner in below.items() if len(inner) > 1)
-    paths = [b"/".join((top, *folders)) for folders in sorted(inner)[:2]]
-    leaves = {(name, *folders)[-1] for name, every in below.items() for folders in every}
-    leaf = (top, *max(inner))[-1]
+    every = sorted((top, *inner) for top, inners in below.items() for inner in inners)
+    leaves = Counter(folders[-1] for folders in every)
+    top = next((top for top, inner in below.items() if len(inner) > 1), None)
+    if top is None:  # then inner folders of one name would join classes
+        leaf = next(name for name, count in leaves.items() if count > 1)
+        paths = [b"/".join(folders) for folders in every if folders[-1] == leaf][:2]
+        top = paths[0].partition(b"/")[0]
+    else:
+        leaf = (top, *max(below[top]))[-1]
+        paths = [b"/".join(folders) for folders in every if folders[0] == top][:2]
     return (
         f"{shown(base)} has two readings, for class folders lie in class folders "
         f"({' and '.join(map(printable_path, paths))}): {number(len(below), 'class', 'classes')} by the outermost such "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -86,7 +87,8 @@ class Place:
         self.tree, self.base = tree, base
         self._spans: dict[bytes, list[tuple[int, int]]] = {}
         self._below: Counter[bytes] = Counter()
-        self._children: dict[bytes, dict[bytes, None]] = {}
+        self._inner: dict[bytes, set[bytes]] = {}
+        self._sorted: dict[bytes, list[bytes]] = {}
         start = 0
         for path, count in tree.folders:
             if count:
@@ -96,13 +98,12 @@ class Place:
             while above:
                 above, _, name = above.rpartition(b"/")
                 self._below[above] += count
-                self._children.setdefault(above, {})[name] = None
+                self._inner.setdefault(above, set()).add(name)
             start += count
 
     def at(self, path: bytes) -> Place:
         """The folder `path` in this one."""
-        other = object.__new__(Place)
-        other.__dict__.update(self.__dict__)
+        other = copy(self)
         other.base = self.whole(path)
         return other
 
@@ -113,18 +114,22 @@ class Place:
 
     def whole(self, path: bytes) -> bytes:
         """A path of this folder relative to the tree's root."""
-        return b"/".join(part for part in (self.base, path) if part)
+        return self.base + b"/" + path if self.base and path else self.base or path
 
     def children(self, path: bytes = b"") -> list[bytes]:
         """Names of the folders in a folder that hold images somewhere below, in byte order."""
         whole = self.whole(path)
-        inner = self._children.get(whole, {})
-        prefix = whole + b"/" if whole else b""
-        return sorted(name for name in inner if self._below[prefix + name])
+        inner = self._inner.get(whole)
+        if inner is None:
+            return []
+        if whole not in self._sorted:
+            prefix = whole + b"/" if whole else b""
+            self._sorted[whole] = sorted(name for name in inner if self._below[prefix + name])
+        return self._sorted[whole].copy()
 
     def empty(self, path: bytes = b"") -> list[bytes]:
         """Names of the folders in a folder that hold no image."""
-        return sorted(set(self._children.get(self.whole(path), {})) - set(self.children(path)))
+        return sorted(self._inner.get(self.whole(path), set()) - set(self.children(path)))
 
     def count(self, path: bytes = b"") -> int:
         """Number of images somewhere below a folder."""
@@ -261,9 +266,14 @@ def labelled(
             # without a size: what is an image is no file that need not be looked into again
             left += [Skipped(path, row) for path in tree.paths[start:at]]
             continue
-        found.paths += tree.paths[start:at]
-        found.sizes += tree.sizes[start:at]
-        found.mtimes += tree.mtimes[start:at]
+        if count == 1:
+            found.paths.append(tree.paths[start])
+            found.sizes.append(tree.sizes[start])
+            found.mtimes.append(tree.mtimes[start])
+        else:
+            found.paths += tree.paths[start:at]
+            found.sizes += tree.sizes[start:at]
+            found.mtimes += tree.mtimes[start:at]
         if found.runs and found.runs[-1][1:] == row:
             found.runs[-1] = (found.runs[-1][0] + count, *row)
         else:

@@ -22,6 +22,7 @@ _BESIDE = frozenset(
 _SILENT = frozenset(
     b"images image png pngs class object files train training val validation valid test testing".split()
 )
+_HINT = re.compile(rb"(?i)mask|seg|annot|trimap|label|truth|ground|gt|xml|box|bounding|salien|matte")
 _WORDS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^a-zA-Z_. -]+")
 
 
@@ -44,6 +45,8 @@ def is_beside(name: bytes) -> bool:
     >>> is_beside(b"ground_truth"), is_beside(b"train_masks"), is_beside(b"no_mask")
     (True, True, False)
     """
+    if not _HINT.search(name):  # nearly all names of 100,000 classes
+        return False
     words = {word.lower() for word in _WORDS.findall(name)}
     return bool(words & _BESIDE) and words <= _BESIDE | _SILENT
 
@@ -122,8 +125,7 @@ def split_folders(place: Place, reading: Reading) -> dict[bytes, str]:
         if len(names) > 1:
             raise ImageSetError(
                 f"{shown(place)} holds {together(names)}, which {'both' if len(names) == 2 else 'all'} mean "
-                f"{part or 'images to be predicted'}; keep one, or say {argument('layout', 'part-folders')} to take them "
-                f"together"
+                f"{part or 'images to be predicted'}; keep one, or say {argument('layout', 'part-folders')} to take all"
             )
     return split_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from featstore.images.image_set import SPLITS
 from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
@@ -110,15 +111,16 @@ def _read_cats_and_dogs(place: Place, reading: Reading) -> Labelled:
     train, others = _photo_folders(place)
     split = "" if train == [place] else "train"
     spans: list[Span] = []
+    row_of = {(animal, part): Row(animal, part) for animal in (b"cat", b"dog") for part in ("", *SPLITS)}
     for home in train:
         for name, row in home.images():
             match = _PHOTO.match(name)
-            spans.append((row, 1, Row(match[1], split) if match else "its name tells no animal"))
+            spans.append((row, 1, row_of[match[1], split] if match else _NO_ANIMAL))
     notes = []
     for home, part in others:
         for name, row in home.images():
             match = _PHOTO.match(name)
-            says: Row | str = Row(match[1], part) if match else Row(None, part)
+            says: Row | str = row_of[match[1], part] if match else Row(None, part)
             if not match and not reading.unlabelled:
                 says = _NO_ANIMAL
             spans.append((row, 1, says))

@@ -127,6 +127,22 @@ def test_other_inner_folders_in_train_than_in_test_are_nested(tmp_path):
         label(tmp_path)
 
 
+def test_inner_folders_of_one_name_in_some_classes_are_nested(tmp_path):
+    put(tmp_path, "farm/cow/1.jpg", "field/cow/1.jpg", "stable/horse/1.jpg")
+    with pytest.raises(ImageSetError, match="two readings.*3 classes by the outermost.*2 classes by the innermost"):
+        label(tmp_path)
+
+
+def test_a_folder_of_one_name_in_every_class_is_harmless(tmp_path):
+    put(tmp_path, "cats/hires/1.jpg", "dogs/hires/1.jpg")
+    assert classes(label(tmp_path)) == {"cats", "dogs"}
+
+
+def test_the_only_folder_of_every_part_wraps(tmp_path):
+    put(tmp_path, *(f"{part}/dogs/{breed}/1.jpg" for part in ("train", "val") for breed in ("husky", "pug")))
+    assert classes(label(tmp_path)) == {"husky", "pug"}
+
+
 def test_one_folder_in_each_class_is_harmless_and_said(tmp_path):
     put(tmp_path, "a/airfield/1.jpg", "b/bakery/1.jpg")
     found = label(tmp_path)
@@ -313,7 +329,8 @@ def test_a_list_beside_unlabelled_images_is_offered(tmp_path):
 
 
 def test_folders_that_only_say_images_in_every_part_are_no_class(tmp_path):
-    put(tmp_path, "train/images/1.jpg", "val/images/1.jpg", "train/labels/1.txt")
+    put(tmp_path, "train/images/1.jpg", "val/images/1.jpg")
+    write(tmp_path, "train/labels/1.txt", "0 0.5 0.5 1 1")
     with pytest.raises(ImageSetError, match="2 images in .* lie in no class folder"):
         label(tmp_path)
 

@@ -67,7 +67,7 @@ def test_what_was_found_and_left_out_is_told(tmp_path):
     assert told["annotations/trimaps/Bengal_1.png"] == "a trimap, no picture"
     assert told["annotations/trimaps/._Bengal_1.png"] == "a file of the system, not of the data"
     assert told["images/Abyssinian_100.jpg"] == "on no list of the pets"
-    assert told["annotations/xmls/Bengal_1.xml"] == "not a supported image: text"
+    assert told["annotations/xmls/Bengal_1.xml"].startswith("not a supported image")
     assert "1 image left out: on no list of the pets (such as images/Abyssinian_100.jpg)" in found.notes
 
 
