@@ -56,7 +56,8 @@ class NeighbourVotes(nn.Module):
 
     def __init__(self, meta: Mapping[str, Any], arrays: Arrays) -> None:
         super().__init__()
-        params, rows = meta["best_params"], arrays["rows"].astype(np.float32)
+        params = meta["best_params"]
+        rows: NDArray[Any] = arrays["rows"].astype(np.float32)
         check_size("knn", rows.nbytes, "training images")
         self.cosine = params["metric"] == "cosine"
         if self.cosine:

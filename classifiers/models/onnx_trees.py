@@ -71,7 +71,8 @@ def at_most(threshold: float) -> float:
     >>> at_most(0.1) <= 0.1 < at_most(0.1) + 1e-8
     True
     """
-    near = np.float32(threshold)
+    with np.errstate(over="ignore"):
+        near = np.float32(threshold)
     return float(near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf)))
 
 
