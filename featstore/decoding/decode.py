@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from featstore.decoding.deep_samples import DARK, TOP, DeepSamples
-from featstore.decoding.plugins import available, bare, check_size, lacking, open_image
+from featstore.decoding.plugins import available, bare, check_size, gif_frames, lacking, open_image
 from featstore.errors import DecodeError
 from featstore.images import formats
 from featstore.images.tiff_directory import TiffDirectory, count_pages
@@ -259,12 +259,7 @@ def _first_of(name: str, data: bytes, image: ImageFile.ImageFile) -> str:
         return f"the first of {pages:,} pages" if pages > 1 else ""
     if name not in ("GIF", "WebP", "PNG", "AVIF", "HEIC"):
         return ""
-    try:
-        # GIF files have to be gone through for it, which leaves an image at another frame
-        counted = open_image(name, data, RULES["max_pixels"]) if name == "GIF" else image
-        frames = int(getattr(counted, "n_frames", 1))
-    except Exception:  # noqa: BLE001 - what comes after the first frame may be broken
-        return "the first of several frames"
+    frames = gif_frames(data) if name == "GIF" else int(getattr(image, "n_frames", 1))
     if frames < 2:
         return ""
     return f"the main one of {frames:,} pictures" if name == "HEIC" else f"the first of {frames:,} frames"

@@ -74,8 +74,12 @@ _OPTIONS = {
 _opening = threading.Lock()
 
 _PIXEL_CHUNKS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"))
+_WEBP_CHUNKS = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"))
 _ORIENTED_TEXT = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 """Keywords of texts in which Pillow looks for the orientation."""
+
+MAX_FRAMES = 10_000
+"""No more are counted."""
 
 SMALL_TEXT = 1 << 20
 """Bytes of such a text, unpacked, that is kept."""
@@ -160,20 +164,20 @@ def bare(name: str, data: bytes) -> Iterator[bytes]:
     Parameters
     ----------
     name : str
-        The format; a PNG or a JPEG is taken apart.
+        The format; PNG, JPEG and WebP are taken apart.
     data : bytes
 
     Yields
     ------
     bytes
-        With what tells the orientation; then, for a JPEG, without.
+        With what tells the orientation; then, but for a PNG, without.
     """
-    parts = {"PNG": _bare_png, "JPEG": _bare_jpeg}.get(name)
+    parts = {"PNG": _bare_png, "JPEG": _bare_jpeg, "WebP": _bare_webp}.get(name)
     found = parts(data, True) if parts else None
     if found is not None and found != data:
         yield found
-    if name == "JPEG" and found is not None:
-        without = _bare_jpeg(data, False)
+    if name != "PNG" and parts and found is not None:
+        without = parts(data, False)
         if without is not None and without != found:
             yield without
 
@@ -252,6 +256,24 @@ def _mend_planes(image: TiffImagePlugin.TiffImageFile) -> None:
         ]
 
 
+def _bare_webp(data: bytes, oriented: bool) -> bytes | None:
+    kept, at, found = [], 12, 0
+    while at + 8 <= len(data):
+        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + length + length % 2
+        whole = at + 8 + length <= len(data)
+        if kind in _WEBP_CHUNKS or (kind == b"EXIF" and oriented and whole):
+            kept.append(data[at:end])
+            found |= 8 if kind == b"EXIF" else 0
+        at = end
+    if not kept:
+        return None
+    if kept[0][:4] == b"VP8X" and len(kept[0]) >= 9:  # its flags say what else there is
+        kept[0] = kept[0][:8] + bytes([kept[0][8] & ~0x2C | found]) + kept[0][9:]
+    body = b"WEBP" + b"".join(kept)
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
 @contextmanager
 def _one_thread(name: str) -> Iterator[None]:
     """Hold the module-wide options of a decoder while a file is opened; afterwards they are as before."""
@@ -285,6 +307,37 @@ def _webp_canvas(data: bytes) -> tuple[int, int]:
     if kind == b"VP8 " and len(data) >= 30:
         return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
     raise DecodeError("WebP: header is broken")
+
+
+def gif_frames(data: bytes) -> int:
+    """How many frames a GIF holds, as far as it can be read; none is decoded, and counting ends at `MAX_FRAMES`.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    """
+    frames = 0
+    try:
+        at = 13 + _palette_bytes(data[10])
+        while frames < MAX_FRAMES:
+            if data[at] == 0x2C:
+                frames += 1
+                at += 11 + _palette_bytes(data[at + 9])
+            elif data[at] == 0x21:
+                at += 2
+            else:  # the end, or what no block begins with
+                return frames
+            while length := data[at]:
+                at += length + 1
+            at += 1
+    except IndexError:
+        return frames
+    return frames
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0
 
 
 def codestream(data: bytes) -> int:

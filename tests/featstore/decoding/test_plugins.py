@@ -1,6 +1,7 @@
 """Every format by its own plugin: sizes are looked at first, what stands beside the pixels harms nothing."""
 
 import hashlib
+import io
 import os
 import struct
 import tracemalloc
@@ -13,7 +14,7 @@ from PIL import AvifImagePlugin, Image
 
 from featstore.decoding import plugins
 from featstore.decoding.decode import decode, decode_picture
-from featstore.decoding.plugins import available, bare, lacking, open_image
+from featstore.decoding.plugins import MAX_FRAMES, available, bare, gif_frames, lacking, open_image
 from featstore.decoding.pool import DecodePool
 from featstore.errors import DecodeError
 from tests.support.pictures import encode, exif, png_chunk, texture
@@ -231,9 +232,37 @@ def test_what_stands_beside_the_pixels_of_a_jpeg_fails_no_picture(beside):
         assert decode(turned[:2] + beside + turned[2:]).shape == (64, 48, 3)
 
 
-@settings(max_examples=200, deadline=None)
-@given(data=st.binary(max_size=300), png=st.booleans())
-def test_taking_any_bytes_apart_ends(data, png):
-    head = CLEAN[:8] if png else b"\xff\xd8\xff"
-    for less in bare("PNG" if png else "JPEG", head + data):
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_what_stands_behind_the_pixels_of_a_webp_fails_no_picture(orientation):
+    options = {"lossless": True, "icc_profile": b"x" * 50, "exif": exif(orientation)}
+    expected = decode(encode(PICTURE, "PNG", exif=exif(orientation)))
+    data = encode(PICTURE, "WEBP", **options)
+    np.testing.assert_array_equal(decode(data), expected)
+    behind = b"XMP " + struct.pack("<I", 5000) + b"cut short"
+    size = struct.pack("<I", len(data) + len(behind) - 8)
+    np.testing.assert_array_equal(decode(data[:4] + size + data[8:] + behind), expected)
+    with pytest.raises(DecodeError):
+        decode(data[: len(data) // 2])
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.binary(max_size=300), name=st.sampled_from(["PNG", "JPEG", "WebP"]))
+def test_taking_any_bytes_apart_ends(data, name):
+    head = {"PNG": CLEAN[:8], "JPEG": b"\xff\xd8\xff", "WebP": b"RIFF\0\0\0\0WEBPVP8X"}[name]
+    for less in bare(name, head + data):
         assert len(less) <= len(head) + len(data)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_frames_of_a_gif_are_counted_as_pillow_counts_them(count):
+    frames = [Image.fromarray(texture(i)) for i in range(count)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"made here")
+    assert gif_frames(data) == count
+    assert 0 <= gif_frames(data[: len(data) // 2]) <= count and gif_frames(data[:9]) == 0
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.n_frames == count
+
+
+def test_counting_frames_ends():
+    block = b",\0\0\0\0\1\0\1\0\0\2\0"
+    assert gif_frames(b"GIF89a\1\0\1\0\0\0\0" + block * (MAX_FRAMES + 9)) == MAX_FRAMES

@@ -62,11 +62,11 @@ def test_other_names_are_looked_into(tmp_path):
     put(tmp_path, "cats/no_ending", "cats/photo.dat", "cats/a.b.c", "cats/x.jpg")
     put(tmp_path, "cats/notes.txt", data=b"hello")
     put(tmp_path, "cats/labels.mat", data=b"\x01\x02\x03\xff")
-    put(tmp_path, "cats/new.heic", data=b"\0\0\0\x18ftypheic")
+    put(tmp_path, "cats/new.jxl", data=b"\xff\x0a\xfa\x7f")
     assert set(rows(tmp_path)) == {"cats/no_ending", "cats/photo.dat", "cats/a.b.c", "cats/x.jpg"}
     assert reasons(tmp_path) == {
         "cats/labels.mat": "not a supported image: unknown bytes 01 02 03 ff",
-        "cats/new.heic": "not a supported image: HEIC",
+        "cats/new.jxl": "not a supported image: JPEG XL",
         "cats/notes.txt": "not a supported image: text",
     }
 
