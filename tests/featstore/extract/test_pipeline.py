@@ -267,8 +267,10 @@ def test_devices_share_the_decoders_and_their_results_are_one(workers, each, ima
         rows.digests[:] = images.digests[:4]
         store.commit(PRINTS["avgpool"], rows, store_inputs.PROVENANCE)
         way = {"engine": "plain", "engine_note": "a slower one"}
-        return [{"preparation_seconds": 0.0, "waiting_for_data": 0.5, "provenance": {}},
-                {"preparation_seconds": 0.002, "waiting_for_data": 0.1, "provenance": way}]  # fmt: skip
+        remarks = [{"path": images.display(2), "text": "the first of 2 pages"}]
+        return [{"preparation_seconds": 0.0, "waiting_for_data": 0.5, "provenance": {}, "remarks": []},
+                {"preparation_seconds": 0.002, "waiting_for_data": 0.1, "provenance": way,
+                 "remarks": remarks}]  # fmt: skip
 
     monkeypatch.setattr(multi_device, "extract_on_devices", run)
     monkeypatch.setattr(multi_device, "usable_cores", lambda: 6)
@@ -282,6 +284,7 @@ def test_devices_share_the_decoders_and_their_results_are_one(workers, each, ima
     assert work.provenance == {"engine": "plain", "engine_note": "a slower one", "devices": ["cpu", "cpu"]}
     assert work.notes == ["a slower one"]
     assert work.changed == {images.digests[row].tobytes() for row in (4, 5)}
+    assert work.remarks == {images.digests[2].tobytes(): "the first of 2 pages"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs processes")
