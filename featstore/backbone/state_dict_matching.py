@@ -42,7 +42,7 @@ class NetworkTensors:
     @property
     def last(self) -> str:
         """The last layer of the classifier."""
-        return next(reversed(self.classifier)).rpartition(".")[0]
+        return list(self.classifier)[-1].rpartition(".")[0]
 
     @property
     def needed(self) -> list[str]:
