@@ -30,6 +30,28 @@ def photos(tmp_path):
     return write_tree(tmp_path / "my photos", each=5)
 
 
+def test_how_a_weights_file_was_read_is_told_recorded_and_no_other_way_of_computing(photos, tmp_path, capsys):
+    import torch
+    from torchvision.models import mobilenet_v3_small
+
+    state = mobilenet_v3_small().state_dict()
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save({"model": {**{f"net.{k}": v for k, v in state.items()}, "loss.w": torch.ones(2)}}, tmp_path / "w.pth")
+    given = [photos, "-s", tmp_path / "store", *SMALL]
+    named = ["--weights", tmp_path / "w.pth"]
+    status, out, _ = run([*given, *named], capsys)
+    assert status == 0 and "note: w.pth: left out: loss.w" in out and "stand behind" not in out
+    status, out, _ = run([*given, *named, "--verbose"], capsys)  # from the cache, without the network
+    assert "weights: w.pth: the network's names stand behind 'model/net.'; left out: loss.w" in out
+    store = FeatureStore(tmp_path / "store")
+    (info,) = store.features()
+    assert [way["weights_note"].startswith("w.pth: the network's") for way in info.provenance] == [True]
+    write_tree(photos.parent / "more", each=7)
+    given[0] = photos.parent / "more"
+    status, out, _ = run([*given, "--weights", tmp_path / "plain.pth", "--strict"], capsys)  # the same features
+    assert status == 0 and "note:" not in out and len(FeatureStore(tmp_path / "store").features()) == 1
+
+
 def test_it_says_what_it_did_and_that_weights_are_random(photos, tmp_path, capsys):
     (photos / "ants" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     status, out, err = run([photos, "--store", tmp_path / "a store", *SMALL], capsys)

@@ -10,7 +10,7 @@ from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint
 
 REQUEST = {"weights": "file.pth", "nodes": ("avgpool",), "pool": "avg", "input_size": None, "seed": 0}
-KNOWN = FeatureSpecs({"avgpool": fingerprint()}, {"avgpool": 512})
+KNOWN = FeatureSpecs({"avgpool": fingerprint()}, {"avgpool": 512}, "x.pth: left out: a", "x.pth: all of it")
 
 
 @pytest.fixture(autouse=True)

@@ -197,7 +197,7 @@ def test_strict_refuses_another_way_of_computing_and_adds_nothing(plain, images,
     computed(plan_for(store, images, wanted=np.arange(8) < 4))
     before = store_inputs.tree(store.path)
     computed(plan_for(store, images, wanted=np.arange(8) == 4, strict=True))  # the same way is no mixing
-    plain.provenance["engine_note"] = "another sentence about the same way"
+    plain.provenance |= {"engine_note": "another sentence about the same way", "weights_note": "and one more"}
     computed(plan_for(store, images, wanted=np.arange(8) == 5, strict=True))
     assert store_inputs.tree(store.path) != before
     before, plain.provenance = store_inputs.tree(store.path), plain.provenance | {"torch": "9", "engine": "other"}
