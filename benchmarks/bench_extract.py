@@ -44,9 +44,9 @@ from torchvision.transforms._presets import ImageClassification
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.decoding.decode import decode_image
 from featstore.decoding.nvjpeg_pool import NvjpegPool
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.decode import decode_image
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.worker import decode_file
 from featstore.discovery.scanning import scan
 from featstore.engines.devices import describe, find_device

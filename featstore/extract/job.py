@@ -14,9 +14,9 @@ import numpy as np
 
 from featstore import errors
 from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
-from featstore.decoding.decode import outdated
 from featstore.decoding.nvjpeg_pool import open_pool
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.decode import outdated
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.discovery.pictures import Pictures
 from featstore.discovery.summary import found_json
 from featstore.errors import ImageSetError

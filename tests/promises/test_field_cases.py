@@ -194,7 +194,12 @@ def test_26_to_35_lists_as_people_write_them(found, tmp_path, monkeypatch, text,
     [
         ("list.tsv", "path\tlabel\n" + FOUR.replace(",", "\t")),
         ("list.txt", FOUR.replace(",", " ")),
-        ("list.jsonl", "".join(json.dumps(dict(zip(("file", "label"), row.split(","), strict=True))) + "\n" for row in FOUR.split())),
+        (
+            "list.jsonl",
+            "".join(
+                json.dumps(dict(zip(("file", "label"), row.split(","), strict=True))) + "\n" for row in FOUR.split()
+            ),
+        ),
     ],
 )
 def test_27_other_kinds_of_lists(found, tmp_path, name, text):

@@ -15,7 +15,7 @@ from classifiers.heads.registry import HEADS, make_head
 from classifiers.models.bundle import load_bundle, save_bundle
 from classifiers.models.image_classifier import ImageClassifier, freeze_on, open_backbone
 from featstore.backbone import Backbone
-from featstore.decoding.decode import decode_picture
+from featstore.decoding.pixels.decode import decode_picture
 from featstore.decoding.worker import decode_file
 from featstore.errors import (
     DecodeError,

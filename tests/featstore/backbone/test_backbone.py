@@ -8,7 +8,7 @@ from torchvision import models
 
 from featstore.backbone import Backbone
 from featstore.backbone.architecture import random_state_dict
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import (
     FeaturesError,
     FingerprintMismatchError,

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
-from featstore.decoding import decode
+from featstore.decoding.pixels import decode
 from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint
 

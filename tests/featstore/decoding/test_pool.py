@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.decoding.decode import decode
+from featstore.decoding.pixels.decode import decode
 from featstore.decoding.pool import DecodePool
 from featstore.discovery.scanning import scan
 from featstore.errors import DecodeError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featstore.decoding.decode import decode
+from featstore.decoding.pixels.decode import decode
 from featstore.discovery.pictures import Pictures
 from featstore.errors import ImageSetError
 from featstore.images.hashing import hash_files

@@ -16,7 +16,7 @@ from PIL import Image
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.decoding import decode
+from featstore.decoding.pixels import decode
 from featstore.engines import factory
 from featstore.engines.cuda_runner import CudaRunner
 from featstore.engines.torch_runner import TorchRunner

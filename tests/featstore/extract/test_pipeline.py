@@ -13,9 +13,9 @@ from hypothesis import given, strategies as st
 from PIL import Image
 
 from featstore.decoding import worker
-from featstore.decoding.decode import decode
+from featstore.decoding.pixels.decode import decode
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
-from featstore.decoding.transform import TransformSpec
 from featstore.discovery.scanning import scan
 from featstore.engines import factory
 from featstore.errors import StoreConflictError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from featstore.decoding.decode import decode
+from featstore.decoding.pixels.decode import decode
 from featstore.errors import DecodeError
 from featstore.images.bare_file import bare_files
 from tests.support.pictures import encode, exif, png_chunk, texture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featstore.decoding.decode import decode
+from featstore.decoding.pixels.decode import decode
 from featstore.errors import ImageSetError
 from featstore.sources.memory import Spool, ppm
 from featstore.sources.reading import read

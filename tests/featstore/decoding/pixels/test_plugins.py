@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import AvifImagePlugin, Image
 
-from featstore.decoding import plugins
-from featstore.decoding.decode import decode, decode_picture
-from featstore.decoding.plugins import MAX_FRAMES, available, gif_frames, lacking, open_image
+from featstore.decoding.pixels import plugins
+from featstore.decoding.pixels.decode import decode, decode_picture
+from featstore.decoding.pixels.plugins import MAX_FRAMES, available, gif_frames, lacking, open_image
 from featstore.decoding.pool import DecodePool
 from featstore.errors import DecodeError
 from tests.support.pictures import encode, exif, texture

@@ -13,8 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from featstore.decoding.deep_samples import DARK, TOP, DeepSamples
-from featstore.decoding.plugins import MAX_PIXELS, SWITCHES, available, check_size, gif_frames, lacking, open_image
+from featstore.decoding.pixels.deep_samples import DARK, TOP, DeepSamples
+from featstore.decoding.pixels.plugins import (
+    MAX_PIXELS,
+    SWITCHES,
+    available,
+    check_size,
+    gif_frames,
+    lacking,
+    open_image,
+)
 from featstore.errors import DecodeError
 from featstore.images import formats
 from featstore.images.bare_file import bare_files
