@@ -107,7 +107,7 @@ def describe_match(
     average = any(key.rpartition(LEVEL)[2] == "n_averaged" for key in counters)
     lost = "" if _standing(copy, given) > 1 else _averaged_elsewhere(copies, given)
     notes = [
-        preferred or ("took averaged tensors, as `n_averaged` beside them says" if average else ""),
+        preferred or ("took averaged tensors, as n_averaged beside them says" if average else ""),
         f"the averaged tensors under {lost!r} are no copy of the network and were left" if lost else "",
         copy.renamed,
         f"its classifier is called {copy.classifier.renamed}" if copy.classifier.renamed else "",

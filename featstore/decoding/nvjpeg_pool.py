@@ -1,9 +1,9 @@
 """NvjpegPool: a DecodePool whose JPEG files are decoded on a CUDA device, all other images by Pillow.
 
 A decode rule of its own (`TransformSpec.nvjpeg`): what a plain JPEG file is, is decided from its bytes alone
-(`featstore.decoding.pixels.jpeg_header`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it
-crashes on, or has no memory for, fails. So the pixels of an image depend on neither its neighbours nor the state of the
-machine.
+(`featstore.decoding.pixels.jpeg_header`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image
+that it crashes on, or has no memory for, fails. So the pixels of an image depend on neither its neighbours nor the
+state of the machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which files are images, in which order, with which class and part: folders and lists walked, hashed, split.
+"""Which files are images, in which order, with which class and part: folders walked, archives listed, files hashed.
 
 May import `errors`, `system` and `sources`.
 """
