@@ -23,6 +23,6 @@ setup(
             libraries=LIBRARIES,
             optional=True,  # an install without a compiler goes on
         )
-        for name in ("featstore.decoding._resample", "featstore.store.format._sums")
+        for name in ("featstore.decoding.pixels._resample", "featstore.store.format._sums")
     ],
 )

@@ -44,17 +44,17 @@ from torchvision.transforms._presets import ImageClassification
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.decoding.decode import decode_image
 from featstore.decoding.nvjpeg_pool import NvjpegPool
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.decode import decode_image
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.worker import decode_file
+from featstore.discovery.scanning import scan
 from featstore.engines.devices import describe, find_device
 from featstore.engines.engine import Engine
 from featstore.engines.factory import make_engine
 from featstore.extract import extract
 from featstore.extract.extraction import Extraction
 from featstore.extract.writer import RowWriter
-from featstore.discovery.scanning import scan
 from featstore.images.image_set import ImageSet
 from featstore.system.machine import usable_cores
 

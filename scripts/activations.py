@@ -76,7 +76,7 @@ def activations(
     if classifier is not None:
         freeze_on(classifier, there)
     target = None if name is None or classifier is None else find_class(classifier.classes, name)
-    found = find_images(images)
+    found = find_images(images, lists=False)
     with (
         options.told(lambda: f"cut short: what is done lies in {out}" if Path(out).exists() else "nothing was written"),
         options.reporter(quiet) as report,

@@ -177,7 +177,7 @@ def _images(classifier: ImageClassifier, images: tuple[str, ...], how: Attack, t
 
     aim = None if target is None else find_class(classifier.classes, target)
     shown = None if truth is None else find_class(classifier.classes, truth)
-    found = find_images(images)
+    found = find_images(images, lists=False)
     about = AttackReport(out, how, classifier.provenance(), classifier.caveats(), found.failed)
     with options.told(about.cut_short), options.reporter(quiet) as report:
         results, failed = attack_files(

@@ -87,7 +87,7 @@ network = _together(
     click.option("--pool", type=click.Choice(["avg", "max", "gem", "flatten"]), default="avg", show_default=True,
                  help="How a spatial map becomes one vector."),
     click.option("--weights", metavar="auto|none|NAME|FILE|URL", default="auto", show_default=True,
-                 help="Pretrained weights: torchvision's default, seeded random, a torchvision name, a file or its URL."),
+                 help="Pretrained weights: torchvision's default, seeded random, a torchvision name, file or URL."),
     click.option("--input-size", type=click.IntRange(min=32), metavar="PIXELS",
                  help="Side of the network's input (default: as the weights prescribe, mostly 224)."),
     click.option("--weights-seed", type=click.IntRange(min=0), default=0, show_default=True,

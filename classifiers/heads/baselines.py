@@ -165,8 +165,8 @@ def pixels(features: FeatureSet) -> NDArray[np.float32] | str:
     -------
     ndarray of shape (n, 768), float32 in [0, 1], or str
     """
+    from featstore.decoding.pixels.transform import TransformSpec
     from featstore.decoding.pool import DecodePool
-    from featstore.decoding.transform import TransformSpec
     from featstore.sources.address import reading_order
     from featstore.sources.addresses import addresses
 

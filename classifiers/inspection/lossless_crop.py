@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featstore.decoding.decode import decode
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.decode import decode
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
 from featstore.sources.addresses import addresses
 from featstore.sources.reading import FILE_BYTES, read

@@ -15,8 +15,8 @@ from torchvision.models import get_model_weights
 from classifiers.models.bundle import Bundle, load_bundle
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.recipe import gone
-from featstore.decoding.decode import decode
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.decode import decode
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import (
     DecodeError,
     FingerprintMismatchError,

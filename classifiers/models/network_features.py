@@ -76,7 +76,7 @@ def network_features(
     with open_pool(
         backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
     ) as pool:
-        for batch in pool.run([items[row] for row in rows]):
+        for batch in pool.run([items[row] for row in rows.tolist()]):
             at = rows[batch.start : batch.start + len(batch.status)]
             good = batch.status == 0
             if good.any():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.transform import TransformSpec
 
 ZOOM = 1.25
 """Sources are kept this much larger than the transform's resized image, so that a small crop is not a blur."""

@@ -17,8 +17,8 @@ from classifiers.training.loaders import ActivationLoader, Loader, PixelLoader, 
 from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.starting_point import StartingPoint
 from classifiers.training.unfreezing import UnfrozenNetwork
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
-from featstore.decoding.transform import TransformSpec
 from featstore.errors import ImageSetError, StoreWriteError
 from featstore.features import FeatureSet
 from featstore.sources.address import reading_order

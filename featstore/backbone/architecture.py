@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,7 @@ def match_state_dict(
         if problem := _unusable(value):
             raise WeightsError(f"{source} holds {problem} under {short[names[key]]!r}; expected floating-point tensors")
         state[key] = value.to(like.dtype).contiguous()
-    return state, head, describe_match(source, copy, copies, preferred, tensors, short, head.removed)
+    return state, head, describe_match(Path(source).name, copy, copies, preferred, tensors, short, head.removed)
 
 
 @cache

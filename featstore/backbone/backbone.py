@@ -15,8 +15,8 @@ from featstore.backbone.catalogue import BackboneInfo, lookup
 from featstore.backbone.nodes import PENULTIMATE, POOLS, NetworkGraph, Trunk
 from featstore.backbone.recipe import FORMAT, gone, read_recipe
 from featstore.backbone.weights import Weights, load_weights, state_dict_sha256
-from featstore.decoding import decode
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels import decode
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import (
     FeaturesError,
     FingerprintMismatchError,

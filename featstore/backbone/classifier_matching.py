@@ -53,7 +53,7 @@ def match_classifier(
         The network's name -> the name in the file: the trunk's tensors, and those of the classifier whose names are
         the network's own.
     """
-    last = next(reversed(expected)).rpartition(".")[0]
+    last = list(expected)[-1].rpartition(".")[0]
     container = last.partition(".")[0]
     if not exact:  # beside the trunk, where only the trunk was wrapped
         outer = prefix.removesuffix("features.")

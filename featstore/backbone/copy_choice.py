@@ -119,8 +119,8 @@ def describe_match(
     details = [
         f"the network's names stand behind {whole[key].removesuffix(name)!r}" if whole[key].endswith(name) else "",
         *told,
-        f"{len(counters)} counters were left out" if counters else "",
-        *(f"{count} tensors under {place!r} were left out" for place, count in _elsewhere(copy.place, given)),
+        f"{_many(len(counters), 'counter')} left out" if counters else "",
+        *(f"{_many(count, 'tensor')} left out, under {place!r}" for place, count in _elsewhere(copy.place, given)),
     ]
     full = [note for note in details[whole[key] == name :] if note]
     return MatchNotes(*(f"{source}: {'; '.join(lines)}" if lines else "" for lines in (told, full)))
@@ -165,6 +165,10 @@ def _elsewhere(place: str, given: Mapping[str, Tensor]) -> list[tuple[str, int]]
             outer = key.partition(LEVEL)[0]
             counts[outer] = counts.get(outer, 0) + 1
     return list(counts.items())
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{' was' if count == 1 else 's were'}"
 
 
 def _named(copy: NetworkCopy) -> str:

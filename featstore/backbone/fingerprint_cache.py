@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from featstore.decoding import decode
+from featstore.decoding.pixels import decode
 from featstore.fingerprint import Fingerprint
 from featstore.system.user_cache import entry_path, write_entry
 

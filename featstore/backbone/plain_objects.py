@@ -100,7 +100,7 @@ class StoredArray(Ignored):
                 return None
             if kind.code not in ("f2", "f4", "f8", "i8") or kind.order not in ("<", ">", "="):
                 return None
-            numbers = np.frombuffer(content, np.dtype(kind.code).newbyteorder(kind.order))
+            numbers = np.frombuffer(content, np.dtype(f"{kind.order}{kind.code}"))
             if numbers.size != math.prod(shape):
                 return None
             ordered = numbers.reshape(shape, order="F" if fortran else "C")

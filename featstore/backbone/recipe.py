@@ -11,7 +11,7 @@ from typing import Any
 
 from featstore.backbone.catalogue import BACKBONES
 from featstore.backbone.fingerprint_cache import FOLDER
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import FingerprintMismatchError
 from featstore.fingerprint import Fingerprint
 from featstore.system.user_cache import cache_folder

@@ -42,7 +42,7 @@ class NetworkTensors:
     @property
     def last(self) -> str:
         """The last layer of the classifier."""
-        return next(reversed(self.classifier)).rpartition(".")[0]
+        return list(self.classifier)[-1].rpartition(".")[0]
 
     @property
     def needed(self) -> list[str]:
@@ -138,10 +138,6 @@ def _namings(network: NetworkTensors) -> Iterator[_Naming]:
     everything = [*network.trunk, *network.classifier]
     tops = frozenset(name.partition(".")[0] for name in network.trunk)
     yield _Naming({name: name for name in everything}, tops, "")
-    if common := network.common:
-        inner = {name.removeprefix(common): name for name in network.trunk}
-        told = f"its names lack {common!r}"
-        yield _Naming(inner, frozenset(name.partition(".")[0] for name in inner), told)
     number = {child: str(i) for i, child in enumerate(network.children)}
 
     def numbered(name: str) -> str:
@@ -150,6 +146,10 @@ def _namings(network: NetworkTensors) -> Iterator[_Naming]:
 
     told = "numbers stand for the outermost modules, as in a network that nn.Sequential cut"
     yield _Naming({numbered(name): name for name in everything}, frozenset(number[top] for top in tops), told)
+    if common := network.common:
+        inner = {name.removeprefix(common): name for name in network.trunk}
+        told = f"its names lack {common!r}"
+        yield _Naming(inner, frozenset(name.partition(".")[0] for name in inner), told)
 
 
 def _keep(

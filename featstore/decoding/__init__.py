@@ -10,8 +10,8 @@ from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from featstore.decoding.nvjpeg_pool import open_pool as open_pool
+    from featstore.decoding.pixels.transform import TransformSpec as TransformSpec
     from featstore.decoding.pool import DecodePool as DecodePool
     from featstore.decoding.scheduler import Batch as Batch
-    from featstore.decoding.transform import TransformSpec as TransformSpec
 
 __getattr__, __dir__ = lazy_exports(__name__)

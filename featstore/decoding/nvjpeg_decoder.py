@@ -19,9 +19,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from featstore.decoding.decode import RULES
-from featstore.decoding.jpeg_header import JpegHeader
-from featstore.decoding.transform import MAX_RESIZED_PIXELS, TransformSpec
+from featstore.decoding.pixels.decode import RULES
+from featstore.decoding.pixels.jpeg_header import JpegHeader
+from featstore.decoding.pixels.transform import MAX_RESIZED_PIXELS, TransformSpec
 from featstore.errors import DeviceError
 from featstore.system.machine import is_out_of_memory
 

@@ -1,7 +1,7 @@
 """NvjpegPool: a DecodePool whose JPEG files are decoded on a CUDA device, all other images by Pillow.
 
 A decode rule of its own (`TransformSpec.nvjpeg`): what a plain JPEG file is, is decided from its bytes alone
-(`featstore.decoding.jpeg_header`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it
+(`featstore.decoding.pixels.jpeg_header`), and what nvJPEG refuses is decoded by Pillow as without the rule. An image that it
 crashes on, or has no memory for, fails. So the pixels of an image depend on neither its neighbours nor the state of the
 machine.
 """
@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.scheduler import Batch, Items
-from featstore.decoding.transform import TransformSpec
 from featstore.decoding.worker import DEFERRED
 from featstore.system.machine import usable_cores
 

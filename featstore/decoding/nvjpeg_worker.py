@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from featstore.decoding.jpeg_header import JpegHeader, read_header
 from featstore.decoding.nvjpeg_decoder import NvjpegDecoder
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.jpeg_header import JpegHeader, read_header
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.worker import CHANGED, DEFERRED, OK, READY, RESULT, TRANSIENT, next_task, write_at
 from featstore.sources.address import is_sequential
 from featstore.sources.reading import read, size_of

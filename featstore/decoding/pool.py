@@ -11,11 +11,11 @@ from typing import Self
 
 import numpy as np
 
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.relayed_items import RelayedItems, relayed
 from featstore.decoding.scheduler import Batch, Items, Scheduler
 from featstore.decoding.shared_memory import SharedBuffers
 from featstore.decoding.supervisor import Supervisor
-from featstore.decoding.transform import TransformSpec
 from featstore.decoding.worker import MEMORY, OK, TRANSIENT, decode_file, decoder_from
 from featstore.system.machine import usable_cores
 
@@ -86,7 +86,7 @@ class DecodePool:
         batch_size: int = 32,
         seconds_per_image: float = 30.0,
         bytes_per_image: int = 2 << 30,
-        decoder: str = "featstore.decoding.decode:decode_picture",
+        decoder: str = "featstore.decoding.pixels.decode:decode_picture",
         device: str | None = None,
     ) -> None:
         wanted = usable_cores() if workers is None else workers

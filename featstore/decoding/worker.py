@@ -17,14 +17,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import DecodeError
 from featstore.sources.reading import read
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from featstore.decoding.decode import Picture
+    from featstore.decoding.pixels.decode import Picture
 
 Decoder = Callable[..., "Picture"]
 """Bytes of a file, `TransformSpec.decode_options` -> image of mode RGB, remark; raises DecodeError."""

@@ -27,7 +27,7 @@ from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
 from featstore.sources.parquet_index import holds_images
-from featstore.sources.remote import fetched, is_url
+from featstore.sources.remote import download_of, fetched, is_url
 from featstore.system.reporting import printable_path
 
 PARQUET = b".parquet"
@@ -89,9 +89,10 @@ def open_data(
         return Opened(data.labelled(), data.root, "the pictures given")
     place, about = os.fsencode(data), {}
     if is_url(os.fsdecode(place)):
-        download = fetched(os.fsdecode(place))
-        about = {"address": download.url, "sha256": download.sha256}
-        place = bytes(download.path)
+        path = fetched(os.fsdecode(place))
+        download = download_of(path)
+        about = {"address": download.url, "sha256": download.sha256} if download is not None else {}
+        place = bytes(path)
     shown = printable_path(os.path.abspath(place))
     if not os.path.exists(place):
         if not shards(place):

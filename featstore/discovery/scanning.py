@@ -114,7 +114,18 @@ def scan(
         kinds=tuple(kinds) if any(kinds) else (),
         about=about,
     )
+    if known is not None and "doubts" in known.about and _looks_alike(images, known):
+        return images.with_about(doubts=known.about["doubts"])
     return images.with_about(doubts=[doubt.to_json() for doubt in find_doubts(images)])
+
+
+def _looks_alike(images: ImageSet, known: ImageSet) -> bool:
+    """Whether two sets agree in all that doubts are about."""
+    texts = ("paths", "classes", "problems")
+    arrays = ("labels", "splits", "digests")
+    return all(getattr(images, name) == getattr(known, name) for name in texts) and all(
+        np.array_equal(getattr(images, name), getattr(known, name)) for name in arrays
+    )
 
 
 def _remembered(known: ImageSet | None, root: bytes) -> Remembered:

@@ -72,7 +72,9 @@ class Unlabelled:
         return tuple(map(printable_path, self.paths))
 
 
-def find_images(places: Sequence[Path], reading: Reading | None = None, *, id: str = "path") -> Unlabelled:
+def find_images(
+    places: Sequence[Path], reading: Reading | None = None, *, id: str = "path", lists: bool = True
+) -> Unlabelled:
     """List images.
 
     Parameters
@@ -85,6 +87,8 @@ def find_images(places: Sequence[Path], reading: Reading | None = None, *, id: s
         How lists are to be read; they need no labels.
     id : str
         What an image is called by: "path", "name", "stem" or a column of the list.
+    lists : bool
+        Without them a file that is called like a list is taken for an image, as every other file is.
 
     Raises
     ------
@@ -105,7 +109,7 @@ def find_images(places: Sequence[Path], reading: Reading | None = None, *, id: s
     how = dataclasses.replace(reading or Reading(), unlabelled=True)
     if id not in OWN_NAMES:
         how = dataclasses.replace(how, group_column=id)
-    search = _Search(how, alone=len(places) == 1)
+    search = _Search(how, alone=len(places) == 1, lists=lists)
     for place in map(os.fsencode, places):
         search.look(place)
     if not search.found and not search.failed:
@@ -127,6 +131,7 @@ class _Search:
 
     reading: Reading
     alone: bool
+    lists: bool
     found: dict[bytes, bytes] = field(default_factory=dict)  # path -> address
     cells: dict[bytes, str] = field(default_factory=dict)  # path -> what the list calls it
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -159,7 +164,7 @@ class _Search:
                 self._tree(place, tree)
             else:
                 self._rows(os.path.join(place, b""), open_data(place, self.reading))
-        elif os.path.isfile(place) and name.endswith((*LISTS, PARQUET)):
+        elif os.path.isfile(place) and name.endswith((*(LISTS if self.lists else ()), PARQUET)):
             self._rows(place, open_data(place, self.reading))
         elif is_container(place):
             self._tree(place, archive_tree(place))

@@ -114,8 +114,8 @@ def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str
             notes.append(f"{images.name!r} was in {was} and is in {place} now, {len(before & now):,} images as before")
         elif REPLACED not in reading.allow:
             raise ImageSetError(
-                f"the store has a data set {images.name!r} of {len(previous):,} images from {was}; those in {place} are "
-                f"others; name these with {argument('dataset', 'NAME')}, or replace that data set with "
+                f"the store has a data set {images.name!r} of {len(previous):,} images from {was}; those in {place} "
+                f"are others; name these with {argument('dataset', 'NAME')}, or replace that data set with "
                 f"{argument('allow', REPLACED)}"
             )
         else:

@@ -14,9 +14,9 @@ import numpy as np
 
 from featstore import errors
 from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
-from featstore.decoding.decode import outdated
 from featstore.decoding.nvjpeg_pool import open_pool
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.decode import outdated
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.discovery.pictures import Pictures
 from featstore.discovery.summary import found_json
 from featstore.errors import ImageSetError
@@ -289,7 +289,7 @@ def serve(request: dict[str, Any]) -> None:
         sys.stdout.flush()  # a parent that is gone ends this run here
 
     try:
-        reading = Reading.from_json(request.pop("reading"))
+        reading = Reading.from_json(request.pop("reading", {}))
         result = extract(share=share, reading=reading, progress=lambda *now: say({"progress": now}), **request)
         say({"done": result.to_json()})
     except errors.FeatstoreError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.decoding.decode import outdated
+from featstore.decoding.pixels.decode import outdated
 from featstore.errors import StoreConflictError
 from featstore.extract.writer import RowWriter
 from featstore.fingerprint import Fingerprint

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 _DARK = re.compile(r"16-bit, all values at most (\d+) of (\d+)")
 _CUT = re.compile(r"16-bit, values up to (\d+) cut off above (\d+)")
-_FIRST = re.compile(r"the (?:first|main one) of (?:\S+) (pages|frames|pictures)")
+_FIRST = re.compile(r"the (?:first|main one) of \S+ (pages|frames|pictures)")
 _PREVIEW = re.compile(r"only the preview of ")
 _TRUNCATED = re.compile(r"cut short or damaged, decoded as far as it goes")
 

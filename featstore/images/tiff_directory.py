@@ -121,6 +121,20 @@ class TiffDirectory:
             camera=camera,
         )
 
+    @property
+    def unusual(self) -> str:
+        """What decoders may not be up to, with the way out; "" where nothing."""
+        samples = self.samples or len(self.bits) or 1
+        if self.camera:
+            return f"{self.camera}, develop it to JPEG or TIFF first"
+        if samples > 4:
+            return f"{samples:,} samples a pixel, expected 1 to 4; save three of them as an RGB picture"
+        if self.bits and (max(self.bits) > 32 or (samples > 1 and max(self.bits) > 16)):
+            kind = "floating-point" if self.sample_format == 3 else "integer"
+            many = "sample" if samples == 1 else "samples"
+            return f"{samples} {kind} {many} of {self.bits[0]} bits a pixel; save it with 8 or 16 bits"
+        return ""
+
 
 def count_pages(data: bytes) -> int:
     """How many pages a TIFF file holds, smaller versions and masks of others left aside.

@@ -288,8 +288,10 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
         below.setdefault(branch.folders[0], set()).add(_plain(branch.folders)[1:])
     nested = {top: inner for top, inner in below.items() if inner != {()}}
     leaves = {(top, *min(inner))[-1] for top, inner in below.items()}
-    # one folder in each is harmless, unless inner folders of one name would join some of the classes
-    real = any(len(inner) > 1 for inner in nested.values()) or (nested and 1 < len(leaves) < len(below))
+    # images directly in a class folder name it; one folder in each is harmless, unless inner folders of one name would
+    # join some of the classes
+    several = any(len(inner) > 1 and () not in inner for inner in nested.values())
+    real = several or (nested and 1 < len(leaves) < len(below))
     choice = reading.class_from
     if real and choice is None and reading.layout != "class-folders":
         raise ImageSetError(_nested(base, below))

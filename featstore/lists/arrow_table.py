@@ -9,7 +9,7 @@ from featstore.errors import ImageSetError, MissingExtraError
 from featstore.images.tree import LIST_BYTES
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
 
 def is_arrow(content: bytes) -> bool:

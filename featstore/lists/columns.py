@@ -180,7 +180,9 @@ def _like_paths(cells: Sequence[str]) -> bool:
 def _is_index(table: Table, number: int) -> bool:
     """Whether a column is the numbering that pandas writes: without a name, all of it numbers."""
     name = table.columns[number]
-    return (not name or plain(name).startswith("unnamed")) and all(map(is_number, table.column(number)))
+    return (not name or plain(name).startswith("unnamed")) and all(
+        is_number(cell) or not cell.strip() for cell in table.column(number)
+    )
 
 
 def _parts(table: Table, reading: Reading, taken: set[int | None]) -> list[int]:
@@ -290,7 +292,7 @@ def one_to_one(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def _is_hot(cells: Sequence[str]) -> bool:
-    return {cell.strip() for cell in cells} <= {"0", "1", "0.0", "1.0"}
+    return {cell.strip() for cell in set(cells)} <= {"0", "1", "0.0", "1.0"}
 
 
 def _unused(table: Table, taken: set[int | None]) -> list[str]:

@@ -83,7 +83,7 @@ def read_delimited(text: str, place: str) -> Records:
         records = _by_spaces(text, first) if mark else _whole(text, first)
     else:
         records = _by_mark(text, mark, first, place)
-    return _without_comments(records)
+    return _without_comments(records) if "#" in text else records
 
 
 def named_like_image(cell: str) -> bool:
@@ -143,7 +143,7 @@ def _by_mark(text: str, mark: str, first: int, place: str) -> Records:
     rows, lines = [], []
     try:
         for row in reader:
-            if row and (row[0].strip() or any(map(str.strip, row))):
+            if row and (row[0].strip() or any(map(str.strip, row))) and not (mark == "|" and _is_rule(row)):
                 rows.append(row)
                 lines.append(reader.line_num + first)
     except csv.Error as error:
@@ -151,6 +151,11 @@ def _by_mark(text: str, mark: str, first: int, place: str) -> Records:
             f"{place}, line {reader.line_num + first}: {error}; expected plain CSV, quotes closed"
         ) from error
     return Records(rows, lines, _MARKS.get(mark, repr(mark)), comments)
+
+
+def _is_rule(row: list[str]) -> bool:
+    """Whether a row is the line below the header of a Markdown table."""
+    return all(re.fullmatch(r"\s*(:?-+:?)?\s*", cell) for cell in row)
 
 
 def _lines(text: str, first: int) -> Iterator[tuple[int, str]]:
@@ -162,7 +167,10 @@ def _lines(text: str, first: int) -> Iterator[tuple[int, str]]:
 def _by_spaces(text: str, first: int) -> Records:
     """Cells between spaces; a path may hold spaces where it ends like an image and the class stands behind it."""
     numbered = list(_lines(text, first))
-    rows = [line.split() for _, line in numbered]
+    rows = [
+        line.split() if '"' not in line else next(csv.reader([" ".join(line.split())], delimiter=" "))
+        for _, line in numbered
+    ]
     if len({len(row) for row in rows if not row[0].startswith("#")}) > 1:
         found = [_PATH_THEN_REST.fullmatch(line) for _, line in numbered]
         if sum(map(bool, found)) > len(rows) / 2:

@@ -24,7 +24,7 @@ from featstore.lists.entries import (
     refuse_strange,
     require_labels,
 )
-from featstore.lists.folders import Disk, Members
+from featstore.lists.folders import Disk, Members, join
 from featstore.lists.resolution import Resolution, Resolved, stripped
 from featstore.lists.table import Table, read_table
 from featstore.system.fsread import open_regular
@@ -92,7 +92,7 @@ def read_list(path: bytes, reading: Reading) -> Labelled:
     names = _encoded(entries.labels)
     for row in entries.rows:
         key, label = resolved.paths[row], names[entries.labels[row]]
-        size, mtime = disk.seen[os.path.join(root, key)] if resolved.found[row] else (0, 0)
+        size, mtime = disk.seen[join(root, key)] if resolved.found[row] else (0, 0)
         if label is None and not reading.unlabelled:
             out.append(row)
             skipped.append(Skipped(key, UNLABELLED, size, mtime))

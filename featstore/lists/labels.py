@@ -68,6 +68,9 @@ def clean_labels(cells: Sequence[str]) -> tuple[list[str | None], list[str]]:
     told = {cell: name for cell, name in clean.items() if name not in EMPTY}
     if told and all(map(_WHOLE.fullmatch, told.values())):
         told = {cell: name.split(".")[0] for cell, name in told.items()}
+    for quote in "'\"":  # quotes that the table's writer put around every cell
+        if told and all(len(name) > 1 and name[0] == name[-1] == quote for name in told.values()):
+            told = {cell: name[1:-1].strip() for cell, name in told.items()}
     notes = []
     spelt = Counter[str]()
     for cell, count in counts.items():

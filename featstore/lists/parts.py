@@ -26,13 +26,15 @@ def flag_of(name: str, cells: Sequence[str]) -> str | None:
     """
     key = plain(name)
     part = part_of(key.removeprefix("is").removeprefix("in").removesuffix("image").removesuffix("sample"))
-    values = {cell.strip().lower() for cell in cells}
-    return part if part and values <= _TRUE | _FALSE | {"", "nan"} and values - {"", "nan"} else None
+    if not part:
+        return None
+    values = {cell.strip().lower() for cell in set(cells)}
+    return part if values <= _TRUE | _FALSE | {"", "nan"} and values - {"", "nan"} else None
 
 
 def part_cells(table: Table, number: int) -> bool:
     """Whether a column holds parts: one of its cells is a part's name, or it can be nothing else."""
-    values = {cell.strip() for cell in table.column(number)} - EMPTY
+    values = {cell.strip() for cell in set(table.column(number))} - EMPTY
     if not values:
         return False
     if plain(table.columns[number]) in ("split", "partition"):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from featstore.images import formats
 from featstore.lists.folders import Files, Folders, join
 from featstore.lists.spellings import SLASHES, TIDIED, WINDOWS, loose, spellings
 from featstore.system.reporting import printable_path
@@ -78,7 +79,7 @@ class Resolution:
     ----------
     files : Files
     suffix : str
-        Added to paths that do not end in it.
+        Added to paths that do not end in it; the dot before an ending of images may lack.
     search : bytes, optional
         Folder in which they are searched where less than half of the cells are files otherwise.
 
@@ -95,7 +96,7 @@ class Resolution:
     def __init__(self, files: Files, suffix: str = "", search: bytes | None = None) -> None:
         self.files = files
         self.folders = Folders(files)
-        self.suffix = suffix
+        self.suffix = f".{suffix}" if f".{suffix}".lower().encode() in formats.EXTENSIONS else suffix
         self.search = search
 
     def share(self, cells: Sequence[str], bases: Sequence[bytes]) -> float:

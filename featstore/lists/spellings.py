@@ -31,7 +31,7 @@ def spellings(cell: str, suffix: str = "") -> list[tuple[bytes, str]]:
     ([(b'a.jpg', '')], [(b' cats\\1.jpg', ''), (b'cats\\1.jpg', 'quotes or spaces'), (b'cats/1.jpg', 'backslashes')])
     """
     found = {_encoded(cell, suffix): ""}
-    tidied = cell.strip().strip("\"'`").strip() if cell[:1] in "\"'` \t" or cell[-1:] in "\"'` \t" else cell
+    tidied = cell.strip().strip("\"'`").strip()
     found.setdefault(_encoded(tidied, suffix), TIDIED)
     slashed = tidied.replace("\\", "/") if "\\" in tidied else tidied
     if slashed[:7].lower() == "file://":

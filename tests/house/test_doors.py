@@ -29,6 +29,7 @@ ERRORS = {
     "UnknownNameError": LookupError,
     "WeightsError": ValueError,
     "WeightsNotFoundError": FileNotFoundError,
+    "DownloadError": OSError,
     "StoreError": Exception,
     "StoreNotFoundError": FileNotFoundError,
     "StoreFormatError": ValueError,

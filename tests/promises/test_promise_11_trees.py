@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
-from featstore.extract import extract
 from featstore.discovery.scanning import scan
+from featstore.extract import extract
 from tests.support import deeds
 from tests.support.killing import run
 from tests.support.pictures import encode, texture, write_tree

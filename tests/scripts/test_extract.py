@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from featstore import FeatureStore
 from featstore_scripts import options
 from featstore_scripts.extract import extract
-from tests.support.pictures import write_tree
+from tests.support.deep_pictures import deep_png
+from tests.support.pictures import texture, write_tree
 
 SMALL = ["--backbone", "mobilenet_v3_small", "--weights", "none", "--input-size", "32", "--engine", "eager", "-j", "0"]
 
@@ -26,6 +28,28 @@ def run(arguments, capsys):
 @pytest.fixture
 def photos(tmp_path):
     return write_tree(tmp_path / "my photos", each=5)
+
+
+def test_how_a_weights_file_was_read_is_told_recorded_and_no_other_way_of_computing(photos, tmp_path, capsys):
+    import torch
+    from torchvision.models import mobilenet_v3_small
+
+    state = mobilenet_v3_small().state_dict()
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save({"model": {**{f"net.{k}": v for k, v in state.items()}, "loss.w": torch.ones(2)}}, tmp_path / "w.pth")
+    given = [photos, "-s", tmp_path / "store", *SMALL]
+    named = ["--weights", tmp_path / "w.pth"]
+    status, out, _ = run([*given, *named], capsys)
+    assert status == 0 and "note: w.pth: left out: loss.w" in out and "stand behind" not in out
+    status, out, _ = run([*given, *named, "--verbose"], capsys)  # from the cache, without the network
+    assert "weights: w.pth: the network's names stand behind 'model/net.'; left out: loss.w" in out
+    store = FeatureStore(tmp_path / "store")
+    (info,) = store.features()
+    assert [way["weights_note"].startswith("w.pth: the network's") for way in info.provenance] == [True]
+    write_tree(photos.parent / "more", each=7)
+    given[0] = photos.parent / "more"
+    status, out, _ = run([*given, "--weights", tmp_path / "plain.pth", "--strict"], capsys)  # the same features
+    assert status == 0 and "note:" not in out and len(FeatureStore(tmp_path / "store").features()) == 1
 
 
 def test_it_says_what_it_did_and_that_weights_are_random(photos, tmp_path, capsys):
@@ -110,3 +134,22 @@ def test_ctrl_c_commits_what_is_done_and_the_next_run_goes_on(tmp_path):
     )
     document = json.loads(again.stdout)
     assert (document["computed"], document["cached"]) == (800 - done, done)
+
+
+def test_dark_deep_files_are_told_with_the_option_that_scales_them(tmp_path, capsys):
+    for name, seed in (("ants", 1), ("bees", 5)):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        for i in range(2):
+            data = deep_png(texture(seed + i).astype(np.uint16) << 4)
+            (tmp_path / "deep" / name / f"{i}.png").write_bytes(data)
+    status, out, err = run([tmp_path / "deep", "-s", tmp_path / "s", *SMALL], capsys)
+    assert status == 0 and err == ""
+    assert "note: 4 images of 16 bits hold no value above " in out and "extract with --bit-depth 12\n" in out
+    told = ["--bit-depth", "12", "--allow-truncated"]
+    status, out, _ = run([tmp_path / "deep", "-s", tmp_path / "s", *SMALL, *told], capsys)
+    assert status == 0 and "fp32 32 px allow-truncated 12-bit" in out and "note:" not in out
+    assert "computed 4" in out
+    status, out, _ = run([tmp_path / "deep", "-s", tmp_path / "s2", *SMALL, "--json"], capsys)
+    document = json.loads(out)
+    assert document["remarks"][0]["path"] == "ants/0.png" and "at most" in document["remarks"][0]["text"]
+    assert run([tmp_path / "deep", "-s", tmp_path / "s", "--bit-depth", "8"], capsys)[0] == 2

@@ -154,6 +154,16 @@ def test_an_output_that_is_not_utf_8_gets_odd_names_escaped_and_a_file_gets_them
     assert (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].startswith("Käfer.jpg,")
 
 
+def test_ctrl_c_says_that_nothing_was_written(place, bundle, capsys, monkeypatch, tmp_path):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("classifiers.models.prediction.predict_images", interrupted)
+    status, out, err = run(predict, [bundle, place / "images", "-o", tmp_path / "out.csv"], capsys)
+    assert status == 130 and out == "" and err.split() == ["Nothing", "was", "written.", "Interrupted."]
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_a_store_is_no_bundle(place, capsys):
     status, _, err = run(predict, [place / "store", place / "images"], capsys)
     assert status == 1 and f"`featstore train {place / 'store'} -o BUNDLE`" in err

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from featstore.decoding.decode import Picture, decode_picture
+from featstore.decoding.pixels.decode import Picture, decode_picture
 from featstore.errors import DecodeError
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from featstore.decoding import pool as pools
-from featstore.decoding.decode import decode
+from featstore.decoding.pixels.decode import decode
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
-from featstore.decoding.transform import TransformSpec
 from tests.support.pictures import encode, texture
 
 SPEC = TransformSpec(resize=40, crop=32)

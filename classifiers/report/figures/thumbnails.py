@@ -137,7 +137,7 @@ class Thumbnails:
     def _open(self, address: bytes, side: int) -> Image.Image | None:
         from PIL import Image
 
-        from featstore.decoding.decode import decode_image
+        from featstore.decoding.pixels.decode import decode_image
 
         if time.monotonic() > self._deadline:
             return None

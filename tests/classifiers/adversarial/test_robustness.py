@@ -11,8 +11,8 @@ from classifiers.adversarial.robustness import EPSILONS, judged_rows as choose, 
 from classifiers.inspection.lossless_crop import to_bytes
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.validation.significance import wilson
-from featstore.errors import AttackError, UnknownNameError
 from featstore.discovery.scanning import scan
+from featstore.errors import AttackError, UnknownNameError
 from tests.support.small_classifiers import save_tint_bundle, write_image, write_tinted
 
 torch.set_num_threads(1)

@@ -10,8 +10,8 @@ from classifiers.adversarial.attack import Attack
 from classifiers.adversarial.robustness import Robustness
 from classifiers.adversarial.robustness_report import REPORT, report_robustness, write_curve
 from classifiers.models.image_classifier import ImageClassifier
-from featstore.errors import OutputExistsError
 from featstore.discovery.scanning import scan
+from featstore.errors import OutputExistsError
 from tests.support.small_classifiers import save_tint_bundle, write_tinted
 
 

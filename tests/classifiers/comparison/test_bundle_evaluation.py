@@ -13,9 +13,9 @@ from classifiers.models.prediction import predict_images
 from classifiers.models.trained_head import train
 from classifiers.report.report import Report
 from classifiers.report.report_data import check
+from featstore.discovery.scanning import scan
 from featstore.errors import FeaturesError
 from featstore.extract import extract
-from featstore.discovery.scanning import scan
 from featstore.store.feature_store import FeatureStore
 from tests.support.pictures import write_tree
 

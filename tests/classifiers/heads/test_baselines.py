@@ -15,7 +15,6 @@ from classifiers.comparison.job import compare
 from classifiers.heads.baselines import SIDE, MajorityHead, PixelsHead, pixels
 from tests.support.feature_sets import feature_set
 
-
 WEIGHTS = "the temperature of the probabilities counts every held-out row alike"
 
 

@@ -77,3 +77,13 @@ def test_wide_features_are_rotated_without_harm():
     head = MLPHead(budget="quick", cv=3).fit(X, y)
     assert head.to_torch()[0].in_features == 600
     assert (head.oof_proba_.argmax(axis=1) == y).mean() > 0.6
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_few_images_that_are_told_apart_without_any_loss(each):
+    y = np.repeat([0, 1], each)
+    X = (100.0 * y[:, None] + np.random.default_rng(0).normal(size=(2 * each, 1280))).astype(np.float32)
+    folds = [(np.flatnonzero(np.arange(2 * each) % each != i), np.flatnonzero(np.arange(2 * each) % each == i))
+             for i in range(each)] if each > 1 else None  # fmt: skip
+    head = MLPHead(budget="quick", cv=folds).fit(X, y)
+    assert (head.predict(X) == y).all() and head.converged_ and head.certificate_["late_gain"] == 0

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from classifiers.inspection.lossless_crop import FramedCrop, frame_side, to_bytes, to_tensor
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import DecodeError, ImagesNotFoundError
 from tests.support.pictures import texture
 

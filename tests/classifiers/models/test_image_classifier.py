@@ -15,7 +15,7 @@ from classifiers.heads.registry import HEADS, make_head
 from classifiers.models.bundle import load_bundle, save_bundle
 from classifiers.models.image_classifier import ImageClassifier, freeze_on, open_backbone
 from featstore.backbone import Backbone
-from featstore.decoding.decode import decode_picture
+from featstore.decoding.pixels.decode import decode_picture
 from featstore.decoding.worker import decode_file
 from featstore.errors import (
     DecodeError,
@@ -26,6 +26,7 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
+from tests.support.deep_pictures import deep_png
 from tests.support.pictures import encode, texture
 from tests.support.small_classifiers import small_classifier
 
@@ -151,7 +152,9 @@ def test_weights_that_moved_are_found_beside_the_bundle_or_where_one_says(tmp_pa
     hidden = weights.with_suffix(".hidden")
     weights.rename(hidden)
     try:
-        with pytest.raises(WeightsNotFoundError, match="does not exist"):
+        with pytest.raises(
+            WeightsNotFoundError, match="does not exist: there the bundle remembers .*say where they are now"
+        ):
             open_backbone(stored)
         shutil.copy(hidden, moved)
         assert open_backbone(stored, moved).weights.sha256 == stored.fingerprint.weights_sha256
@@ -187,6 +190,20 @@ def test_a_bundle_that_does_not_know_where_its_weights_are_says_what_to_give(tmp
     save_bundle(tmp_path / "b", head, backbone.fingerprints()["avgpool"], recipe, "abc", name="logistic")
     with pytest.raises(WeightsNotFoundError, match=r'file net\.safetensors.*`weights="FILE"`'):
         ImageClassifier.from_bundle(tmp_path / "b")
+
+
+def test_deep_files_are_opened_with_the_depth_that_extraction_was_given(tmp_path):
+    picture = texture(5)
+    (tmp_path / "x.png").write_bytes(deep_png(picture.astype(np.uint16) << 4))
+    opened = [
+        ImageClassifier.imagenet(Backbone("mobilenet_v3_small", "none", input_size=64, bit_depth=depth)).open(
+            [tmp_path / "x.png"]
+        )
+        for depth in (None, 12)
+    ]
+    expected = Backbone("mobilenet_v3_small", "none", input_size=64).transform.apply(picture)
+    np.testing.assert_array_equal((opened[1][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8), expected)
+    assert opened[0].mean() < opened[1].mean() / 8
 
 
 def test_scaled_jpegs_are_opened_as_extraction_decodes_them(tmp_path):

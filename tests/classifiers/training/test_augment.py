@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from classifiers.training.augment import Augmentation, mix, source_transform
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.transform import TransformSpec
 
 STILL = Augmentation(smallest=1.0, stretch=1.0, flip=False, colour=0.0)
 

@@ -1,5 +1,8 @@
 """The cached nodes of one network: which are read, in which order, and what is refused."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
@@ -122,3 +125,16 @@ def test_of_any_few_cached_nodes_the_missing_landmarks_are_named_and_of_more_non
         assert missing == []
     else:
         assert missing == [node for node in ("layer1", "layer2", "layer3", "avgpool") if node not in cached]
+
+
+def test_images_without_a_label_are_left_out_and_counted(place):
+    store = FeatureStore(place / "s")
+    images = store.imageset()
+    labels = images.labels.copy()
+    labels[0] = -1
+    store.put_imageset(dataclasses.replace(images, labels=labels))
+    sets, notes = cached_nodes(store, None, (), {})
+    assert {len(one) for one in sets} == {len(images) - 1} and notes == ["1 image without a label took no part."]
+    store.put_imageset(dataclasses.replace(images, labels=np.full(len(images), -1)))
+    with pytest.raises(FeaturesError, match="no image of data set 'images' has a label"):
+        cached_nodes(store, None, (), {})

@@ -8,7 +8,7 @@ from torchvision import models
 
 from featstore.backbone import Backbone
 from featstore.backbone.architecture import random_state_dict
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import (
     FeaturesError,
     FingerprintMismatchError,
@@ -127,6 +127,9 @@ def test_transform_is_what_the_weights_prescribe(monkeypatch, weights, tmp_path)
     assert Backbone(SMALL, weights, input_size=112).transform == TransformSpec(resize=128, crop=112)
     own = TransformSpec(resize=64, crop=64, mean=(0.5, 0.5, 0.5))
     assert Backbone(SMALL, weights, transform=own).transform == own
+    told = Backbone(SMALL, weights, bit_depth=12, allow_truncated=True).transform
+    assert told == TransformSpec(resize=256, crop=224, bit_depth=12, allow_truncated=True)
+    assert Backbone(SMALL, weights, transform=told).transform == told
 
 
 def test_transform_of_a_named_member(monkeypatch):

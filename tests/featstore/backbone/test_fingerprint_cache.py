@@ -5,12 +5,12 @@ import os
 import pytest
 
 from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
-from featstore.decoding import decode
+from featstore.decoding.pixels import decode
 from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint
 
 REQUEST = {"weights": "file.pth", "nodes": ("avgpool",), "pool": "avg", "input_size": None, "seed": 0}
-KNOWN = FeatureSpecs({"avgpool": fingerprint()}, {"avgpool": 512})
+KNOWN = FeatureSpecs({"avgpool": fingerprint()}, {"avgpool": 512}, "x.pth: left out: a", "x.pth: all of it")
 
 
 @pytest.fixture(autouse=True)

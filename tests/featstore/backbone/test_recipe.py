@@ -5,7 +5,7 @@ from safetensors.torch import save_file
 from torchvision.models import mobilenet_v3_small
 
 from featstore.backbone import Backbone
-from featstore.backbone.recipe import last_seen, recipe_of
+from featstore.backbone.recipe import gone, last_seen, recipe_of
 from featstore.extract import extract
 from tests.support.pictures import write_tree
 
@@ -55,3 +55,18 @@ def test_a_damaged_memory_is_no_memory(tmp_path, monkeypatch):
     for name, text in {"a": "", "b": "[]", "c": '{"fingerprints": 3}', "d": "\xff", "e": '{"path": null}'}.items():
         (folder / f"{name}.json").write_text(text)
     assert last_seen("ab" * 32) is None
+
+
+def test_a_file_that_is_gone_is_told_with_what_was_in_it_and_what_to_do(tmp_path):
+    recipe = {
+        "backbone": "resnet18",
+        "weights": {"kind": "file", "label": "file net.pth", "sha256": "ab" * 32, "path": str(tmp_path / "net.pth")},
+    }
+    assert gone(recipe, "the bundle") == (
+        f"the weights file {tmp_path}/net.pth does not exist: there the bundle remembers the weights 'file net.pth' of "
+        'resnet18 (SHA-256 abababababab...); say where they are now with `weights="FILE"`'
+    )
+    recipe["weights"]["url"] = "https://example.org/net.pth"
+    assert gone(recipe, "the bundle").endswith("; they came from https://example.org/net.pth")
+    (tmp_path / "net.pth").touch()
+    assert gone(recipe, "the bundle") == "" == gone({"weights": {"kind": "random"}}, "the bundle")

@@ -227,7 +227,8 @@ def test_half_precision_gives_the_rounded_tensors(tmp_path, half):
 
 
 @pytest.mark.parametrize("case", [
-    (put("0.", {k.removeprefix("features."): v for k, v in MOBILE.items() if k[0] == "f"}), "lack 'features.'"),
+    (put("0.", {k.removeprefix("features."): v for k, v in MOBILE.items() if k[0] == "f"}),
+     "numbers stand for the outermost modules"),
     (put("encoder.", {k.removeprefix("features."): v for k, v in MOBILE.items() if k[0] == "f"}), "lack 'features.'"),
     ({k.removeprefix("features."): v for k, v in MOBILE.items() if k[0] == "f"}, "lack 'features.'"),
     (put("base.", {k: v for k, v in MOBILE.items() if k[0] == "f"})
@@ -242,6 +243,16 @@ def test_a_trunk_in_one_module_may_stand_behind_another_name(tmp_path, case, sav
     found = load_weights("mobilenet_v2", tmp_path / "w.pth")
     assert all(torch.equal(found.state[k], v) for k, v in MOBILE.items() if k.startswith("features."))
     assert note in found.note if note else found.note == ""
+
+
+def test_all_of_a_flat_sequential_but_its_own_head_is_taken(tmp_path):
+    layers = models.mobilenet_v2().features
+    layers.load_state_dict({k.removeprefix("features."): v for k, v in MOBILE.items() if k[0] == "f"})
+    made = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 4))
+    torch.save(made.state_dict(), tmp_path / "w")
+    found = load_weights("mobilenet_v2", tmp_path / "w")
+    assert all(torch.equal(found.state[k], v) for k, v in MOBILE.items() if k.startswith("features."))
+    assert found.note.endswith("left out: 21.weight, 21.bias")
 
 
 def changed(key, value, state=STATE):
@@ -308,7 +319,7 @@ def test_the_record_tells_prefix_counters_and_places(tmp_path):
     found = load_weights(NAME, tmp_path / "w.pth")
     assert found.note == ""
     assert "stand behind 'state_dict/module.net.'" in found.record and "counters were left out" in found.record
-    assert "3 tensors under 'optimizer' were left out" in found.record
+    assert "tensors were left out, under 'optimizer'" in found.record
 
 
 def test_every_network_finds_itself_and_no_other_in_its_own_state():

@@ -175,6 +175,28 @@ def test_real_weights(shared_weights):
     assert found.head.classes == 1000 and found.note == ""
 
 
+def test_url_is_downloaded_and_says_its_hash(monkeypatch, tmp_path, server, state):  # noqa: F811
+    from tests.featstore.system import test_download
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {f"net.{key}": value for key, value in state.items()}}, buffer)
+    monkeypatch.setattr(test_download, "BODY", buffer.getvalue())
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    found = load_weights(SMALL, f"{server}/tuned.pth")
+    assert (found.label, found.kind, found.url) == ("file tuned.pth", "file", f"{server}/tuned.pth")
+    assert found.sha256 == state_dict_sha256(state) and found.path.read_bytes() == buffer.getvalue()
+    assert found.note == f"{server}/tuned.pth has the SHA-256 {digest}" and found.note in found.record
+    promised = load_weights(SMALL, f"{server}/tuned.pth#sha256={digest[:12]}")
+    assert promised.note == "" and digest in promised.record and promised.path == found.path
+    with pytest.raises(WeightsNotFoundError, match="is promised; nothing was kept"):
+        load_weights(SMALL, f"{server}/tuned.pth#sha256={'0' * 64}")
+    with pytest.raises(WeightsNotFoundError, match="404 Not Found; check the address"):
+        load_weights(SMALL, f"{server}/missing")
+    with pytest.raises(WeightsNotFoundError, match="is an address of ftp; expected one that begins with https"):
+        load_weights(SMALL, "ftp://example.org/tuned.pth")
+
+
 def put(monkeypatch, hub, state):
     """Lay the state in the download folder under a name with the right hash."""
     buffer = io.BytesIO()

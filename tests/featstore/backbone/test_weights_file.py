@@ -117,6 +117,13 @@ def test_other_zip_is_no_weights_file(tmp_path):
         (b"PK\x03\x04 and no more", "truncated or damaged"),
         (b"these are no weights\n" * 9, "is no weights file: it starts with b'these ar'"),
         (b"\x80\x02}q\x00.", "truncated or damaged"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "it is an HDF5 file, as Keras writes; expected a .pth file"),
+        (b"<!DOCTYPE html><html>", "it is a web page .it starts with b'<!DOCTYP'.: download the file itself"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:12",
+            "it is a pointer of Git LFS, not the file itself",
+        ),
+        (b"\x1f\x8b\x08" + bytes(20), "packed with gzip: unpack it first"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00{broken json....", "no readable safetensors file"),
     ],
 )
@@ -124,6 +131,23 @@ def test_bytes_that_are_no_weights(tmp_path, content, match):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(WeightsError, match=match):
         read_state(tmp_path / "w.pth")
+
+
+def test_models_of_keras_and_packed_files_are_named(tmp_path):
+    for name, held in (("w.keras", ["metadata.json", "config.json", "model.weights.h5"]), ("w.zip", ["w.pth"])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for inner in held:
+                archive.writestr(inner, "x")
+    with pytest.raises(WeightsError, match="is a model of Keras, but not one that torch.save wrote"):
+        read_state(tmp_path / "w.keras")
+    with pytest.raises(WeightsError, match="is a zip file, .*it holds no data.pkl, but w.pth"):
+        read_state(tmp_path / "w.zip")
+
+
+def test_a_folder_of_weights_names_a_file_in_it(tmp_path):
+    save_file(STATE, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="is no file; .*, such as `weights=.*model.safetensors"):
+        read_state(tmp_path)
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from featstore.decoding import nvjpeg_decoder
-from featstore.decoding.decode import decode
-from featstore.decoding.jpeg_header import JpegHeader, read_header
 from featstore.decoding.nvjpeg_decoder import NvjpegDecoder, check_nvjpeg, require_cuda, upright
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels.decode import decode
+from featstore.decoding.pixels.jpeg_header import JpegHeader, read_header
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import DeviceError
 from tests.support.pictures import encode, exif, texture
 

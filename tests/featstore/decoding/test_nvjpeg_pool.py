@@ -16,12 +16,12 @@ from classifiers.models.trained_head import train
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.decoding import nvjpeg_decoder, worker_process
-from featstore.decoding.decode import decode
-from featstore.decoding.jpeg_header import read_header
 from featstore.decoding.nvjpeg_decoder import NvjpegDecoder
 from featstore.decoding.nvjpeg_pool import NvjpegPool, open_pool
+from featstore.decoding.pixels.decode import decode
+from featstore.decoding.pixels.jpeg_header import read_header
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
-from featstore.decoding.transform import TransformSpec
 from featstore.errors import DeviceError, FeatstoreError
 from featstore.extract import extract
 from featstore.system import interpreter

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.decoding.decode import decode
+from featstore.decoding.pixels.decode import decode
 from featstore.decoding.pool import DecodePool
-from featstore.errors import DecodeError
 from featstore.discovery.scanning import scan
+from featstore.errors import DecodeError
 from featstore.system.machine import usable_cores
 from tests.support.pictures import encode, hostile, texture
 from tests.support.pool_inputs import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401

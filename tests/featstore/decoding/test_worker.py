@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.decoding.decode import decode_picture
+from featstore.decoding.pixels.decode import decode_picture
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.worker import FAILED, MEMORY, OK, decode_file, decoder_from
 from featstore.errors import DecodeError
@@ -63,7 +63,7 @@ def test_lack_of_memory_is_told_apart_from_a_bad_file(tmp_path):
 
 
 def test_decoder_is_found_by_name():
-    assert decoder_from("featstore.decoding.decode:decode_picture") is decode_picture
+    assert decoder_from("featstore.decoding.pixels.decode:decode_picture") is decode_picture
     with pytest.raises(ModuleNotFoundError):
         decoder_from("featstore.no_such:decode")
 

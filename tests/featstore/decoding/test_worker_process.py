@@ -31,7 +31,7 @@ SCRIPT = textwrap.dedent("""
     import os, sys
     from featstore.decoding import pool as pools
     from featstore.decoding.pool import DecodePool
-    from featstore.decoding.transform import TransformSpec
+    from featstore.decoding.pixels.transform import TransformSpec
     import hashlib
     pools.AT_FIRST = 1.0
     items = [(os.fsencode(p), hashlib.sha256(open(p, "rb").read()).digest()) for p in sys.argv[1:]] * 50

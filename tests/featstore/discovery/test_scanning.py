@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.discovery import scanning
-from featstore.images import hashing
 from featstore.discovery.scanning import scan
+from featstore.errors import ImageSetError, ImagesNotFoundError
+from featstore.images import hashing
+from featstore.images.reading import Reading
 from tests.support.pictures import encode, texture, write_tree
 
 
@@ -235,9 +236,7 @@ def test_a_set_bears_the_name_it_is_given_or_that_of_its_folder_or_list(tmp_path
 
 
 def test_sentences_about_paths_can_be_printed(tmp_path):
-    with pytest.raises(
-        ImagesNotFoundError, match=r"/caf\\xe9\\n does not exist; expected a folder of images"
-    ):
+    with pytest.raises(ImagesNotFoundError, match=r"/caf\\xe9\\n does not exist; expected a folder of images"):
         scan(os.fsencode(tmp_path) + b"/caf\xe9\n")
 
 
@@ -283,9 +282,9 @@ def test_after_any_changes_a_scan_gives_every_file_and_rehashes_only_other_sizes
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         lay_out(root, before)
-        first = scan(root)
+        first = scan(root, reading=Reading(class_from="top"))
         lay_out(root, after)
-        second = scan(root, previous=first)
+        second = scan(root, previous=first, reading=Reading(class_from="top"))
     names = sorted(after, key=os.fsencode)
     assert second.paths == tuple(os.fsencode(name) for name in names)
     assert [second.classes[label] for label in second.labels] == [name.split("/")[0] for name in names]

@@ -220,3 +220,8 @@ def test_an_id_that_is_no_column_is_refused(tmp_path):
     put(tmp_path / "t.csv", b"path,idx\ncats/2.jpg,1\n")
     with pytest.raises(FeatstoreError, match="breed"):
         find_images([tmp_path / "t.csv"], id="breed")
+
+
+def test_without_lists_a_file_called_like_one_is_an_image(tmp_path):
+    place = put(tmp_path / "t.csv", b"path\nnone.jpg\n")
+    assert find_images([place], lists=False).paths == (os.fsencode(place),)

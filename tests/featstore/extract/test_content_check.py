@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from featstore import FeatureStore
+from featstore.discovery.scanning import scan
 from featstore.errors import AmbiguousFeaturesError, ImagesNotFoundError, UnknownNameError
 from featstore.extract.content_check import check_content
-from featstore.discovery.scanning import scan
 from tests.support.pictures import lock_folders
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from featstore import FeatureStore
 from featstore.backbone import Backbone
-from featstore.decoding import decode
+from featstore.decoding.pixels import decode
 from featstore.engines import factory
 from featstore.engines.cuda_runner import CudaRunner
 from featstore.engines.torch_runner import TorchRunner
@@ -338,7 +338,7 @@ def test_earlier_failures_that_are_none_any_more_are_told_and_retried_where_aske
     bomb = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(5 << 20)))
     (deep / "plain" / "a" / "0.png").write_bytes(data[:at] + bomb + data[at:])
     with monkeypatch.context() as earlier:
-        earlier.setattr(decode, "bare", lambda *_: iter(()))
+        earlier.setattr(decode, "bare_files", lambda *_: iter(()))
         (failure,) = extract(deep / "plain", deep / "s", **SMALL).failed
         assert failure[1].startswith("PNG: Decompressed data too large")
     now = extract(deep / "plain", deep / "s", **SMALL)

@@ -1,5 +1,6 @@
 """Missing rows to shards: what is computed and what is not, counted by a plain engine and read back with h5py."""
 
+import dataclasses
 import json
 import os
 import time
@@ -11,18 +12,22 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from featstore.decoding.decode import decode
+from featstore.decoding import worker
+from featstore.decoding.pixels.decode import decode
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
-from featstore.decoding.transform import TransformSpec
+from featstore.discovery.scanning import scan
 from featstore.engines import factory
 from featstore.errors import StoreConflictError
 from featstore.extract import multi_device
 from featstore.extract.multi_device import compute_on_devices
 from featstore.extract.pipeline import ExtractionPlan, compute
-from featstore.discovery.scanning import scan
+from featstore.sources import reading
+from featstore.sources.addresses import addresses
 from featstore.store.feature_store import FeatureStore
 from featstore.store.format.rows import Rows
 from tests.support import store_inputs
+from tests.support.archives import written
 from tests.support.pictures import encode, texture, write_tree
 
 SPEC = TransformSpec(resize=40, crop=32)
@@ -117,6 +122,25 @@ def test_every_missing_row_is_decoded_computed_and_committed_under_its_own_diges
     assert 0 <= work.waited <= work.seconds and not work.changed and not work.notes
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "parquet"])
+def test_rows_of_a_container_are_the_folders_read_from_front_to_back(plain, images, tmp_path, kind, monkeypatch):
+    store = FeatureStore(tmp_path / "folder", create=True)
+    computed(plan_for(store, images))
+    order = list(images.paths)[::-1]
+    files = {os.fsdecode(path): (tmp_path / "pets" / os.fsdecode(path)).read_bytes() for path in order}
+    place = written(files, tmp_path / "packed", kind)
+    packed = dataclasses.replace(images, root=os.fsencode(place))
+    assert not plan_for(store, packed).wanted.any()
+    other, read = FeatureStore(tmp_path / "packed" / "store", create=True), []
+    monkeypatch.setattr(worker, "read", lambda address, *rest: read.append(address) or reading.read(address, *rest))
+    computed(plan_for(other, packed))
+    assert read == addresses([packed.root + b"/" + path for path in order])
+    for node in PRINTS:
+        expected, found = rows_of(store, node), rows_of(other, node)
+        assert expected.keys() == found.keys()
+        assert all(np.array_equal(expected[digest][0], found[digest][0]) for digest in expected)
+
+
 def test_a_row_that_a_node_has_is_not_written_again_and_one_that_all_have_is_not_computed(plain, images, tmp_path):
     store = FeatureStore(tmp_path / "s", create=True)
     some = np.arange(8) < 5
@@ -173,7 +197,7 @@ def test_strict_refuses_another_way_of_computing_and_adds_nothing(plain, images,
     computed(plan_for(store, images, wanted=np.arange(8) < 4))
     before = store_inputs.tree(store.path)
     computed(plan_for(store, images, wanted=np.arange(8) == 4, strict=True))  # the same way is no mixing
-    plain.provenance["engine_note"] = "another sentence about the same way"
+    plain.provenance |= {"engine_note": "another sentence about the same way", "weights_note": "and one more"}
     computed(plan_for(store, images, wanted=np.arange(8) == 5, strict=True))
     assert store_inputs.tree(store.path) != before
     before, plain.provenance = store_inputs.tree(store.path), plain.provenance | {"torch": "9", "engine": "other"}
@@ -243,8 +267,10 @@ def test_devices_share_the_decoders_and_their_results_are_one(workers, each, ima
         rows.digests[:] = images.digests[:4]
         store.commit(PRINTS["avgpool"], rows, store_inputs.PROVENANCE)
         way = {"engine": "plain", "engine_note": "a slower one"}
-        return [{"preparation_seconds": 0.0, "waiting_for_data": 0.5, "provenance": {}},
-                {"preparation_seconds": 0.002, "waiting_for_data": 0.1, "provenance": way}]  # fmt: skip
+        remarks = [{"path": images.display(2), "text": "the first of 2 pages"}]
+        return [{"preparation_seconds": 0.0, "waiting_for_data": 0.5, "provenance": {}, "remarks": []},
+                {"preparation_seconds": 0.002, "waiting_for_data": 0.1, "provenance": way,
+                 "remarks": remarks}]  # fmt: skip
 
     monkeypatch.setattr(multi_device, "extract_on_devices", run)
     monkeypatch.setattr(multi_device, "usable_cores", lambda: 6)
@@ -258,6 +284,7 @@ def test_devices_share_the_decoders_and_their_results_are_one(workers, each, ima
     assert work.provenance == {"engine": "plain", "engine_note": "a slower one", "devices": ["cpu", "cpu"]}
     assert work.notes == ["a slower one"]
     assert work.changed == {images.digests[row].tobytes() for row in (4, 5)}
+    assert work.remarks == {images.digests[2].tobytes(): "the first of 2 pages"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs processes")

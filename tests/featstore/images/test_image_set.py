@@ -9,7 +9,6 @@ from hypothesis import given, settings, strategies as st
 
 from featstore.errors import ImageSetError
 from featstore.images.image_set import ImageSet, Skipped, hold_out, stratified_sample
-from tests.support.pictures import write_tree
 
 
 def made(labels, contents=None, splits=None, problems=None) -> ImageSet:

@@ -56,6 +56,12 @@ def test_the_separator_is_found_out(rows, mark, end):
         ("a.jpg   0\t\n b.jpg 1\n", [["a.jpg", "0"], ["b.jpg", "1"]], "spaces"),
         ("my cat.jpg 3\ndog.jpg 4\n", [["my cat.jpg", "3"], ["dog.jpg", "4"]], "spaces"),
         ("a.jpg golden retriever\nb.jpg pug\n", [["a.jpg", "golden retriever"], ["b.jpg", "pug"]], "spaces"),
+        ('"path" "label"\n"1" "a b.jpg" "x"\n', [["path", "label"], ["1", "a b.jpg", "x"]], "spaces"),
+        (
+            "| path | label |\n|---|:-:|\n| a.jpg | x |\n",
+            [["", " path ", " label ", ""], ["", " a.jpg ", " x ", ""]],
+            "bars",
+        ),
         ("my cat.jpg\nthe dog 2.jpg\n", [["my cat.jpg"], ["the dog 2.jpg"]], ""),
         ("a.jpg\nb.jpg\n", [["a.jpg"], ["b.jpg"]], ""),
         ('"a.jpg"\n"b ""c"".jpg"\n', [["a.jpg"], ['b "c".jpg']], ""),

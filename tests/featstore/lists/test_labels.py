@@ -26,6 +26,11 @@ def test_one_name_in_two_unicode_forms_is_one():
     assert clean_labels(["gr\u00fcn", "gru\u0308n"])[0] == ["grün", "grün"]
 
 
+def test_quotes_around_every_label_are_no_part_of_them():
+    assert clean_labels(["'cat'", "'dog'", ""])[0] == ["cat", "dog", None]
+    assert clean_labels(["'cat'", "dog"])[0] == ["'cat'", "dog"]
+
+
 def test_bytes_of_windows_are_read_and_told():
     labels, notes = clean_labels([b"caf\xe9".decode("utf-8", "surrogateescape"), "tea"])
     assert labels == ["café", "tea"]

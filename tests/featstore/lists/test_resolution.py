@@ -51,7 +51,8 @@ def test_the_longest_tail_that_is_there_is_taken_for_all_rows():
 def test_what_fits_several_files_is_told():
     found = Resolution(tree([b"a/1.jpg", b"a/1.png", b"b/2.jpg"])).resolve(["a/1", "b/2"], [b""])
     assert (found.found, found.several) == ([False, True], {0: [b"a/1.jpg", b"a/1.png"]})
-    assert Resolution(tree([b"a/1.jpg", b"a/1.png"]), ".png").resolve(["a/1"], [b""]).paths == [b"a/1.png"]
+    for suffix in (".png", "png", ".PNG"):
+        assert Resolution(tree([b"a/1.jpg", b"a/1.png"]), suffix).resolve(["a/1"], [b""]).paths == [b"a/1.png"]
 
 
 def test_a_missing_file_keeps_its_place_and_does_not_move_the_others():

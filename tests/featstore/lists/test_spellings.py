@@ -12,6 +12,7 @@ from featstore.lists.spellings import loose, normal, spellings
         ("a/b.jpg", [b"a/b.jpg"]),
         ("./a//b.jpg", [b"a/b.jpg"]),
         (" a.jpg ", [b" a.jpg ", b"a.jpg"]),
+        ("a.jpg\n", [b"a.jpg\n", b"a.jpg"]),
         ("'a.jpg'", [b"'a.jpg'", b"a.jpg"]),
         (r"a\b.jpg", [rb"a\b.jpg", b"a/b.jpg"]),
         (r"C:\a\b.jpg", [rb"C:\a\b.jpg", b"C:/a/b.jpg"]),

@@ -25,7 +25,12 @@ def test_round_trip_keeps_every_field():
 def test_unlabelled_images_groups_and_how_they_were_read():
     about = {"layout": "list", "notes": ["a column 'x' is not used"], "reading": {"unlabelled": True}}
     given = dataclasses.replace(
-        images("abc"), labels=np.array([0, -1, 0]), classes=("x",), groups=("p1", "", "p\u00e9"), kinds=("", "JPEG", ""), about=about
+        images("abc"),
+        labels=np.array([0, -1, 0]),
+        classes=("x",),
+        groups=("p1", "", "p\u00e9"),
+        kinds=("", "JPEG", ""),
+        about=about,
     )
     data = encode_images(given)
     assert decode_images(data, "x").same_as(given)

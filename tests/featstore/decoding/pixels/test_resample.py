@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from featstore.decoding import resample, transform
-from featstore.decoding.resample import FILTERS, resized
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels import resample, transform
+from featstore.decoding.pixels.resample import FILTERS, resized
+from featstore.decoding.pixels.transform import TransformSpec
 
 CONVOLUTIONS = [name for name in FILTERS if name != "nearest"]
 
@@ -32,7 +32,7 @@ def module(monkeypatch):
     """Puts something else in the place of the compiled module; None for nothing."""
 
     def replaced(other):
-        monkeypatch.setitem(sys.modules, "featstore.decoding._resample", other)
+        monkeypatch.setitem(sys.modules, "featstore.decoding.pixels._resample", other)
         resample._compiled.cache_clear()
 
     yield replaced
@@ -42,7 +42,7 @@ def module(monkeypatch):
 
 @pytest.fixture
 def resize():
-    return pytest.importorskip("featstore.decoding._resample").resize
+    return pytest.importorskip("featstore.decoding.pixels._resample").resize
 
 
 def test_it_is_in_use_where_there_is_a_compiler(compiler):
@@ -221,7 +221,7 @@ def test_memory_that_runs_out_is_a_memory_error(resize):
     code = """if True:
         import resource
         import numpy as np
-        from featstore.decoding._resample import resize
+        from featstore.decoding.pixels._resample import resize
         rgb, out = np.zeros((1, 1 << 24, 3), np.uint8), np.empty((1, 1, 3), np.uint8)
         now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         for more in range(0, 1000 << 20, 50 << 20):

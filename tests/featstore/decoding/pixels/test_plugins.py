@@ -1,22 +1,22 @@
-"""Every format by its own plugin: sizes are looked at first, what stands beside the pixels harms nothing."""
+"""Every format by its own plugin, sizes looked at first; hostile bytes harm no process."""
 
 import hashlib
+import io
 import os
 import struct
 import tracemalloc
-import zlib
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import AvifImagePlugin, Image
 
-from featstore.decoding import plugins
-from featstore.decoding.decode import decode, decode_picture
-from featstore.decoding.plugins import available, bare, lacking, open_image
+from featstore.decoding.pixels import plugins
+from featstore.decoding.pixels.decode import decode, decode_picture
+from featstore.decoding.pixels.plugins import MAX_FRAMES, available, gif_frames, lacking, open_image
 from featstore.decoding.pool import DecodePool
 from featstore.errors import DecodeError
-from tests.support.pictures import encode, exif, png_chunk, texture
+from tests.support.pictures import encode, exif, texture
 from tests.support.pool_inputs import SPEC, gather
 
 PICTURE = texture(11)
@@ -90,7 +90,7 @@ def test_sizes_beyond_the_limit_are_refused_before_anything_is_allocated(name, m
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
     tracemalloc.start()
     with pytest.raises(DecodeError, match=f"{name}: 30000 x 30000 pixels, more than the 100,000,000"):
-        open_image(name, data, 100_000_000)
+        open_image(name, data)
     assert tracemalloc.get_traced_memory()[1] < 10 << 20
     tracemalloc.stop()
 
@@ -158,7 +158,7 @@ def test_missing_decoder_is_said_with_the_way_to_it(monkeypatch):
     with pytest.raises(DecodeError, match=r"^HEIC needs the package pillow-heif.*pip install featstore\[heic\]"):
         decode(heic)
     with pytest.raises(DecodeError, match="HEIC needs"):
-        open_image("HEIC", heic, 1000)
+        open_image("HEIC", heic)
     assert not available("HEIC") and "pip install -U Pillow" in lacking("AVIF")
 
 
@@ -170,70 +170,16 @@ def test_first_picture_of_a_sequence_is_taken_and_the_others_are_counted():
     assert picture.remark == "the main one of 3 pictures" and np.asarray(picture.image).max() < 20
 
 
-CLEAN = encode(PICTURE, "PNG")
-LARGE = zlib.compress(bytes(5 << 20))
-CHUNKS = {
-    "text that unpacks to more": png_chunk(b"zTXt", b"a\0\0" + LARGE),
-    "international text that does": png_chunk(b"iTXt", b"a\0\1\0\0\0" + LARGE),
-    "profile that does": png_chunk(b"iCCP", b"a\0\0" + LARGE),
-    "profile packed in an unknown way": png_chunk(b"iCCP", b"a\0\7" + LARGE),
-    "many texts": b"".join(png_chunk(b"tEXt", b"k%d\0" % i + bytes(1 << 20)) for i in range(66)),
-    "text with a wrong checksum": png_chunk(b"tEXt", b"k\0v")[:-1] + b"\0",
-    "short gamma": png_chunk(b"gAMA", b"k"),
-    "short chromaticities": png_chunk(b"cHRM", b"k"),
-    "broken animation": png_chunk(b"acTL", b"\0") + png_chunk(b"fcTL", b"\0"),
-    "broken EXIF": png_chunk(b"eXIf", b"MM\0*\xff\xff\xff\xff"),
-    "EXIF with a wrong checksum": png_chunk(b"eXIf", exif(6)[6:])[:-1] + b"\0",
-    "thousands of chunks": png_chunk(b"teSt", b"") * 5000,
-}
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_frames_of_a_gif_are_counted_as_pillow_counts_them(count):
+    frames = [Image.fromarray(texture(i)) for i in range(count)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"made here")
+    assert gif_frames(data) == count
+    assert 0 <= gif_frames(data[: len(data) // 2]) <= count and gif_frames(data[:9]) == 0
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.n_frames == count
 
 
-@pytest.mark.parametrize("what", CHUNKS)
-def test_what_stands_beside_the_pixels_of_a_png_fails_no_picture(what):
-    at = CLEAN.index(b"IDAT") - 4
-    np.testing.assert_array_equal(decode(CLEAN[:at] + CHUNKS[what] + CLEAN[at:]), PICTURE)
-
-
-@pytest.mark.parametrize("tells", ["chunk", "packed text", "XMP"])
-def test_orientation_counts_also_where_a_text_is_left_out(tells):
-    block = exif(6)
-    hexed = b"\nexif\n%8d\n" % len(block) + block.hex().encode()
-    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    chunk = {
-        "chunk": png_chunk(b"eXIf", block[6:]),
-        "packed text": png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(hexed)),
-        "XMP": png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp),
-    }[tells]
-    at = CLEAN.index(b"IDAT") - 4
-    bomb = CHUNKS["text that unpacks to more"]
-    turned = decode(CLEAN[:at] + chunk + CLEAN[at:])
-    assert turned.shape == (64, 48, 3)
-    np.testing.assert_array_equal(decode(CLEAN[:at] + chunk + bomb + CLEAN[at:]), turned)
-
-
-def segment(kind: int, body: bytes) -> bytes:
-    return bytes([0xFF, kind]) + struct.pack(">H", len(body) + 2) + body
-
-
-@pytest.mark.parametrize(
-    "beside",
-    [
-        segment(0xE0, b"JFIF"), segment(0xEE, b"Adobe"), segment(0xE1, b"Exif\0\0MM\0*\xff\xff\xff\xff"),
-        segment(0xED, b"Photoshop 3.0\x008BIM\x04\x04\xff"), segment(0xE2, b"ICC_PROFILE\0"), segment(0xE1, b""),
-        segment(0xE2, b"MPF\0\xff\xff"), segment(0xE5, bytes(65500)) * 60, segment(0xFE, b""),
-    ],
-)  # fmt: skip
-def test_what_stands_beside_the_pixels_of_a_jpeg_fails_no_picture(beside):
-    data = encode(PICTURE)
-    np.testing.assert_array_equal(decode(data[:2] + beside + data[2:]), decode(data))
-    if not beside.startswith(b"\xff\xe1\x00\x10"):  # of two EXIF blocks the first one counts
-        turned = encode(PICTURE, exif=exif(6))
-        assert decode(turned[:2] + beside + turned[2:]).shape == (64, 48, 3)
-
-
-@settings(max_examples=200, deadline=None)
-@given(data=st.binary(max_size=300), png=st.booleans())
-def test_taking_any_bytes_apart_ends(data, png):
-    head = CLEAN[:8] if png else b"\xff\xd8\xff"
-    for less in bare("PNG" if png else "JPEG", head + data):
-        assert len(less) <= len(head) + len(data)
+def test_counting_frames_ends():
+    block = b",\0\0\0\0\1\0\1\0\0\2\0"
+    assert gif_frames(b"GIF89a\1\0\1\0\0\0\0" + block * (MAX_FRAMES + 9)) == MAX_FRAMES

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from featstore.decoding.plugins import codestream
+from featstore.decoding.pixels.plugins import codestream
 from featstore.errors import DecodeError
 
 TOP = 65535

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featstore.decoding.jpeg_header import JpegHeader, read_header
+from featstore.decoding.pixels.jpeg_header import JpegHeader, read_header
 from tests.support.pictures import encode, exif, hostile, texture
 
 

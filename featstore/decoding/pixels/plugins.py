@@ -1,8 +1,7 @@
 """Pillow's plugins, called directly, one format each: no other plugin ever sees the bytes, and sizes are checked first.
 
-What a plugin allocates on opening is allowed only after the size in the header has been looked at. Where a file's
-pixels are good and something beside them is not (a text that is too large, a colour profile, a broken checksum of
-either), `bare` gives the same file without it.
+What a plugin allocates on opening is allowed only after the size in the header has been looked at. Pillow's switches
+for all plugins are held while they work.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import threading
-import zlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
+    Image,
     ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
@@ -73,12 +73,11 @@ _OPTIONS = {
 
 _opening = threading.Lock()
 
-_PIXEL_CHUNKS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"))
-_ORIENTED_TEXT = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
-"""Keywords of texts in which Pillow looks for the orientation."""
+MAX_PIXELS = 100_000_000
+"""Of a picture that is decoded."""
 
-SMALL_TEXT = 1 << 20
-"""Bytes of such a text, unpacked, that is kept."""
+MAX_FRAMES = 10_000
+"""No more are counted."""
 
 
 def available(name: str) -> bool:
@@ -104,7 +103,7 @@ def lacking(name: str) -> str:
     return f"{name} needs a Pillow that is built with it, and the one installed is not: pip install -U Pillow"
 
 
-def open_image(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+def open_image(name: str, data: bytes) -> ImageFile.ImageFile:
     """Open a file with the plugin of its format; its pixels are not decoded yet.
 
     Parameters
@@ -113,7 +112,6 @@ def open_image(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         One of `featstore.images.formats.FORMATS`.
     data : bytes
         The whole file.
-    max_pixels : int
 
     Raises
     ------
@@ -126,22 +124,22 @@ def open_image(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     if plugin is None:
         raise DecodeError(lacking(name))
     if name == "WebP":
-        check_size(name, *_webp_canvas(data), max_pixels)  # Pillow allocates the canvas on opening
+        check_size(name, *_webp_canvas(data))  # Pillow allocates the canvas on opening
     if name in ("AVIF", "HEIC"):
         for extent in re.finditer(rb"ispe\x00{4}(.{4})(.{4})", data, re.DOTALL):  # of each picture and tile in it
-            check_size(name, int.from_bytes(extent[1], "big"), int.from_bytes(extent[2], "big"), max_pixels)
+            check_size(name, int.from_bytes(extent[1], "big"), int.from_bytes(extent[2], "big"))
     if name == "JPEG 2000":
-        check_size(name, *_codestream_size(data), max_pixels)  # Pillow looks at the box around it alone
+        check_size(name, *_codestream_size(data))  # Pillow looks at the box around it alone
     with _one_thread(name):
         image = plugin(io.BytesIO(data))
     width, height = image.size
-    check_size(name, width, height, max_pixels)
+    check_size(name, width, height)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _mend_planes(image)
     return image
 
 
-def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+def check_size(name: str, width: int, height: int) -> None:
     """Refuse a picture without pixels, or with too many.
 
     Raises
@@ -150,92 +148,8 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     """
     if width < 1 or height < 1:
         raise DecodeError(f"{name}: {width} x {height} pixels")
-    if width * height > max_pixels:
-        raise DecodeError(f"{name}: {width} x {height} pixels, more than the {max_pixels:,} that are decoded")
-
-
-def bare(name: str, data: bytes) -> Iterator[bytes]:
-    """The same file without what stands beside its pixels; nothing where that cannot be told apart.
-
-    Parameters
-    ----------
-    name : str
-        The format; a PNG or a JPEG is taken apart.
-    data : bytes
-
-    Yields
-    ------
-    bytes
-        With what tells the orientation; then, for a JPEG, without.
-    """
-    parts = {"PNG": _bare_png, "JPEG": _bare_jpeg}.get(name)
-    found = parts(data, True) if parts else None
-    if found is not None and found != data:
-        yield found
-    if name == "JPEG" and found is not None:
-        without = _bare_jpeg(data, False)
-        if without is not None and without != found:
-            yield without
-
-
-def _bare_png(data: bytes, oriented: bool) -> bytes | None:
-    kept, at = [data[:8]], 8
-    while at + 8 <= len(data):
-        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        end = at + 12 + length
-        body = data[at + 8 : at + 8 + length]
-        wanted = kind in _PIXEL_CHUNKS or not kind[0] & 32  # what a decoder must know begins with a capital
-        if wanted or (oriented and kind in (b"zTXt", b"iTXt", b"tEXt") and _oriented(kind, body)):
-            intact = end <= len(data) and zlib.crc32(kind + body) == int.from_bytes(data[end - 4 : end], "big")
-            if wanted and kind != b"eXIf" or intact:
-                kept.append(data[at:end])
-        at = end
-        if kind == b"IEND":
-            break
-    return b"".join(kept)
-
-
-def _oriented(kind: bytes, body: bytes) -> bool:
-    """Whether a text may tell the orientation and is small enough to be read."""
-    keyword = next((word for word in _ORIENTED_TEXT if body.startswith(word)), None)
-    if keyword is None or len(body) > SMALL_TEXT:
-        return False
-    rest = body[len(keyword) :]
-    packed = rest[1:] if kind == b"zTXt" else b""
-    if kind == b"iTXt" and rest[:1] == b"\1":
-        packed = rest[2:].split(b"\0", 2)[-1]
-    if not packed:
-        return True
-    try:
-        stream = zlib.decompressobj()
-        stream.decompress(packed, SMALL_TEXT)
-    except zlib.error:
-        return False
-    return not stream.unconsumed_tail
-
-
-def _bare_jpeg(data: bytes, oriented: bool) -> bytes | None:
-    kept, at = [data[:2]], 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        kind = data[at + 1]
-        if kind == 0xFF:  # a fill byte
-            at += 1
-            continue
-        if kind == 0xDA:  # from here on pixels
-            return b"".join([*kept, data[at:]])
-        if 0xD0 <= kind <= 0xD9 or kind == 1:
-            return None
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        segment = data[at:end]
-        # Adobe's tells the colour space; comments and all other applications' data say nothing of pixels
-        beside = 0xE0 <= kind <= 0xEF or kind == 0xFE
-        telling = (kind == 0xEE and segment[4:9] == b"Adobe" and len(segment) >= 16) or (
-            kind == 0xE0 and segment[4:8] == b"JFIF" and len(segment) >= 18
-        )
-        if not beside or telling or (oriented and kind == 0xE1 and segment[4:10] == b"Exif\0\0"):
-            kept.append(segment)
-        at = end
-    return None
+    if width * height > MAX_PIXELS:
+        raise DecodeError(f"{name}: {width} x {height} pixels, more than the {MAX_PIXELS:,} that are decoded")
 
 
 def _mend_planes(image: TiffImagePlugin.TiffImageFile) -> None:
@@ -287,6 +201,37 @@ def _webp_canvas(data: bytes) -> tuple[int, int]:
     raise DecodeError("WebP: header is broken")
 
 
+def gif_frames(data: bytes) -> int:
+    """How many frames a GIF holds, as far as it can be read; none is decoded, and counting ends at `MAX_FRAMES`.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    """
+    frames = 0
+    try:
+        at = 13 + _palette_bytes(data[10])
+        while frames < MAX_FRAMES:
+            if data[at] == 0x2C:
+                frames += 1
+                at += 11 + _palette_bytes(data[at + 9])
+            elif data[at] == 0x21:
+                at += 2
+            else:  # the end, or what no block begins with
+                return frames
+            while length := data[at]:
+                at += length + 1
+            at += 1
+    except IndexError:
+        return frames
+    return frames
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0
+
+
 def codestream(data: bytes) -> int:
     """Where the codestream of a JPEG 2000 file begins.
 
@@ -316,3 +261,57 @@ def _codestream_size(data: bytes) -> tuple[int, int]:
     at = codestream(data) + 8
     right, bottom, left, top = (int.from_bytes(data[at + 4 * i : at + 4 * i + 4], "big") for i in range(4))
     return right - left, bottom - top
+
+
+class Switches:
+    """Holds Pillow's module-wide switches at known values while any thread decodes; afterwards they are as before.
+
+    Threads that want other values wait for each other.
+
+    Examples
+    --------
+    >>> with SWITCHES.held(truncated=True):
+    ...     ImageFile.LOAD_TRUNCATED_IMAGES
+    True
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._users = 0
+        self._truncated = False
+        self._before: tuple[int | None, bool] = (None, False)
+        self._warnings = warnings.catch_warnings()
+
+    @contextmanager
+    def held(self, truncated: bool) -> Iterator[None]:
+        """Hold the switches. `truncated`: Pillow is to accept files that are cut short."""
+        self._enter(truncated)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self, truncated: bool) -> None:
+        with self._free:
+            self._free.wait_for(lambda: not self._users or self._truncated == truncated)
+            if self._users == 0:
+                self._truncated = truncated
+                self._before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+                Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+                ImageFile.LOAD_TRUNCATED_IMAGES = truncated
+                self._warnings = warnings.catch_warnings()
+                self._warnings.__enter__()
+                warnings.filterwarnings("ignore", module=r"(PIL|featstore|pillow_heif)(\.|$)")
+            self._users += 1
+
+    def _leave(self) -> None:
+        with self._free:
+            self._users -= 1
+            if self._users == 0:
+                self._warnings.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = self._before
+                self._free.notify_all()
+
+
+SWITCHES = Switches()
+"""Those of this process."""

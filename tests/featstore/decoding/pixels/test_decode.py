@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageFile, features
 
-from featstore.decoding import plugins
-from featstore.decoding.decode import LATER_FORMATS, RULES, decode, decode_image, decode_picture, outdated
+from featstore.decoding.pixels import plugins
+from featstore.decoding.pixels.decode import LATER_FORMATS, RULES, decode, decode_image, decode_picture, outdated
 from featstore.errors import DecodeError
 from featstore.images import formats
 from tests.support.pictures import encode, exif, gif, hostile, png, png_chunk, texture, tiff
@@ -485,7 +485,7 @@ def test_gif_helper_makes_a_gif_that_can_be_read():
 
 
 def test_rules_are_as_ever_so_that_keys_stay():
-    from featstore.decoding.transform import TransformSpec
+    from featstore.decoding.pixels.transform import TransformSpec
     from featstore.fingerprint import Fingerprint
 
     assert RULES["formats"] == ["JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "PPM"]

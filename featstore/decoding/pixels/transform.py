@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from featstore.decoding.resample import FILTERS, as_image, resized
+from featstore.decoding.pixels.resample import FILTERS, as_image, resized
 
 MAX_RESIZED_PIXELS = 1 << 26
 """Above this the resized image is never made whole (256 MiB in Pillow): only its crop is, see `TransformSpec.apply`."""
@@ -40,7 +40,7 @@ class TransformSpec:
         JPEG files without peculiarities are decoded and resized on a CUDA device, see
         `featstore.decoding.nvjpeg_pool`; what is done here is for the others.
     bit_depth : int, optional
-        9 to 16: files with 16 bits a sample hold so many in truth, see `featstore.decoding.decode.decode`.
+        9 to 16: files with 16 bits a sample hold so many in truth, see `featstore.decoding.pixels.decode.decode`.
     allow_truncated : bool
         Files that are cut short or damaged are decoded as far as they go.
 
@@ -93,7 +93,7 @@ class TransformSpec:
 
     @property
     def decode_options(self) -> dict[str, Any]:
-        """What `featstore.decoding.decode.decode` is to be given beside the bytes."""
+        """What `featstore.decoding.pixels.decode.decode` is to be given beside the bytes."""
         return {"min_side": self.min_side, "bit_depth": self.bit_depth, "allow_truncated": self.allow_truncated}
 
     @property

@@ -137,7 +137,7 @@ def _compiled(filter: str) -> Resize | None:
     if filter == "nearest":
         return None
     try:
-        from featstore.decoding._resample import resize
+        from featstore.decoding.pixels._resample import resize
     except ImportError:
         return None
     return resize if _same_bits(resize, filter) else None

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featstore.decoding import deep_samples
-from featstore.decoding.decode import decode, decode_picture
+from featstore.decoding.pixels import deep_samples
+from featstore.decoding.pixels.decode import decode, decode_picture
 from featstore.errors import DecodeError
 from tests.support.deep_pictures import deep_png, deep_tiff
 from tests.support.pictures import encode, texture

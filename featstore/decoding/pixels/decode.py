@@ -7,20 +7,25 @@ values meanwhile: the result depends on the bytes alone, not on the process.
 from __future__ import annotations
 
 import re
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from featstore.decoding.deep_samples import DARK, TOP, DeepSamples
-from featstore.decoding.plugins import available, bare, check_size, lacking, open_image
+from featstore.decoding.pixels.deep_samples import DARK, TOP, DeepSamples
+from featstore.decoding.pixels.plugins import (
+    MAX_PIXELS,
+    SWITCHES,
+    available,
+    check_size,
+    gif_frames,
+    lacking,
+    open_image,
+)
 from featstore.errors import DecodeError
 from featstore.images import formats
+from featstore.images.bare_file import bare_files
 from featstore.images.tiff_directory import TiffDirectory, count_pages
 
 RULES: dict[str, Any] = {
@@ -34,7 +39,7 @@ RULES: dict[str, Any] = {
     "icc": "ignored",
     "frame": "first",
     "truncated": "error",
-    "max_pixels": 100_000_000,
+    "max_pixels": MAX_PIXELS,
 }
 """What decides the pixels, as recorded in every fingerprint. A change of any rule is a new version.
 
@@ -166,12 +171,12 @@ def decode_picture(
         if isinstance(error.__cause__, MemoryError):
             raise
         failure = error
-    for less in bare(name, data):
+    for less in bare_files(name, data):
         try:
             return _attempted(name, less, min_side, bit_depth, False)
         except DecodeError as error:
             failure = error
-    for some in (data, *bare(name, data)) if allow_truncated and name in _PARTLY else ():
+    for some in (data, *bare_files(name, data)) if allow_truncated and name in _PARTLY else ():
         try:
             picture = _attempted(name, some, min_side, bit_depth, True)
         except DecodeError:
@@ -207,7 +212,7 @@ def outdated(reason: str) -> bool:
 def _attempted(name: str, data: bytes, min_side: int | None, bit_depth: int | None, truncated: bool) -> Picture:
     """One try to decode; whatever goes wrong is a DecodeError."""
     try:
-        with _SWITCHES.held(truncated):
+        with SWITCHES.held(truncated):
             return _decode(name, data, min_side, bit_depth)
     except DecodeError as error:
         text = str(error)
@@ -219,18 +224,17 @@ def _attempted(name: str, data: bytes, min_side: int | None, bit_depth: int | No
     except Exception as error:  # a plugin may raise anything at all on hostile bytes
         if "out of memory" in str(error):
             raise DecodeError(f"{name}: not enough memory to decode it") from MemoryError()
-        raise DecodeError(f"{name}: {_tiff_reason(data) if name == 'TIFF' else ''}{_one_line(error)}") from error
+        raise DecodeError(f"{name}: {_unusual(data) if name == 'TIFF' else ''}{_one_line(error)}") from error
 
 
 def _decode(name: str, data: bytes, min_side: int | None, bit_depth: int | None) -> Picture:
-    most = RULES["max_pixels"]
-    image = open_image(name, data, most)
+    image = open_image(name, data)
     if min_side is not None and name == "JPEG":
         image.draft(None, (min_side, min_side))
     deep = "16" in str(image.tile[0][3]) if image.tile else False
-    samples = DeepSamples(name, data, image, lambda: open_image(name, data, most))
+    samples = DeepSamples(name, data, image, lambda: open_image(name, data))
     image.load()
-    check_size(name, *image.size, most)
+    check_size(name, *image.size)
     remarks = [_first_of(name, data, image)]
     transpose = _UPRIGHT.get(_orientation(name, image))
     flat: Image.Image = image
@@ -259,32 +263,16 @@ def _first_of(name: str, data: bytes, image: ImageFile.ImageFile) -> str:
         return f"the first of {pages:,} pages" if pages > 1 else ""
     if name not in ("GIF", "WebP", "PNG", "AVIF", "HEIC"):
         return ""
-    try:
-        # GIF files have to be gone through for it, which leaves an image at another frame
-        counted = open_image(name, data, RULES["max_pixels"]) if name == "GIF" else image
-        frames = int(getattr(counted, "n_frames", 1))
-    except Exception:  # noqa: BLE001 - what comes after the first frame may be broken
-        return "the first of several frames"
+    frames = gif_frames(data) if name == "GIF" else int(getattr(image, "n_frames", 1))
     if frames < 2:
         return ""
     return f"the main one of {frames:,} pictures" if name == "HEIC" else f"the first of {frames:,} frames"
 
 
-def _tiff_reason(data: bytes) -> str:
-    """What is unusual about a TIFF that Pillow refuses, with the way out, to stand before Pillow's own words."""
+def _unusual(data: bytes) -> str:
+    """What is unusual about a TIFF that Pillow refuses, to stand before Pillow's own words."""
     page = TiffDirectory.first(data)
-    if page is None:
-        return ""
-    if page.camera:
-        return f"{page.camera}, develop it to JPEG or TIFF first: "
-    samples = page.samples or len(page.bits) or 1
-    if samples > 4:
-        return f"{samples:,} samples a pixel, expected 1 to 4; save three of them as an RGB picture: "
-    if page.bits and (max(page.bits) > 32 or (samples > 1 and max(page.bits) > 16)):
-        kind = "floating-point" if page.sample_format == 3 else "integer"
-        many = "sample" if samples == 1 else "samples"
-        return f"{samples} {kind} {many} of {page.bits[0]} bits a pixel; save it with 8 or 16 bits: "
-    return ""
+    return f"{page.unusual}: " if page is not None and page.unusual else ""
 
 
 def _flatten(image: Image.Image, deep: bool) -> Image.Image:
@@ -349,50 +337,3 @@ def _one_line(error: Exception) -> str:
     text = " ".join(re.sub(r"<[^>]* at 0x[0-9a-fA-F]+>", "data", str(error)).split())
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text[:160] or type(error).__name__
-
-
-class _Switches:
-    """Holds Pillow's module-wide switches at known values while any thread decodes; afterwards they are as before.
-
-    Threads that want other values wait for each other.
-    """
-
-    def __init__(self) -> None:
-        self._free = threading.Condition()
-        self._users = 0
-        self._truncated = False
-        self._before: tuple[int | None, bool] = (None, False)
-        self._warnings = warnings.catch_warnings()
-
-    @contextmanager
-    def held(self, truncated: bool) -> Iterator[None]:
-        """Hold the switches. `truncated`: Pillow is to accept files that are cut short."""
-        self._enter(truncated)
-        try:
-            yield
-        finally:
-            self._leave()
-
-    def _enter(self, truncated: bool) -> None:
-        with self._free:
-            self._free.wait_for(lambda: not self._users or self._truncated == truncated)
-            if self._users == 0:
-                self._truncated = truncated
-                self._before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-                Image.MAX_IMAGE_PIXELS = RULES["max_pixels"]
-                ImageFile.LOAD_TRUNCATED_IMAGES = truncated
-                self._warnings = warnings.catch_warnings()
-                self._warnings.__enter__()
-                warnings.filterwarnings("ignore", module=r"(PIL|featstore|pillow_heif)(\.|$)")
-            self._users += 1
-
-    def _leave(self) -> None:
-        with self._free:
-            self._users -= 1
-            if self._users == 0:
-                self._warnings.__exit__(None, None, None)
-                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = self._before
-                self._free.notify_all()
-
-
-_SWITCHES = _Switches()

@@ -272,7 +272,7 @@ static PyModuleDef_Slot slots[] = {
 
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "featstore.decoding._resample",
+    .m_name = "featstore.decoding.pixels._resample",
     .m_doc = "Pillow's resize of RGB pixels, bit for bit.",
     .m_methods = methods,
     .m_slots = slots,

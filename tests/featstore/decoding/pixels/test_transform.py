@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from featstore.decoding import transform
-from featstore.decoding.transform import TransformSpec
+from featstore.decoding.pixels import transform
+from featstore.decoding.pixels.transform import TransformSpec
 from tests.support.pictures import texture
 
 SPEC = TransformSpec(resize=256, crop=224)
