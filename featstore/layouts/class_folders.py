@@ -18,8 +18,9 @@ from featstore.images.listing import Skipped
 from featstore.images.part_names import classes_with_parts, parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Place, Row, Span, classes_in, labelled, number, shown, together
+from featstore.layouts.layout import Row, Span, classes_in, labelled
 from featstore.layouts.part_folders import inside, is_beside, is_generic, pictures, split_folders, wrappers
+from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
 
 NO_CLASS = "lies in no class folder"

@@ -14,8 +14,9 @@ from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.layouts.catalogue import LAYOUTS
 from featstore.layouts.class_folders import BESIDE, EXPECTED, one_form
-from featstore.layouts.layout import Layout, Place, Row, Span, classes_in, labelled, number, shown, together
+from featstore.layouts.layout import Layout, Row, Span, classes_in, labelled
 from featstore.layouts.part_folders import is_beside, pictures, wrappers
+from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from featstore.errors import ImageSetError
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Layout, Listed, Place, Row, Span, classes_in, labelled, number, shown
+from featstore.layouts.layout import Layout, Listed, Row, Span, classes_in, labelled
+from featstore.layouts.place import Place, number, shown
 from featstore.system.reporting import printable_path
 
 _FLOWER_PARTS = {"train": "trnid", "val": "valid", "test": "tstid"}

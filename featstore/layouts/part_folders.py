@@ -7,7 +7,7 @@ import re
 from featstore.errors import ImageSetError
 from featstore.images.part_names import part_of, parts_of
 from featstore.images.reading import Reading
-from featstore.layouts.layout import Place, shown, together
+from featstore.layouts.place import Place, shown, together
 from featstore.system.reporting import argument, printable_path
 
 _GENERIC = frozenset(

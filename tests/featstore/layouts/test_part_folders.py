@@ -6,8 +6,8 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.images.reading import Reading
-from featstore.layouts.layout import Place
 from featstore.layouts.part_folders import inside, is_beside, is_generic, pictures, split_folders, wrappers
+from featstore.layouts.place import Place
 from tests.support.trees import put, tree_of
 
 
