@@ -14,7 +14,7 @@ from typing import Any
 
 _AS_NAMED = (
     "allow_few", "allow_untested", "backbone", "batch_size", "bundle", "class_weight", "dataset", "device",
-    "drop_leaks", "engine", "folds", "goal", "groups", "keep_any", "key", "learning_rate", "node", "nvjpeg",
+    "budget", "drop_leaks", "engine", "folds", "goal", "groups", "keep_any", "key", "learning_rate", "node", "nvjpeg",
     "overwrite", "pool", "precision", "rate", "restart", "seed", "split", "steps", "strict", "variation_weight",
     "weights",
 )  # fmt: skip
