@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 _AS_NAMED = (
-    "allow", "allow_few", "allow_truncated", "allow_untested", "backbone", "batch_size", "bit_depth", "bundle",
-    "class_from", "class_weight", "columns", "dataset", "device", "drop_leaks", "engine", "folds", "goal",
+    "allow", "allow_few", "allow_truncated", "allow_untested", "backbone", "batch_size", "bit_depth", "budget",
+    "bundle", "class_from", "class_weight", "columns", "dataset", "device", "drop_leaks", "engine", "folds", "goal",
     "group_column", "groups", "id", "keep_any", "key", "label_column", "labels", "layout", "learning_rate", "node",
     "nvjpeg", "overwrite", "path_column", "pool", "precision", "rate", "restart", "retry_failed", "root", "seed",
     "split", "split_column", "steps", "strict", "suffix", "unlabelled", "variation_weight", "weights",
