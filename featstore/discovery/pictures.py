@@ -19,9 +19,7 @@ from featstore.sources.memory import Spool, ppm
 from featstore.sources.reading import size_of
 from featstore.system.reporting import printable_path
 
-_EXPECTED = (
-    "expected a list of Pillow images or uint8 arrays, a data set with `len(data)` and `data[i]`, or one of the hub"
-)
+_EXPECTED = "expected a list of Pillow images or uint8 arrays, a data set with `len(data)` and `data[i]`, or the hub's"
 
 
 class Pictures:

@@ -105,8 +105,9 @@ class GzipStream(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; fewer at the end only."""
+        """At most `size` bytes, all for -1; fewer at the end only."""
         pieces = []
+        size = size if size >= 0 else 1 << 62
         while size and (piece := self._some(min(PIECE, size))):
             pieces.append(piece)
             size -= len(piece)
