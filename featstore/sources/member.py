@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+_DRIVE = re.compile(rb"[A-Za-z]:/")
+
 HEAD_BYTES = 512
 """How many first bytes of a member can be asked for."""
 
@@ -59,7 +61,7 @@ def harmless(name: bytes) -> tuple[bytes, str]:
     """
     if b"\0" in name:
         return name.replace(b"\0", b"?"), "its name holds a zero byte"
-    if name[:1] == b"/" or re.match(rb"[A-Za-z]:/", name):
+    if name[:1] == b"/" or _DRIVE.match(name):
         return name, "its name is absolute: it leads out of the archive"
     if name[:1] != b"." and b"/." not in name and b"//" not in name and name[-1:] != b"/":
         return name, ""

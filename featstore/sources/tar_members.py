@@ -100,7 +100,7 @@ class _Entry(NamedTuple):
 def tar_members(path: bytes, packed: bool, wants_head: Callable[[bytes], bool], notes: list[str]) -> Iterator[Member]:
     """List a tar archive. What lies before damage or before the place where it was cut off stays.
 
-    Headers of the usual kinds are read here, ten times as fast as by `tarfile`, which reads all others.
+    Headers of the usual kinds are read here, in half the time that `tarfile` takes, which reads all others.
 
     Parameters
     ----------
@@ -171,6 +171,7 @@ def _listed(file: GzipStream | _PlainFile, packed: bool) -> Iterator[tuple[Membe
         if archive is None:
             archive = _opened(headers)
         archive.offset, archive.firstmember = offset, None  # type: ignore[attr-defined]
+        headers.seek(offset)
         entry = archive.next()
         archive.members.clear()  # type: ignore[attr-defined]
         if entry is None:

@@ -66,7 +66,9 @@ def unpacked(member: ZipMember) -> Iterator[bytes]:
                     break
                 crc = zlib.crc32(piece, crc)
                 yield piece
-        except (zlib.error, ValueError, EOFError) as error:
+        except (zlib.error, ValueError, EOFError, OSError) as error:
+            if isinstance(error, OSError) and error.strerror:
+                raise
             raise OSError(0, f"damaged in the zip archive ({error})") from error
         if count != member.size:
             raise OSError(0, f"damaged in the zip archive: not the {member.size:,} bytes that were listed")
