@@ -232,4 +232,5 @@ def _nothing(place: str, tree: Tree, count: int) -> str:
         )
     reasons = sorted(visible or tree.skipped)
     shown = f", such as {printable_path(reasons[0].path)} ({reasons[0].reason})" if reasons else ""
-    return f"{place} holds no image; {max(count, len(reasons)):,} entries were skipped{shown}{told}; {expected}"
+    entries = "1 entry was" if len(reasons) == 1 else f"{len(reasons):,} entries were"
+    return f"{place} holds no image; {entries} skipped{shown}{told}; {expected}"

@@ -100,9 +100,14 @@ def cell(place: ParquetCell) -> bytes:
             cursor = cursors[key] = _Cursor(place, status)
         cursors.move_to_end(key)
         return cursor.cell(place.row)
-    except (MemoryError, OSError):  # pyarrow's own errors of memory are MemoryErrors
+    except MemoryError:  # pyarrow's own errors of memory are some, too
         cursors.pop(key, None)
         raise
+    except OSError as error:
+        cursors.pop(key, None)
+        if error.strerror:
+            raise
+        raise OSError(0, f"the Parquet file is damaged ({_one_line(error)})") from error
     except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
         cursors.pop(key, None)
         raise OSError(0, f"the Parquet file is damaged ({_one_line(error)})") from error

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import zipfile
 
 import pytest
 
@@ -29,7 +28,7 @@ def test_one_set_has_the_same_digests_from_every_archive(tmp_path, kind):
     strip = 1 if kind == "shards" else 0
     names = [b"/".join(path.split(b"/")[strip:]).decode() for path in tree.paths]
     assert sorted(names) == sorted(FILES)
-    hashed = hash_files(addresses([os.path.join(tree.root, path) for path in tree.paths]))
+    hashed = hash_files(addresses([tree.root + b"/" + path for path in tree.paths]))
     assert [h.digest for h in hashed] == [hashlib.sha256(FILES[name]).digest() for name in names]
     assert [h.size for h in hashed] == tree.sizes and [h.mtime for h in hashed] == tree.mtimes
     assert tree.skipped == [] and tree.notes == []
@@ -93,9 +92,9 @@ def test_a_cut_archive_keeps_what_lies_before_the_cut(tmp_path):
         ({}, "is empty: it holds no file"),
         (
             {"train.zip": b"PK\x03\x04", "test.zip": b"PK\x03\x04"},
-            r"holds no image but 2 archives, such as test\.zip; unpack",
+            r"no image but 2 archives, such as test\.zip; unpack",
         ),
-        ({"a.txt": b"text"}, r"holds no image; 1 entries were skipped, such as a\.txt \(not a supported image: text\)"),
+        ({"a.txt": b"text"}, r"holds no image; 1 entry was skipped, such as a\.txt \(not a supported image: text\)"),
         ({"../a.jpg": JPEG}, r"such as \.\./a\.jpg \(its name leads out of the archive\)"),
     ],
 )
@@ -157,10 +156,11 @@ from featstore.sources.addresses import addresses
 import featstore.sources.zip_bytes, zipfile, tarfile, encodings.cp437, unicodedata
 paths = {paths!r}
 opened = []
+writes = ["os." + verb for verb in ("mkdir", "rename", "remove", "link", "symlink", "rmdir", "system", "truncate")]
 def hook(event, args):
     if event == "open":
         opened.append((args[0], args[1] or args[2]))
-    if event.startswith(("os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink", "os.rmdir", "subprocess", "socket", "os.system")):
+    if event.split(".")[0] in ("subprocess", "socket", "shutil") or event in writes:
         raise SystemExit(event)
 sys.addaudithook(hook)
 for path in paths:
@@ -188,11 +188,8 @@ def test_an_encrypted_member_is_named(tmp_path):
     ]
 
 
-def test_a_bomb_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(3):
-            with archive.open(f"{number}.jpg", "w") as file:
-                for _ in range(400):
-                    file.write(bytes(1 << 20))
+def test_a_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("featstore.sources.zip_members.GRACE", 1 << 20)
+    path = zip_of({"0.jpg": bytes(30 << 20)}, tmp_path / "a.zip")
     with pytest.raises(ImageSetError, match="a bomb is not read"):
-        tree_of(tmp_path / "a.zip")
+        tree_of(path)

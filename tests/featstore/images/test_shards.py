@@ -7,7 +7,7 @@ from featstore.images.shards import shards
 
 
 def names(found):
-    return None if found is None else [os.path.basename(path).decode() for path in found]
+    return None if found is None else [path.decode().split("/")[-1] for path in found]
 
 
 @pytest.fixture
