@@ -46,7 +46,8 @@ def test_what_cannot_be_read_or_held_is_left_to_the_workers(tmp_path, monkeypatc
     assert RelayedItems([bad, items[0]], 1 << 20)[0:2][0] == bad
     assert RelayedItems(items, 10)[0:3] == items[:3]
     monkeypatch.setattr("featstore.decoding.relayed_items.HELD_BYTES", 1000)
-    part = RelayedItems(items, 1 << 20)[0:9]
+    held = RelayedItems(items, 1 << 20)
+    part = held[0:9]
     assert part[0] != items[0] and part[5:] == items[5:9]
     assert read(part[0][0], 1 << 20) == FILES["ants/0.jpg"]
 

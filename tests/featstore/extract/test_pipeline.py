@@ -1,5 +1,6 @@
 """Missing rows to shards: what is computed and what is not, counted by a plain engine and read back with h5py."""
 
+import dataclasses
 import json
 import os
 import time
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from featstore.decoding import worker
 from featstore.decoding.decode import decode
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.transform import TransformSpec
@@ -19,8 +21,11 @@ from featstore.extract import multi_device
 from featstore.extract.multi_device import compute_on_devices
 from featstore.extract.pipeline import ExtractionPlan, compute
 from featstore.images.discovery import scan
+from featstore.sources import reading
+from featstore.sources.addresses import addresses
 from featstore.store.feature_store import FeatureStore
 from tests.support import store_inputs
+from tests.support.archives import written
 from tests.support.pictures import write_tree
 
 SPEC = TransformSpec(resize=40, crop=32)
@@ -113,6 +118,27 @@ def test_every_missing_row_is_decoded_computed_and_committed_under_its_own_diges
     assert told[0] == ("prepare", 0, 1, "building the engine") and told[1][:3] == ("prepare", 1, 1)
     assert [now[:3] for now in told[2:]] == [("extract", done, 8) for done in (3, 6, 8)]
     assert 0 <= work.waited <= work.seconds and not work.changed and not work.notes
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "parquet"])
+def test_rows_of_a_container_are_those_of_the_folder_read_from_front_to_back(
+    plain, images, tmp_path, kind, monkeypatch
+):
+    store = FeatureStore(tmp_path / "folder", create=True)
+    computed(plan_for(store, images))
+    order = list(images.paths)[::-1]
+    files = {os.fsdecode(path): (tmp_path / "pets" / os.fsdecode(path)).read_bytes() for path in order}
+    place = written(files, tmp_path / "packed", kind)
+    packed = dataclasses.replace(images, root=os.fsencode(place))
+    assert not plan_for(store, packed).wanted.any()
+    other, read = FeatureStore(tmp_path / "packed" / "store", create=True), []
+    monkeypatch.setattr(worker, "read", lambda address, *rest: read.append(address) or reading.read(address, *rest))
+    computed(plan_for(other, packed))
+    assert read == addresses([packed.root + b"/" + path for path in order])
+    for node in PRINTS:
+        expected, found = rows_of(store, node), rows_of(other, node)
+        assert expected.keys() == found.keys()
+        assert all(np.array_equal(expected[digest][0], found[digest][0]) for digest in expected)
 
 
 def test_a_row_that_a_node_has_is_not_written_again_and_one_that_all_have_is_not_computed(plain, images, tmp_path):

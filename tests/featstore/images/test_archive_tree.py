@@ -158,17 +158,17 @@ paths = {paths!r}
 opened = []
 writes = ["os." + verb for verb in ("mkdir", "rename", "remove", "link", "symlink", "rmdir", "system", "truncate")]
 def hook(event, args):
-    if event == "open":
+    if event == "open" and not isinstance(args[0], int):
         opened.append((args[0], args[1] or args[2]))
     if event.split(".")[0] in ("subprocess", "socket", "shutil") or event in writes:
         raise SystemExit(event)
 sys.addaudithook(hook)
 for path in paths:
     tree = archive_tree(path)
-    assert tree.paths == [b"ok.jpg"], (path, tree.paths)
+    assert set(tree.paths) - {{b"l.jpg/x.jpg"}} == {{b"ok.jpg"}}, (path, tree.paths)
     assert tree.skipped
     hashed = hash_files(addresses([os.path.join(tree.root, p) for p in tree.paths + [s.path for s in tree.skipped]]))
-    assert not hashed[0].problem
+    assert not any(h.problem for h in hashed[: len(tree.paths)])
 for path, how in opened:
     assert os.fsencode(path) in paths or isinstance(how, int) and os.fsencode(path).startswith(tuple(paths)), path
     assert how == "rb" or isinstance(how, int) and not how & (os.O_WRONLY | os.O_RDWR | os.O_CREAT), (path, how)

@@ -2,11 +2,15 @@
 
 import hashlib
 import os
+import random
 
 import pytest
 
 from featstore.images import hashing
 from featstore.images.hashing import hash_file, hash_files
+from featstore.sources.addresses import addresses
+from featstore.sources.gzip_stream import GzipStream
+from tests.support.archives import pictures, written
 
 
 def test_digests_in_order_whatever_the_threads(tmp_path):
@@ -72,3 +76,39 @@ def test_file_that_keeps_growing_is_a_problem(tmp_path, monkeypatch):
     path.write_bytes(b"start")
     change_while_reading(monkeypatch, path, 99)
     assert hash_file(os.fsencode(path)).problem == "changed while it was being read"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "parquet"])
+def test_members_are_hashed_in_any_order_with_progress(tmp_path, kind):
+    files = pictures(80)
+    place = written(files, tmp_path, kind)
+    names = list(files)
+    random.Random(0).shuffle(names)
+    told = []
+    hashed = hash_files(addresses([os.fsencode(place / name) for name in names]), lambda *at: told.append(at))
+    assert [h.digest for h in hashed] == [hashlib.sha256(files[name]).digest() for name in names]
+    assert {h.mtime for h in hashed} == {place.stat().st_mtime_ns}
+    assert told[-1] == (160, 160) and len(told) > 1
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "parquet"])
+def test_a_stream_is_passed_over_once_and_several_side_by_side(tmp_path, kind, monkeypatch):
+    sets = [written(pictures(40), tmp_path / str(number), kind) for number in range(5)]
+    backwards = []
+    seek = GzipStream.seek
+    monkeypatch.setattr(GzipStream, "seek", lambda self, at: backwards.append(at < self.tell()) or seek(self, at))
+    paths = [os.fsencode(place / name) for name in pictures(40) for place in sets]
+    hashed = hash_files(addresses(paths))
+    assert not any(h.problem for h in hashed) and not any(backwards)
+
+
+def test_a_container_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
+    place = written(pictures(2), tmp_path, "tar")
+    (address,) = addresses([os.fsencode(place / "ants/0.jpg")])
+
+    def changing(address):
+        yield b"x"
+        place.write_bytes(place.read_bytes() + b"more")
+
+    monkeypatch.setattr(hashing, "pieces", changing)
+    assert hash_file(address).problem == "changed while it was being read"

@@ -31,7 +31,7 @@ def rows(labelled):
     ]
 
 
-def table(path, **columns):
+def table(path, /, **columns):
     pq.write_table(pa.table(columns), path, row_group_size=2)
     return path
 
