@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from featstore.errors import ImageSetError
 from featstore.images import formats
@@ -66,7 +68,7 @@ def archive_tree(path: bytes) -> Tree:
         listed = [_Listed(os.path.join(root, os.path.basename(part)), os.path.basename(part)) for part in parts]
     tree = Tree(root)
     indexes: dict[bytes, Index] = {}
-    images: dict[bytes, list[_Row]] = {b"": []}
+    images = {b"": _Images()}
     for archive in listed:
         if archive.prefix and not os.path.isfile(archive.path):  # noqa: PTH113 - bytes
             tree.skipped.append(Skipped(archive.prefix, "does not exist"))
@@ -76,19 +78,24 @@ def archive_tree(path: bytes) -> Tree:
     if parts is not None:
         _note_others(tree, {os.path.basename(part) for part in parts})
     for folder in sorted(images, key=lambda name: name.split(b"/") if name else []):
-        rows = images.pop(folder)
-        tree.folders.append((folder, len(rows)))
-        for name, size, mtime in rows:
-            tree.paths.append(name)
-            tree.sizes.append(size)
-            tree.mtimes.append(mtime)
+        found = images.pop(folder)
+        tree.folders.append((folder, len(found.names)))
+        tree.paths += found.names
+        tree.sizes += found.sizes
+        tree.mtimes += [found.mtime] * len(found.names)
     if not tree.paths:
         raise ImageSetError(_nothing(printable_path(os.path.abspath(path)), tree, sum(map(len, indexes.values()))))
     tree.read = _reader(root, indexes)
     return tree
 
 
-_Row = tuple[bytes, int, int]
+@dataclass
+class _Images:
+    """The images of one folder, column by column: a million tuples would take more memory than their names."""
+
+    names: list[bytes] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    mtime: int = 0
 
 
 class _Listed:
@@ -100,13 +107,13 @@ class _Listed:
         self.index = Index(path)
         self._before = prefix + b"/" if prefix else b""
 
-    def run(self, images: dict[bytes, list[_Row]], tree: Tree) -> None:
+    def run(self, images: dict[bytes, _Images], tree: Tree) -> None:
         """Add the members to the images, folder by folder, and to what is skipped."""
         try:
             status = os.stat(self.path)
         except OSError as error:
             raise ImageSetError(f"{printable_path(self.path)} cannot be read: {error.strerror}") from error
-        images.setdefault(self.prefix, [])
+        images.setdefault(self.prefix, _Images())
         mtime, others, twice = status.st_mtime_ns, dict[bytes, Skipped](), set[bytes]()
         for member in members(self.path, _is_unnamed, tree.notes):
             name = self._before + member.name if member.name else self.prefix
@@ -124,7 +131,10 @@ class _Listed:
                 folder = name[: name.rfind(b"/")] if b"/" in name else b""
                 if folder not in images:
                     _enter(folder, images)
-                images[folder].append((name, member.size, mtime))
+                here = images[folder]
+                here.names.append(name)
+                here.sizes.append(member.size)
+                here.mtime = mtime
             else:
                 others[name] = Skipped(name, reason, member.size, mtime)
         if twice:
@@ -138,18 +148,19 @@ class _Listed:
         keep(self.path, self.index, status)
 
 
-def _enter(folder: bytes, images: dict[bytes, list[_Row]]) -> None:
+def _enter(folder: bytes, images: dict[bytes, _Images]) -> None:
     """Note a folder and those above it."""
     while folder not in images:
-        images[folder] = []
+        images[folder] = _Images()
         folder = folder[: folder.rfind(b"/")] if b"/" in folder else b""
 
 
-def _keep_last(twice: set[bytes], images: dict[bytes, list[_Row]]) -> None:
+def _keep_last(twice: set[bytes], images: dict[bytes, _Images]) -> None:
     """Of members of one name keep the last."""
     for folder in {name[: name.rfind(b"/")] if b"/" in name else b"" for name in twice}:
-        last = {row[0]: row for row in images.get(folder, ())}
-        images[folder] = list(last.values())
+        here = images.get(folder, _Images())
+        last = dict(zip(here.names, here.sizes, strict=True))
+        images[folder] = _Images(list(last), array("q", last.values()), here.mtime)
 
 
 def _is_unnamed(name: bytes) -> bool:

@@ -30,6 +30,7 @@ _SPECIAL = (b"GNU.sparse", b"hdrcharset")
 """Keys of pax headers that change how the others are to be read."""
 
 _BLOCK = 512
+_ABSURD = 1 << 60  # bytes of a member
 
 
 class _HeaderTooLargeError(OSError):
@@ -129,7 +130,10 @@ def tar_members(path: bytes, packed: bool, wants_head: Callable[[bytes], bool], 
                     file.seek(data)
                     member = member._replace(head=file.read(min(HEAD_BYTES, member.size)))
                 last = max(data + member.size - 1, data)
-                cut = last >= file.size if isinstance(file, _PlainFile) else file.seek(last) < last
+                if isinstance(file, _PlainFile):
+                    cut = last >= file.size
+                else:  # going back, be it by one byte, is dear
+                    cut = file.tell() < last and file.seek(last) < last
                 if cut and member.size:
                     yield member._replace(record=b"", head=b"", reason="the archive is cut off in the middle of it")
                     notes.append(_cut(place, count))
@@ -142,10 +146,6 @@ def tar_members(path: bytes, packed: bool, wants_head: Callable[[bytes], bool], 
         raise ImageSetError(f"{place}: {error.strerror}; expected an archive of images") from error
     except OSError as error:
         notes.append(_damaged(place, count, str(error.strerror or error)))
-    except tarfile.ReadError as error:
-        notes.append(_cut(place, count) if "end of data" in str(error) else _damaged(place, count, str(error)))
-    except Exception as error:  # noqa: BLE001 - tarfile may raise anything on hostile bytes
-        notes.append(_damaged(place, count, f"{type(error).__name__}: {error}"))
     finally:
         file.close()
 
@@ -168,11 +168,16 @@ def _listed(file: GzipStream | _PlainFile, packed: bool) -> Iterator[tuple[Membe
         if not headers.last.strip(b"\0") and len(headers.last) == _BLOCK:
             return
         headers.left = HEADER_BYTES
-        if archive is None:
-            archive = _opened(headers)
-        archive.offset, archive.firstmember = offset, None  # type: ignore[attr-defined]
-        headers.seek(offset)
-        entry = archive.next()
+        try:
+            if archive is None:
+                archive = _opened(headers)
+            archive.offset, archive.firstmember = offset, None  # type: ignore[attr-defined]
+            headers.seek(offset)
+            entry = archive.next()
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - tarfile may raise anything on hostile bytes
+            raise OSError(0, f"no header at byte {offset:,}: {error or type(error).__name__}") from error
         archive.members.clear()  # type: ignore[attr-defined]
         if entry is None:
             if not headers.last:
@@ -180,8 +185,8 @@ def _listed(file: GzipStream | _PlainFile, packed: bool) -> Iterator[tuple[Membe
             if headers.last.strip(b"\0") or len(headers.last) < _BLOCK:
                 raise OSError(0, f"no header at byte {archive.offset:,}")
             return
-        if entry.size < 0 or archive.offset <= offset:
-            raise OSError(0, "a member of negative size")
+        if not 0 <= entry.size < _ABSURD or archive.offset <= offset:
+            raise OSError(0, f"a member of {entry.size:,} bytes")
         offset = archive.offset
         yield _member(entry, packed), entry.offset_data
 
@@ -224,7 +229,7 @@ def _usual(headers: _Headers, offset: int) -> _Entry | None:
     if len(block) < _BLOCK or block[156] not in b"0\0" or not _is_sound(block):
         return None
     count = _octal(block[124:136] if size is None else size, 8 if size is None else 10)
-    if count is None:
+    if count is None or count >= _ABSURD:
         return None
     if name is None:
         name = block[:100].partition(b"\0")[0]

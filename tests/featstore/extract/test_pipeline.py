@@ -121,9 +121,7 @@ def test_every_missing_row_is_decoded_computed_and_committed_under_its_own_diges
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "parquet"])
-def test_rows_of_a_container_are_those_of_the_folder_read_from_front_to_back(
-    plain, images, tmp_path, kind, monkeypatch
-):
+def test_rows_of_a_container_are_the_folders_read_from_front_to_back(plain, images, tmp_path, kind, monkeypatch):
     store = FeatureStore(tmp_path / "folder", create=True)
     computed(plan_for(store, images))
     order = list(images.paths)[::-1]

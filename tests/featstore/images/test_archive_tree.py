@@ -167,9 +167,11 @@ for path in paths:
     tree = archive_tree(path)
     assert set(tree.paths) - {{b"l.jpg/x.jpg"}} == {{b"ok.jpg"}}, (path, tree.paths)
     assert tree.skipped
-    hashed = hash_files(addresses([os.path.join(tree.root, p) for p in tree.paths + [s.path for s in tree.skipped]]))
-    assert not any(h.problem for h in hashed[: len(tree.paths)])
+    hashed = hash_files(addresses([os.path.join(tree.root, p) for p in tree.paths]))
+    assert not any(h.problem for h in hashed)
 for path, how in opened:
+    if os.fsencode(path).startswith(b"/sys/"):  # how many cores there are
+        continue
     assert os.fsencode(path) in paths or isinstance(how, int) and os.fsencode(path).startswith(tuple(paths)), path
     assert how == "rb" or isinstance(how, int) and not how & (os.O_WRONLY | os.O_RDWR | os.O_CREAT), (path, how)
 print(len(opened))

@@ -98,6 +98,27 @@ def test_a_header_without_end_is_not_read(tmp_path):
     assert f"a header of more than {HEADER_BYTES:,} bytes" in notes[0]
 
 
+def test_small_files_whose_first_bytes_are_read_do_not_make_a_stream_go_back(tmp_path, monkeypatch):
+    tar_of({f"{i}.cls": b"1" * (i % 3) for i in range(50)}, tmp_path / "a.tgz", "w:gz")
+    back = []
+    seek = gzip_stream.GzipStream.seek
+    monkeypatch.setattr(
+        gzip_stream.GzipStream, "seek", lambda self, at, *how: back.append(at < self.tell()) or seek(self, at)
+    )
+    found, notes = listed(tmp_path / "a.tgz", True, lambda name: True)
+    assert [m.head for m in found] == [b"1" * (i % 3) for i in range(50)] and not notes and not any(back)
+
+
+def test_a_member_of_absurd_size_ends_the_list(tmp_path):
+    header = tarfile.TarInfo("big.jpg")
+    header.pax_headers = {"size": str(10**30)}
+    tar_of({"a.jpg": b"a"}, tmp_path / "a.tar")
+    data = (tmp_path / "a.tar").read_bytes()[:1024] + header.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+    (tmp_path / "a.tar").write_bytes(data)
+    found, notes = listed(tmp_path / "a.tar")
+    assert [m.name for m in found] == [b"a.jpg"] and "a.tar is damaged after 1 members" in notes[0]
+
+
 def test_a_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(gzip_stream, "GRACE", 1 << 20)
     tar_of({"a.jpg": bytes(60 << 20)}, tmp_path / "a.tgz", "w:gz")
