@@ -16,6 +16,7 @@ from featstore.errors import FeatstoreError
 from featstore.system.interpreter import anonymous_file, complaints, start
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_PLAIN_POOL = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # others reserve a gigabyte of the address space that is limited
 
 
 class Task(NamedTuple):
@@ -86,7 +87,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
-                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), **_PLAIN_POOL},
             )
         except OSError as error:
             for descriptor in mine:

@@ -230,7 +230,7 @@ def _sources(data: Any) -> list[tuple[str, _Source]]:
 def _of_mapping(item: Mapping[str, Any]) -> tuple[Any, Any]:
     image = next((item[key] for key in ("image", "img", "pixels") if key in item), None)
     if image is None:
-        raise ImageSetError(f"a picture is a mapping with the keys {', '.join(map(str, item))}; expected `image`")
+        raise ImageSetError(f"a picture is a mapping with the keys {', '.join(map(str, item))}; expected the key image")
     return image, next((item[key] for key in ("label", "labels", "class") if key in item), None)
 
 

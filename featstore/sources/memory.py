@@ -78,7 +78,7 @@ def _checked(picture: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     if array.dtype.kind == "f":
         raise ImageSetError(
             f"a picture of {array.dtype} values; uint8 is wanted: leave out the step that makes tensors or normalises "
-            "(`transform=None`), or undo it and convert with `(255 * x).round().astype(np.uint8)`"
+            "(transform=None), or undo it and convert with `(255 * x).round().astype(np.uint8)`"
         )
     if array.dtype != np.uint8:
         raise ImageSetError(

@@ -44,7 +44,7 @@ def test_arrays_come_back_bit_for_bit():
 @pytest.mark.parametrize(
     ("picture", "match"),
     [
-        (np.zeros((4, 4, 3), np.float32), r"float32 values; uint8 is wanted.*`transform=None`"),
+        (np.zeros((4, 4, 3), np.float32), r"float32 values; uint8 is wanted.*transform=None"),
         (np.zeros((4, 4, 3), np.int64), r"int64 values; uint8 is wanted.*astype"),
         (np.zeros((3, 8, 9), np.uint8), r"shape \(3, 8, 9\).*channels come last"),
         (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\); expected"),
