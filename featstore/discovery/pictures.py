@@ -91,12 +91,12 @@ class Pictures:
         sources = _sources(data)
         n = sum(len(source) for _, source in sources)
         if not n:
-            raise ImageSetError(f"there are no pictures in `data`; {_EXPECTED}")
+            raise ImageSetError(f"there are no pictures in the data; {_EXPECTED}")
         for name, column in (("labels", labels), ("ids", ids), ("splits", splits)):
             if column is not None and len(column) != n:
-                raise ImageSetError(f"`{name}` has {len(column)} entries for {n} pictures; expected one a picture")
+                raise ImageSetError(f"{name} has {len(column)} entries for {n} pictures; expected one a picture")
         names = _names(classes) or next((found for _, source in sources if (found := _names(source.classes))), {})
-        pictures = cls(spool, "`labels`" if labels is not None else "the data set")
+        pictures = cls(spool, "the labels given" if labels is not None else "the data set")
         width = len(str(n - 1))
         row = 0
         for split, source in sources:
@@ -118,9 +118,7 @@ class Pictures:
         path = name.encode("utf-8", "surrogateescape")
         if not path or b"\0" in path or path in self.addresses:
             what = "is there twice" if path in self.addresses else "is no name"
-            raise ImageSetError(
-                f"{printable_path(path)!r} of `ids` {what}; expected a name for each picture, each once"
-            )
+            raise ImageSetError(f"{printable_path(path)!r} of ids {what}; expected a name for each picture, each once")
         self.addresses[path] = address
         self._found.add(path, size, 0, class_name, part)
 
@@ -223,7 +221,7 @@ def _sources(data: Any) -> list[tuple[str, _Source]]:
     if hasattr(data, "features") and hasattr(data, "column_names"):
         return [("", _HubSource(data))]
     if isinstance(data, str | bytes) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-        raise ImageSetError(f"`data` is {type(data).__name__}; {_EXPECTED}")
+        raise ImageSetError(f"the data are {type(data).__name__}; {_EXPECTED}")
     return [("", _Source(data))]
 
 
@@ -269,9 +267,7 @@ def _class(label: Any, names: Mapping[int, str], where: str) -> bytes | None:
         return None
     if isinstance(label, int) and names:
         if label not in names:
-            raise ImageSetError(
-                f"{where} has the label {label}, and `classes` names {len(names)}; expected one of them"
-            )
+            raise ImageSetError(f"{where} has the label {label}, and classes names {len(names)}; expected one of them")
         label = names[label]
     if not isinstance(label, str | int | float):
         raise ImageSetError(f"{where} has the label {str(label)[:60]!r}; expected one name or number, or None")

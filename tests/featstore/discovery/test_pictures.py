@@ -120,15 +120,15 @@ def test_an_array_of_pictures_and_names_for_numbers():
     ("arguments", "said", "match"),
     [
         (([np.zeros((4, 4, 3))],), {}, "picture 0 is a picture of float64 values; uint8 is wanted"),
-        ((ARRAYS, [1]), {}, "`labels` has 1 entries for 4 pictures"),
-        ((ARRAYS,), {"ids": ["a"] * 4}, "'a' of `ids` is there twice"),
-        ((ARRAYS,), {"ids": ["a", "", "c", "d"]}, "of `ids` is no name"),
-        ((ARRAYS, [0, 1, 2, 3]), {"classes": ["a", "b"]}, "picture 2 has the label 2, and `classes` names 2"),
+        ((ARRAYS, [1]), {}, "labels has 1 entries for 4 pictures"),
+        ((ARRAYS,), {"ids": ["a"] * 4}, "'a' of ids is there twice"),
+        ((ARRAYS,), {"ids": ["a", "", "c", "d"]}, "of ids is no name"),
+        ((ARRAYS, [0, 1, 2, 3]), {"classes": ["a", "b"]}, "picture 2 has the label 2, and classes names 2"),
         ((ARRAYS,), {"splits": ["train", "x", "", ""]}, "picture 1 is of the part 'x'"),
         ((ARRAYS, [[1, 2]] * 4), {}, r"the label \[1, 2\]|the label '\[1, 2\]'"),
         (([],), {}, "there are no pictures"),
-        ((iter(ARRAYS),), {}, "`data` is list_iterator; expected"),
-        (("folder",), {}, "`data` is str"),
+        ((iter(ARRAYS),), {}, "the data are list_iterator; expected"),
+        (("folder",), {}, "the data are str"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, said, match):
