@@ -31,7 +31,10 @@ from featstore.sources.remote import download_of, fetched, is_url
 from featstore.system.reporting import printable_path
 
 PARQUET = b".parquet"
-LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json")
+LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json", b".ndjson", b".csv.gz", b".tsv.gz")
+_TABLES = (b".xlsx", b".xls", b".ods", b".sqlite", b".db", b".pkl", b".pickle", b".npy", b".npz", b".mat", b".feather")
+"""Tables that are no lists: whoever reads lists says what to do."""
+
 _EXPECTED = (
     "expected a folder of images, a list (.csv, .tsv, .txt, .jsonl), an archive (.zip, .tar, .tar.gz), Parquet files, "
     "or the address of an archive"
@@ -105,7 +108,7 @@ def open_data(
     name = place.lower()
     if name.endswith(PARQUET) and holds_images(place):
         return _opened(parquet_images([place], reading), os.path.dirname(place), shown, about)
-    if name.endswith((*LISTS, PARQUET)):
+    if name.endswith((*LISTS, *_TABLES, PARQUET)):
         return _opened(read_list(listed, reading), os.path.realpath(os.path.dirname(listed)), shown, about)
     if is_container(place):
         return _of_archive(place, reading, shown, about)
@@ -128,7 +131,10 @@ def _of_archive(place: bytes, reading: Reading, shown: str, about: dict[str, Any
     """Images in one archive, or in shards; samples of a WebDataset, or files in folders."""
     tree = archive_tree(place)
     labelled = None if reading.labels is not None else label_webdataset(tree, reading)
-    return _opened(labelled or label_tree(tree, reading), tree.root, shown, about)
+    if labelled is None:
+        labelled = label_tree(tree, reading)
+        labelled.notes = [*tree.notes, *labelled.notes]
+    return _opened(labelled, tree.root, shown, about)
 
 
 def _opened(labelled: Labelled, root: bytes, shown: str, about: dict[str, Any] | None = None) -> Opened:

@@ -29,7 +29,7 @@ Path = str | bytes | os.PathLike[str]
 OWN_NAMES = ("path", "name", "stem")
 """What an image can be called by without a list: its path, its file's name, that name without the ending."""
 
-_OF_THE_SYSTEM = ("hidden", SYSTEM_FILE, SYSTEM_FOLDER, "of the system, no picture")
+_OF_THE_SYSTEM = ("hidden", SYSTEM_FILE, SYSTEM_FOLDER)
 _TWICE = ("the same folder as", "a link to a folder that holds this one")
 """How reasons begin where nothing is lost."""
 

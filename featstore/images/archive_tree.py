@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from array import array
 from collections.abc import Callable
@@ -15,14 +16,12 @@ from featstore.images import formats
 from featstore.images.listing import Skipped
 from featstore.images.shards import shards
 from featstore.images.tree import LIST_BYTES, Tree
+from featstore.images.walk import SYSTEM_FILE, of_the_system
 from featstore.sources.container import looks_like_archive, members, named_like_archive
 from featstore.sources.index import Index, keep
 from featstore.sources.member import Member
 from featstore.sources.reading import read
 from featstore.system.reporting import printable_path
-
-SYSTEM = frozenset((b"__macosx", b"@eadir", b"#recycle", b"$recycle.bin", b"lost+found", b"thumbs.db", b"desktop.ini"))
-"""Names, in lower case, of what systems put beside pictures."""
 
 _INNER = "an archive inside of an archive; unpack the outer one once"
 
@@ -172,17 +171,22 @@ def _named_like_image(name: bytes) -> bool:
     return name[name.rfind(b".") :].lower() in formats.EXTENSIONS
 
 
+@functools.lru_cache(256)
+def _odd_folder(folder: bytes) -> str | None:
+    """Why what lies in a folder is left out for the names of the folders above; None where it is not."""
+    return next((reason for name in folder.split(b"/") if (reason := _odd_name(name)) is not None), None)
+
+
+def _odd_name(name: bytes) -> str | None:
+    if name[:2] == b"._":
+        return SYSTEM_FILE
+    return of_the_system(name) or ("hidden" if name[:1] == b"." else None)
+
+
 def _odd(name: bytes) -> str | None:
-    """Why something is left out for its name or its folder's; None where it is not."""
-    if b"/." in name or name[:1] == b".":
-        return "hidden"
-    lower = name.lower()
-    if b"_" in lower or b"@" in lower or b"#" in lower or b"$" in lower or b"+" in lower or lower.endswith(_FILES):
-        return "of the system, no picture" if not SYSTEM.isdisjoint(lower.split(b"/")) else None
-    return None
-
-
-_FILES = (b"thumbs.db", b"desktop.ini")
+    """Why a member is left out for its name or its folders'; None where it is not."""
+    folder, _, last = name.rpartition(b"/")
+    return (_odd_folder(folder) if folder else None) or _odd_name(last)
 
 
 def _reason(member: Member) -> str | None:

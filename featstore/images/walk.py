@@ -195,9 +195,20 @@ class _Walk:
 
 def _hidden(name: bytes) -> str:
     """Why an entry with a leading dot is skipped."""
-    if name.startswith(b"._") or name.lower() in SYSTEM_FILES:
+    return SYSTEM_FILE if name.startswith(b"._") else of_the_system(name) or "hidden"
+
+
+def of_the_system(name: bytes) -> str | None:
+    """Why an entry is skipped that a system made and not people, by its name; None for every other.
+
+    Examples
+    --------
+    >>> of_the_system(b"Thumbs.db"), of_the_system(b"cats")
+    ('a file of the system, not of the data', None)
+    """
+    if name.lower() in SYSTEM_FILES:
         return SYSTEM_FILE
-    return SYSTEM_FOLDER if name.lower() in SYSTEM_FOLDERS else "hidden"
+    return SYSTEM_FOLDER if name.lower() in SYSTEM_FOLDERS else None
 
 
 def _read_list(root: bytes, path: bytes) -> bytes:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 
 from featstore.errors import ImageSetError, UnknownNameError
+from featstore.images.listing import Found
 from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
@@ -98,7 +100,7 @@ def _given_labels(place: Place, reading: Reading, labels: str) -> Labelled:
     if listed in tree.others:
         from featstore.lists.image_list import label_with_list
 
-        return label_with_list(tree, listed, tree.read(listed), reading)
+        return _with_parts(label_with_list(tree, listed, tree.read(listed), reading), place, reading)
     if os.path.isfile(labels):
         from featstore.lists.image_list import label_with_list
 
@@ -106,8 +108,27 @@ def _given_labels(place: Place, reading: Reading, labels: str) -> Labelled:
             content = file.read(LIST_BYTES + 1)
         if len(content) > LIST_BYTES:
             raise ImageSetError(f"{printable_path(name)} is larger than {LIST_BYTES} bytes; expected a list of images")
-        return label_with_list(tree, os.path.abspath(name), content, reading)
+        return _with_parts(label_with_list(tree, os.path.abspath(name), content, reading), place, reading)
     return _by_pattern(place, reading, labels)
+
+
+def _with_parts(listed: Labelled, place: Place, reading: Reading) -> Labelled:
+    """A list's images with the parts that their folders name, where the list names none."""
+    if listed.parts_from or reading.split_column == "":
+        return listed
+    parts, notes = _parts_of_folders(place, reading)
+    found, start = Found(), 0
+    for count, name, _ in listed.found.runs:
+        for row in range(start, start + count):
+            path = listed.found.paths[row]
+            part = parts.get(path.rpartition(b"/")[0], "")
+            found.add(path, listed.found.sizes[row], listed.found.mtimes[row], name, part)
+        start += count
+    used = [part for part in ("train", "val", "test") if part in {part for _, _, part in found.runs}]
+    if not used:
+        return listed
+    said = f"{together(used)} from folder names"
+    return dataclasses.replace(listed, found=found, parts_from=said, notes=[*listed.notes, *notes])
 
 
 def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.relayed_items import RelayedItems, relayed
-from featstore.decoding.pixels.transform import TransformSpec
 from featstore.sources.address import StreamRange, parse
 from featstore.sources.addresses import addresses
 from featstore.sources.reading import read
