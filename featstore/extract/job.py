@@ -173,7 +173,7 @@ def extract(
         # neither a network nor pictures in memory can be handed to other processes
         built = isinstance(data, Pictures) or not isinstance(backbone, str)
         devices = choose_devices(device, images=computed, built=built, share=share)
-        if len(devices) > 1:
+        if len(devices) > 1 and not isinstance(data, Pictures):
             how_read = (reading or Reading()).to_json()
             place = {
                 "data": os.fsdecode(data),

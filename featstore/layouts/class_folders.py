@@ -297,7 +297,7 @@ def _named(base: Place, reading: Reading, found: _Folders) -> list[Span]:
         raise ImageSetError(_nested(base, below))
     if nested and choice is None:
         top, inner = next(iter(nested.items()))
-        path = printable_path(b"/".join((top, *min(inner))))
+        path = printable_path(b"/".join((top, *max(inner))))
         found.notes.append(
             f"class folders hold further folders ({path}): the outermost names the class, "
             f"{argument('class_from', 'leaf')} takes the innermost"

@@ -71,8 +71,8 @@ def encode_images(images: ImageSet) -> bytes:
         texts["group"] = [_bytes(group) for group in images.groups]
     if images.kinds:
         texts["kind"] = [_bytes(kind) for kind in sorted(set(images.kinds))]
-        code = {kind: number for number, kind in enumerate(sorted(set(images.kinds)))}
-        arrays["kind_code"] = np.array([code[kind] for kind in images.kinds], dtype="<i8")
+        kind_code = {kind: number for number, kind in enumerate(sorted(set(images.kinds)))}
+        arrays["kind_code"] = np.array([kind_code[kind] for kind in images.kinds], dtype="<i8")
     if images.about:
         arrays["about"] = np.frombuffer(canonical_json(dict(images.about)), dtype="|u1")
     for name, entries in texts.items():

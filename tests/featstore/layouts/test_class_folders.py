@@ -113,7 +113,7 @@ def test_nested_classes_are_refused_until_it_is_said_which(tmp_path, wrapper):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("more", ["cats/2.jpg", "cats/more/deep/2.jpg", "cats/others/2.jpg"])
+@pytest.mark.parametrize("more", ["cats/more/deep/2.jpg", "cats/others/2.jpg"])
 def test_images_at_different_depths_are_nested(tmp_path, more):
     put(tmp_path, "cats/more/1.jpg", more, "dogs/1.jpg")
     with pytest.raises(ImageSetError, match="two readings, for class folders lie in class folders"):
@@ -376,3 +376,10 @@ def test_any_tree_is_read_completely_or_refused_in_words(paths, unlabelled, clas
 def test_names_that_are_no_text(tmp_path):
     put(tmp_path, os.fsdecode(b"caf\xe9/1.jpg"), "tea/1.jpg")
     assert {name for _, name, _ in label(tmp_path).found.runs} == {b"caf\xe9", b"tea"}
+
+
+def test_images_directly_in_a_class_folder_name_the_class_of_those_below(tmp_path):
+    put(tmp_path, "cats/more/1.jpg", "cats/2.jpg", "dogs/1.jpg")
+    found = label(tmp_path)
+    assert classes(found) == {"cats", "dogs"}
+    assert any("class folders hold further folders (cats/more)" in note for note in found.notes)
