@@ -37,9 +37,9 @@ def layouts(as_json: bool) -> None:
         return
     for layout in LAYOUTS.values():
         click.echo(f"{layout.name:<16}{layout.looks}")
-        click.echo(f"{'':<16}classes: {layout.labels}")
+        click.echo(f"{'':<16}classes: {options.typed(layout.labels)}")
         if layout.parts:
-            click.echo(f"{'':<16}parts: {layout.parts}")
+            click.echo(f"{'':<16}parts: {options.typed(layout.parts)}")
         if layout.columns:
             click.echo(f"{'':<16}labels to choose: {', '.join(layout.columns)}")
 

@@ -13,7 +13,7 @@ VERBS = {
     "backbones": "The networks that can be used.",
     "nodes": "Where a network can be cut.",
     "layouts": "The arrangements of images that are understood.",
-    "extract": "Build or complete the feature cache of an image folder or CSV.",
+    "extract": "Build or complete the feature cache of images.",
     "info": "What a store holds.",
     "verify": "Check every byte of a store.",
     "repair": "Rebuild what is damaged from what is not.",

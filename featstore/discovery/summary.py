@@ -32,11 +32,6 @@ def found_json(images: ImageSet) -> dict[str, Any]:
     ... )
     >>> found_json(pets)["counts"], found_json(pets)["unlabelled"]
     ({'': {'cat': 2, 'dog': 1}}, 1)
-    >>> for line in found_lines("pets", 4, found_json(pets)):
-    ...     print(line)
-    pets: 4 images; 2 classes from the names of folders
-      no part: 3 images (cat 2, dog 1)
-      without a label: 1 image
     """
     about = images.about
     return {
@@ -65,20 +60,25 @@ def found_lines(name: str, count: int, found: Mapping[str, Any]) -> list[str]:
         Images in all.
     found : mapping
         As `found_json` makes it.
+
+    Examples
+    --------
+    >>> found_lines("pets", 3, {"labels_from": "2 classes from folder names", "counts": {"": {"cat": 2, "dog": 1}}})
+    ['pets: 3 images; 2 classes from folder names', '  no part: 3 images (cat 2, dog 1)']
     """
-    sources = "; ".join(text for text in (found["labels_from"], found["parts_from"]) if text)
+    sources = "; ".join(text for text in (found.get("labels_from"), found.get("parts_from")) if text)
     lines = [f"{name}: {_images(count)}{'; ' if sources else ''}{sources}"]
-    for part, counts in found["counts"].items():
+    for part, counts in found.get("counts", {}).items():
         total = sum(counts.values())
         if total:
             lines.append(f"  {part or 'no part'}: {_images(total)} ({_classes(counts)})")
-    if found["unlabelled"]:
+    if found.get("unlabelled"):
         lines.append(f"  without a label: {_images(found['unlabelled'])}")
-    if found["groups"] is not None:
+    if found.get("groups") is not None:
         lines.append(f"  groups: {found['groups']:,}, each of which stays on one side of every fold")
-    if found["formats"]:
+    if found.get("formats"):
         lines.append(f"  formats: {', '.join(f'{name} {count:,}' for name, count in found['formats'].items())}")
-    if skipped := {reason: count for reason, count in found["skipped"].items() if reason != "hidden"}:
+    if skipped := {reason: count for reason, count in found.get("skipped", {}).items() if reason != "hidden"}:
         told = [f"{count:,} ({reason})" for reason, count in skipped.items()][:4]
         more = f" and {len(skipped) - 4} more kinds" if len(skipped) > 4 else ""
         lines.append(f"  left out: {', '.join(told)}{more}")

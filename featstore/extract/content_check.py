@@ -88,6 +88,7 @@ def check_content(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from featstore.images.samples import write_textures
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     images = write_textures(Path(folder, "textures"), per_class=1)

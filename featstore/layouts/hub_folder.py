@@ -139,7 +139,7 @@ HUB_FOLDER = (
     Layout(
         "hub-folder",
         "1.jpg, metadata.csv (or .jsonl, .parquet) with file_name and a label; also one in each part folder",
-        "the list's column of labels, or the one that label_column names; folder names where it has none",
+        "the list's column of labels, or the one that `label_column` names; folder names where it has none",
         "the list's column of parts, or part folders",
         ("any column of the list",),
         _is_hub,

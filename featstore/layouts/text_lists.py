@@ -156,7 +156,7 @@ TEXT_LISTS = (
         "dtd",
         "images/banded/..., labels/train1.txt, labels/val1.txt, labels/test1.txt",
         "folder names",
-        "the lists of split 1, or of the one that split_column names",
+        "the lists of split 1, or of the one that `split_column` names",
         (),
         _is_dtd,
         _read_dtd,
