@@ -127,7 +127,7 @@ NAMED_FOLDERS = (
     Layout(
         "mvtec",
         "bottle/train/good/..., bottle/test/broken_large/..., bottle/ground_truth/... (masks, left out)",
-        "names of the inner folders (`class_from="leaf"`) or of the categories (`class_from="top"`)",
+        'names of the inner folders (`class_from="leaf"`) or of the categories (`class_from="top"`)',
         "train and test inside of each category",
         (),
         _is_mvtec,
