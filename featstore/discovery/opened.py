@@ -28,7 +28,7 @@ from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
 from featstore.sources.parquet_index import holds_images
 from featstore.sources.remote import download_of, fetched, is_url
-from featstore.system.reporting import printable_path
+from featstore.system.reporting import StageProgress, printable_path
 
 PARQUET = b".parquet"
 LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json", b".ndjson", b".csv.gz", b".tsv.gz")
@@ -70,6 +70,7 @@ def open_data(
     data: str | bytes | os.PathLike[str] | Pictures,
     reading: Reading,
     remembered: Callable[[bytes], Remembered] = lambda root: Remembered(frozenset, {}),
+    downloading: StageProgress | None = None,
 ) -> Opened:
     """Find out what data are, and read classes and parts.
 
@@ -80,6 +81,8 @@ def open_data(
     reading : Reading
     remembered : callable
         Given the root: what an earlier scan found there.
+    downloading : callable, optional
+        Called with the bytes done and the bytes in all.
 
     Raises
     ------
@@ -92,7 +95,7 @@ def open_data(
         return Opened(data.labelled(), data.root, "the pictures given")
     place, about = os.fsencode(data), {}
     if is_url(os.fsdecode(place)):
-        path = fetched(os.fsdecode(place))
+        path = fetched(os.fsdecode(place), downloading)
         download = download_of(path)
         about = {"address": download.url, "sha256": download.sha256} if download is not None else {}
         place = bytes(path)

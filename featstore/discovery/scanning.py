@@ -32,6 +32,7 @@ def scan(
     content: bool = False,
     progress: StageProgress | None = None,
     reading: Reading | None = None,
+    downloading: StageProgress | None = None,
 ) -> ImageSet:
     """List and hash the images of a folder, list, archive or address.
 
@@ -51,6 +52,8 @@ def scan(
         Called with (files hashed, files to hash).
     reading : Reading, optional
         How the data are to be read; default: found out.
+    downloading : callable, optional
+        Called with the bytes done and the bytes in all, where `data` is an address.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def scan(
     """
     how = reading or Reading()
     known = None if content else previous
-    opened = open_data(data, how, lambda root: _remembered(known, root))
+    opened = open_data(data, how, lambda root: _remembered(known, root), downloading)
     labelled = opened.labelled
     listing = Listing.of(labelled.found, labelled.skipped, opened.root)
     if known is not None and known.root != opened.root:

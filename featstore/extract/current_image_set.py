@@ -73,6 +73,7 @@ def current_image_set(
         content=content,
         progress=lambda d, t: report("scan", d, t, ""),
         reading=how,
+        downloading=lambda d, t: report("download", d, t, ""),
     )
     require_no_doubt(images, how.allow)
     notes = _unreadable(images)
@@ -106,10 +107,10 @@ def usual_name(data: str | bytes | os.PathLike[str] | Pictures, store: FeatureSt
 def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str]:
     """What to say of the data set of that name that the store has; refused where it is another one."""
     notes = []
-    if previous.root != images.root:
+    was, place = (_place(found) for found in (previous, images))
+    if was != place:
         before = {digest.tobytes() for digest in previous.digests[previous.readable()]}
         now = {digest.tobytes() for digest in images.digests[images.readable()]}
-        was, place = printable_path(previous.root), printable_path(images.root)
         if 2 * len(before & now) >= min(len(before), len(now)):
             notes.append(f"{images.name!r} was in {was} and is in {place} now, {len(before & now):,} images as before")
         elif REPLACED not in reading.allow:
@@ -126,6 +127,11 @@ def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str
         )
         notes.append(f"classes changed since the last run: {new} new, {gone} gone, {len(images.classes)} now")
     return notes
+
+
+def _place(images: ImageSet) -> str:
+    """Where a data set's images are, for people; pictures in memory have no place that stays."""
+    return "memory" if images.about.get("layout") == "memory" else printable_path(images.root)
 
 
 def _unreadable(images: ImageSet) -> list[str]:

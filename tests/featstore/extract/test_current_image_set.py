@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from featstore import FeatureStore
+from featstore.discovery.pictures import Pictures
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.extract.current_image_set import current_image_set
+from featstore.extract.current_image_set import REPLACED, current_image_set, usual_name
+from featstore.images.reading import Reading
 from featstore.images.samples import write_textures
 
 
@@ -65,3 +67,45 @@ def test_no_images_are_an_error(tmp_path):
 def test_a_split_that_is_no_mapping_of_parts_to_numbers_is_refused_with_one_that_is(folder, split):
     with pytest.raises(ImageSetError, match=r"`split` is .*expected a mapping .*`split=\{\"test\": 0\.2\}`"):
         listed(folder, split=split)
+
+
+def test_other_images_do_not_take_the_place_of_a_data_set(folder, tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(listed(folder)[0])
+    moved = tmp_path / "elsewhere" / "textures"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    (note,) = listed(moved, store)[1]
+    assert note == f"'textures' was in {folder} and is in {moved} now, 32 images as before"
+    write_textures(tmp_path / "other" / "textures", per_class=4, seed=9)
+    with pytest.raises(ImageSetError, match=r"has a data set 'textures' of 32 images from .*`dataset=\"NAME\"`"):
+        listed(tmp_path / "other" / "textures", store)
+    allowed = listed(tmp_path / "other" / "textures", store, reading=Reading(allow=[REPLACED]))
+    assert allowed[1] == [f"'textures' was 32 images from {folder}; they are replaced"]
+    assert listed(tmp_path / "other" / "textures", store, dataset="more")[1] == []
+
+
+def test_pictures_in_memory_are_the_same_data_set_wherever_they_were_put(folder, tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    pixels = [np.full((8, 8), grey, np.uint8) for grey in range(4)]
+    for _ in range(2):
+        with Pictures.of(pixels, ["a", "b", "a", "b"]) as pictures:
+            images, notes = listed(pictures, store)
+            store.put_imageset(images)
+        assert (images.name, notes) == ("pictures", [])
+
+
+def test_other_classes_than_in_the_last_run_are_told(folder, tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(listed(folder)[0])
+    (folder / "dots").rename(folder / "points")
+    assert "classes changed since the last run: 1 new, 1 gone, 8 now" in listed(folder, store)[1]
+
+
+def test_a_name_that_an_earlier_version_cut_at_its_dot_stays(tmp_path):
+    folder = write_textures(tmp_path / "birds.2024", per_class=1)
+    store = FeatureStore(tmp_path / "s", create=True)
+    assert usual_name(folder, store) == "birds.2024"
+    store.put_imageset(listed(folder, dataset="birds")[0])
+    assert usual_name(folder, store) == "birds"
+    assert usual_name(write_textures(tmp_path / "birds.2025", per_class=1), store) == "birds.2025"
