@@ -148,7 +148,7 @@ class Pictures:
             [],
             "memory",
             f"{count} class{'es' * (count != 1)} from {self._told}" if count else "",
-            "the data" if any(split for _, _, split in runs) else "",
+            found.parts_from("the data"),
             root=self.root,
         )
 

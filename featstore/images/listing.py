@@ -62,6 +62,18 @@ class Found:
         else:
             self.runs.append((1, class_name, split))
 
+    def parts_from(self, source: str) -> str:
+        """Which parts there are, as the end of a sentence; "" for none.
+
+        Examples
+        --------
+        >>> Found(runs=[(1, b"a", "val"), (1, b"a", "train"), (1, None, "")]).parts_from("names of files")
+        'train and val from names of files'
+        """
+        there = {split for _, _, split in self.runs}
+        used = [part for part in ("train", "val", "test") if part in there]
+        return f"{', '.join(used[:-1])}{' and ' if len(used) > 1 else ''}{used[-1]} from {source}" if used else ""
+
 
 @dataclass
 class Listing:

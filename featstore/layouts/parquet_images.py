@@ -110,7 +110,7 @@ def parquet_images(paths: Sequence[bytes], reading: Reading) -> Labelled:
         if columns.label:
             told[f"column {columns.label!r}"] = None
         if columns.split or part:
-            parts_told[f"column {columns.split!r}" if columns.split else "names of files"] = None
+            parts_told[f"column {columns.split!r}" if columns.split else "the names of files"] = None
         unused.update(dict.fromkeys(columns.unused))
         if not count:
             notes.append(f"{printable_path(name)} has no rows with an image")
@@ -126,7 +126,7 @@ def parquet_images(paths: Sequence[bytes], reading: Reading) -> Labelled:
         skipped,
         NAME,
         f"{classes} class{'es' * (classes != 1)} from {', '.join(told)}" if classes else "",
-        ", ".join(parts_told) if any(split for _, _, split in found.runs) else "",
+        found.parts_from(", ".join(parts_told)),
         notes,
         root=root,
     )

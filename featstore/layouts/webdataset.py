@@ -113,7 +113,7 @@ def label_webdataset(tree: Tree, reading: Reading) -> Labelled | None:
         [*skipped, *left],
         NAME,
         f"{count} class{'es' * (count != 1)} from {told}" if count else "",
-        "names of shards" if any(parts.values()) else "",
+        found.parts_from("the names of shards"),
         notes,
     )
 

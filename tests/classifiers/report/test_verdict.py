@@ -84,7 +84,7 @@ def test_commands_are_suggested_for_the_store_that_was_given():
     data = planted()
     assert "featstore train STORE --head" in text(data)
     data["store"] = "my store"
-    assert "`featstore train 'my store' --head logistic -o" in text(data)
+    assert "`featstore train 'my store' --head logistic --dataset " in text(data)
     assert "`featstore advise 'my store'`" in text(data)
 
 

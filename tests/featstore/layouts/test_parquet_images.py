@@ -48,7 +48,10 @@ def test_files_of_the_hub_with_class_names_parts_and_digests(tmp_path):
         *((f"{first}/ants/{i}.jpg", "ants", "train") for i in range(4)),
         *((f"{first}/bees/{i}.jpg", "bees", "train") for i in range(2)),
     ]
-    assert (labelled.labels_from, labelled.parts_from) == ("2 classes from column 'label'", "names of files")
+    assert (labelled.labels_from, labelled.parts_from) == (
+        "2 classes from column 'label'",
+        "train and val from the names of files",
+    )
     hashed = hash_files(addresses([labelled.root + b"/" + path for path in labelled.found.paths]))
     assert [h.digest for h in hashed] == [
         hashlib.sha256(FILES[path.decode().partition("/")[2]]).digest() for path in labelled.found.paths

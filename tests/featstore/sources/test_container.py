@@ -36,7 +36,7 @@ def test_names_of_archives(tmp_path, name):
 def test_other_zip_files_folders_and_nothing_are_no_containers(tmp_path):
     zip_of(FILES, tmp_path / "table.xlsx")
     zip_of(FILES, tmp_path / "weights.pth")
-    (tmp_path / "labels.csv.gz").write_bytes(gzip.compress(b"a,b"))
+    (tmp_path / "labels.csv.gz").write_bytes(gzip.compress(b"a,b", mtime=0))
     (tmp_path / "folder.zip").mkdir()
     for name in ("table.xlsx", "weights.pth", "labels.csv.gz", "folder.zip", "missing.zip"):
         assert not is_container(os.fsencode(tmp_path / name))
@@ -55,8 +55,8 @@ def test_other_zip_files_folders_and_nothing_are_no_containers(tmp_path):
         ("a.tar.xz", b"\xfd7zXZ\x00", "is packed by xz"),
         ("a.zip", b"", "is an empty file.*download it again"),
         ("a.zip", b"<!DOCTYPE html>", "named like an archive, but its first bytes are not"),
-        ("a.tgz", gzip.compress(b"path,label"), "is packed by gzip and holds no tar archive"),
-        ("a.tgz", gzip.compress(os.urandom(9999))[:500], "cannot be unpacked|ends too early"),
+        ("a.tgz", gzip.compress(b"path,label", mtime=0), "is packed by gzip and holds no tar archive"),
+        ("a.tgz", gzip.compress(os.urandom(9999), mtime=0)[:500], "cannot be unpacked|ends too early"),
         ("a.zip", b"PK\x03\x04" + bytes(100), "list of members at its end is missing"),
     ],
 )
