@@ -85,7 +85,7 @@ def test_commands_are_suggested_for_the_store_that_was_given():
     assert "featstore train STORE --head" in text(data)
     data["store"] = "my store"
     assert "`featstore train 'my store' --head logistic --dataset " in text(data)
-    assert "`featstore advise 'my store'`" in text(data)
+    assert "`featstore advise 'my store' --dataset " in text(data)
 
 
 def test_random_weights_are_named_and_better_ones_asked_for():

@@ -50,7 +50,7 @@ def test_files_of_the_hub_with_class_names_parts_and_digests(tmp_path):
     ]
     assert (labelled.labels_from, labelled.parts_from) == (
         "2 classes from column 'label'",
-        "train and val from the names of files",
+        "train and test from the names of files",
     )
     hashed = hash_files(addresses([labelled.root + b"/" + path for path in labelled.found.paths]))
     assert [h.digest for h in hashed] == [
@@ -73,7 +73,9 @@ def test_plain_bytes_text_labels_and_a_column_of_parts(tmp_path):
         ("a.parquet/1", None, "test"),
         ("a.parquet/2", "dog", "val"),
     ]
-    assert labelled.notes == ["columns not used: n"] and labelled.parts_from == "column 'split'"
+    assert (
+        labelled.notes == ["columns not used: n"] and labelled.parts_from == "train, val and test from column 'split'"
+    )
 
 
 def test_columns_that_are_named_are_used_and_others_refused(tmp_path):
