@@ -59,7 +59,7 @@ def describe(store: FeatureStore) -> dict[str, Any]:
                 "skipped": len(images.skipped),
                 "skipped_files": [{"path": printable_path(s.path), "reason": s.reason} for s in images.skipped],
                 "failed": failed,
-                "root": printable_path(images.root),
+                "root": "memory" if images.about.get("layout") == "memory" else printable_path(images.root),
                 "found": found_json(images),
             }
         )
@@ -134,7 +134,7 @@ def _print(document: dict[str, Any]) -> None:
         for failure in d["failed"]:
             console.print(f"  {failure['path']}: {failure['reason']}")
         if d["skipped"]:
-            console.print(f"\nSkipped in {d['name']}, for they are no images that can be used:")
+            console.print(f"\nLeft out of {d['name']}:")
         for skipped in d["skipped_files"][:LISTED]:
             console.print(f"  {skipped['path']}: {skipped['reason']}")
         if d["skipped"] > LISTED:

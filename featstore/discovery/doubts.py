@@ -11,10 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from featstore.errors import ImageSetError
+from featstore.errors import ImageSetError, UnknownNameError
 from featstore.images.image_set import ImageSet
 from featstore.images.part_names import part_of
 from featstore.system.reporting import argument, printable_path
+
+SEVERAL = "labels look like several"
+"""How the note of a list begins whose cells hold several labels."""
+
+NAMES = (
+    "part-like-classes", "system-classes", "folders-as-classes", "long-names", "names-alike", "one-class",
+    "several-labels", "unique-labels", "same-bytes-in-two-classes", "parts-without-common-class", "class-in-one-part",
+    "copies-in-two-parts", "group-in-two-parts", "replaced-data-set",
+)  # fmt: skip
+"""What `allow` may name."""
 
 MOST_SHOWN = 5
 """Names in a sentence."""
@@ -99,8 +109,12 @@ def require_no_doubt(images: ImageSet, allowed: Iterable[str]) -> None:
     ------
     ImageSetError
         With the first doubt that refuses and is not allowed, and the way out.
+    UnknownNameError
+        Where a name is that of no doubt.
     """
     names = set(allowed)
+    for name in sorted(names - set(NAMES)):
+        raise UnknownNameError("doubt", name, NAMES, "`allow` takes the name that a refusal gives")
     for doubt in images.about.get("doubts", []):
         if doubt["refuses"] and doubt["name"] not in names:
             raise ImageSetError(
@@ -151,7 +165,7 @@ def _alike(classes: tuple[str, ...]) -> Iterator[Doubt]:
     seen: dict[str, list[str]] = {}
     for name in classes:
         plain = unicodedata.normalize("NFKC", name).casefold()
-        seen.setdefault(re.sub(r"[\s_-]+", " ", plain).strip(), []).append(name)
+        seen.setdefault(re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", plain).strip(), []).append(name)
     pairs = [names for names in seen.values() if len(names) > 1]
     if pairs:
         yield Doubt("names-alike", f"{_listed(pairs[0])} differ in case, spaces or marks only; are they one class?")
@@ -161,33 +175,55 @@ def _of_classes(images: ImageSet) -> Iterator[Doubt]:
     """How many classes there are, and of what size."""
     classes, labels = images.classes, images.labels[images.labelled()]
     if len(classes) == 1:
-        inner = sorted({parts[1] for path in images.paths if len(parts := path.split(b"/")) > 2})
+        own = classes[0].encode("utf-8", "surrogateescape")
+        inner = sorted({parts[1] for path in images.paths if len(parts := path.split(b"/")) > 2 and parts[0] == own})
         hint = f"; it has sub-folders ({printable_path(inner[0])}, ...): are these the classes?" if inner else ""
         yield Doubt("one-class", f"only one class, {classes[0]!r}; classifiers need two{hint}")
     if not len(labels):
         return
     counts = np.bincount(labels, minlength=len(classes))
     single = int((counts == 1).sum())
-    marks = re.compile(r"\s*[,;|]\s*|\s+and\s+")
-    several = [name for name in classes if len([token for token in marks.split(name) if token]) > 1]
-    tokens = Counter(token for name in several for token in set(marks.split(name)))
-    shared = [name for name in several if any(tokens[token] > 1 or token in classes for token in marks.split(name))]
+    told = next((note for note in images.about.get("notes", []) if note.startswith(SEVERAL)), None)
+    shared = _combined(classes)
     if shared:
         alone = len(shared) > 1 and single > len(classes) / 2
         yield Doubt(
             "several-labels",
-            f"labels look like several: {_listed(shared)} {_is(shared)} taken as one class each, for an image has one",
+            f"{SEVERAL}: {_listed(shared)} {_is(shared)} taken as one class each, for an image has one",
             refuses=alone,
         )
+    elif told is not None:
+        yield Doubt("several-labels", told)
     elif single == len(classes) >= 10:
         yield Doubt(
             "unique-labels", f"each of the {len(classes)} classes has one image only: are these labels, or names?"
         )
 
 
+def _combined(classes: tuple[str, ...]) -> list[str]:
+    """Names that put several labels together: words between commas, semicolons or bars that recur in other names, or
+    words between spaces, + or / that are all classes by themselves."""
+    known = set(classes)
+    listed = {name: parts for name in classes if len(parts := _words(r"\s*[,;|]\s*", name)) > 1}
+    uses = Counter(word for parts in listed.values() for word in set(parts))
+    found = [name for name, parts in listed.items() if any(uses[word] > 1 or word in known for word in parts)]
+    for name in classes:
+        words = [] if name in listed else _words(r"[\s+/]+", name)
+        if len(words) > 1 and known >= set(words):
+            found.append(name)
+    return found
+
+
+def _words(mark: str, name: str) -> list[str]:
+    """The words of a name; none where a mark stands within a number, as in 1,000."""
+    if re.fullmatch(r"[\d.,]+", name):
+        return []
+    return [word for word in re.split(mark, name) if word]
+
+
 def _of_copies(images: ImageSet) -> Iterator[Doubt]:
     """The same bytes with two labels, or in two parts."""
-    good = np.flatnonzero(images.readable() & images.labelled())
+    good = np.flatnonzero(images.readable() & images.labelled() & (images.sizes > 0))  # empty files are no pictures
     if not len(good):
         return
     _, code = np.unique(np.ascontiguousarray(images.digests[good]).view("S32").ravel(), return_inverse=True)
@@ -240,14 +276,24 @@ def _of_parts(images: ImageSet) -> Iterator[Doubt]:
                     f"{_named(images, learnt - judged)} {_is(learnt - judged)} in train but not in {split}; they are "
                     "learnt but never judged",
                 )
-        known = {digest.tobytes() for digest in images.digests[train & images.readable()]}
-        copies = sum(digest.tobytes() in known for digest in images.digests[here & images.readable()])
+        there = images.readable() & (images.sizes > 0)
+        known = {digest.tobytes() for digest in images.digests[train & there]}
+        copies = sum(digest.tobytes() in known for digest in images.digests[here & there])
         if copies:
             yield Doubt(
                 "copies-in-two-parts",
                 f"{copies} image{'s' * (copies > 1)} in {split} {'are' if copies > 1 else 'is'} in train as well, byte "
                 "for byte; they make every score too good",
             )
+        if images.groups:
+            ours = {images.groups[row] for row in np.flatnonzero(train).tolist()} - {""}
+            both = sorted(ours & {images.groups[row] for row in np.flatnonzero(here).tolist()})
+            if both:
+                yield Doubt(
+                    "group-in-two-parts",
+                    f"{len(both)} group{'s' * (len(both) > 1)} ({_listed(both)}) {_is(both)} in train and in {split}; "
+                    "what belongs together was divided",
+                )
 
 
 def _named(images: ImageSet, labels: set[int]) -> str:

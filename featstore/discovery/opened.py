@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from featstore.discovery.pictures import Pictures
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images.archive_tree import archive_tree
+from featstore.images.listing import Found, Skipped
 from featstore.images.reading import Reading
-from featstore.images.shards import shards
-from featstore.images.tree import Labelled
+from featstore.images.shards import ENDINGS as ARCHIVES, shards
+from featstore.images.tree import Labelled, Tree
 from featstore.images.walk import Remembered, list_tree
 from featstore.layouts.labelling import label_tree
 from featstore.layouts.parquet_images import parquet_images
@@ -28,7 +30,7 @@ from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
 from featstore.sources.parquet_index import holds_images
 from featstore.sources.remote import download_of, fetched, is_url
-from featstore.system.reporting import StageProgress, printable_path
+from featstore.system.reporting import StageProgress, argument, printable_path
 
 PARQUET = b".parquet"
 LISTS = (b".csv", b".tsv", b".txt", b".jsonl", b".json", b".ndjson", b".csv.gz", b".tsv.gz")
@@ -53,7 +55,7 @@ class Opened:
     place : str
         The data as named, printable.
     about : dict
-        What is recorded of the source: `address` and `sha256` of what was downloaded.
+        What is recorded of the source: `source`, the data as named; `address` and `sha256` of what was downloaded.
     """
 
     labelled: Labelled
@@ -93,24 +95,28 @@ def open_data(
     """
     if isinstance(data, Pictures):
         return Opened(data.labelled(), data.root, "the pictures given")
-    place, about = os.fsencode(data), {}
+    place, about = os.fsencode(data), dict[str, str]()
     if is_url(os.fsdecode(place)):
         path = fetched(os.fsdecode(place), downloading)
         download = download_of(path)
-        about = {"address": download.url, "sha256": download.sha256} if download is not None else {}
+        if download is not None:
+            about = {"address": download.url, "sha256": download.sha256, "source": download.url}
         place = bytes(path)
-    shown = printable_path(os.path.abspath(place))
+    shown = about.get("address", printable_path(os.path.abspath(place)))
     if not os.path.exists(place):
         if not shards(place):
             raise ImagesNotFoundError(f"{shown} does not exist; {_EXPECTED}")
         return _of_archive(place, reading, shown, about)
     listed = os.path.abspath(place)  # a list that is a link names files beside the link
     place = os.path.realpath(place)
+    if os.path.isdir(place) or is_container(place):
+        about.setdefault("source", printable_path(place))
     if os.path.isdir(place):
-        return _of_folder(place, reading, remembered, shown)
+        return _of_folder(place, reading, remembered, shown, about)
     name = place.lower()
     if name.endswith(PARQUET) and holds_images(place):
-        return _opened(parquet_images([place], reading), os.path.dirname(place), shown, about)
+        labelled = _labelled_only(parquet_images([place], reading), reading, shown)
+        return _opened(labelled, os.path.dirname(place), shown, about)
     if name.endswith((*LISTS, *_TABLES, PARQUET)):
         return _opened(read_list(listed, reading), os.path.realpath(os.path.dirname(listed)), shown, about)
     if is_container(place):
@@ -118,27 +124,77 @@ def open_data(
     raise ImageSetError(f"{shown} is a file; {_EXPECTED}")
 
 
-def _of_folder(place: bytes, reading: Reading, remembered: Callable[[bytes], Remembered], shown: str) -> Opened:
-    """Images in a folder; where it holds none, archives or Parquet files that do."""
+def _of_folder(
+    place: bytes, reading: Reading, remembered: Callable[[bytes], Remembered], shown: str, about: dict[str, Any]
+) -> Opened:
+    """Images in a folder; or in archives or Parquet files in it, where these hold more than lies beside them."""
     tree = list_tree(place, remembered(place))
-    if not tree.paths:
-        parquet = [os.path.join(place, path) for path in sorted(tree.others) if path.lower().endswith(PARQUET)]
-        if parquet := [path for path in parquet if holds_images(path)]:
-            return _opened(parquet_images(parquet, reading), place, shown)
-        if shards(place):
-            return _of_archive(place, reading, shown, {})
-    return _opened(label_tree(tree, reading), place, shown)
+    packed, kind = _packed(place, tree) if reading.labels is None else ([], "")
+    if not packed or reading.layout not in ("auto", kind):
+        return _opened(label_tree(tree, reading), place, shown, about)
+    if kind == "parquet":
+        opened = _opened(_labelled_only(parquet_images(packed, reading), reading, shown), place, shown, about)
+    else:
+        opened = _of_archive(packed[0] if len(packed) == 1 else place, reading, shown, about)
+    if tree.paths:
+        first, those = printable_path(min(tree.paths)), "Parquet files" if kind == "parquet" else "archives"
+        opened.labelled.notes.append(
+            f"{len(tree.paths):,} pictures beside the {those} left out (such as {first}); "
+            f"{argument('layout', 'class-folders')} reads these instead"
+        )
+    return opened
+
+
+def _packed(place: bytes, tree: Tree) -> tuple[list[bytes], str]:
+    """Parquet files or archives of a folder that hold more bytes than the pictures beside them, and which they are."""
+    beside = sum(tree.sizes)
+    parquet = [path for path in sorted(tree.others) if path.lower().endswith(PARQUET)]
+    parquet = [path for path in parquet if tree.others[path][0] > 0 and holds_images(os.path.join(place, path))]
+    if parquet and sum(tree.others[path][0] for path in parquet) > beside:
+        return [os.path.join(place, path) for path in parquet], "parquet"
+    archives = [path for path in sorted(tree.others) if b"/" not in path and path.lower().endswith(ARCHIVES)]
+    if archives and sum(tree.others[path][0] for path in archives) > beside:
+        return [os.path.join(place, path) for path in archives], "webdataset"
+    return [], ""
 
 
 def _of_archive(place: bytes, reading: Reading, shown: str, about: dict[str, Any]) -> Opened:
     """Images in one archive, or in shards; samples of a WebDataset, or files in folders."""
-    tree = archive_tree(place)
+    tree = archive_tree(os.path.join(place, b"*.t*") if os.path.isdir(place) and not shards(place) else place)
     labelled = None if reading.labels is not None else label_webdataset(tree, reading)
     if labelled is None:
         labelled = label_tree(tree, reading)
         labelled.notes = [*tree.notes, *labelled.notes]
-    return _opened(labelled, tree.root, shown, about)
+    return _opened(_labelled_only(labelled, reading, shown), tree.root, shown, about)
+
+
+def _labelled_only(labelled: Labelled, reading: Reading, shown: str) -> Labelled:
+    """Leave out images without a label, unless they are asked for.
+
+    Raises
+    ------
+    ImageSetError
+        Where none has one.
+    """
+    if reading.unlabelled or all(name is not None for _, name, _ in labelled.found.runs):
+        return labelled
+    found, left, start = Found(), list[Skipped](), 0
+    for count, name, split in labelled.found.runs:
+        for row in range(start, start + count):
+            given = labelled.found
+            if name is None:
+                left.append(Skipped(given.paths[row], "without a label"))
+            else:
+                found.add(given.paths[row], given.sizes[row], given.mtimes[row], name, split)
+        start += count
+    if not found.paths:
+        raise ImageSetError(
+            f"none of the {len(left):,} images in {shown} has a label; say where the classes are with `labels` or "
+            f"`label_column`, or `unlabelled=True` to keep features without labels"
+        )
+    note = f"{len(left):,} images without a label left out; `unlabelled=True` takes such images, too"
+    return dataclasses.replace(labelled, found=found, skipped=[*labelled.skipped, *left], notes=[*labelled.notes, note])
 
 
 def _opened(labelled: Labelled, root: bytes, shown: str, about: dict[str, Any] | None = None) -> Opened:
-    return Opened(labelled, root if labelled.root is None else labelled.root, shown, about or {})
+    return Opened(labelled, root if labelled.root is None else labelled.root, shown, {"source": shown, **(about or {})})

@@ -79,6 +79,8 @@ def current_image_set(
     notes = _unreadable(images)
     if previous is not None:
         notes += _against(previous, images, how)
+        if REPLACED in how.allow and previous.root != images.root:
+            previous = None  # other images: parts that were held out of those are nothing to these
     if split and (images.splits != "").any():
         notes.append("the data brings its own train/val/test parts; `split` changed nothing")
     elif split:
@@ -111,8 +113,10 @@ def _against(previous: ImageSet, images: ImageSet, reading: Reading) -> list[str
     if was != place:
         before = {digest.tobytes() for digest in previous.digests[previous.readable()]}
         now = {digest.tobytes() for digest in images.digests[images.readable()]}
-        if 2 * len(before & now) >= min(len(before), len(now)):
-            notes.append(f"{images.name!r} was in {was} and is in {place} now, {len(before & now):,} images as before")
+        stays = os.path.exists(previous.root)  # noqa: PTH110 - bytes
+        if before == now or (not stays and 2 * len(before & now) >= min(len(before), len(now))):
+            same = f"{len(before & now):,} of {len(before):,} images as before"
+            notes.append(f"{images.name!r} was read from {was} and is read from {place} now, {same}")
         elif REPLACED not in reading.allow:
             raise ImageSetError(
                 f"the store has a data set {images.name!r} of {len(previous):,} images from {was}; those in {place} "

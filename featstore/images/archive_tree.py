@@ -68,12 +68,19 @@ def archive_tree(path: bytes) -> Tree:
     tree = Tree(root)
     indexes: dict[bytes, Index] = {}
     images = {b"": _Images()}
+    lost: list[bytes] = []
     for archive in listed:
         if archive.prefix and not os.path.isfile(archive.path):  # noqa: PTH113 - bytes
+            lost.append(archive.prefix)
             tree.skipped.append(Skipped(archive.prefix, "does not exist"))
             continue
         archive.run(images, tree)
         indexes[archive.prefix] = archive.index
+    if lost:
+        told = f"{len(lost)} of {len(listed)} archives are not there, such as {printable_path(lost[0])}"
+        if 2 * len(lost) > len(listed):
+            raise ImageSetError(f"{told}; look in {printable_path(root)}, or name those that are")
+        tree.notes.append(told)
     if parts is not None:
         _note_others(tree, {os.path.basename(part) for part in parts})
     for folder in sorted(images, key=lambda name: name.split(b"/") if name else []):

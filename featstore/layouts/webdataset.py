@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from featstore.errors import ImageSetError, UnknownNameError
 from featstore.images.listing import Found, Skipped
+from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.shards import ENDINGS
 from featstore.images.tree import Labelled, Tree
@@ -90,16 +91,18 @@ def label_webdataset(tree: Tree, reading: Reading) -> Labelled | None:
         labels, names_from = _named(tree, labels, notes)
         told = sides.told + (f", named by {names_from}" if names_from else "")
         used = {_key(path) + sides.ending for path in tree.paths}
+        inner: list[str] = []
     else:
-        labels = [_folder(path, reading) for path in tree.paths]
-        told, used = "folders inside of the shards", set[bytes]()
+        labels, inner, told = _of_names(tree, reading)
+        used = set[bytes]()
     parts = {shard: file_part(shard) for shard in {_shard(path) for path in tree.paths} if shard}
     found = Found()
     for row, path in enumerate(tree.paths):
         if path not in extra:
             label = labels[row]
             name = None if label is None else label.encode("utf-8", "surrogateescape")
-            found.add(path, tree.sizes[row], tree.mtimes[row], name, parts.get(_shard(path), ""))
+            part = inner[row] if inner else parts.get(_shard(path), "")
+            found.add(path, tree.sizes[row], tree.mtimes[row], name, part)
     left = [Skipped(path, "a second picture of its sample") for path in sorted(extra)]
     if left:
         first = printable_path(left[0].path)
@@ -113,7 +116,7 @@ def label_webdataset(tree: Tree, reading: Reading) -> Labelled | None:
         [*skipped, *left],
         NAME,
         f"{count} class{'es' * (count != 1)} from {told}" if count else "",
-        found.parts_from("the names of shards"),
+        found.parts_from("folders inside of the shards" if inner else "the names of shards"),
         notes,
     )
 
@@ -269,13 +272,42 @@ def _names(content: bytes, is_json: bool) -> dict[int, str]:
     return {}
 
 
-def _folder(path: bytes, reading: Reading) -> str | None:
-    """The class folder inside of a shard; None where there is none."""
-    folders = path.split(b"/")[1:-1]
-    if not folders:
-        return None
-    chosen = {"leaf": folders[-1], "path": b"/".join(folders)}.get(reading.class_from or "top", folders[0])
-    return chosen.decode("utf-8", "surrogateescape")
+def _of_names(tree: Tree, reading: Reading) -> tuple[list[str | None], list[str], str]:
+    """Classes of plain archives, without samples: folders in them, or each archive a class; parts where folders say so.
+
+    Returns
+    -------
+    labels : list of n str or None
+    parts : list of n str
+        Empty where folders tell no parts.
+    told : str
+        Where the classes come from.
+    """
+    folders = [path.split(b"/")[1:-1] for path in tree.paths]
+    while all(len(names) > 1 for names in folders) and len({names[0] for names in folders}) == 1:
+        folders = [names[1:] for names in folders]  # a wrapper
+    parts: list[str] = []
+    firsts = {names[0] for names in folders if names}
+    if all(len(names) > 1 for names in folders) and len(parts_of(firsts)) == len(firsts):
+        told_parts = parts_of(firsts)
+        parts = [told_parts[names[0]] for names in folders]
+        folders = [names[1:] for names in folders]
+    if not any(folders):
+        stems = {_shard(path): _stem(_shard(path)) for path in tree.paths}
+        if len(set(stems.values())) > 1 and not any(file_part(shard) for shard in stems):
+            names_of = {shard: stem.decode("utf-8", "surrogateescape") for shard, stem in stems.items()}
+            return [names_of[_shard(path)] for path in tree.paths], [], "the archives' names"
+    labels: list[str | None] = []
+    for names in folders:
+        chosen = {"leaf": names[-1:], "path": names}.get(reading.class_from or "top", names[:1])
+        labels.append(b"/".join(chosen).decode("utf-8", "surrogateescape") if chosen else None)
+    return labels, parts, "folders inside of the shards"
+
+
+def _stem(shard: bytes) -> bytes:
+    """An archive's name without its ending and without the number of a shard."""
+    stem = re.sub(rb"(?i)[.](tar|tgz|tar[.]gz)$", b"", shard)
+    return re.sub(rb"(?i)[-_.]?(shard|part)?[-_.][0-9]+([-_.]of[-_.][0-9]+)?$", b"", stem) or stem
 
 
 def _further_pictures(tree: Tree) -> set[bytes]:

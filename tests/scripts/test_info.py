@@ -70,7 +70,7 @@ def test_no_store_is_one_error(tmp_path):
 
 def test_skipped_files_are_listed_with_their_reasons(store):
     out = CliRunner().invoke(info, [str(store.path)]).stdout
-    assert "Skipped in pets, for they are no images that can be used:\n  notes.txt: no image" in out
+    assert "Left out of pets:\n  notes.txt: no image" in out
 
 
 def test_a_damaged_newest_manifest_is_said(store):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from featstore.discovery.doubts import find_doubts, require_no_doubt
-from featstore.errors import ImageSetError
+from featstore.errors import ImageSetError, UnknownNameError
 from featstore.images.image_set import ImageSet
 
 
@@ -108,3 +108,39 @@ def test_a_hundred_thousand_classes_are_looked_at_quickly():
     n = 100_000
     many = images(np.arange(n), [f"class {i}" for i in range(n)])
     assert names(many) == {"unique-labels": False}
+
+
+@pytest.mark.parametrize("classes", [("1", "-1", "0"), ("1,000", "1,001"), ("Art and Science", "Science and Nature"),
+                                     ("American Bulldog", "American Pit Bull", "Pit Bull Terrier")])  # fmt: skip
+def test_names_that_only_look_like_something_else(classes):
+    assert names(images(list(range(len(classes))), classes)) == {}
+
+
+@pytest.mark.parametrize("combined", ["scab rust", "scab+rust", "scab/rust", "scab, rust"])
+def test_labels_put_together_from_others(combined):
+    assert "several-labels" in names(images([0, 1, 2] * 2, ("rust", "scab", combined)))
+
+
+def test_what_a_list_says_of_several_labels_is_a_doubt():
+    told = images([0, 1] * 2, ("['a','b']", "['b']")).with_about(
+        notes=["labels look like several (lists), such as ..."]
+    )
+    assert "several-labels" in names(told)
+
+
+def test_empty_files_are_no_copies():
+    empty = images([0, 0, 1, 1], "ab", contents=[0, 1, 1, 0])
+    object.__setattr__(empty, "sizes", np.zeros(4, np.int64))
+    assert names(empty) == {}
+
+
+def test_a_group_in_two_parts():
+    divided = images([0, 1, 0, 1], "ab", ["train", "train", "test", "test"])
+    object.__setattr__(divided, "groups", ("p1", "p2", "p1", ""))
+    (doubt,) = find_doubts(divided)
+    assert doubt.text == "1 group ('p1') is in train and in test; what belongs together was divided"
+
+
+def test_the_name_of_no_doubt_is_refused_with_close_ones():
+    with pytest.raises(UnknownNameError, match="unknown doubt 'one-clas'; close matches: one-class"):
+        require_no_doubt(images([0], "a"), ["one-clas"])

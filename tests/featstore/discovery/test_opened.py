@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import io
 import tarfile
 import threading
 import zipfile
@@ -61,7 +62,7 @@ def test_a_folder_of_nothing_but_shards_or_parquet_files_is_opened_as_these(tmp_
             archive.add(tmp_path / "a", f"{number}.cls")
     found, addresses = opened(tmp_path / "shards")
     assert found.labelled.layout == "webdataset" and len(addresses) == 2
-    assert found.labelled.found.runs == [(1, b"0", "train"), (1, b"1", "train")]
+    assert found.labelled.found.runs == [(1, b"0", ""), (1, b"1", "")]
     table = pa.table({"image": [{"bytes": image, "path": "1.jpg"}] * 2, "label": ["x", "y"]})
     pq.write_table(table, tmp_path / "hub" / "data" / "train-00000-of-00001.parquet")
     found, addresses = opened(tmp_path / "hub")
@@ -116,3 +117,63 @@ def test_what_cannot_be_opened_is_told(tmp_path, name, content, error, sentence)
         (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=sentence.replace("{", r"\{")):
         open_data(tmp_path / name, Reading())
+
+
+def tarred(path, members):
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for name, number in members:
+            data = encode(texture(number)) if isinstance(number, int) else number
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def runs(place, **said):
+    return {(name, split) for _, name, split in opened(place, **said)[0].labelled.found.runs}
+
+
+def test_pictures_beside_packed_data_do_not_hide_them(tmp_path):
+    hub = tmp_path / "hub"
+    (hub / "data").mkdir(parents=True)
+    (hub / "assets").mkdir()
+    (hub / "assets" / "logo.jpg").write_bytes(encode(texture(9, 8, 8)))
+    cells = [{"bytes": encode(texture(i)), "path": None} for i in range(6)]
+    pq.write_table(pa.table({"image": cells, "label": list("xyxyxy")}), hub / "data" / "train-00000-of-00001.parquet")
+    found, _ = opened(hub)
+    assert found.labelled.layout == "parquet" and len(found.labelled.found.paths) == 6
+    assert any(
+        "1 pictures beside the Parquet files left out (such as assets/logo.jpg)" in n for n in found.labelled.notes
+    )
+    assert opened(hub, layout="class-folders")[0].labelled.layout != "parquet"
+
+
+def test_plain_archives_in_a_folder_are_read_as_what_they_hold(tmp_path):
+    for name in ("one", "parts", "classes", "wrapped"):
+        (tmp_path / name).mkdir()
+    tarred(tmp_path / "one" / "pets.tar", [(f"pets/{c}/{i}.jpg", i) for c in ("cat", "dog") for i in range(2)])
+    assert runs(tmp_path / "one") == {(b"cat", ""), (b"dog", "")}
+    for part in ("train.tar.gz", "val.tar"):
+        tarred(tmp_path / "parts" / part, [(f"pets/{c}/{i}.jpg", i) for c in ("cat", "dog") for i in range(2)])
+    assert runs(tmp_path / "parts") == {(c, p) for c in (b"cat", b"dog") for p in ("train", "val")}
+    for name in ("n01440764", "n01443537"):
+        tarred(tmp_path / "classes" / f"{name}.tar", [(f"{name}_{i}.JPEG", i) for i in range(2)])
+    assert runs(tmp_path / "classes") == {(b"n01440764", ""), (b"n01443537", "")}
+    for shard in range(2):
+        tarred(
+            tmp_path / "wrapped" / f"a-00{shard}.tar",
+            [(f"data/{part}/{c}/{i}.jpg", i) for part in ("train", "test") for c in ("cat", "dog") for i in range(2)],
+        )
+    assert runs(tmp_path / "wrapped") == {(c, p) for c in (b"cat", b"dog") for p in ("train", "test")}
+
+
+def test_images_without_a_label_are_taken_where_that_is_asked_for_alone(tmp_path):
+    samples = [("0.jpg", 0), ("0.cls", b"1"), ("1.jpg", 1), ("1.cls", b"0"), ("2.jpg", 2)]
+    archive = tarred(tmp_path / "a.tar", samples)
+    found, _ = opened(archive)
+    assert len(found.labelled.found.paths) == 2
+    assert "1 images without a label left out; `unlabelled=True` takes such images, too" in found.labelled.notes
+    assert len(opened(archive, unlabelled=True)[0].labelled.found.paths) == 3
+    pq.write_table(pa.table({"image": [{"bytes": encode(texture(0)), "path": None}]}), tmp_path / "a.parquet")
+    with pytest.raises(ImageSetError, match="none of the 1 images in .*a.parquet has a label; say where"):
+        open_data(tmp_path / "a.parquet", Reading())

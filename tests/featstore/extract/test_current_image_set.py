@@ -76,7 +76,7 @@ def test_other_images_do_not_take_the_place_of_a_data_set(folder, tmp_path):
     moved.parent.mkdir()
     folder.rename(moved)
     (note,) = listed(moved, store)[1]
-    assert note == f"'textures' was in {folder} and is in {moved} now, 32 images as before"
+    assert note == f"'textures' was read from {folder} and is read from {moved} now, 32 of 32 images as before"
     write_textures(tmp_path / "other" / "textures", per_class=4, seed=9)
     with pytest.raises(ImageSetError, match=r"has a data set 'textures' of 32 images from .*`dataset=\"NAME\"`"):
         listed(tmp_path / "other" / "textures", store)

@@ -195,3 +195,15 @@ def test_a_bomb_is_refused(tmp_path, monkeypatch):
     path = zip_of({"0.jpg": bytes(30 << 20)}, tmp_path / "a.zip")
     with pytest.raises(ImageSetError, match="a bomb is not read"):
         tree_of(path)
+
+
+def test_shards_that_are_not_there_are_told_or_refused(tmp_path):
+    for number in range(3):
+        with tarfile.open(tmp_path / f"a-{number}.tar", "w") as archive:
+            member = tarfile.TarInfo("cats/1.jpg")
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"\xff\xd8\xff"))
+    tree = archive_tree(bytes(tmp_path / "a-{0..3}.tar"))
+    assert "1 of 4 archives are not there, such as a-3.tar" in tree.notes
+    with pytest.raises(ImageSetError, match="7 of 10 archives are not there, such as a-3.tar; look in"):
+        archive_tree(bytes(tmp_path / "a-{0..9}.tar"))
