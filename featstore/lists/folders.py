@@ -132,6 +132,11 @@ class Folders:
         names = self._listed(folder or (b"/" if path[:1] == b"/" else b""))[0]
         return (not names or name in names) and self.files.has(path)
 
+    def is_folder(self, path: bytes) -> bool:
+        """Whether there is a folder of that path with something in it."""
+        above, _, name = path.rpartition(b"/")
+        return bool(name) and any(self._listed(join(above, real))[0] for real in self._alike(above, name, False))
+
     def find(self, base: bytes, path: bytes) -> list[bytes]:
         """The files that a path may mean: one where it is plain, several where it has several readings.
 

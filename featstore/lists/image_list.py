@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images.image_set import SPLITS
 from featstore.images.listing import Found, Skipped
+from featstore.images.part_names import part_of
 from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.lists.column_names import is_known
@@ -78,7 +80,7 @@ def read_list(path: bytes, reading: Reading) -> Labelled:
     table = _table(_content(path), path)
     bases = _bases(path, reading)
     disk = Disk()
-    resolution = Resolution(disk, reading.suffix, bases[0])
+    resolution = Resolution(disk, reading.suffix, bases[0], list_part(path))
     table, columns = _columns(table, reading, resolution, bases)
     cells = table.column(columns.path)
     resolved = resolution.resolve(cells, bases)
@@ -142,7 +144,7 @@ def label_with_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -
     """
     table = _table(content, name)
     bases = _bases_within(tree, name, reading)
-    resolution = Resolution(Members(tree), reading.suffix, b"")
+    resolution = Resolution(Members(tree), reading.suffix, b"", list_part(_within(tree.root, name) or name))
     table, columns = _columns(table, reading, resolution, bases)
     if tree.root:  # absolute paths into the tree
         above = os.fsdecode(tree.root) + "/"
@@ -218,6 +220,21 @@ def _bases(path: bytes, reading: Reading) -> list[bytes]:
         return [root]
     own = os.path.realpath(os.path.dirname(path))
     return list(dict.fromkeys([own, os.path.realpath(os.getcwdb())]))
+
+
+def list_part(path: bytes) -> str:
+    """The part that a list is about by its name, or by the folder that it is in; "" where they tell none.
+
+    Examples
+    --------
+    >>> [list_part(path) for path in (b"train.csv", b"trainLabels.csv", b"test/labels.csv", b"dogs.csv")]
+    ['train', 'train', 'test', '']
+    """
+    above, _, name = path.rpartition(b"/")
+    stem = re.sub(
+        rb"(?i)(labels?|lists?|annotations?|metadata|meta|info|gt|ground_?truth)(?![a-z])", b"", name.split(b".")[0]
+    )
+    return part_of(stem) or part_of(above.rpartition(b"/")[2]) or ""
 
 
 def _bases_within(tree: Tree, name: bytes, reading: Reading) -> list[bytes]:

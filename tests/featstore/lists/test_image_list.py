@@ -477,3 +477,23 @@ def test_a_hundred_thousand_rows_on_a_tree_take_seconds():
     found = apply(text, paths=paths)
     assert len(found.found.paths) == 100_000 and found.notes == []
     assert time.process_time() - began < 15
+
+
+def test_labels_never_go_to_the_images_of_another_part(tmp_path):
+    write(tmp_path, "train/0.jpg", "train/1.jpg")
+    with pytest.raises(ImageSetError, match=r"2 of 2 files .* are not there"):
+        read(tmp_path, "path,label\nval/0.jpg,a\nval/1.jpg,b\n")
+    with pytest.raises(ImageSetError, match=r"2 of 2 files .* are not there"):
+        read(tmp_path, "id,label\n0,a\n1,b\n", "test.csv")
+    tree = Tree(os.fsencode(tmp_path), [b"train/0.jpg", b"train/1.jpg"], [9, 9], [0, 0])
+    for name, rows in ((b"l.csv", b"val/0.jpg,a\nval/1.jpg,b\n"), (b"val.csv", b"0,a\n1,b\n")):
+        with pytest.raises(ImageSetError, match="the list of other images: 0 of its 2 rows"):
+            label_with_list(tree, name, b"path,label\n" + rows, Reading())
+
+
+def test_one_missing_file_does_not_move_the_list_to_the_working_directory(tmp_path, monkeypatch):
+    write(tmp_path, "img/0.jpg", "img/1.jpg", "img/2.jpg", "own/img/0.jpg", "own/img/1.jpg")
+    monkeypatch.chdir(tmp_path)
+    found = read(tmp_path, "path,label\nimg/0.jpg,a\nimg/1.jpg,b\nimg/2.jpg,b\n", "own/list.csv")
+    assert found.root == os.fsencode((tmp_path / "own").resolve())
+    assert any("1 of 3 files named" in note for note in found.notes)
