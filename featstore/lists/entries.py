@@ -195,6 +195,10 @@ def _labels(table: Table, columns: Columns) -> tuple[list[str | None], list[str]
         labels, notes = named_labels(table, columns.label, columns.names)
         return labels, notes, f"{table.title(columns.names)} (the names of {title})"
     labels, notes = clean_labels(table.column(columns.label))
+    signs = [n for n in range(len(table.columns)) if {cell.strip() for cell in table.column(n)} <= {"-1", "1"}]
+    if columns.label in signs[: len(signs) * (len(signs) > 1)] and table.headed:  # attributes, as CelebA has them
+        name = table.columns[columns.label]
+        return [name if label == "1" else f"not {name}" for label in labels], notes, f"{title} (1 and -1)"
     return labels, notes, title
 
 

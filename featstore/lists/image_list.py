@@ -231,9 +231,8 @@ def list_part(path: bytes) -> str:
     ['train', 'train', 'test', '']
     """
     above, _, name = path.rpartition(b"/")
-    stem = re.sub(
-        rb"(?i)(labels?|lists?|annotations?|metadata|meta|info|gt|ground_?truth)(?![a-z])", b"", name.split(b".")[0]
-    )
+    silent = rb"(?i)(labels?|lists?|annotations?|metadata|meta|info|gt|ground_?truth)(?![a-z])"
+    stem = re.sub(silent, b"", name.split(b".")[0])
     return part_of(stem) or part_of(above.rpartition(b"/")[2]) or ""
 
 

@@ -497,3 +497,18 @@ def test_one_missing_file_does_not_move_the_list_to_the_working_directory(tmp_pa
     found = read(tmp_path, "path,label\nimg/0.jpg,a\nimg/1.jpg,b\nimg/2.jpg,b\n", "own/list.csv")
     assert found.root == os.fsencode((tmp_path / "own").resolve())
     assert any("1 of 3 files named" in note for note in found.notes)
+
+
+def test_attributes_below_a_count_are_columns(tmp_path):
+    write(tmp_path, "img/0.jpg", "img/1.jpg", "img/2.jpg")
+    text = "3\nMale Young Bald\n0.jpg -1  1 -1\n1.jpg  1 -1 -1\n2.jpg  1  1 -1\n"
+    with pytest.raises(ImageSetError, match=r"columns are 'image', 'Male', 'Young', 'Bald'; .*label_column=\"Male\""):
+        read(tmp_path, text, "attributes.txt")
+    found = read(tmp_path, text, "attributes.txt", label_column="Male")
+    assert [label for _, label in labels(found)] == ["not Male", "Male", "Male"]
+
+
+def test_a_count_before_the_rows_is_no_row(tmp_path):
+    write(tmp_path, "0.jpg", "1.jpg")
+    found = read(tmp_path, "2\n0.jpg 4\n1.jpg 5\n", "list.txt")
+    assert labels(found) == [(b"0.jpg", "4"), (b"1.jpg", "5")]
