@@ -182,6 +182,18 @@ class Folders:
                 return found
         return []
 
+    def digits(self, base: bytes) -> int:
+        """How many digits the images anywhere below a folder have that are named by numbers; 0 where it differs."""
+        self.ending(base, b"")
+        widths = {len(stem) for stem in self._below[base][1] if stem.isascii() and stem.isdigit()}
+        return widths.pop() if len(widths) == 1 else 0
+
+    def other_ending(self, base: bytes, path: bytes) -> bytes | None:
+        """The one file that has a path but for its ending; None where there are none or several."""
+        stem, ending = os.path.splitext(path)
+        found = self.find(base, stem) if ending.lower() in formats.EXTENSIONS else []
+        return found[0] if len(found) == 1 else None
+
     def _folders_like(self, base: bytes, path: bytes) -> list[bytes]:
         """The folders that a path may mean, as `find` does files."""
         key = (base, path)

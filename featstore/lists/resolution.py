@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +20,16 @@ from featstore.system.reporting import printable_path
 _SAMPLE = 200
 """Cells by which it is decided where paths start from."""
 
-_CASE, _ENDING, _BELOW = "case", "ending", "below"
+_CASE, _ENDING, _BELOW, _ZEROS, _POINT = "case", "ending", "below", "zeros", "point"
+_WHOLE = re.compile(r"\s*([0-9]+)(\.0)?\s*")
 _SAID = {
     TIDIED: "{n} found without the quotes or spaces around {them}",
     SLASHES: "{n} found with / for \\",
     WINDOWS: "{n} found by reading {their} bytes as Windows-1252",
     _CASE: "{n} found in another letter case or Unicode form",
     _BELOW: "{n} found in a folder below the one that the list's paths start from",
+    _ZEROS: "{n} found by adding the zeros in front of {their} number that the files have",
+    _POINT: "{n} found without the .0 behind {their} number",
     _ENDING: "{n} found by adding the ending that the file has",
 }
 
@@ -103,15 +107,16 @@ class Resolution:
         self.suffix = f".{suffix}" if f".{suffix}".lower().encode() in formats.EXTENSIONS else suffix
         self.search = search
         self.part = part
+        self._digits: dict[tuple[str, ...], int] = {}
 
     def share(self, cells: Sequence[str], bases: Sequence[bytes]) -> float:
         """Which share of some cells are files, from the best place, in [0, 1]."""
-        few = sample(cells)
+        few = sample(self._numbered(cells, bases))
         return self._plan(few, bases)[0] / len(few) if few else 0.0
 
     def rivals(self, cells: Sequence[str], bases: Sequence[bytes]) -> list[bytes]:
         """Places but the first where the cells are files, too, and other ones."""
-        few = sample(cells)
+        few = sample(self._numbered(cells, bases))
         hits = {base: {f for cell in few for f in self._located(cell, base)[0]} for base in bases}
         best, _ = self._base(few, bases)
         return [base for base in bases if base != best and hits[base] - hits[best]]
@@ -126,8 +131,12 @@ class Resolution:
             Folders that the paths may start from, the likelier first; the one where most cells are files is taken,
             for all of them.
         """
+        written, cells = cells, self._numbered(cells, bases)
         _, base, prefix, anywhere = self._plan(sample(cells), bases)
         resolved = Resolved(base, prefix, anywhere)
+        pairs = zip(cells, written, strict=True)
+        changed = [(cell, before.split(".")[0].strip()) for cell, before in pairs if cell != before]
+        resolved.done += Counter(_ZEROS if cell != whole else _POINT for cell, whole in changed)
         has, inner = self.files.has, base + b"/" if base else b""
         # most cells of most lists are plain: one look a cell
         simple = not prefix and not self.suffix and any(has(join(base, _bytes(cell))) for cell in sample(cells)[:20])
@@ -140,6 +149,31 @@ class Resolution:
                     continue
             self._add(resolved, cell, inner)
         return resolved
+
+    def _numbered(self, cells: Sequence[str], bases: Sequence[bytes]) -> Sequence[str]:
+        """Numbers as the files have them: with the zeros in front, and without the point, that a spreadsheet changed.
+
+        Only where each row is then one file, and some are none as they are written.
+        """
+        if self.search is None or not cells or not all(map(_WHOLE.fullmatch, cells)):
+            return cells
+        key = tuple(cells)
+        if key not in self._digits:
+            self._digits[key] = -1
+            width = self.folders.digits(self.search)
+            padded = [_padded(cell, width) for cell in cells]
+            if (
+                padded != list(cells)
+                and any(len(self._anywhere(cell, bases)) != 1 for cell in cells)
+                and all(len(self._anywhere(cell, bases)) == 1 for cell in padded)
+            ):
+                self._digits[key] = width
+        width = self._digits[key]
+        return cells if width < 0 else [_padded(cell, width) for cell in cells]
+
+    def _anywhere(self, cell: str, bases: Sequence[bytes]) -> list[bytes]:
+        here = self._located(cell, bases[0])[0]
+        return here or self._located(cell, self.search or b"", b"", True)[0]
 
     def _add(self, resolved: Resolved, cell: str, inner: bytes) -> None:
         files, done = self._located(cell, resolved.base, resolved.prefix, resolved.anywhere)
@@ -286,6 +320,18 @@ def stripped(path: bytes, prefix: bytes) -> bytes | None:
     if path[: len(before)].lower() == before.lower():
         return path[len(before) :]
     return None
+
+
+def _padded(cell: str, width: int) -> str:
+    """A whole number without a point, with zeros in front.
+
+    Examples
+    --------
+    >>> _padded("8.0", 5)
+    '00008'
+    """
+    whole = cell.split(".")[0].strip()
+    return whole.zfill(width)
 
 
 def sample(cells: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from featstore.images.listing import Listing, Skipped
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled, Tree
 from featstore.lists import image_list
-from featstore.lists.image_list import label_with_list, read_list
+from featstore.lists.image_list import label_with_list, parts_in_list, read_list
 from tests.support.pictures import encode, texture
 
 PHOTOS = ("photos/a00.jpg", "photos/a01.jpg", "photos/b00.jpg", "photos/b01.jpg")
@@ -512,3 +512,27 @@ def test_a_count_before_the_rows_is_no_row(tmp_path):
     write(tmp_path, "0.jpg", "1.jpg")
     found = read(tmp_path, "2\n0.jpg 4\n1.jpg 5\n", "list.txt")
     assert labels(found) == [(b"0.jpg", "4"), (b"1.jpg", "5")]
+
+
+def test_what_is_missing_may_have_another_ending_or_zeros_in_front(tmp_path):
+    write(tmp_path, "img/0.jpg", "img/1.jpg")
+    text = "path,label\nimg/0.png,a\nimg/1.png,b\n"
+    message = r"'img/0.png' has another ending there: 0.jpg; .*relative to the working directory"
+    with pytest.raises(ImageSetError, match=message):
+        read(tmp_path, text)
+    tree = Tree(os.fsencode(tmp_path), [b"img/0.jpg", b"img/1.jpg"], [9, 9], [0, 0])
+    with pytest.raises(
+        ImageSetError, match=r"another ending there: 0.jpg; .*`root=\"FOLDER\"`, a folder of these images"
+    ):
+        label_with_list(tree, b"l.csv", text.encode(), Reading())
+    with pytest.raises(ImageSetError, match="zeros in front of the numbers may be lost"):
+        read(tmp_path, "id,label\n7,a\n8,b\n")
+
+
+def test_the_parts_of_a_list_without_labels():
+    tree = Tree(b"/pets", [b"cats/1.jpg", b"dogs/2.jpg", b"dogs/3.jpg"], [9] * 3, [0] * 3)
+    content = b"file_name,split,width\ncats/1.jpg,train,8\ndogs/2.jpg,test,8\n"
+    told, origin = parts_in_list(tree, b"metadata.csv", content, Reading())
+    assert told == {b"cats/1.jpg": "train", b"dogs/2.jpg": "test"}
+    assert origin == "train and test from column 'split' of metadata.csv"
+    assert parts_in_list(tree, b"m.csv", b"file_name,width\ncats/1.jpg,8\n", Reading()) == ({}, "")

@@ -134,3 +134,18 @@ def test_names_alone_are_those_of_the_lists_part():
     tree = Tree(b"/pets", [b"test/0.jpg", b"test/1.jpg", b"train/0.jpg"], [1] * 3, [0] * 3)
     found = Resolution(Members(tree), "", b"", "train").resolve(["0", "1"], [b""])
     assert (found.paths, found.found) == ([b"train/0.jpg", b"1"], [True, False])
+
+
+@pytest.mark.parametrize("cells", [["8", "9", "10"], ["8.0", "9.0", "10.0"]])
+def test_zeros_that_a_spreadsheet_took_away_are_added_where_every_row_is_then_one_file(cells):
+    files = [b"img/00008.jpg", b"img/00009.jpg", b"img/00010.jpg"]
+    resolution = Resolution(tree(files), "", b"")
+    found = resolution.resolve(cells, [b""])
+    assert found.paths == files
+    assert "3 paths were found by adding the zeros in front of their number that the files have" in found.notes()
+    assert resolution.share(cells, [b""]) == 1
+    assert not any(Resolution(tree(files), "", b"").resolve([*cells, "11"], [b""]).found)
+    assert not any(Resolution(tree([*files, b"img/7.jpg"]), "", b"").resolve(["8", "9"], [b""]).found)
+    assert Resolution(tree([b"img/8.jpg", b"img/10.jpg"]), "", b"").resolve(["8.0", "10.0"], [b""]).notes()[-1] == (
+        "2 paths were found without the .0 behind their number"
+    )
