@@ -157,6 +157,9 @@ def _path(table: Table, reading: Reading, share: Share) -> int:
         good = list(ranks)
     elif best >= 0.5:
         good = [number for number, found in shares.items() if found >= 0.5]
+        shaped = [number for number in good if _like_paths(table.column(number))]
+        if shaped and not all(number in ranks for number in good):  # labels may be names of files without endings
+            good = shaped
     least = min(ranks.get(number, 9) for number in good)
     good = [number for number in good if ranks.get(number, 9) == least]
     if len(good) > 1 and not all(table.column(number) == table.column(good[0]) for number in good):
@@ -190,7 +193,9 @@ def _parts(table: Table, reading: Reading, taken: set[int | None]) -> list[int]:
         return [position(table, reading.split_column)] if reading.split_column else []
     said = reading.label_column and position(table, reading.label_column)
     free = [n for n in range(len(table.columns)) if n not in taken and (said is None or n != said)]
-    named = [n for n in free if (may_be_part(table.columns[n]) or not table.headed) and part_cells(table, n)]
+    labels = [n for n in free if table.headed and label_rank(table.columns[n]) in (0, 1)]
+    # whatever its name, a column of part names holds the parts, unless it is the only one that is named like labels
+    named = [n for n in free if part_cells(table, n) and (may_be_part(table.columns[n]) or labels != [n])]
     flags = [n for n in free if flag_of(table.columns[n], table.column(n)) is not None]
     if len(named) + bool(flags) > 1:
         if len(named) > 1 and not flags and all(table.column(n) == table.column(named[0]) for n in named):

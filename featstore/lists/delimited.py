@@ -75,6 +75,8 @@ def read_delimited(text: str, place: str) -> Records:
     >>> read_delimited("# two\nmy cat.jpg 3\ndog.jpg 4\n", "a.txt")
     Records(rows=[['my cat.jpg', '3'], ['dog.jpg', '4']], lines=[2, 3], separator='spaces', comments=1)
     """
+    if (counted := _counted(text)) is not None:
+        return counted
     said = _SAID.match(text)
     text = text[said.end() :] if said else text
     first = 1 if said else 0
@@ -179,6 +181,23 @@ def _by_spaces(text: str, first: int) -> Records:
                 ([match[1]] if alone else [match[1], match[2] or ""]) if match else row
                 for match, row in zip(found, rows, strict=True)
             ]
+    return Records(rows, [number for number, _ in numbered], "spaces")
+
+
+def _counted(text: str) -> Records | None:
+    """A text whose first line is the number of rows, and whose second may name the columns behind the path."""
+    head = re.match(r"[ \t]*([0-9]{1,9})[ \t]*(?:\r\n|\r|\n)", text)
+    if head is None:
+        return None
+    numbered = list(_lines(text, 0))[1:]
+    rows = [line.split() for _, line in numbered]
+    if len(rows) < 2 or int(head[1]) not in (len(rows), len(rows) - 1) or not named_like_image(rows[-1][0]):
+        return None
+    width = len(rows[-1])
+    if width < 2 or any(len(row) != width for row in rows[1:]) or len(rows[0]) not in (width, width - 1):
+        return None
+    if len(rows[0]) < width:
+        rows[0] = ["image", *rows[0]]
     return Records(rows, [number for number, _ in numbered], "spaces")
 
 

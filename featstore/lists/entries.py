@@ -13,6 +13,7 @@ from featstore.errors import ImageSetError
 from featstore.images.reading import Reading
 from featstore.images.tree import Tree
 from featstore.lists.columns import Columns
+from featstore.lists.folders import Folders
 from featstore.lists.labels import clean_labels, named_labels, one_hot_labels, several_in_one
 from featstore.lists.parts import read_parts
 from featstore.lists.resolution import Resolved
@@ -114,7 +115,7 @@ def drop_comments(table: Table, columns: Columns, resolved: Resolved) -> None:
     )
 
 
-def refuse_missing(table: Table, columns: Columns, resolved: Resolved, bases: Sequence[bytes]) -> None:
+def refuse_missing(table: Table, columns: Columns, resolved: Resolved, bases: Sequence[bytes], hint: str = "") -> None:
     """Refuse a list most of whose files are not there: its paths start from elsewhere, or lack something.
 
     Parameters
@@ -124,6 +125,8 @@ def refuse_missing(table: Table, columns: Columns, resolved: Resolved, bases: Se
     resolved : Resolved
     bases : sequence of bytes
         Where the files were looked for.
+    hint : str
+        A clause on files with other endings.
 
     Raises
     ------
@@ -135,16 +138,30 @@ def refuse_missing(table: Table, columns: Columns, resolved: Resolved, bases: Se
     places = " and ".join(printable_path(base) for base in bases)
     pairs = ", ".join(f"{table.where(row)}: {_quoted(table.rows[row][columns.path])}" for row in missing[:3])
     bare = all(b"." not in os.path.basename(resolved.paths[row])[-6:] for row in missing)
-    way = f"the folder that paths start from with {argument('root', 'FOLDER')}"
+    way = f"the folder that paths start from with {argument('root', 'FOLDER')}, relative to the working directory"
+    if bare and all(resolved.paths[row].isdigit() for row in missing):
+        hint += "; zeros in front of the numbers may be lost: compare with the files' names"
     ways = f"what the paths lack with {argument('suffix', '.jpg')}, or {way}" if bare else way
     raise ImageSetError(
         f"{table.place}: {len(missing)} of {len(resolved.found)} files in {table.title(columns.path)} are "
-        f"not there ({pairs}{', ...' * (len(missing) > 3)}); looked in {places}; say {ways}, or which column holds the "
-        f"paths with {argument('path_column', 'NAME')}"
+        f"not there ({pairs}{', ...' * (len(missing) > 3)}); looked in {places}{hint}; say {ways}, or which column "
+        f"holds the paths with {argument('path_column', 'NAME')}"
     )
 
 
-def refuse_strange(table: Table, columns: Columns, tree: Tree, missing: Sequence[int], listed: set[bytes]) -> None:
+def ending_hint(table: Table, columns: Columns, resolved: Resolved, missing: Sequence[int], folders: Folders) -> str:
+    """A clause that names a file with another ending than a missing one's; "" where there is none."""
+    for row in missing[:20]:
+        other = folders.other_ending(resolved.base, resolved.paths[row])
+        if other is not None:
+            name = printable_path(os.path.basename(other))
+            return f"; {_quoted(table.rows[row][columns.path])} has another ending there: {name}"
+    return ""
+
+
+def refuse_strange(
+    table: Table, columns: Columns, tree: Tree, missing: Sequence[int], listed: set[bytes], hint: str = ""
+) -> None:
     """Refuse the list of other images.
 
     Parameters
@@ -156,6 +173,8 @@ def refuse_strange(table: Table, columns: Columns, tree: Tree, missing: Sequence
         Rows whose file is not in the tree.
     listed : set of bytes
         Images of the tree that the list names.
+    hint : str
+        A clause on files with other endings.
 
     Raises
     ------
@@ -169,9 +188,9 @@ def refuse_strange(table: Table, columns: Columns, tree: Tree, missing: Sequence
     there = ", ".join([printable_path(path) for path in tree.paths[:200] if path not in listed][:3]) or "none"
     raise ImageSetError(
         f"{table.place} seems to be the list of other images: {rows - len(missing)} of its {rows} rows are among the "
-        f"{len(tree.paths)} images of {printable_path(tree.root)}; it names {named}, there are {there}; "
+        f"{len(tree.paths)} images of {printable_path(tree.root)}; it names {named}, there are {there}{hint}; "
         f"expected paths that end as those of the images do: say another list, {argument('path_column', 'NAME')}, "
-        f"{argument('suffix', '.jpg')} or {argument('root', 'FOLDER')}"
+        f"{argument('suffix', '.jpg')} or {argument('root', 'FOLDER')}, a folder of these images"
     )
 
 
@@ -195,6 +214,10 @@ def _labels(table: Table, columns: Columns) -> tuple[list[str | None], list[str]
         labels, notes = named_labels(table, columns.label, columns.names)
         return labels, notes, f"{table.title(columns.names)} (the names of {title})"
     labels, notes = clean_labels(table.column(columns.label))
+    signs = [n for n in range(len(table.columns)) if {cell.strip() for cell in table.column(n)} <= {"-1", "1"}]
+    if columns.label in signs[: len(signs) * (len(signs) > 1)] and table.headed:  # attributes, as CelebA has them
+        name = table.columns[columns.label]
+        return [name if label == "1" else f"not {name}" for label in labels], notes, f"{title} (1 and -1)"
     return labels, notes, title
 
 

@@ -132,6 +132,11 @@ class Folders:
         names = self._listed(folder or (b"/" if path[:1] == b"/" else b""))[0]
         return (not names or name in names) and self.files.has(path)
 
+    def is_folder(self, path: bytes) -> bool:
+        """Whether there is a folder of that path with something in it."""
+        above, _, name = path.rpartition(b"/")
+        return bool(name) and any(self._listed(join(above, real))[0] for real in self._alike(above, name, False))
+
     def find(self, base: bytes, path: bytes) -> list[bytes]:
         """The files that a path may mean: one where it is plain, several where it has several readings.
 
@@ -176,6 +181,18 @@ class Folders:
             if found:
                 return found
         return []
+
+    def digits(self, base: bytes) -> int:
+        """How many digits the images anywhere below a folder have that are named by numbers; 0 where it differs."""
+        self.ending(base, b"")
+        widths = {len(stem) for stem in self._below[base][1] if stem.isascii() and stem.isdigit()}
+        return widths.pop() if len(widths) == 1 else 0
+
+    def other_ending(self, base: bytes, path: bytes) -> bytes | None:
+        """The one file that has a path but for its ending; None where there are none or several."""
+        stem, ending = os.path.splitext(path)
+        found = self.find(base, stem) if ending.lower() in formats.EXTENSIONS else []
+        return found[0] if len(found) == 1 else None
 
     def _folders_like(self, base: bytes, path: bytes) -> list[bytes]:
         """The folders that a path may mean, as `find` does files."""

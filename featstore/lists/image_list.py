@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from featstore.errors import ImageSetError, ImagesNotFoundError
 from featstore.images.image_set import SPLITS
 from featstore.images.listing import Found, Skipped
+from featstore.images.part_names import part_of
 from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.lists.column_names import is_known
@@ -18,6 +21,7 @@ from featstore.lists.columns import Columns, find_columns
 from featstore.lists.entries import (
     Entries,
     drop_comments,
+    ending_hint,
     files_named,
     read_entries,
     refuse_missing,
@@ -78,12 +82,14 @@ def read_list(path: bytes, reading: Reading) -> Labelled:
     table = _table(_content(path), path)
     bases = _bases(path, reading)
     disk = Disk()
-    resolution = Resolution(disk, reading.suffix, bases[0])
+    resolution = Resolution(disk, reading.suffix, bases[0], list_part(path))
     table, columns = _columns(table, reading, resolution, bases)
     cells = table.column(columns.path)
     resolved = resolution.resolve(cells, bases)
     drop_comments(table, columns, resolved)
-    refuse_missing(table, columns, resolved, bases)
+    absent = [row for row, there in enumerate(resolved.found) if not there and row not in resolved.several]
+    hint = ending_hint(table, columns, resolved, absent, resolution.folders)
+    refuse_missing(table, columns, resolved, bases, hint)
     entries = read_entries(table, columns, resolved)
     require_labels(table, entries, columns, reading)
 
@@ -102,7 +108,8 @@ def read_list(path: bytes, reading: Reading) -> Labelled:
         found.add(key, size, mtime, label, entries.parts[row])
     notes = [*_of_place(resolution, resolved, cells, bases), *resolved.notes(), *table.notes]
     if missing:
-        notes.append(f"{files_named(table, columns, missing)} not there and will be among those that cannot be read")
+        told = files_named(table, columns, missing)
+        notes.append(f"{told} not there and will be among those that cannot be read{hint}")
     return _labelled(table, columns, entries, resolved, found, skipped, notes, out, root)
 
 
@@ -142,7 +149,7 @@ def label_with_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -
     """
     table = _table(content, name)
     bases = _bases_within(tree, name, reading)
-    resolution = Resolution(Members(tree), reading.suffix, b"")
+    resolution = Resolution(Members(tree), reading.suffix, b"", list_part(_within(tree.root, name) or name))
     table, columns = _columns(table, reading, resolution, bases)
     if tree.root:  # absolute paths into the tree
         above = os.fsdecode(tree.root) + "/"
@@ -155,7 +162,8 @@ def label_with_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -
     drop_comments(table, columns, resolved)
     missing = [row for row, there in enumerate(resolved.found) if not there and row not in resolved.several]
     listed = {path for path, there in zip(resolved.paths, resolved.found, strict=True) if there}
-    refuse_strange(table, columns, tree, missing, listed)
+    hint = ending_hint(table, columns, resolved, missing, resolution.folders)
+    refuse_strange(table, columns, tree, missing, listed, hint)
     entries = read_entries(table, columns, resolved)
     require_labels(table, entries, columns, reading)
 
@@ -174,13 +182,44 @@ def label_with_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -
             out += [at] if at >= 0 else []
     notes = [*resolved.notes(), *table.notes]
     if missing:
-        notes.append(f"{files_named(table, columns, missing)} not among the images, and left out")
+        notes.append(f"{files_named(table, columns, missing)} not among the images, and left out{hint}")
     if unlisted:
         what = "taken without a label" if reading.unlabelled else "left out"
         notes.append(
             f"{unlisted} image{'s are' if unlisted > 1 else ' is'} not on {table.place.rpartition('/')[2]} and {what}"
         )
     return _labelled(table, columns, entries, resolved, found, skipped, notes, out, None)
+
+
+def parts_in_list(tree: Tree, name: bytes, content: bytes, reading: Reading) -> tuple[dict[bytes, str], str]:
+    """The parts that a list without labels tells of the images of a folder or archive.
+
+    Parameters
+    ----------
+    tree, name, content, reading
+        As `label_with_list` takes them.
+
+    Returns
+    -------
+    parts : dict of path to str
+        Of the images that are in one.
+    parts_from : str
+        End of a sentence for people; "" where the list tells none.
+
+    Raises
+    ------
+    ImageSetError, UnknownNameError, MissingExtraError
+        As `label_with_list`.
+
+    Examples
+    --------
+    >>> tree = Tree(b"/pets", [b"cats/1.jpg", b"dogs/2.jpg"], [9, 9], [0, 0])
+    >>> parts_in_list(tree, b"metadata.csv", b"file_name,split\\ncats/1.jpg,train\\ndogs/2.jpg,test\\n", Reading())
+    ({b'cats/1.jpg': 'train', b'dogs/2.jpg': 'test'}, "train and test from column 'split' of metadata.csv")
+    """
+    found = label_with_list(tree, name, content, replace(reading, unlabelled=True, label_column=None))
+    parts = [part for count, _, part in found.found.runs for _ in range(count)]
+    return {path: part for path, part in zip(found.found.paths, parts, strict=True) if part}, found.parts_from
 
 
 def _content(path: bytes) -> bytes:
@@ -218,6 +257,20 @@ def _bases(path: bytes, reading: Reading) -> list[bytes]:
         return [root]
     own = os.path.realpath(os.path.dirname(path))
     return list(dict.fromkeys([own, os.path.realpath(os.getcwdb())]))
+
+
+def list_part(path: bytes) -> str:
+    """The part that a list is about by its name, or by the folder that it is in; "" where they tell none.
+
+    Examples
+    --------
+    >>> [list_part(path) for path in (b"train.csv", b"trainLabels.csv", b"test/labels.csv", b"dogs.csv")]
+    ['train', 'train', 'test', '']
+    """
+    above, _, name = path.rpartition(b"/")
+    silent = rb"(?i)(labels?|lists?|annotations?|metadata|meta|info|gt|ground_?truth)(?![a-z])"
+    stem = re.sub(silent, b"", name.split(b".")[0])
+    return part_of(stem) or part_of(above.rpartition(b"/")[2]) or ""
 
 
 def _bases_within(tree: Tree, name: bytes, reading: Reading) -> list[bytes]:

@@ -10,6 +10,7 @@ from typing import Any
 from featstore.errors import ImageSetError
 from featstore.images.part_names import part_of
 from featstore.lists.column_names import is_known, path_rank
+from featstore.lists.delimited import named_like_image
 
 _EXPECTED = (
     'expected one object an image ({"path": "a.jpg", "label": "cat"}), a list of them, or one object of path and label '
@@ -149,8 +150,17 @@ def _of(document: Any, place: str) -> JsonRows:
     if {"columns", "data"} <= document.keys() and isinstance(document["columns"], list):  # pandas, orient="split"
         rows = [[_cell(value) for value in row] for row in document["data"]]
         return JsonRows(tuple(map(str, document["columns"])), rows, list(range(1, len(rows) + 1)), "entry")
-    if len(pairs) == 1 and isinstance(values[0], list) and values[0] and isinstance(values[0][0], dict):
+    inner = [v for v in values if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if len(inner) == 1 and not any(isinstance(value, list) for value in values if value is not inner[0]):
+        part = keys[values.index(inner[0])]  # beside it may be what describes the whole
+        return _of([{"split": part, **one} for one in inner[0]] if part_of(part) else inner[0], place)
+    if len(pairs) == 1 and isinstance(values[0], list) and values[0] and all(isinstance(v, list) for v in values[0]):
         return _of(values[0], place)
+    if all(part_of(key) is not None for key in keys) and (rows := _of_parts(pairs)):
+        width = max(map(len, rows))
+        rows = [[*row[:-1], *[""] * (width - len(row)), row[-1]] for row in rows]
+        columns = ("path", *(["label"] if width > 2 else []), *map(str, range(3, width)), "split")
+        return JsonRows(columns, rows, list(range(1, len(rows) + 1)), "entry")
     if any(path_rank(key) is not None for key in keys) and all(isinstance(v, dict | list) for v in values):
         return _of_columns(document, place)
     if all(isinstance(value, list) and value and isinstance(value[0], dict) for value in values) and all(
@@ -169,6 +179,30 @@ def _of(document: Any, place: str) -> JsonRows:
     if any(is_known(key) for key in keys) and path_rank(keys[0]) is not None:  # a list of one image
         return _of_objects([document], [1], "entry", place)
     return JsonRows(("path", "label"), [[key, _cell(value)] for key, value in pairs], places, "entry")
+
+
+def _of_parts(pairs: Iterable[tuple[str, Any]]) -> list[list[str]]:
+    """Rows under the names of parts: paths, pairs of path and label, or an object of them; none where it is neither."""
+    rows: list[list[str]] = []
+    for part, value in pairs:
+        inner = [[key, one] for key, one in value.items()] if isinstance(value, dict) else value
+        if not isinstance(inner, list) or (
+            isinstance(value, dict) and any(path_rank(key) is not None for key in value)
+        ):
+            return []
+        for one in inner:
+            cells = one if isinstance(one, list) else [one]
+            if (
+                isinstance(value, dict) and isinstance(cells[-1], list) and not named_like_image(cells[0])
+            ):  # class -> its images
+                cells_of = [[path, cells[0]] for path in cells[-1]]
+            else:
+                cells_of = [cells]
+            for row in cells_of:
+                if not row or not isinstance(row[0], str) or any(isinstance(cell, list | dict) for cell in row):
+                    return []
+                rows.append([*map(_cell, row), part])
+    return rows if any("." in row[0] or "/" in row[0] for row in rows[:100]) else []
 
 
 def _of_columns(document: dict[str, Any], place: str) -> JsonRows:

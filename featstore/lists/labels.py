@@ -37,7 +37,7 @@ EMPTY = frozenset(
 
 _NUMBER = re.compile(r"\s*[-+]?[0-9]+(\.[0-9]*)?\s*")
 _WHOLE = re.compile(r"(-?[0-9]+)\.0*")
-_MARKS = {",": "commas", "|": "bars", ";": "semicolons", " ": "spaces"}
+_MARKS = {",": "commas", "|": "bars", ";": "semicolons", "+": "plus signs", "/": "slashes", " ": "spaces"}
 
 
 def is_number(cell: str) -> bool:
@@ -167,8 +167,17 @@ def several_in_one(labels: Sequence[str | None]) -> str | None:
         atoms = Counter(atom for name in held for atom in {part.strip() for part in name.split(mark)} if atom)
         whole = sum(name in atoms for name in names if mark not in name)
         shared = sum(count for count in atoms.values() if count > 1)
-        if not held or (mark == " " and (len(held) < 4 or len(atoms) * 2 > len(held))):
+        if not held:
             continue
+        coded = all(any(map(str.isdigit, word)) for word in atoms)
+        if (mark == "/" and not whole) or (mark == " " and not coded):
+            # "red fox" and "animal/cat" are one label: their first words are hardly ever last ones, or labels
+            pairs = [[word.strip() for word in name.split(mark) if word.strip()] for name in held]
+            first, last = {words[0] for words in pairs}, {words[-1] for words in pairs}
+            told = sum(all(word in names or atoms[word] > 1 for word in words) for words in pairs)
+            begun = sum(words[0] in names for words in pairs)
+            if begun * 2 < len(held) and (told * 2 < len(held) or not first & (last | set(names))):
+                continue
         if shared * 2 >= atoms.total() or whole:
             found = (f"separated by {shown}", held)
             break

@@ -146,3 +146,22 @@ def test_unknown_columns_offer_close_matches():
 
 def test_columns_that_tell_the_same_apart():
     assert one_to_one(["0", "1", "0"], ["x", "y", "x"]) and not one_to_one(["0", "0"], ["x", "y"])
+
+
+@pytest.mark.parametrize("name", ["type", "tvt", "source", "use", "X", "subject", "class"])
+def test_a_column_of_part_names_holds_the_parts_whatever_its_name(name):
+    assert find(f"path,label,{name}\na,x,TRAIN\nb,y,test\nc,x,val\n")[:3] == ("path", "label", [name])
+
+
+def test_two_columns_of_part_names_are_refused_and_the_only_label_is_none():
+    with pytest.raises(ImageSetError, match="'source', 'X' may all hold the parts"):
+        find("path,label,source,X\na,x,train,val\nb,y,test,val\n")
+    assert find("path,label\na,train\nb,test\n")[:3] == ("path", "label", [])
+
+
+@pytest.mark.parametrize(
+    "rows", ["x/1.png 1\nx/2.png 2\n", "1 x/1.png\n2 x/2.png\n", "cat/cat.jpg,cat\ncat/a.jpg,cat\n"]
+)
+def test_labels_that_are_names_of_files_are_no_paths(rows):
+    found = find(rows, "x/1.png x/2.png 1 2 cat cat/cat.jpg cat/a.jpg")
+    assert found[0] == ("2" if rows[0] == "1" else "1")

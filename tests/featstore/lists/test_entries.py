@@ -88,7 +88,8 @@ def test_some_missing_files_pass_and_most_do_not():
     assert str(caught.value) == (
         "a.csv: 4 of 5 files in column 'path' are not there (line 3: 'q1', line 4: 'q2', line 5: 'q3', ...); looked in "
         '/d and /cwd; say what the paths lack with `suffix=".jpg"`, or the folder that paths start from with '
-        '`root="FOLDER"`, or which column holds the paths with `path_column="NAME"`'
+        '`root="FOLDER"`, relative to the working directory, or which column holds the paths with '
+        '`path_column="NAME"`'
     )
 
 

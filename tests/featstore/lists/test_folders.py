@@ -91,3 +91,13 @@ def test_a_disk_is_not_searched_without_end(tmp_path, monkeypatch):
     assert found == [os.fsencode(tmp_path / "b"), os.fsencode(deep.parent / "b")]
     monkeypatch.setattr(module, "_MOST", 1)
     assert list(Disk().below(os.fsencode(tmp_path))) == found[:1]
+
+
+def test_a_file_with_another_ending_and_the_digits_of_numbered_files():
+    folders = Folders(
+        Members(Tree(b"/d", [b"a/007.jpg", b"a/012.jpg", b"a/x.jpg", b"b/y.png", b"b/y.jpg"], [1] * 5, [0] * 5))
+    )
+    assert folders.digits(b"") == 3
+    assert folders.other_ending(b"", b"a/007.png") == b"a/007.jpg"
+    assert folders.other_ending(b"", b"b/y.bmp") is None and folders.other_ending(b"", b"a/7.png") is None
+    assert folders.is_folder(b"a") and folders.is_folder(b"A") and not folders.is_folder(b"c")

@@ -14,7 +14,7 @@ from featstore.images.listing import Listing, Skipped
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled, Tree
 from featstore.lists import image_list
-from featstore.lists.image_list import label_with_list, read_list
+from featstore.lists.image_list import label_with_list, parts_in_list, read_list
 from tests.support.pictures import encode, texture
 
 PHOTOS = ("photos/a00.jpg", "photos/a01.jpg", "photos/b00.jpg", "photos/b01.jpg")
@@ -477,3 +477,62 @@ def test_a_hundred_thousand_rows_on_a_tree_take_seconds():
     found = apply(text, paths=paths)
     assert len(found.found.paths) == 100_000 and found.notes == []
     assert time.process_time() - began < 15
+
+
+def test_labels_never_go_to_the_images_of_another_part(tmp_path):
+    write(tmp_path, "train/0.jpg", "train/1.jpg")
+    with pytest.raises(ImageSetError, match=r"2 of 2 files .* are not there"):
+        read(tmp_path, "path,label\nval/0.jpg,a\nval/1.jpg,b\n")
+    with pytest.raises(ImageSetError, match=r"2 of 2 files .* are not there"):
+        read(tmp_path, "id,label\n0,a\n1,b\n", "test.csv")
+    tree = Tree(os.fsencode(tmp_path), [b"train/0.jpg", b"train/1.jpg"], [9, 9], [0, 0])
+    for name, rows in ((b"l.csv", b"val/0.jpg,a\nval/1.jpg,b\n"), (b"val.csv", b"0,a\n1,b\n")):
+        with pytest.raises(ImageSetError, match="the list of other images: 0 of its 2 rows"):
+            label_with_list(tree, name, b"path,label\n" + rows, Reading())
+
+
+def test_one_missing_file_does_not_move_the_list_to_the_working_directory(tmp_path, monkeypatch):
+    write(tmp_path, "img/0.jpg", "img/1.jpg", "img/2.jpg", "own/img/0.jpg", "own/img/1.jpg")
+    monkeypatch.chdir(tmp_path)
+    found = read(tmp_path, "path,label\nimg/0.jpg,a\nimg/1.jpg,b\nimg/2.jpg,b\n", "own/list.csv")
+    assert found.root == os.fsencode((tmp_path / "own").resolve())
+    assert any("1 of 3 files named" in note for note in found.notes)
+
+
+def test_attributes_below_a_count_are_columns(tmp_path):
+    write(tmp_path, "img/0.jpg", "img/1.jpg", "img/2.jpg")
+    text = "3\nMale Young Bald\n0.jpg -1  1 -1\n1.jpg  1 -1 -1\n2.jpg  1  1 -1\n"
+    with pytest.raises(ImageSetError, match=r"columns are 'image', 'Male', 'Young', 'Bald'; .*label_column=\"Male\""):
+        read(tmp_path, text, "attributes.txt")
+    found = read(tmp_path, text, "attributes.txt", label_column="Male")
+    assert [label for _, label in labels(found)] == ["not Male", "Male", "Male"]
+
+
+def test_a_count_before_the_rows_is_no_row(tmp_path):
+    write(tmp_path, "0.jpg", "1.jpg")
+    found = read(tmp_path, "2\n0.jpg 4\n1.jpg 5\n", "list.txt")
+    assert labels(found) == [(b"0.jpg", "4"), (b"1.jpg", "5")]
+
+
+def test_what_is_missing_may_have_another_ending_or_zeros_in_front(tmp_path):
+    write(tmp_path, "img/0.jpg", "img/1.jpg")
+    text = "path,label\nimg/0.png,a\nimg/1.png,b\n"
+    message = r"'img/0.png' has another ending there: 0.jpg; .*relative to the working directory"
+    with pytest.raises(ImageSetError, match=message):
+        read(tmp_path, text)
+    tree = Tree(os.fsencode(tmp_path), [b"img/0.jpg", b"img/1.jpg"], [9, 9], [0, 0])
+    with pytest.raises(
+        ImageSetError, match=r"another ending there: 0.jpg; .*`root=\"FOLDER\"`, a folder of these images"
+    ):
+        label_with_list(tree, b"l.csv", text.encode(), Reading())
+    with pytest.raises(ImageSetError, match="zeros in front of the numbers may be lost"):
+        read(tmp_path, "id,label\n7,a\n8,b\n")
+
+
+def test_the_parts_of_a_list_without_labels():
+    tree = Tree(b"/pets", [b"cats/1.jpg", b"dogs/2.jpg", b"dogs/3.jpg"], [9] * 3, [0] * 3)
+    content = b"file_name,split,width\ncats/1.jpg,train,8\ndogs/2.jpg,test,8\n"
+    told, origin = parts_in_list(tree, b"metadata.csv", content, Reading())
+    assert told == {b"cats/1.jpg": "train", b"dogs/2.jpg": "test"}
+    assert origin == "train and test from column 'split' of metadata.csv"
+    assert parts_in_list(tree, b"m.csv", b"file_name,width\ncats/1.jpg,8\n", Reading()) == ({}, "")

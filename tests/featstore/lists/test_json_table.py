@@ -90,3 +90,28 @@ def test_what_is_no_list_is_refused_in_words(text, message):
 def test_json_is_known_by_name_or_by_its_first_line():
     assert looks_like_json("nonsense", b"a.JSON") and looks_like_json('[{"a":\n1}]', b"a.txt")
     assert not looks_like_json("[a].jpg,cat\n", b"a.csv") and not looks_like_json("", b"a.csv")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"train": [["a.jpg", 0], ["b.jpg", 1]], "val": [["c.jpg", 0]]},
+        {"train": {"a.jpg": 0, "b.jpg": 1}, "val": {"c.jpg": 0}},
+        {"train": {"0": ["a.jpg"], "1": ["b.jpg"]}, "val": {"0": ["c.jpg"]}},
+    ],
+)
+def test_parts_as_keys_are_a_column(document):
+    found = read_json(json.dumps(document), "a.json")
+    assert found.columns == ("path", "label", "split")
+    assert found.rows == [["a.jpg", "0", "train"], ["b.jpg", "1", "train"], ["c.jpg", "0", "val"]]
+
+
+def test_rows_under_one_key_and_paths_under_parts():
+    assert read_json('{"labels": [["0/a.png", 0], ["0/b.png", 1]]}', "a.json").rows == [
+        ["0/a.png", "0"],
+        ["0/b.png", "1"],
+    ]
+    found = read_json('{"train": ["a.jpg"], "test": ["b.jpg"]}', "a.json")
+    assert (found.columns, found.rows) == (("path", "split"), [["a.jpg", "train"], ["b.jpg", "test"]])
+    found = read_json('{"info": {"by": "me"}, "data": [{"path": "a.jpg", "label": "cat"}]}', "a.json")
+    assert (found.columns, found.rows) == (("path", "label"), [["a.jpg", "cat"]])

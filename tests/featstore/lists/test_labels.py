@@ -99,6 +99,8 @@ def test_several_labels_in_a_cell_are_doubted(labels, how):
         ["cat", "dog", None],
         ["golden retriever", "labrador retriever", "border collie", "border terrier", "beagle"],
         ["tench, Tinca tinca", "goldfish, Carassius auratus"],
+        ["red fox", "red panda", "cat"],
+        ["animal/cat", "animal/dog", "car"],
         [],
     ],
 )
@@ -108,3 +110,19 @@ def test_names_of_several_words_are_not(labels):
 
 def test_numbers():
     assert all(map(is_number, ["3", " -3.0", "+7"])) and not any(map(is_number, ["", "3a", "nan"]))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["147 616", "51", "51 147"],
+        ["cat+dog", "cat", "dog"],
+        ["a/b", "a", "c/a"],
+        ["cat|dog", "dog|bird", "cat"],
+        ["cat dog", "dog bird", "bird cat"],
+        ["cat dog", "cat bird", "cat"],
+        ["['a', 'b']", "x"],
+    ],
+)
+def test_cells_made_of_other_rows_labels_are_doubted(labels):
+    assert several_in_one(labels).startswith("labels look like several (")
