@@ -17,7 +17,7 @@ from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.layouts.catalogue import LAYOUTS
 from featstore.layouts.class_folders import BESIDE, EXPECTED, one_form
 from featstore.layouts.layout import Layout, Row, Span, classes_in, labelled
-from featstore.layouts.part_folders import is_beside, pictures, wrappers
+from featstore.layouts.part_folders import lies_beside, pictures, wrappers
 from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
 
@@ -152,7 +152,7 @@ def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:
     unnamed: list[bytes] = []
     start = 0
     for folder, count in tree.folders:
-        below = any(is_beside(name) for name in folder.split(b"/")) and reading.layout != "class-folders"
+        below = reading.layout != "class-folders" and lies_beside(place, folder.split(b"/"))
         for row in range(start, start + count):
             path = tree.paths[row]
             match = None if below else pattern.search(path.decode("utf-8", "surrogateescape"))
@@ -198,7 +198,7 @@ def _parts_of_folders(place: Place, reading: Reading) -> tuple[dict[bytes, str],
     names = base.children()
     split_of = parts_of(names)
     notes = []
-    others = [name for name in pictures(names) if name not in split_of]
+    others = [name for name in pictures(base) if name not in split_of]
     if len(set(split_of.values())) == 1 and others and reading.layout != "part-folders":
         name = printable_path(next(iter(split_of)))
         notes.append(f"the folder {name} is not taken for a part; {argument('layout', 'part-folders')} does")
