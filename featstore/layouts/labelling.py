@@ -16,7 +16,7 @@ from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.layouts.catalogue import LAYOUTS
 from featstore.layouts.class_folders import BESIDE, EXPECTED, one_form
-from featstore.layouts.layout import Layout, Row, Span, classes_in, labelled
+from featstore.layouts.layout import Layout, NothingListedError, Row, Span, classes_in, labelled, parts_in
 from featstore.layouts.part_folders import lies_beside, pictures, wrappers
 from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
@@ -69,7 +69,13 @@ def label_tree(tree: Tree, reading: Reading) -> Labelled:
             )
         return layout.read(base, reading)
     base, fits = _recognised(chain)
-    result = fits[0].read(base, reading)
+    try:
+        result = fits[0].read(base, reading)
+    except NothingListedError:
+        result = LAYOUTS["class-folders"].read(place, reading)
+        result.notes.append(f"it looks like {fits[0].name}, but its lists name none of the images: folders are read")
+    if result.layout == "hub-folder" and not result.parts_from:
+        result = _with_parts(result, place, reading)
     if len(fits) > 1:
         others = " and ".join(layout.name for layout in fits[1:])
         result.notes.append(
@@ -179,13 +185,13 @@ def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:
         )
     if unnamed:
         notes.append(f"{number(len(unnamed), 'image')} without a label: the expression does not match")
-    used = [part for part in ("train", "val", "test") if part in set(parts.values())]
+    used = parts_in(spans)
     return labelled(
         place,
         spans,
         "pattern",
         f"{number(classes, 'class', 'classes')} from the paths by the expression {labels}",
-        f"{together(used)} from folder names" if used else "",
+        f"{used} from folder names" if used else "",
         notes=notes,
     )
 
