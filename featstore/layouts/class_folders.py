@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from featstore.errors import ImageSetError
+from featstore.errors import FeatstoreError, ImageSetError
 from featstore.images.listing import Skipped
 from featstore.images.part_names import classes_with_parts, parts_of
 from featstore.images.reading import Reading
-from featstore.images.tree import Labelled
+from featstore.images.tree import Labelled, Tree
 from featstore.layouts.layout import Row, Span, classes_in, labelled
 from featstore.layouts.part_folders import (
+    MASK_NAME,
     beside,
     inside,
     is_beside,
@@ -36,6 +37,7 @@ from featstore.system.reporting import argument, printable_path
 NO_CLASS = "lies in no class folder"
 NO_CLASSES = "lies in a part without class folders"
 NO_IMAGES = "a folder without images"
+MASK = 'a mask of the picture beside it by its name; `layout="class-folders"` takes all files'
 BESIDE = "holds masks or annotations by its name, no class"
 
 _LETTERS, _DIGITS = re.compile(rb"[^\W\d_]+"), re.compile(rb"[0-9]+")
@@ -64,6 +66,7 @@ class _Folders:
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pieces: list[bytes] = field(default_factory=list)  # of one heap of images
+    masks: set[int] = field(default_factory=set)  # files named like a mask of the picture beside them
     in_part: bool = False  # the pieces lie in a part
     parts: dict[bytes, str] = field(default_factory=dict)
     used: set[bytes] = field(default_factory=set)  # parts that gave rows
@@ -95,6 +98,8 @@ def read_class_folders(place: Place, reading: Reading) -> Labelled:
     as_classes = reading.layout == "class-folders"
     base = wrappers(place, as_classes, as_classes)[-1]
     found = _Folders()
+    if not as_classes and (masks := _masks(place)):
+        found.masks = masks
     while not as_classes and reading.class_from in (None, "leaf") and (name := kernel(base)):
         _outer(base, name, reading, found)
         base = wrappers(base.at(name))[-1]
@@ -110,6 +115,8 @@ def read_class_folders(place: Place, reading: Reading) -> Labelled:
     if not spans and not reading.unlabelled:
         raise ImageSetError(flat(base, base.count(), found.pieces, "part" if found.in_part else "class"))
     classes = classes_in(spans)
+    if classes == 1 and reading.layout == "auto" and reading.class_from is None and _label_list(base.tree, naming=True):
+        raise ImageSetError(flat(base, sum(count for _, count, _ in spans), only=True))
     if base.base != place.base and classes:
         found.notes.insert(0, f"the classes lie in the folder {printable_path(base.base)}")
     result = labelled(
@@ -126,17 +133,20 @@ def read_class_folders(place: Place, reading: Reading) -> Labelled:
     return result
 
 
-def flat(base: Place, count: int, pieces: list[bytes] | None = None, kind: str = "class") -> str:
+def flat(base: Place, count: int, pieces: list[bytes] | None = None, kind: str = "class", only: bool = False) -> str:
     """The sentence for images that lie in no class folder, with the pattern or the list that suggests itself."""
     tree = base.tree
     start = next((row for row in range(len(tree.paths)) if tree.paths[row].startswith(base.base)), 0)
     example = printable_path(tree.paths[start])
     hint = _pattern_hint([os.path.basename(path) for path in tree.paths])
-    lists = sorted(path for path in tree.others if path.lower().endswith(_LISTS))
-    listed = (
-        f"; where a list has the classes, name it ({argument('labels', printable_path(lists[0]))})" if lists else ""
-    )
+    best = _label_list(tree)
+    listed = f"; where a list has the classes, name it ({argument('labels', printable_path(best))})" if best else ""
     said = f"{number(count, 'image')} in {shown(base)} lie in no class folder (such as {example}); {EXPECTED}"
+    if only:
+        said = (
+            f"the {number(count, 'image')} of {shown(base)} lie in one folder (such as {example}), and a list names "
+            f"them; {argument('layout', 'class-folders')} takes the folder as the only class"
+        )
     if pieces:
         said = (
             f"the folders {together(pieces)} of {shown(base)} look like pieces of one heap of images, not classes; "
@@ -149,6 +159,37 @@ def flat(base: Place, count: int, pieces: list[bytes] | None = None, kind: str =
 
 
 _LISTS = (b".csv", b".tsv", b".jsonl", b".parquet")
+
+
+def _label_list(tree: Tree, naming: bool = False) -> bytes | None:
+    """The list that has labels and names the most images; with `naming` only one that names half of them."""
+    from featstore.lists.column_names import is_part, label_rank
+    from featstore.lists.table import read_table
+
+    stems = {os.path.splitext(os.path.basename(path))[0] for path in tree.paths}
+    ranked = []
+    for path in sorted(path for path in tree.others if path.lower().endswith(_LISTS)):
+        words = set(_LETTERS.findall(os.path.basename(path).lower()))
+        if tree.others[path][0] > _LARGEST or words & {b"sample", b"submission", b"samplesubmission"}:
+            continue
+        try:
+            table = read_table(tree.read(path), path)
+        except FeatstoreError:
+            continue
+        others = [name for name in table.columns if not is_part(name)]
+        cells = [
+            {os.path.splitext(os.path.basename(os.fsencode(cell)))[0] for cell in table.column(i)}
+            for i in range(min(len(table.columns), 12))
+        ]
+        named = max((len(stems & column) for column in cells), default=0)
+        labels = any(label_rank(name) is not None for name in others)
+        if len(others) < 2 or (naming and 2 * named < len(stems)):
+            continue
+        ranked.append((labels, named, path))
+    return max(ranked, key=lambda one: one[:2])[2] if ranked else None
+
+
+_LARGEST = 1 << 24  # bytes of a list that is read for a hint
 
 
 def _pattern_hint(names: list[bytes]) -> str:
@@ -320,7 +361,7 @@ def _read_classes(
                 if not any_name and any(map(is_beside, below)) and lies_beside(place, below):
                     _leave(place, folder, BESIDE, found, deep=False)
                 elif spans := place.spans(folder):
-                    found.branches.append(_Branch(spans, (top, *below), part_split))
+                    found.branches.append(_Branch(_without(spans, found), (top, *below), part_split))
     _loose(base, reading, split, found)
 
 
@@ -477,6 +518,30 @@ def _leave(base: Place, path: bytes, reason: str, found: _Folders, deep: bool = 
     place = base.at(path)
     for folder, _ in _folders_below(place) if deep else [(b"", ())]:
         found.others += [(start, count, reason) for start, count in place.spans(folder)]
+
+
+def _masks(place: Place) -> set[int]:
+    """Positions of files named like masks of pictures that lie beside them, where most pictures have one."""
+    found: dict[int, bytes] = {}
+    paths = place.tree.paths
+    for row, path in enumerate(paths):
+        home, slash, name = path.rpartition(b"/")
+        if match := MASK_NAME.match(os.path.splitext(name)[0]):
+            found[row] = home + slash + match[1]
+    if not found:
+        return set()
+    stems = {os.path.splitext(path)[0] for row, path in enumerate(paths) if row not in found}
+    masks = {row for row, stem in found.items() if stem in stems}
+    return masks if len({found[row] for row in masks}) > len(stems) / 2 else set()
+
+
+def _without(spans: list[tuple[int, int]], found: _Folders) -> list[tuple[int, int]]:
+    """Spans of a class folder without the masks in them, which are left out."""
+    if not found.masks:
+        return spans
+    rows = [row for start, count in spans for row in range(start, start + count)]
+    found.others += [(row, 1, MASK) for row in rows if row in found.masks]
+    return [(row, 1) for row in rows if row not in found.masks]
 
 
 def _loose(base: Place, reading: Reading, split: str, found: _Folders) -> None:

@@ -457,3 +457,35 @@ def test_images_directly_in_a_class_folder_name_the_class_of_those_below(tmp_pat
     found = label(tmp_path)
     assert classes(found) == {"cats", "dogs"}
     assert any("class folders hold further folders (cats/more)" in note for note in found.notes)
+
+
+def test_masks_beside_their_pictures_are_left_out(tmp_path):
+    names = [
+        f"{kind}/{kind} ({i}){mask}.png" for kind in ("benign", "malignant") for i in (1, 2) for mask in ("", "_mask")
+    ]
+    put(tmp_path, *names)
+    found = label(tmp_path)
+    assert set(rows(found)) == {name for name in names if "_mask" not in name} and "4 images left out" in found.notes[0]
+    assert set(rows(label(tmp_path, layout="class-folders"))) == set(names)
+
+
+def test_a_few_names_like_masks_are_pictures(tmp_path):
+    put(tmp_path, "cat/1.png", "cat/2.png", "cat/1_mask.png", "dog/3.png", "dog/4.png")
+    assert len(rows(label(tmp_path))) == 5
+
+
+def test_one_folder_of_pictures_that_a_list_names_is_no_class(tmp_path):
+    put(tmp_path, "ISIC-images/a1.jpg", "ISIC-images/a2.jpg")
+    write(tmp_path, "gt.csv", "image,MEL,NV\na1,1.0,0.0\na2,0.0,1.0\n")
+    with pytest.raises(ImageSetError, match='a list names them.*`labels="gt.csv"`'):
+        label(tmp_path)
+    assert classes(label(tmp_path, labels="gt.csv")) == {"MEL", "NV"}
+
+
+def test_the_list_that_is_offered_has_labels_of_the_images(tmp_path):
+    put(tmp_path, "train/1.jpg", "train/2.jpg", "test/3.jpg")
+    write(tmp_path, "train.csv", "image_id,label\n1.jpg,a\n2.jpg,b\n")
+    write(tmp_path, "a_test.csv", "image_id\n3.jpg\n")
+    write(tmp_path, "sample_submission.csv", "image_id,label\n3.jpg,a\n")
+    with pytest.raises(ImageSetError, match='`labels="train.csv"`'):
+        label(tmp_path)
