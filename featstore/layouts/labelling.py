@@ -17,6 +17,7 @@ from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.layouts.catalogue import LAYOUTS
 from featstore.layouts.class_folders import BESIDE, EXPECTED, one_form
 from featstore.layouts.layout import Layout, NothingListedError, Row, Span, classes_in, labelled, parts_in
+from featstore.layouts.list_parts import with_list_parts
 from featstore.layouts.part_folders import lies_beside, pictures, wrappers
 from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
@@ -74,6 +75,8 @@ def label_tree(tree: Tree, reading: Reading) -> Labelled:
     except NothingListedError:
         result = LAYOUTS["class-folders"].read(place, reading)
         result.notes.append(f"it looks like {fits[0].name}, but its lists name none of the images: folders are read")
+    if result.layout == "class-folders":
+        with_list_parts(result, place)
     if result.layout == "hub-folder" and not result.parts_from:
         result = _with_parts(result, place, reading)
     if len(fits) > 1:

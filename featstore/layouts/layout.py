@@ -29,7 +29,13 @@ class Row(NamedTuple):
 
 
 class NothingListedError(ImageSetError):
-    """The lists of a data set name none of the images that are there."""
+    """The lists of a data set name none of the images that are there.
+
+    Examples
+    --------
+    >>> issubclass(NothingListedError, ImageSetError)
+    True
+    """
 
 
 Span = tuple[int, int, Row | str]
@@ -208,7 +214,13 @@ def chosen_column(reading: Reading, columns: Sequence[str], layout: str) -> str:
 
 
 def parts_in(spans: Iterable[Span]) -> str:
-    """The parts that have rows, in a sentence; "" for none."""
+    """The parts that have rows, in a sentence; "" for none.
+
+    Examples
+    --------
+    >>> parts_in([(0, 1, Row(b"cat", "test")), (1, 2, Row(b"cat", "train")), (3, 1, "left out")])
+    'train and test'
+    """
     there = {row.split for _, _, row in spans if isinstance(row, Row)}
     return together([part for part in ("train", "val", "test") if part in there])
 
