@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from featstore.errors import ImageSetError
 from featstore.images.listing import Found, Skipped
 from featstore.images.part_names import part_of
@@ -44,7 +46,8 @@ def _read_hub(place: Place, reading: Reading) -> Labelled:
     from featstore.lists.table import read_table
 
     paths = _lists(place)
-    columns = [read_table(place.content(path), place.whole(path)).columns for path in paths]
+    tables = [read_table(place.content(path), place.whole(path)) for path in paths]
+    columns = [table.columns for table in tables]
     labelling = any(label_rank(name) is not None for every in columns for name in every)
     if reading.label_column is None and not labelling and _in_folders(place):
         found = read_class_folders(place, reading)
@@ -56,7 +59,16 @@ def _read_hub(place: Place, reading: Reading) -> Labelled:
         )
         found.layout = "hub-folder"
         return found
-    parts = [_below(place, path, len(paths) > 1) for path in paths]
+    bare = [path for path, every in zip(paths, columns, strict=True) if _bare(every)]
+    left: list[str] = []
+    if labelling and reading.label_column is None and not reading.unlabelled:
+        left = [
+            f"the images of {printable_path(path)} left out, for it has no column of labels; `unlabelled=True` takes "
+            f"them without labels"
+            for path in bare
+        ]
+        paths = [path for path in paths if path not in bare]
+    parts = [_below(place, path, len(tables) > 1) for path in paths]
     results = [
         label_with_list(tree, place.whole(path), place.content(path), reading)
         for tree, path in zip(parts, paths, strict=True)
@@ -66,11 +78,20 @@ def _read_hub(place: Place, reading: Reading) -> Labelled:
         if part and {split for _, _, split in result.found.runs} == {""}:
             result.found.runs = [(count, name, part) for count, name, _ in result.found.runs]
             result.parts_from = f"{part} from the folder {printable_path(path.rpartition(b'/')[0])}"
-    if len(results) == 1:
+    if len(results) == 1 and not left:
         (result,) = results
         result.layout = "hub-folder"
         return result
-    return _joined(place, parts, results)
+    joined = _joined(place, paths, parts, results)
+    joined.notes += left
+    return joined
+
+
+def _bare(columns: Sequence[str]) -> bool:
+    """Whether no column holds labels by its name."""
+    from featstore.lists.column_names import label_rank
+
+    return all(label_rank(name) is None for name in columns)
 
 
 def _in_folders(place: Place) -> bool:
@@ -101,7 +122,7 @@ def _below(place: Place, path: bytes, several: bool) -> Tree:
     return part
 
 
-def _joined(place: Place, parts: list[Tree], results: list[Labelled]) -> Labelled:
+def _joined(place: Place, paths: list[bytes], parts: list[Tree], results: list[Labelled]) -> Labelled:
     """Several lists' images as one."""
     found = Found()
     groups: dict[bytes, str] = {}
@@ -121,7 +142,7 @@ def _joined(place: Place, parts: list[Tree], results: list[Labelled]) -> Labelle
     inside = {path for tree in parts for path in tree.paths}
     left += [Skipped(path, "on no list of the data set") for path in place.tree.paths if path not in inside]
     classes = len({name for _, name, _ in found.runs if name is not None})
-    lists = [printable_path(path) for path in _lists(place)]
+    lists = [printable_path(path) for path in paths]
     used = [part for part in ("train", "val", "test") if any(part == split for _, _, split in found.runs)]
     return Labelled(
         found,

@@ -16,8 +16,9 @@ from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.layouts.catalogue import LAYOUTS
 from featstore.layouts.class_folders import BESIDE, EXPECTED, one_form
-from featstore.layouts.layout import Layout, Row, Span, classes_in, labelled
-from featstore.layouts.part_folders import is_beside, pictures, wrappers
+from featstore.layouts.layout import Layout, NothingListedError, Row, Span, classes_in, labelled, parts_in
+from featstore.layouts.list_parts import with_list_parts
+from featstore.layouts.part_folders import lies_beside, pictures, wrappers
 from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
 
@@ -69,7 +70,15 @@ def label_tree(tree: Tree, reading: Reading) -> Labelled:
             )
         return layout.read(base, reading)
     base, fits = _recognised(chain)
-    result = fits[0].read(base, reading)
+    try:
+        result = fits[0].read(base, reading)
+    except NothingListedError:
+        result = LAYOUTS["class-folders"].read(place, reading)
+        result.notes.append(f"it looks like {fits[0].name}, but its lists name none of the images: folders are read")
+    if result.layout == "class-folders":
+        with_list_parts(result, place)
+    if result.layout == "hub-folder" and not result.parts_from:
+        result = _with_parts(result, place, reading)
     if len(fits) > 1:
         others = " and ".join(layout.name for layout in fits[1:])
         result.notes.append(
@@ -152,7 +161,7 @@ def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:
     unnamed: list[bytes] = []
     start = 0
     for folder, count in tree.folders:
-        below = any(is_beside(name) for name in folder.split(b"/")) and reading.layout != "class-folders"
+        below = reading.layout != "class-folders" and lies_beside(place, folder.split(b"/"))
         for row in range(start, start + count):
             path = tree.paths[row]
             match = None if below else pattern.search(path.decode("utf-8", "surrogateescape"))
@@ -179,13 +188,13 @@ def _by_pattern(place: Place, reading: Reading, labels: str) -> Labelled:
         )
     if unnamed:
         notes.append(f"{number(len(unnamed), 'image')} without a label: the expression does not match")
-    used = [part for part in ("train", "val", "test") if part in set(parts.values())]
+    used = parts_in(spans)
     return labelled(
         place,
         spans,
         "pattern",
         f"{number(classes, 'class', 'classes')} from the paths by the expression {labels}",
-        f"{together(used)} from folder names" if used else "",
+        f"{used} from folder names" if used else "",
         notes=notes,
     )
 
@@ -198,7 +207,7 @@ def _parts_of_folders(place: Place, reading: Reading) -> tuple[dict[bytes, str],
     names = base.children()
     split_of = parts_of(names)
     notes = []
-    others = [name for name in pictures(names) if name not in split_of]
+    others = [name for name in pictures(base) if name not in split_of]
     if len(set(split_of.values())) == 1 and others and reading.layout != "part-folders":
         name = printable_path(next(iter(split_of)))
         notes.append(f"the folder {name} is not taken for a part; {argument('layout', 'part-folders')} does")

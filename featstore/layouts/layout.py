@@ -11,7 +11,7 @@ from featstore.errors import ImageSetError, UnknownNameError
 from featstore.images.listing import Found, Skipped
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.place import Place, number, shown
+from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
 
 
@@ -26,6 +26,16 @@ class Row(NamedTuple):
 
     class_name: bytes | None
     split: str = ""
+
+
+class NothingListedError(ImageSetError):
+    """The lists of a data set name none of the images that are there.
+
+    Examples
+    --------
+    >>> issubclass(NothingListedError, ImageSetError)
+    True
+    """
 
 
 Span = tuple[int, int, Row | str]
@@ -167,7 +177,7 @@ def labelled(
         else:
             found.runs.append((count, *row))
     if not found.paths:
-        raise ImageSetError(
+        raise NothingListedError(
             f"{shown(place)} looks like {layout}, but none of its {len(tree.paths)} images is named in its lists; "
             f"{argument('layout', 'class-folders')} reads folders as classes"
         )
@@ -201,6 +211,18 @@ def chosen_column(reading: Reading, columns: Sequence[str], layout: str) -> str:
     if reading.label_column not in columns:
         raise UnknownNameError("label column", reading.label_column, columns, f"these are the labels of {layout}")
     return reading.label_column
+
+
+def parts_in(spans: Iterable[Span]) -> str:
+    """The parts that have rows, in a sentence; "" for none.
+
+    Examples
+    --------
+    >>> parts_in([(0, 1, Row(b"cat", "test")), (1, 2, Row(b"cat", "train")), (3, 1, "left out")])
+    'train and test'
+    """
+    there = {row.split for _, _, row in spans if isinstance(row, Row)}
+    return together([part for part in ("train", "val", "test") if part in there])
 
 
 def classes_in(spans: Iterable[Span]) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+# Paths are bytes here, which pathlib does not know.
+# ruff: noqa: PTH119, PTH122
+import os
 import re
+from collections.abc import Sequence
 
 from featstore.errors import ImageSetError
 from featstore.images.part_names import part_of, parts_of
@@ -12,7 +16,7 @@ from featstore.system.reporting import argument, printable_path
 
 _GENERIC = frozenset(
     b"images image imgs img pictures picture pics photos photo data dataset jpg jpeg jpegs jpegimages png pngs raw "
-    b"files unknown all".split()
+    b"files unknown all labeled labelled".split()
 )
 _BESIDE = frozenset(
     b"mask masks segmentation segmentations segmented seg segs annotation annotations trimap trimaps label labels "
@@ -24,6 +28,16 @@ _SILENT = frozenset(
 )
 _HINT = re.compile(rb"(?i)mask|seg|annot|trimap|label|truth|ground|gt|xml|box|bounding|salien|matte")
 _WORDS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^a-zA-Z_. -]+")
+_DRAWN = (b".png", b".gif", b".bmp")
+MASK_NAME = re.compile(
+    rb"(?i)^(.+?)[-_. (]+(?:mask|seg|segmentation|label|gt|ground[-_]?truth|annotation)s?(?:[-_ ]?\d+)?\)?$"
+)
+"""The name, without ending, of a mask; its first group is the name of its picture."""
+_PAPERS = frozenset(
+    b"doc docs documentation asset assets screenshot screenshots figure figures fig figs plot plots result results "
+    b"output outputs example examples sample samples demo demos logo logos icon icons static readme notebook notebooks "
+    b"graph graphs chart charts report reports media misc other others extra extras".split()
+)
 
 
 def is_generic(name: bytes) -> bool:
@@ -51,12 +65,82 @@ def is_beside(name: bytes) -> bool:
     return bool(words & _BESIDE) and words <= _BESIDE | _SILENT
 
 
-def pictures(names: list[bytes]) -> list[bytes]:
-    """The folders that do not lie beside pictures; all of them where these are all there is."""
-    return [name for name in names if not is_beside(name)] or names
+def beside(place: Place, path: bytes = b"") -> list[bytes]:
+    """The folders in a folder that hold masks or annotations of the pictures in the others, by name and content.
+
+    A name alone does not tell: people sort faces with and without a mask. Masks lie beside folders that only say that
+    there are pictures, or parts; beside classes they are told by their files.
+
+    Parameters
+    ----------
+    place : Place
+    path : bytes
+        Of the folder.
+
+    Examples
+    --------
+    >>> from featstore.images.tree import Tree
+    >>> beside(Place(Tree(b"/p", [b"images/1.jpg", b"masks/1.png"], folders=[(b"images", 1), (b"masks", 1)])))
+    [b'masks']
+    >>> beside(Place(Tree(b"/p", [b"mask/1.jpg", b"nomask/2.jpg"], folders=[(b"mask", 1), (b"nomask", 1)])))
+    []
+    """
+    names = place.children(path)
+    masks = [name for name in names if is_beside(name)]
+    if not masks:
+        return []
+    home = place.at(path)
+    rest = [name for name in names if name not in masks]
+    if not rest:
+        return masks if home.direct() else []
+    if all(is_generic(name) for name in rest) or len(parts_of(rest)) == len(rest):
+        return masks
+    return [name for name in masks if _mirrors(home, name, rest)]
 
 
-def wrappers(place: Place, as_classes: bool = False) -> list[Place]:
+def pictures(place: Place, path: bytes = b"") -> list[bytes]:
+    """The folders in a folder that do not lie beside pictures."""
+    aside = beside(place, path)
+    return [name for name in place.children(path) if name not in aside]
+
+
+def lies_beside(place: Place, folders: Sequence[bytes]) -> bool:
+    """Whether one of the folders of a path in `place` lies beside pictures."""
+    return any(
+        is_beside(name) and name in beside(place, b"/".join(folders[:depth])) for depth, name in enumerate(folders)
+    )
+
+
+def _mirrors(place: Place, masks: bytes, rest: list[bytes]) -> bool:
+    """Whether a folder's files belong to the pictures in other folders."""
+    own = [os.path.splitext(path) for path in _files(place, masks)]
+    others = [os.path.splitext(path) for name in rest for path in _files(place, name)]
+    stems = {os.path.basename(stem) for stem, _ in others}
+    drawn = all(end.lower() in _DRAWN for _, end in own) and not all(end.lower() in _DRAWN for _, end in others)
+    inner = set(place.children(masks))
+    classes = {name for name in inner if part_of(name) is None}
+    paired = bool(classes) and inner >= set(rest)
+    named = [match[1] for stem, _ in own if (match := MASK_NAME.search(os.path.basename(stem)))]
+    if len(named) == len(own) and sum(stem in stems for stem in named) > 0.9 * len(own):
+        return True
+    if len(rest) == 1:
+        return drawn and bool(classes) and classes <= set(_end(place, rest[0]).children())
+    each = {os.path.basename(stem) for stem, _ in own}
+    all_of_them = len(each) == len(own) >= 0.9 * len(others) and len(each & stems) > 0.9 * len(own)
+    return paired or drawn or all_of_them
+
+
+def _files(place: Place, name: bytes) -> list[bytes]:
+    """The images somewhere below a folder."""
+    pending, found = [name], []
+    while pending:
+        path = pending.pop()
+        found += [image for image, _ in place.images(path)]
+        pending += [path + b"/" + inner for inner in place.children(path)]
+    return found
+
+
+def wrappers(place: Place, as_classes: bool = False, any_name: bool = False) -> list[Place]:
     """A folder and those inside of it that hold everything: in the last one lie classes, parts or images.
 
     Parameters
@@ -64,6 +148,8 @@ def wrappers(place: Place, as_classes: bool = False) -> list[Place]:
     place : Place
     as_classes : bool
         No folder is a part.
+    any_name : bool
+        No folder lies beside pictures.
 
     Returns
     -------
@@ -72,11 +158,11 @@ def wrappers(place: Place, as_classes: bool = False) -> list[Place]:
     """
     chain = [place]
     while True:
-        children = pictures(place.children())
+        children = place.children() if any_name else pictures(place)
         if len(children) != 1:
             return chain
         (name,) = children
-        inner = pictures(place.children(name))
+        inner = place.children(name) if any_name else pictures(place, name)
         if part_of(name) is not None and not as_classes:
             goes_on = len(set(parts_of(inner).values())) > 1
         elif place.direct() or place.direct(name):
@@ -87,6 +173,33 @@ def wrappers(place: Place, as_classes: bool = False) -> list[Place]:
             return chain
         place = place.at(name)
         chain.append(place)
+
+
+def kernel(place: Place) -> bytes | None:
+    """The one folder that holds the data set where all others only hold loose pictures: a repository with its docs.
+
+    It holds class folders or parts of them; and it, or its parts, or the names of the others tell that it is no class
+    among classes. None where there is no such folder.
+    """
+    names = pictures(place)
+    deep = [name for name in names if inside(_end(place, name), set()).children()]
+    parts = parts_of(names)
+    if len(names) < 2 or len(deep) != 1 or place.direct(deep[0]) or deep[0] in parts:
+        return None
+    end = _end(place, deep[0])
+    classes = pictures(end)
+    inner = parts_of(classes)
+    parted = len(set(inner.values())) > 1 and any(end.children(name) for name in inner)
+    others = [name for name in names if name != deep[0]]
+    aside = all(name in parts or set(name.lower().replace(b"-", b"_").split(b"_")) & _PAPERS for name in others)
+    if parted or (len(classes) > 1 and not inner and (is_generic(deep[0]) or (aside and not set(parts) & set(others)))):
+        return deep[0]
+    return None
+
+
+def _end(place: Place, name: bytes) -> Place:
+    """A folder, or the one in it that holds everything."""
+    return wrappers(place.at(name))[-1]
 
 
 def split_folders(place: Place, reading: Reading) -> dict[bytes, str]:
@@ -105,6 +218,8 @@ def split_folders(place: Place, reading: Reading) -> dict[bytes, str]:
     children = place.children()
     split_of = parts_of(children)
     if reading.layout == "part-folders":
+        if not split_of and any(len(set(parts_of(place.children(name)).values())) > 1 for name in children):
+            return {}  # parts inside of class folders
         if not split_of:
             raise ImageSetError(
                 f"{shown(place)} holds no folder that is named like a part (train, val, test); it holds "
@@ -141,7 +256,7 @@ def inside(place: Place, others: set[bytes]) -> Place:
         Names of folders in the other parts: classes.
     """
     while not place.direct():
-        children = pictures(place.children())
+        children = pictures(place)
         if len(children) != 1:
             return place
         (name,) = children

@@ -14,7 +14,7 @@ from featstore.layouts.place import Place, fields, number, starts_with, together
 
 _LISTS = {b"trainval.txt": "train", b"test.txt": "test", b"list.txt": ""}
 _SPECIES = {b"1": b"Cat", b"2": b"Dog"}
-_PHOTO = re.compile(rb"(cat|dog)\.[0-9]+\.[^./]+$")
+_PHOTO = re.compile(rb"(?i)(cat|dog)\.[0-9]+\.[^./]+$")
 
 
 def _folder(place: Place, name: bytes) -> bytes:
@@ -91,7 +91,7 @@ def _is_cats_and_dogs(place: Place) -> bool:
             match = _PHOTO.match(name)
             if not match:
                 return False
-            animals.add(match[1])
+            animals.add(match[1].lower())
     return len(animals) == 2
 
 
@@ -103,12 +103,12 @@ def _read_cats_and_dogs(place: Place, reading: Reading) -> Labelled:
     for home in train:
         for name, row in home.images():
             match = _PHOTO.match(name)
-            spans.append((row, 1, row_of[match[1], split] if match else _NO_ANIMAL))
+            spans.append((row, 1, row_of[match[1].lower(), split] if match else _NO_ANIMAL))
     notes = []
     for home, part in others:
         for name, row in home.images():
             match = _PHOTO.match(name)
-            says: Row | str = row_of[match[1], part] if match else Row(None, part)
+            says: Row | str = row_of[match[1].lower(), part] if match else Row(None, part)
             if not match and not reading.unlabelled:
                 says = _NO_ANIMAL
             spans.append((row, 1, says))

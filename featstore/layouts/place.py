@@ -34,6 +34,10 @@ class Place:
         self._below: Counter[bytes] = Counter()
         self._inner: dict[bytes, set[bytes]] = {}
         self._sorted: dict[bytes, list[bytes]] = {}
+        # people write Images and Annotations: a path that is not there is looked up without regard to capitals
+        self._spelled: dict[bytes, bytes] = {}
+        for path in (*(folder for folder, _ in tree.folders), *tree.others):
+            self._spelled.setdefault(path.lower(), path)
         start = 0
         for path, count in tree.folders:
             if count:
@@ -59,7 +63,14 @@ class Place:
 
     def whole(self, path: bytes) -> bytes:
         """A path of this folder relative to the tree's root."""
-        return self.base + b"/" + path if self.base and path else self.base or path
+        whole = self.base + b"/" + path if self.base and path else self.base or path
+        if whole in self._below or whole in self.tree.others or whole in self.tree.row_of:
+            return whole
+        if whole.lower() in self._spelled:
+            return self._spelled[whole.lower()]
+        home, _, name = whole.rpartition(b"/")
+        other = self._spelled.get(home.lower(), home)
+        return other + b"/" + name if home and other + b"/" + name in self.tree.row_of else whole
 
     def children(self, path: bytes = b"") -> list[bytes]:
         """Names of the folders in a folder that hold images somewhere below, in byte order."""

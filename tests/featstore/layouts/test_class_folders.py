@@ -184,11 +184,85 @@ def test_masks_beside_class_folders_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("paths", [("mask/1.jpg", "no_mask/1.jpg"), ("mask/1.jpg", "none/1.jpg", "wrong/1.jpg")])
-def test_a_class_that_may_be_masks_is_refused(tmp_path, paths):
+def test_faces_with_and_without_a_mask_are_classes(tmp_path, paths):
     put(tmp_path, *paths)
-    with pytest.raises(ImageSetError, match='mask is a class like .* beside it .`layout="class-folders"`., or holds'):
+    for layout in ("auto", "class-folders"):
+        assert classes(label(tmp_path, layout=layout)) == {path.partition("/")[0] for path in paths}
+
+
+@pytest.mark.parametrize("names", [("mask", "nomask"), ("part1", "part2")])
+@pytest.mark.parametrize("inside", [False, True])
+def test_classes_of_any_name_in_parts(tmp_path, names, inside):
+    put(tmp_path, *(f"{name}/{part}/1.jpg" if inside else f"{part}/{name}/1.jpg" for name in names for part in _PARTS))
+    for layout in ("auto", "part-folders"):
+        found = label(tmp_path, layout=layout)
+        assert classes(found) == set(names) and parts(found) == {"train": 2, "test": 2}
+
+
+_PARTS = ("train", "test")
+
+
+def test_shards_of_class_folders_are_one_heap(tmp_path):
+    put(tmp_path, *(f"shard{i}/{name}/{i}.jpg" for i in range(2) for name in ("cat", "dog")))
+    for reading in ({}, {"class_from": "leaf"}):
+        found = label(tmp_path, **reading)
+        assert classes(found) == {"cat", "dog"} and '`class_from="top"` takes shard0 and shard1' in found.notes[0]
+    assert classes(label(tmp_path, class_from="top")) == {"shard0", "shard1"}
+
+
+def test_a_repository_with_its_data_set_in_one_folder(tmp_path):
+    put(tmp_path, *(f"dataset/{part}/{name}/1.jpg" for part in _PARTS for name in ("cat", "dog")), "screenshots/1.png")
+    found = label(tmp_path)
+    assert classes(found) == {"cat", "dog"} and parts(found) == {"train": 2, "test": 2}
+    assert reasons(found)["screenshots/1.png"] == "lies beside the folder dataset, which holds the classes"
+    assert any('`layout="class-folders"` takes the outermost' in note for note in found.notes)
+    assert classes(label(tmp_path, layout="class-folders")) == {"dataset", "screenshots"}
+
+
+def test_a_nested_class_among_classes_names_the_inner_folder(tmp_path):
+    put(tmp_path, "car/sedan/1.jpg", "car/suv/2.jpg", "bus/1.jpg", "truck/1.jpg")
+    with pytest.raises(ImageSetError, match="where all classes lie in car, give .*/car as DATA"):
         label(tmp_path)
-    assert "mask" in classes(label(tmp_path, layout="class-folders"))
+
+
+@pytest.mark.parametrize("layout", ["auto", "part-folders"])
+def test_an_unlabelled_test_folder_beside_the_wrapper_of_parts(tmp_path, layout):
+    put(
+        tmp_path, *(f"x/x/{part}/{name}/1.jpg" for part in ("train", "valid") for name in ("A", "B")), "test/test/1.jpg"
+    )
+    found = label(tmp_path, layout=layout)
+    assert parts(found) == {"train": 2, "val": 2} and classes(found) == {"A", "B"}
+    assert parts(label(tmp_path, layout=layout, unlabelled=True)) == {"train": 2, "val": 2, "test": 1}
+
+
+def test_parts_inside_of_a_part(tmp_path):
+    put(tmp_path, *(f"{part}/{name}/1.jpg" for part in ("train/train", "train/val", "test") for name in ("A", "B")))
+    for reading in ({}, {"layout": "part-folders", "class_from": "leaf"}):
+        found = label(tmp_path, **reading)
+        assert parts(found) == {"train": 2, "val": 2, "test": 2} and classes(found) == {"A", "B"}
+    assert found.parts_from == "train, val and test from the folders train/train, train/val and test"
+
+
+@pytest.mark.parametrize("layout", ["auto", "part-folders"])
+def test_labelled_and_unlabelled_folders(tmp_path, layout):
+    put(tmp_path, "labeled/A/1.jpg", "labeled/B/1.jpg", "unlabeled/2.jpg")
+    assert classes(label(tmp_path, layout=layout)) == {"A", "B"}
+    assert classes(label(tmp_path, layout=layout, unlabelled=True)) == {"A", "B", None}
+
+
+def test_parts_in_one_class_of_two_can_be_read_both_ways(tmp_path):
+    put(tmp_path, "cat/train/1.jpg", "cat/test/1.jpg", "dog/1.jpg")
+    with pytest.raises(ImageSetError, match='lacks .`layout="part-folders"`., or they belong .*"class-folders"'):
+        label(tmp_path)
+    assert parts(label(tmp_path, layout="part-folders")) == {"train": 1, "test": 1, "": 1}
+    assert classes(label(tmp_path, layout="class-folders")) == {"cat", "dog"}
+
+
+def test_a_dummy_class_folder_in_test_holds_unlabelled_images(tmp_path):
+    put(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/0/1.jpg")
+    found = label(tmp_path)
+    assert parts(found) == {"train": 2} and "for its only folder, 0, is no class of train" in found.notes[0]
+    assert parts(label(tmp_path, unlabelled=True)) == {"train": 2, "test": 1}
 
 
 @pytest.mark.parametrize("names", [("images", "masks"), ("images", "annotations"), ("photos", "ground_truth")])
@@ -383,3 +457,35 @@ def test_images_directly_in_a_class_folder_name_the_class_of_those_below(tmp_pat
     found = label(tmp_path)
     assert classes(found) == {"cats", "dogs"}
     assert any("class folders hold further folders (cats/more)" in note for note in found.notes)
+
+
+def test_masks_beside_their_pictures_are_left_out(tmp_path):
+    names = [
+        f"{kind}/{kind} ({i}){mask}.png" for kind in ("benign", "malignant") for i in (1, 2) for mask in ("", "_mask")
+    ]
+    put(tmp_path, *names)
+    found = label(tmp_path)
+    assert set(rows(found)) == {name for name in names if "_mask" not in name} and "4 images left out" in found.notes[0]
+    assert set(rows(label(tmp_path, layout="class-folders"))) == set(names)
+
+
+def test_a_few_names_like_masks_are_pictures(tmp_path):
+    put(tmp_path, "cat/1.png", "cat/2.png", "cat/1_mask.png", "dog/3.png", "dog/4.png")
+    assert len(rows(label(tmp_path))) == 5
+
+
+def test_one_folder_of_pictures_that_a_list_names_is_no_class(tmp_path):
+    put(tmp_path, "ISIC-images/a1.jpg", "ISIC-images/a2.jpg")
+    write(tmp_path, "gt.csv", "image,MEL,NV\na1,1.0,0.0\na2,0.0,1.0\n")
+    with pytest.raises(ImageSetError, match='a list names them.*`labels="gt.csv"`'):
+        label(tmp_path)
+    assert classes(label(tmp_path, labels="gt.csv")) == {"MEL", "NV"}
+
+
+def test_the_list_that_is_offered_has_labels_of_the_images(tmp_path):
+    put(tmp_path, "train/1.jpg", "train/2.jpg", "test/3.jpg")
+    write(tmp_path, "train.csv", "image_id,label\n1.jpg,a\n2.jpg,b\n")
+    write(tmp_path, "a_test.csv", "image_id\n3.jpg\n")
+    write(tmp_path, "sample_submission.csv", "image_id,label\n3.jpg,a\n")
+    with pytest.raises(ImageSetError, match='`labels="train.csv"`'):
+        label(tmp_path)

@@ -93,3 +93,20 @@ def test_a_list_of_something_else_is_none(tmp_path):
     write(tmp_path, "metadata.csv", "key,value\nlicence,CC0\n")
     found = label(tmp_path)
     assert found.layout == "class-folders"
+
+
+def test_a_part_whose_list_has_no_labels_is_left_out(tmp_path):
+    put(tmp_path, "train/0.jpg", "train/1.jpg", "test/2.jpg")
+    write(tmp_path, "train/metadata.csv", "file_name,label\n0.jpg,a\n1.jpg,b\n")
+    write(tmp_path, "test/metadata.csv", "file_name\n2.jpg\n")
+    found = label(tmp_path)
+    assert rows(found) == {"train/0.jpg": ("a", "train"), "train/1.jpg": ("b", "train")}
+    assert "test/metadata.csv left out, for it has no column of labels" in found.notes[-1]
+    assert rows(label(tmp_path, unlabelled=True))["test/2.jpg"] == (None, "test")
+
+
+def test_parts_from_folders_where_the_list_has_labels_alone(tmp_path):
+    put(tmp_path, "train/0.jpg", "train/1.jpg", "test/2.jpg")
+    write(tmp_path, "metadata.csv", "file_name,label\ntrain/0.jpg,a\ntrain/1.jpg,b\ntest/2.jpg,a\n")
+    found = label(tmp_path)
+    assert rows(found)["test/2.jpg"] == ("a", "test") and found.parts_from == "train and test from folder names"

@@ -6,7 +6,16 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.images.reading import Reading
-from featstore.layouts.part_folders import inside, is_beside, is_generic, pictures, split_folders, wrappers
+from featstore.layouts.part_folders import (
+    beside,
+    inside,
+    is_beside,
+    is_generic,
+    kernel,
+    pictures,
+    split_folders,
+    wrappers,
+)
 from featstore.layouts.place import Place
 from tests.support.trees import put, tree_of
 
@@ -32,8 +41,45 @@ def test_generic_names():
     assert is_generic(b"JPEGImages") and is_generic(b"photos") and not is_generic(b"cats")
 
 
-def test_where_all_are_masks_they_are_the_pictures():
-    assert pictures([b"masks", b"labels"]) == [b"masks", b"labels"] and pictures([b"masks", b"a"]) == [b"a"]
+def test_where_all_are_masks_they_are_the_pictures(tmp_path):
+    assert pictures(place(tmp_path, "masks/1.png", "labels/2.png")) == [b"labels", b"masks"]
+    assert pictures(place(tmp_path, "images/1.png")) == [b"images"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (("images/1.png", "masks/1.png"), [b"masks"]),
+        (("train/1.png", "test/2.png", "masks/1.png"), [b"masks"]),
+        (("mask/1.jpg", "nomask/1.jpg"), []),
+        (("mask/1.png", "nomask/1.png"), []),
+        (("cats/1.jpg", "dogs/2.jpg", "masks/1.png"), [b"masks"]),
+        (("cats/1.png", "dogs/2.png", "masks/1_mask.png", "masks/2_mask.png"), [b"masks"]),
+        (("cats/a.jpg", "dogs/b.jpg", "masks/a.jpg", "masks/b.jpg"), [b"masks"]),
+        (("cats/1.png", "dogs/2.png", "masks/cats/1.png", "masks/dogs/2.png"), [b"masks"]),
+        (("hats/1.jpg", "gloves/1.jpg", "masks/1.jpg"), []),
+        (("pics/cat/1.jpg", "pics/dog/1.jpg", "masks/cat/1.png", "masks/dog/1.png"), [b"masks"]),
+        (("mask/train/1.jpg", "mask/test/1.jpg", "nomask/train/1.jpg", "nomask/test/1.jpg"), []),
+        (("1.jpg", "masks/1.png"), [b"masks"]),
+    ],
+)
+def test_masks_are_told_by_what_lies_beside_them(tmp_path, paths, expected):
+    assert beside(place(tmp_path, *paths)) == expected
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (("data/cat/1.jpg", "data/dog/1.jpg", "docs/1.png"), b"data"),
+        (("pets/train/cat/1.jpg", "pets/test/cat/2.jpg", "screenshots/1.png"), b"pets"),
+        (("x/x/train/cat/1.jpg", "x/x/valid/cat/2.jpg", "test/test/1.jpg"), b"x"),
+        (("car/sedan/1.jpg", "car/suv/1.jpg", "bus/1.jpg", "truck/1.jpg"), None),
+        (("cat/train/1.jpg", "cat/test/1.jpg", "dog/1.jpg"), None),
+        (("a/b/1.jpg", "a/c/1.jpg", "d/e/1.jpg", "d/f/1.jpg"), None),
+    ],
+)
+def test_the_one_folder_that_holds_the_data_set(tmp_path, paths, expected):
+    assert kernel(place(tmp_path, *paths)) == expected
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,9 @@ def test_other_names_are_not_taken_for_kaggles(tmp_path, names):
     put(tmp_path, *(f"train/{name}" for name in names))
     with pytest.raises(ImageSetError, match="lie in no class folder"):
         label(tmp_path)
+
+
+def test_names_in_other_capitals(tmp_path):
+    put(tmp_path, "train/Cat.0.jpg", "train/Dog.0.jpg", "test1/1.jpg")
+    found = label(tmp_path)
+    assert found.layout == "dogs-vs-cats" and {name for _, name, _ in found.found.runs} == {b"cat", b"dog"}

@@ -3,6 +3,7 @@
 import pytest
 
 from featstore.errors import ImageSetError
+from featstore.images.listing import Skipped
 from featstore.images.tree import Tree
 from featstore.layouts.place import Place, fields, starts_with
 from tests.support.trees import put, tree_of, write
@@ -53,3 +54,10 @@ def test_the_first_line_tells_a_list(tmp_path):
     assert not starts_with(place, b"none.txt", b"")
     (tmp_path / "list.txt").unlink()
     assert not starts_with(place, b"list.txt", b"")
+
+
+def test_capitals_of_a_marker_do_not_matter():
+    tree = Tree(b"/p", [b"Images/1.jpg"], [1], [0], [(b"", 0), (b"Images", 1)], [Skipped(b"Meta/a.txt", "text", 1, 0)])
+    place = Place(tree)
+    assert place.has(b"meta/a.txt") and place.direct(b"images") == 1 and place.row(b"images/1.jpg") == 0
+    assert not place.has(b"meta/b.txt") and place.row(b"images/2.jpg") is None

@@ -151,5 +151,7 @@ def test_lists_of_another_data_set_are_said(tmp_path):
     food(tmp_path)
     for part in ("train", "test"):
         write(tmp_path, f"meta/{part}.txt", "baklava/1\nceviche/2\n")
+    found = label(tmp_path)
+    assert found.layout == "class-folders" and any("its lists name none of the images" in one for one in found.notes)
     with pytest.raises(ImageSetError, match='none of its 13 images is named in its lists; `layout="class-folders"`'):
-        label(tmp_path)
+        label(tmp_path, layout="food-101")
