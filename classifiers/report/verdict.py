@@ -294,7 +294,8 @@ def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         if groups := full["protocol"].get("groups"):
             which += ["--groups", shlex.quote(printable(groups))]
         place = shlex.quote(printable(full["store"])) if full["store"] else "STORE"
-        images = f" --dataset {shlex.quote(printable(full['dataset']['name']))}" if full["store"] else ""
+        of = ["--dataset", shlex.quote(printable(full["dataset"]["name"]))] if full["store"] else []
+        images = " ".join(["", *of])
         steps.append(
             f"`featstore train {place} {' '.join(which)}{images} -o classifier.safetensors` keeps this head, "
             f"and `featstore advise {place}{images}` says whether reopening the backbone would pay."

@@ -27,7 +27,7 @@ def test_both_families_keep_what_all_heads_have_under_the_same_names(name):
 def test_one_seed_reaches_every_head_under_its_own_name_and_heads_know_theirs(name):
     head = make_head(name, seed=7)
     assert head.get_params()[head.seed_parameter] == 7
-    assert head.head_name == {"pixels": "logistic"}.get(name, name)
+    assert head.head_name == name
 
 
 @pytest.mark.parametrize("name", HEADS)
