@@ -119,7 +119,9 @@ def match_state_dict(
         value = tensors[names[key]]
         if problem := _unusable(value):
             raise WeightsError(f"{source} holds {problem} under {short[names[key]]!r}; expected floating-point tensors")
-        state[key] = value.to(like.dtype).contiguous()
+        if not like.is_floating_point() and not bool(torch.isfinite(value).all()):
+            value = torch.zeros_like(value)  # a counter that half precision cannot hold
+        state[key] = value.to(like.dtype).reshape(like.shape).contiguous()
     return state, head, describe_match(Path(source).name, copy, copies, preferred, tensors, short, head.removed)
 
 
