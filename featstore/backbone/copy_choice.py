@@ -40,10 +40,13 @@ class MatchNotes:
         left out. "" for nothing.
     full : str
         The same with prefix and places; "" where the names are the network's own and nothing is left.
+    uncounted : int
+        How many counters of BatchNorm the file lacks.
     """
 
     short: str = ""
     full: str = ""
+    uncounted: int = 0
 
 
 def choose_copy(copies: Sequence[NetworkCopy], given: Mapping[str, Tensor], several: str) -> tuple[NetworkCopy, str]:

@@ -174,8 +174,8 @@ ZOO = {
         {**put("net.", STATE), **put("online_encoder.net.", STATE), **put("target_encoder.net.", OTHER)},
         "which only follow", True),
     "DINO": (
-        {"student": put("module.backbone.", OTHER), "teacher": {**put("backbone.", STATE), "head.mlp.0.weight": torch.ones(9, 512)},
-         "epoch": 3,
+        {"student": put("module.backbone.", OTHER),
+         "teacher": {**put("backbone.", STATE), "head.mlp.0.weight": torch.ones(9, 512)}, "epoch": 3,
          "args": argparse.Namespace()}, "took the tensors of the teacher", True),
     "fastai learner.save": (
         {"model": {**put("0.", nn.Sequential(*list(network().children())[:-2]).state_dict()),
