@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -119,8 +119,11 @@ def match_state_dict(
         value = tensors[names[key]]
         if problem := _unusable(value):
             raise WeightsError(f"{source} holds {problem} under {short[names[key]]!r}; expected floating-point tensors")
-        state[key] = value.to(like.dtype).contiguous()
-    return state, head, describe_match(Path(source).name, copy, copies, preferred, tensors, short, head.removed)
+        if not like.is_floating_point() and not bool(torch.isfinite(value).all()):
+            value = torch.zeros_like(value)  # a counter that half precision cannot hold
+        state[key] = value.to(like.dtype).reshape(like.shape).contiguous()
+    notes = describe_match(Path(source).name, copy, copies, preferred, tensors, short, head.removed)
+    return state, head, replace(notes, uncounted=sum(key not in names for key in state))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -93,7 +94,7 @@ def _renamed(
         key.removesuffix(".weight")
         for key, value in given.items()
         if key.startswith(place) and key.endswith(".weight") and key not in taken and value.dim() == 2
-        and f"{key.removesuffix('weight')}bias" in given
+        and f"{key.removesuffix('weight')}bias" in given and _is_beside(key.removesuffix(".weight"), prefix)
     ]  # fmt: skip
     names: dict[str, str] = {}
     for module in dict.fromkeys(name.rpartition(".")[0] for name in expected):
@@ -107,6 +108,14 @@ def _renamed(
     classes = _classes(names, last, given)
     shown = names[f"{last}.weight"].removesuffix(".weight").rpartition(LEVEL)[2]
     return MatchedClassifier(names, classes, shown) if classes else None
+
+
+def _is_beside(layer: str, prefix: str) -> bool:
+    """Whether a layer lies in the copy itself, or where the copy lies; and not in another network, as of a critic."""
+    outer = re.split(f"([.{LEVEL}])", prefix)
+    parts = re.split(f"([.{LEVEL}])", layer)
+    same = next((i for i, (a, b) in enumerate(zip(outer, parts, strict=False)) if a != b), 0)
+    return all(part in HEADS or part == "cls_head" or part.isdecimal() for part in parts[same:-1:2])
 
 
 def _layer_fits(

@@ -8,13 +8,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from featstore.backbone.checkpoint_names import AVERAGED, FOLLOWING, LEVEL, is_counter, place_of, words
+from featstore.backbone.checkpoint_names import (
+    AVERAGED,
+    LEVEL,
+    follows,
+    is_average,
+    is_counter,
+    is_own_teacher,
+    is_training_state,
+    keeper_of_average,
+    place_of,
+    words,
+)
 from featstore.backbone.state_dict_matching import NetworkCopy
 from featstore.errors import WeightsError
 from featstore.system.reporting import printable_path
 
 _SHOWN = 4
 """Names in a note."""
+_OF_GRADIENTS = frozenset({"exp", "sq", "grad", "grads", "gradient", "gradients", "moment", "moments"})
 
 
 @dataclass(frozen=True)
@@ -28,14 +40,17 @@ class MatchNotes:
         left out. "" for nothing.
     full : str
         The same with prefix and places; "" where the names are the network's own and nothing is left.
+    uncounted : int
+        How many counters of BatchNorm the file lacks.
     """
 
     short: str = ""
     full: str = ""
+    uncounted: int = 0
 
 
 def choose_copy(copies: Sequence[NetworkCopy], given: Mapping[str, Tensor], several: str) -> tuple[NetworkCopy, str]:
-    """The copy that is meant: an averaged one, else one that follows no other, else the most complete.
+    """The copy that is meant: an averaged one, else one that follows no other; of equal ones the most complete.
 
     Parameters
     ----------
@@ -51,29 +66,41 @@ def choose_copy(copies: Sequence[NetworkCopy], given: Mapping[str, Tensor], seve
     Raises
     ------
     WeightsError
-        Copies with different tensors, and nothing says which is meant.
+        Copies with different tensors, and nothing says which is meant; or only the numbers of an optimizer.
     """
     standing = {id(copy): _standing(copy, given) for copy in copies}
     best = max(standing.values())
+    if best == _TRAINING:
+        raise WeightsError(
+            f"{several.replace('several networks', 'tensors')}, but only under {_named(copies[0])}, whose name speaks "
+            f"of an optimizer, of gradients or the like; save the network, with torch.save(network.state_dict(), ...)"
+        )
     first = [copy for copy in copies if standing[id(copy)] == best]
     complete = max(copy.classifier.completeness for copy in first)
     fullest = [copy for copy in first if copy.classifier.completeness == complete]
     chosen = min(fullest, key=lambda copy: len(copy.prefix))
-    if other := next((copy for copy in fullest if not _equal(copy, chosen, given)), None):
+    if other := next((copy for copy in first if not _equal(copy, chosen, given)), None):
         raise WeightsError(
             f"{several}, with other tensors under {_named(chosen)} and under {_named(other)}, and nothing in their "
             f"names says which is meant; save the one that you mean, with torch.save(network.state_dict(), ...)"
         )
     left = [copy for copy in copies if not _equal(copy, chosen, given)]
+    names = ", ".join(dict.fromkeys(_named(copy) for copy in left))
+    if keeper := keeper_of_average(chosen.prefix, given):
+        where = f"and leaves the others under {names}" if left else "and leaves the others beside them"
+        return chosen, (
+            f"took the averaged tensors, under {_named(chosen)}: {keeper} puts them there before it saves, {where}"
+        )
     if not left:
         return chosen, ""
-    names = ", ".join(dict.fromkeys(_named(copy) for copy in left))
-    if best > 1 and any(standing[id(copy)] < best for copy in left):
-        which = "tensors of the teacher" if "teacher" in words(chosen.prefix) else "averaged tensors"
+    if best == _AVERAGED:
+        which = "tensors of the teacher" if is_own_teacher(chosen.prefix, given) else "averaged tensors"
         return chosen, f"took the {which}, under {_named(chosen)}, and not those under {names}"
-    if any(standing[id(copy)] < best for copy in left):
-        return chosen, f"took the tensors under {_named(chosen)}, and not {names}, which only follow them"
-    return chosen, f"took the tensors under {_named(chosen)}, which have more of the classifier than {names}"
+    reasons = []
+    for level, reason in ((_FOLLOWER, "which only follow them"), (_TRAINING, "which are of training, by their name")):
+        if shown := ", ".join(dict.fromkeys(_named(copy) for copy in left if standing[id(copy)] == level)):
+            reasons.append(f"{shown}, {reason}")
+    return chosen, f"took the tensors under {_named(chosen)}, and not {', nor '.join(reasons)}"
 
 
 def describe_match(
@@ -105,10 +132,10 @@ def describe_match(
     counters = [key for key in here if is_counter(key, given[key])]
     foreign = [key for key in here if not is_counter(key, given[key])]
     average = any(key.rpartition(LEVEL)[2] == "n_averaged" for key in counters)
-    lost = "" if _standing(copy, given) > 1 else _averaged_elsewhere(copies, given)
+    lost = "" if _standing(copy, given) == _AVERAGED else _averaged_elsewhere(copies, given)
     notes = [
         preferred or ("took averaged tensors, as n_averaged beside them says" if average else ""),
-        f"the averaged tensors under {lost!r} are no copy of the network and were left" if lost else "",
+        lost,
         copy.renamed,
         f"its classifier is called {copy.classifier.renamed}" if copy.classifier.renamed else "",
         "it has no classifier of torchvision's form" if removed else "",
@@ -126,12 +153,23 @@ def describe_match(
     return MatchNotes(*(f"{source}: {'; '.join(lines)}" if lines else "" for lines in (told, full)))
 
 
+_AVERAGED, _PLAIN, _FOLLOWER, _TRAINING = 3, 2, 1, 0
+"""Standings of copies: the highest is taken."""
+
+
 def _standing(copy: NetworkCopy, given: Mapping[str, Tensor]) -> int:
-    """2 for averaged tensors, 0 for ones that follow others, 1 for all others."""
-    said = words(copy.prefix)
-    if said & AVERAGED or f"{copy.place}n_averaged" in given or f"{copy.prefix}n_averaged" in given:
-        return 2
-    return 0 if said & FOLLOWING else 1
+    if is_training_state(copy.prefix):
+        return _TRAINING
+    if keeper_of_average(copy.prefix, given):
+        return _AVERAGED
+    outer = copy.place.partition(f"ema_state_dict{LEVEL}")
+    if outer[1] and keeper_of_average(f"{outer[0]}state_dict{LEVEL}", given) == "mmengine":
+        return _FOLLOWER  # the network as it is trained: mmengine swaps the two
+    if is_average(copy.prefix) or f"{copy.place}n_averaged" in given or f"{copy.prefix}n_averaged" in given:
+        return _AVERAGED
+    if is_own_teacher(copy.prefix, given):
+        return _AVERAGED
+    return _FOLLOWER if follows(copy.prefix, given) else _PLAIN
 
 
 def _equal(a: NetworkCopy, b: NetworkCopy, given: Mapping[str, Tensor]) -> bool:
@@ -148,12 +186,16 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def _averaged_elsewhere(copies: Sequence[NetworkCopy], given: Mapping[str, Tensor]) -> str:
-    """Where averaged tensors lie that make no copy of the network; an optimizer's averages of gradients are none."""
+    """What is told of averaged tensors that make no copy of the network; averages of gradients are none."""
     known = {key for copy in copies for key in copy.trunk.values()}
     for key, value in given.items():
-        said = words(key)
-        if key not in known and value.dim() > 1 and said & (AVERAGED - {"teacher"}) and "exp" not in said:
-            return key.partition(LEVEL)[0] if LEVEL in key else key.partition(".")[0]
+        if key not in known and value.dim() > 1 and words(key) & AVERAGED and not words(key) & _OF_GRADIENTS:
+            outer = key.partition(LEVEL)[0] if LEVEL in key else key.partition(".")[0]
+            nameless = key.rpartition(LEVEL)[2].isdecimal()
+            return (
+                f"the averaged tensors under {outer!r} "
+                f"{'have no names' if nameless else 'are no copy of the network'} and were left"
+            )
     return ""
 
 

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from torch import Tensor
 
-from featstore.backbone.checkpoint_names import AVERAGED, LEVEL, is_counter, place_of, words
+from featstore.backbone.checkpoint_names import LEVEL, is_average, is_counter, place_of
 from featstore.backbone.classifier_matching import MatchedClassifier, match_classifier
 from featstore.system.reporting import printable_path
 
@@ -108,7 +108,7 @@ def find_copies(network: NetworkTensors, given: Mapping[str, Tensor]) -> tuple[l
             if not problem:
                 exact = {name: key for name, key in names.items() if name in network.classifier}
                 _keep(found, network, NetworkCopy(root, here, naming.told), exact, given)
-            elif words(root) & AVERAGED and _are_parameters(network, here, given):
+            elif is_average(root) and _are_parameters(network, here, given):
                 parameters.append(NetworkCopy(root, here, naming.told))
             fitting = sum(_alike(given[key], network.trunk[name]) for name, key in here.items())
             if problem and fitting > max(closest, len(network.needed) // 4):
@@ -277,6 +277,8 @@ def _largest(given: Mapping[str, Tensor]) -> str:
 
 
 def _alike(value: Tensor, like: Tensor) -> bool:
+    if not like.is_floating_point():  # a counter: whole networks are also brought to half precision with them
+        return value.numel() == 1 and not value.is_complex()
     return value.shape == like.shape and value.is_floating_point() == like.is_floating_point()
 
 

@@ -138,6 +138,13 @@ def load_weights(
         )
     state, head, notes = match_state_dict(backbone, read_state(path), str(path))
     short, full = notes.short, notes.full
+    if notes.uncounted and kind == "file":
+        missing = (
+            f"{notes.uncounted} counter{'s' if notes.uncounted > 1 else ''} num_batches_tracked of BatchNorm "
+            f"{'are' if notes.uncounted > 1 else 'is'} missing and taken as 0: the features are those of a file with "
+            f"them, but are kept under another key"
+        )
+        short, full = (f"{text}; {missing}" if text else f"{path.name}: {missing}" for text in (short, full))
     if url and (source := download_of(path)) is not None:
         told = f"{source.url} has the SHA-256 {source.sha256}"
         full = f"{told}; {full}" if full else told

@@ -33,8 +33,11 @@ _OTHER_FORMATS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: run `git lfs pull`"),
     (b"GGUF", "a GGUF file"),
     (b"\x93NUMPY", "one NumPy array"),
+    (b"{", "a JSON file"),
 )
 """First bytes of what people take for weights, and what it is."""
+_AFTER_VERSION = (b"\x12", b"\x3a", b"\x42")
+"""What stands in an ONNX file after the version: the tags of the producer, the graph or the operators."""
 
 TUNED_MARK = "featstore"
 """The entry of a safetensors file's metadata in which `finetune` says where its weights came from."""
@@ -85,7 +88,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         content = _unpickle(path)
     else:
         raise WeightsError(
-            f"{path} is no weights file: {_told(head)}; expected a .pth file that torch.save wrote, "
+            f"{path} is no weights file: {_told(head, path)}; expected a .pth file that torch.save wrote, "
             f"or a .safetensors file"
         )
     tensors = dict(_tensors(content))
@@ -114,7 +117,9 @@ def _check_zip(path: Path, size: int) -> None:
         raise WeightsError(f"{path} is truncated or damaged ({error}); copy or download it again") from error
     if not any(entry.filename.endswith("/data.pkl") or entry.filename == "data.pkl" for entry in entries):
         held = [entry.filename for entry in entries]
-        what = "a model of Keras" if "model.weights.h5" in held or "config.json" in held else "a zip file"
+        arrays = bool(held) and all(name.endswith(".npy") for name in held)
+        keras = "model.weights.h5" in held or "config.json" in held
+        what = "a model of Keras" if keras else "an .npz file of NumPy arrays" if arrays else "a zip file"
         shown = f"{', '.join(held[:2])}{', ...' if len(held) > 2 else ''}" if held else "nothing"
         raise WeightsError(
             f"{path} is {what}, but not one that torch.save wrote (it holds no data.pkl, but {shown}); expected a .pth "
@@ -150,6 +155,12 @@ def _unpickle(path: Path) -> Any:
             ) from error
         detail = text.partition("WeightsUnpickler error:")[2].strip() or text or type(error).__name__
         cause = detail.splitlines()[0][:120]
+        if cause.startswith("Unsupported operand") and (protocol := _protocol(path)) in (3, 4, 5):
+            raise WeightsError(
+                f"{path} is a pickle of protocol {protocol}, which is read here only in part, so it is not known "
+                f"whether it would run code when loaded, and it was not loaded; write its tensors again, with "
+                f"torch.save(state_dict, ...) in its usual protocol, or as .safetensors"
+            ) from error
         if isinstance(error, pickle.UnpicklingError):
             raise WeightsError(
                 f"{path} is damaged, or a pickle that would run code when loaded ({cause}); it was not loaded: copy "
@@ -189,13 +200,44 @@ def _tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
         waiting.extend(reversed(inner))  # in the order of the file
 
 
-def _told(head: bytes) -> str:
+def _told(head: bytes, path: Path) -> str:
+    if head.startswith(b"{") and _indexes_shards(path):
+        return (
+            "it is the index of a model in several .safetensors files, and holds no tensors: give the file that "
+            "the tensors are in, or join them in one"
+        )
+    if path.suffix.lower() == ".onnx" or (head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in _AFTER_VERSION):
+        return "it looks like an ONNX model, whose tensors have no names of torchvision's"
     for start, what in _OTHER_FORMATS:
         if head.startswith(start):
             return f"it is {what}"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return f"it is a web page (it starts with {head[:8]!r}): download the file itself"
     return f"it starts with {head[:8]!r}"
+
+
+def _indexes_shards(path: Path) -> bool:
+    """Whether a JSON file is what tells in which of several files each tensor lies."""
+    try:
+        with path.open("rb") as file:
+            return b'"weight_map"' in file.read(1 << 16)
+    except OSError:
+        return False
+
+
+def _protocol(path: Path) -> int:
+    """The protocol of the pickle in a file; 0 where it cannot be told."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start == b"PK":
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                with archive.open(name) as inner:
+                    start = inner.read(2)
+    except (OSError, ValueError, zipfile.BadZipFile, StopIteration, NotImplementedError, RuntimeError):
+        return 0
+    return start[1] if start[:1] == b"\x80" and len(start) > 1 else 0
 
 
 def _inside(folder: Path) -> str:

@@ -24,7 +24,9 @@ def test_the_own_names_at_any_width():
     assert match(TWO, layer("classifier.0", 6, 4) | layer("classifier.3", 2, 6), exact=TWO).classes == 2
 
 
-@pytest.mark.parametrize("name", ["last_linear", "classifier", "head", "head.fc", "classifier.1", "x.fc", "logits"])
+@pytest.mark.parametrize(
+    "name", ["last_linear", "classifier", "head", "head.fc", "classifier.1", "cls_head.fc", "logits"]
+)
 def test_heads_of_other_libraries_are_known_by_name_and_width(name):
     found = match(ONE, layer(name, 7, 4), prefix="backbone.")
     assert (found.classes, found.renamed) == (7, name)
@@ -35,6 +37,8 @@ def test_heads_of_other_libraries_are_known_by_name_and_width(name):
     "given",
     [
         layer("projector", 7, 4),
+        layer("discriminator.fc", 7, 4),
+        layer("momentum_backbone.fc", 7, 4),
         layer("fc", 7, 5),
         layer("fc.0", 4, 4) | layer("fc.2", 7, 4),
         layer("fc.0", 9, 4) | layer("fc.2", 7, 9),

@@ -24,7 +24,14 @@ def file(*prefixes):
         (("swa_model.", "net."), "swa_model.", "took the averaged tensors"),
         (("state_dict/encoder_q.", "state_dict/encoder_k."), "state_dict/encoder_q.", "which only follow them"),
         (("online_encoder.", "target_encoder."), "online_encoder.", "which only follow them"),
-        (("student/", "teacher/"), "teacher/", "took the tensors of the teacher, under 'teacher'"),
+        (
+            ("student_backbone.", "teacher_backbone."),
+            "teacher_backbone.",
+            "took the tensors of the teacher, under 'teacher_backbone'",
+        ),
+        (("net/", "optimizer/avg/"), "net/", "and not 'optimizer/avg', which are of training, by their name"),
+        (("EMAmodel.", "model."), "EMAmodel.", "took the averaged tensors"),
+        (("state_dict/a.", "current_model_state/a."), "state_dict/a.", "Lightning puts them there"),
         (("emad.", "keyed.", "encoder_k."), None, ""),
     ],
 )
@@ -50,8 +57,25 @@ def test_equal_tensors_are_one_copy_and_the_fuller_one_is_taken():
     copies, given = file("long.", "b.")
     assert choose_copy(copies, given | {"b.w": given["long.w"]}, "several") == (copies[1], "")
     fuller = NetworkCopy("long.", copies[0].trunk, "", MatchedClassifier({"fc.weight": "long.fc.weight"}, 3))
-    copy, preferred = choose_copy([fuller, copies[1]], given, "several")
-    assert copy is fuller and preferred.endswith("which have more of the classifier than 'b'")
+    assert choose_copy([fuller, copies[1]], given | {"b.w": given["long.w"]}, "several") == (fuller, "")
+    with pytest.raises(WeightsError, match="^several, with other tensors under 'long' and under 'b', and nothing"):
+        choose_copy([fuller, copies[1]], given, "several")
+
+
+@pytest.mark.parametrize(
+    "prefixes",
+    [("student/", "teacher/"), ("best/", "current/"), ("a.k.", "a.q."), ("source_net.", "target_net."), ("avg/", "m/")],
+)
+def test_a_word_alone_decides_nothing(prefixes):
+    copies, given = file(*prefixes)
+    with pytest.raises(WeightsError, match="nothing in their names says which is meant"):
+        choose_copy(copies, given, "several")
+
+
+def test_the_numbers_of_an_optimizer_are_no_network():
+    copies, given = file("optimizer/exp_avg/")
+    with pytest.raises(WeightsError, match="^x holds tensors, but only under 'optimizer/exp_avg', whose name speaks"):
+        choose_copy(copies, given, "x holds several networks")
 
 
 def test_notes_are_empty_where_there_is_nothing_to_tell():

@@ -26,6 +26,9 @@ TRUNK = {key: value for key, value in STATE.items() if not key.startswith("fc.")
 MOBILE = random_state_dict("mobilenet_v2", 7)
 
 
+PARAMETERS = {key: value for key, value in OTHER.items() if "running" not in key and "num_b" not in key}
+
+
 def put(prefix, state):
     return {f"{prefix}{key}": value for key, value in state.items()}
 
@@ -116,7 +119,30 @@ ZOO = {
     "Lightning with an EMA module": (
         {"state_dict": {**put("net.", OTHER), **put("ema_net.module.", STATE)}}, "took the averaged tensors", True),
     "Lightning WeightAveraging": (
-        {"state_dict": put("model.", STATE), "current_model_state": put("model.", OTHER)}, "which only follow", True),
+        {"state_dict": put("model.", STATE), "current_model_state": put("model.", OTHER)},
+        "Lightning puts them there before it saves, and leaves the others under 'current_model_state/model'", True),
+    "mmengine with EMAHook": (
+        {"meta": {}, "message_hub": {}, "state_dict": put("backbone.", STATE),
+         "ema_state_dict": {"steps": torch.tensor(5), **put("module.backbone.", OTHER)}},
+        "mmengine puts them there before it saves, and leaves the others under 'ema_state_dict/backbone'", True),
+    "mmcv with EMAHook": (
+        {"state_dict": {**put("backbone.", STATE),
+                        **{f"ema_backbone_{k.replace('.', '_')}": v for k, v in OTHER.items() if "running" not in k}}},
+        "took the averaged tensors, under 'state_dict/backbone': mmcv puts them there", True),
+    "Adam by name": ({"model": STATE, "optimizer": {"exp_avg": PARAMETERS, "exp_avg_sq": PARAMETERS}}, "", True),
+    "averages of an optimizer": ({"model": STATE, "opt": {"avg": PARAMETERS}}, "", True),
+    "averages of gradients": ({"model": STATE, "avg_grads": PARAMETERS, "teacher_grad": OTHER}, "'teacher_grad', which "
+        "are of training", True),
+    "averages of no known kind": ({"model": STATE, "avg": PARAMETERS}, "", True),
+    "counters in floating point": ({k: v.float() for k, v in STATE.items()}, "", True),
+    "counters with one axis": ({k: v.reshape(1) if "num_b" in k else v for k, v in STATE.items()}, "", True),
+    "solo-learn": (
+        {"state_dict": {**put("backbone.", TRUNK), **put("momentum_backbone.", OTHER)}},
+        "no classifier of torchvision's form", False),
+    "a critic beside the encoder": (
+        put("encoder.", TRUNK) | {"discriminator.fc.weight": torch.ones(1000, 512),
+                                  "discriminator.fc.bias": torch.ones(1000)},
+        "no classifier of torchvision's form; left out: discriminator.fc.weight", False),
     "timm checkpoint": (
         {"epoch": 2, "arch": "resnet18", "state_dict": OTHER, "state_dict_ema": STATE, "args": argparse.Namespace()},
         "took the averaged tensors", True),
@@ -148,7 +174,8 @@ ZOO = {
         {**put("net.", STATE), **put("online_encoder.net.", STATE), **put("target_encoder.net.", OTHER)},
         "which only follow", True),
     "DINO": (
-        {"student": put("module.backbone.", OTHER), "teacher": put("backbone.", STATE), "epoch": 3,
+        {"student": put("module.backbone.", OTHER),
+         "teacher": {**put("backbone.", STATE), "head.mlp.0.weight": torch.ones(9, 512)}, "epoch": 3,
          "args": argparse.Namespace()}, "took the tensors of the teacher", True),
     "fastai learner.save": (
         {"model": {**put("0.", nn.Sequential(*list(network().children())[:-2]).state_dict()),
@@ -213,6 +240,13 @@ def test_features_of_such_a_file_are_bit_equal(tmp_path, tool):
         torch.testing.assert_close(made.trunk(x)[0], reference(x), rtol=0, atol=1e-5)
         torch.save(STATE, tmp_path / "plain.pth")
         assert torch.equal(made.trunk(x)[0], Backbone(NAME, tmp_path / "plain.pth", input_size=64).trunk(x)[0])
+
+
+def test_counters_that_half_precision_cannot_hold_are_none(tmp_path):
+    torch.save({k: torch.tensor(1e6).half() if "num_b" in k else v for k, v in STATE.items()}, tmp_path / "w.pth")
+    assert load_weights(NAME, tmp_path / "w.pth").sha256 == state_dict_sha256(
+        {k: torch.tensor(0) if "num_b" in k else v for k, v in STATE.items()}
+    )
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
@@ -280,6 +314,11 @@ WRONG = {
     "whole numbers": (changed("conv1.weight", torch.ones(64, 3, 7, 7, dtype=torch.int8)), "conv1.weight is int8"),
     "Keras-like names": ({"conv1_conv/kernel:0": torch.ones(7, 7, 3, 64)}, "100 tensors are missing"),
     "two networks": ({**put("left.", STATE), **put("right.", OTHER)}, "under 'left' and under 'right', and nothing"),
+    "student and teacher": (
+        {**put("student.", STATE), **put("teacher.", OTHER)}, "under 'student' and under 'teacher', and nothing"),
+    "best and current": ({"best": STATE, "current": OTHER}, "under 'best' and under 'current', and nothing"),
+    "before and after": ({"pretrained": OTHER, "finetuned": TRUNK}, "under 'pretrained' and under 'finetuned', and"),
+    "only gradients": ({"grads": STATE}, "only under 'grads', whose name speaks of an optimizer, of gradients"),
     "a Sequential of a smaller network": (
         nn.Sequential(*list(network().children())[:-3]).state_dict(), "tensors are missing .layer4.0.conv1.weight"),
     "the same shapes in another order": (
@@ -295,11 +334,9 @@ def test_what_is_not_the_network_is_refused_with_what_differs(tmp_path, kind):
         load_weights(NAME, tmp_path / "w.pth")
 
 
-def test_a_copy_with_more_of_the_network_is_the_better_one(tmp_path):
-    torch.save({"encoder": put("x.", {k: OTHER[k] for k in TRUNK}), "whole": STATE}, tmp_path / "w.pth")
-    found = load_weights(NAME, tmp_path / "w.pth")
-    assert found.sha256 == state_dict_sha256(STATE)
-    assert "took the tensors under 'whole', which have more of the classifier than 'encoder/x'" in found.note
+def test_of_equal_trunks_the_one_with_more_of_the_network_is_taken(tmp_path):
+    torch.save({"encoder": put("x.", TRUNK), "whole": {k: v.clone() for k, v in STATE.items()}}, tmp_path / "w.pth")
+    assert load_weights(NAME, tmp_path / "w.pth").sha256 == state_dict_sha256(STATE)
 
 
 def test_copies_with_equal_tensors_are_no_question(tmp_path):
@@ -311,7 +348,7 @@ def test_averages_that_make_no_network_are_told(tmp_path):
     torch.save({"model": STATE, "ema": {"shadow_params": list(STATE.values())}, "opt": optimizer()}, tmp_path / "w.pth")
     found = load_weights(NAME, tmp_path / "w.pth")
     assert found.sha256 == state_dict_sha256(STATE)
-    assert "averaged tensors under 'ema' are no copy of the network and were left" in found.note
+    assert "averaged tensors under 'ema' have no names and were left" in found.note
 
 
 def test_the_record_tells_prefix_counters_and_places(tmp_path):

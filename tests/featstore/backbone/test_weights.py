@@ -209,3 +209,16 @@ def put(monkeypatch, hub, state):
 
 
 URL_OF = module.url_of
+
+
+def test_counters_that_a_file_lacks_are_told(tmp_path, state):
+    bare = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save(bare, tmp_path / "w.pth")
+    found = load_weights(SMALL, tmp_path / "w.pth")
+    zeros = {k: torch.zeros_like(v) if k.endswith("num_batches_tracked") else v for k, v in state.items()}
+    assert found.sha256 == state_dict_sha256(zeros)
+    assert found.note == found.record
+    assert found.note == (
+        "w.pth: 34 counters num_batches_tracked of BatchNorm are missing and taken as 0: the features are those of a "
+        "file with them, but are kept under another key"
+    )

@@ -4,6 +4,7 @@ import pickle
 import random
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -124,6 +125,12 @@ def test_other_zip_is_no_weights_file(tmp_path):
             "it is a pointer of Git LFS, not the file itself",
         ),
         (b"\x1f\x8b\x08" + bytes(20), "packed with gzip: unpack it first"),
+        (
+            b'{"metadata": {"total_size": 1}, "weight_map": {"conv1.weight": "model-00001-of-00002.safetensors"}}',
+            "it is the index of a model in several .safetensors files, and holds no tensors: give the file",
+        ),
+        (b'{"epochs": 3}', "it is a JSON file; expected a .pth file"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:" + bytes(99), "it looks like an ONNX model"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00{broken json....", "no readable safetensors file"),
     ],
 )
@@ -142,6 +149,23 @@ def test_models_of_keras_and_packed_files_are_named(tmp_path):
         read_state(tmp_path / "w.keras")
     with pytest.raises(WeightsError, match="is a zip file, .*it holds no data.pkl, but w.pth"):
         read_state(tmp_path / "w.zip")
+
+
+def test_arrays_in_an_npz_file_are_named(tmp_path):
+    np.savez(tmp_path / "w.npz", **{name: value.numpy() for name, value in STATE.items()})
+    with pytest.raises(
+        WeightsError, match=r"is an .npz file of NumPy arrays, but .*\(it holds no data.pkl, but a.weight"
+    ):
+        read_state(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_later_protocol_of_pickle_is_named(tmp_path, protocol):
+    torch.save(STATE, tmp_path / "w.pth", pickle_protocol=protocol)
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"model": {"a": np.ones(3)}}, protocol))
+    for name in ("w.pth", "w.pkl"):
+        with pytest.raises(WeightsError, match=f"is a pickle of protocol {protocol}, .* in its usual protocol, or as"):
+            read_state(tmp_path / name)
 
 
 def test_a_folder_of_weights_names_a_file_in_it(tmp_path):
