@@ -95,7 +95,7 @@ def pattern_text(pattern: str, aside: NDArray[np.int64] | None) -> str:
 
     Examples
     --------
-    >>> pattern_text("p[0-9]+", np.array([0, 1, 0, 2]))[-65:]
+    >>> pattern_text("p[0-9]+", np.array([0, 1, 0, 2]))[-61:]
     'one side of every fold; the 1 group of the data is set aside.'
     """
     shown = repr(printable(pattern))
