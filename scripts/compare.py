@@ -41,6 +41,8 @@ def _references(_context: click.Context, _parameter: click.Parameter, value: str
     known = ("majority", "pixels")
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     if not names or (unknown := [name for name in names if name not in known]):
+        if (alone := next((name for name in names if name in ("all", "none")), None)) is not None:
+            raise click.BadParameter(f"{alone!r} stands alone; give all, none, or names such as majority,pixels")
         wrong = unknown[0] if names else value
         raise click.BadParameter(f"{wrong!r} is no reference; give majority, pixels, all or none")
     return names

@@ -60,6 +60,9 @@ def evaluate(
         options.reporter(quiet) as report,
     ):
         images = scan(data, progress=lambda done, total: report("scan", done, total, ""), reading=reading)
+        # That classifiers need two classes is of no account where none is made.
+        doubts = [doubt for doubt in images.about["doubts"] if doubt["name"] != "one-class"]
+        images = images.with_about(doubts=doubts)
         if not as_json:
             options.print_found(options.console(stderr=True), images.name, len(images), found_json(images))
         require_no_doubt(images, reading.allow)

@@ -90,7 +90,7 @@ def predict(
         raise click.UsageError(f"--top lists more classes than {'--wide' if wide else '--columns'} has columns for")
     if columns and len(columns) not in ((1,) if wide else (2, 3)):
         expected = "one name, that of the first column" if wide else "two names or three, such as id,label"
-        raise click.UsageError(f"--columns has {len(columns)} names; expected {expected}")
+        raise click.UsageError(f"--columns has {len(columns)} name{'s' * (len(columns) != 1)}; expected {expected}")
     target = None if out is None else options.fresh_path(out, overwrite)
     classifier = load_bundle(bundle)
     reading = Reading(path_column=path_column, root=root, suffix=suffix)

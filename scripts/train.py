@@ -32,9 +32,11 @@ from featstore_scripts import options
 )
 @options.overwrite
 @options.allow_few
+@options.quiet
 @options.json_option
 def train(
     as_json: bool,
+    quiet: bool,
     overwrite: bool,
     store: str,
     head: str,
@@ -63,16 +65,18 @@ def train(
     check_name(head)
     options.fresh_path(out, overwrite)
     features = FeatureStore(store).read(**options.selectors(node=nodes[0] if nodes else None, **selectors))
-    trained = run(
-        features,
-        head,
-        seed=seed,
-        budget=budget,
-        folds=folds,
-        class_weight=class_weight,
-        groups=groups,
-        allow_few=allow_few,
-    )
+    with options.reporter(quiet) as report:
+        report("tune and fit", 0, 1, head)
+        trained = run(
+            features,
+            head,
+            seed=seed,
+            budget=budget,
+            folds=folds,
+            class_weight=class_weight,
+            groups=groups,
+            allow_few=allow_few,
+        )
     weights = selectors["weights"]
     place = weights if weights and Path(weights).is_file() else None
     bundle = trained.save(out, weights=place, overwrite=overwrite)

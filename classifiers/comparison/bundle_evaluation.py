@@ -245,7 +245,13 @@ def _notes(bundle: Bundle, images: ImageSet, features: FeatureSet) -> list[str]:
     if features.failed:
         path, reason = features.failed[0]
         notes.append(f"{count(len(features.failed), 'image')} could not be read, the first {path}: {reason}.")
-    if bundle.summary.get("dataset") == images.name and not (images.splits == "test").any():
+    seen = bundle.has_seen(features.digests)
+    if seen is not None and seen.any():
+        notes.append(
+            f"{int(seen.sum()):,} of {count(len(seen), 'image')} are among those that the bundle was trained on, byte "
+            "for byte: they make it look better than it is."
+        )
+    elif seen is None and bundle.summary.get("dataset") == images.name and not (images.splits == "test").any():
         notes.append(
             f"The bundle was trained on a data set of the same name, {printable(images.name)!r}: images that it was "
             "trained on make it look better than it is."

@@ -19,7 +19,7 @@ from classifiers.comparison.label_errors import wrong_labels
 from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
 from classifiers.heads.base.convergence import unconverged_text
-from classifiers.leakage.data_groups import data_groups, group_text, split_groups
+from classifiers.leakage.data_groups import data_groups, group_text, pattern_text, split_groups
 from classifiers.leakage.leaks import Leaks
 from classifiers.report.data_reading import doubts
 from classifiers.validation.protocol import EvaluationProtocol
@@ -72,7 +72,11 @@ def document(
     dict
         As docs/design.md, "Report data", describes it; plain JSON.
     """
-    named = data_groups(sets[0]) if groups in (None, "auto") else None
+    brought = data_groups(sets[0])
+    named, aside = (brought, None) if groups in (None, "auto") else (None, brought)
+    text = plan.text if named is None else f"{plan.text} {group_text(named)}"
+    if groups not in (None, "auto"):
+        text = f"{plan.text} {pattern_text(str(groups), aside)}"
     best, duel = choose(runs, plan.name)
     chosen = runs[best]
     crossing = "" if drop_leaks else split_groups(sets[0], plan)
@@ -83,7 +87,7 @@ def document(
         "dataset": _dataset(sets[0], plan),
         "protocol": {
             "name": plan.name,
-            "text": plan.text if named is None else f"{plan.text} {group_text(named)}",
+            "text": text,
             "folds": plan.folds,
             "repeats": plan.repeats,
             "seed": seed,
@@ -91,6 +95,7 @@ def document(
             "groups": groups,
             "n_groups": None if members is None else len(np.unique(members)),
             **({} if named is None else {"groups_of_the_data": int((np.bincount(named) > 1).sum())}),
+            **({} if aside is None else {"groups_set_aside": int((np.bincount(aside) > 1).sum())}),
             "drop_leaks": drop_leaks,
             "dropped": len(plan.dropped),
             "class_weight": dict(class_weight) if isinstance(class_weight, Mapping) else class_weight,

@@ -84,6 +84,28 @@ def group_text(groups: NDArray[np.int64]) -> str:
     )
 
 
+def pattern_text(pattern: str, aside: NDArray[np.int64] | None) -> str:
+    """One sentence: images are grouped by a regular expression, in the place of the groups that the data bring.
+
+    Parameters
+    ----------
+    pattern : str
+    aside : ndarray of shape (n,), int64, or None
+        The groups that the data bring.
+
+    Examples
+    --------
+    >>> pattern_text("p[0-9]+", np.array([0, 1, 0, 2]))[-61:]
+    'one side of every fold; the 1 group of the data is set aside.'
+    """
+    shown = repr(printable(pattern))
+    said = f"Images whose paths give the same text for the expression {shown} stay on one side of every fold"
+    if aside is None:
+        return f"{said}."
+    several = int((np.bincount(aside) > 1).sum())
+    return f"{said}; the {count(several, 'group')} of the data {'is' if several == 1 else 'are'} set aside."
+
+
 def split_groups(features: FeatureSet, protocol: EvaluationProtocol) -> str:
     """What to say where the data's own parts divide the data's own groups; "" where they do not.
 

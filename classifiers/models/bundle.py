@@ -31,6 +31,8 @@ _MALFORMED = (
 )  # fmt: skip
 _LARGEST_WIDTH = 1 << 24
 _MOST_CLASSES = 1 << 20
+_TRAINED_ON = "trained_on"
+_BEGINNING = 8  # bytes of a digest: two of a million images agree in them by chance once in 10 million times
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +55,8 @@ class Bundle:
         How it was trained: data set, images, accuracy, seed, versions. For people.
     path : Path or None
         The file that it was loaded from.
+    trained_on : ndarray of shape (n, 8), uint8, or None
+        How the SHA-256 of each training image begins, sorted; None where it was not recorded.
 
     Examples
     --------
@@ -76,6 +80,7 @@ class Bundle:
     recipe: Mapping[str, Any]
     summary: Mapping[str, Any]
     path: Path | None = None
+    trained_on: NDArray[np.uint8] | None = None
 
     @property
     def width(self) -> int:
@@ -88,6 +93,22 @@ class Bundle:
             f"Bundle({self.name}, {len(self.classes)} classes, features {f.backbone}/{f.node}/{f.pool}, "
             f"weights {f.weights}, key {f.key})"
         )
+
+    def has_seen(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+        """Which images are, byte for byte, among those that it was trained on.
+
+        Parameters
+        ----------
+        digests : ndarray of shape (m, 32), uint8
+
+        Returns
+        -------
+        ndarray of shape (m,), bool, or None
+            None where the bundle does not know.
+        """
+        if self.trained_on is None:
+            return None
+        return np.asarray(np.isin(_beginnings(digests).view("V8").ravel(), self.trained_on.view("V8").ravel()))
 
     def check(self, features: FeatureSet) -> None:
         """Make sure that features are of the kind that the head was trained on.
@@ -158,6 +179,7 @@ def save_bundle(
     *,
     name: str,
     summary: Mapping[str, Any] | None = None,
+    trained_on: NDArray[np.uint8] | None = None,
     overwrite: bool = False,
 ) -> Bundle:
     """Save a fitted head with everything that predicting from images needs, but the network's weights.
@@ -176,6 +198,8 @@ def save_bundle(
         The head's name in `classifiers.heads.registry.HEADS`.
     summary : mapping, optional
         JSON-able; for people.
+    trained_on : ndarray of shape (n, 32), uint8, optional
+        Digests of the training images: the bundle then knows them again.
     overwrite : bool
         Replace a file at `path`.
 
@@ -212,7 +236,8 @@ def save_bundle(
     known = np.asarray(head.classes_)
     named = tuple(str(c) if known.dtype.kind in "US" else str(classes[int(c)]) for c in known)
     meta, arrays = head.get_state()
-    bundle = Bundle(head, name, named, fingerprint, dict(recipe), dict(summary or {}), path)
+    known_again = None if trained_on is None else np.unique(_beginnings(trained_on), axis=0)
+    bundle = Bundle(head, name, named, fingerprint, dict(recipe), dict(summary or {}), path, known_again)
     document = {
         "head": {"name": name, "meta": meta},
         "classes": list(named),
@@ -220,7 +245,7 @@ def save_bundle(
         "recipe": {**recipe, "nodes": [fingerprint.node]},
         "summary": bundle.summary,
     }
-    tensor_file.write(path, FORMAT, document, arrays)
+    tensor_file.write(path, FORMAT, document, arrays if known_again is None else {**arrays, _TRAINED_ON: known_again})
     return bundle
 
 
@@ -283,6 +308,12 @@ def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) 
     if not all(isinstance(part, dict) for part in (meta, recipe, summary)):
         raise BundleError(f"{path} is malformed: head, recipe and summary must be JSON objects; {FORMAT.remedy}")
     own = {key: np.array(array) for key, array in arrays.items()}
+    trained_on = own.pop(_TRAINED_ON, None)
+    if trained_on is not None and (trained_on.dtype != np.uint8 or trained_on.shape != (len(trained_on), _BEGINNING)):
+        raise BundleError(
+            f"{path} names its training images by {trained_on.dtype} {trained_on.shape}, expected uint8 (n, "
+            f"{_BEGINNING}); {FORMAT.remedy}"
+        )
     if name == "lightgbm":
         text = checked_lightgbm(own["model"].tobytes(), own["matrix"].shape[1], len(classes))
         own["model"] = np.frombuffer(text, dtype=np.uint8)
@@ -299,7 +330,11 @@ def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) 
     if trial.shape != (1, len(classes)) or not np.isfinite(trial).all():
         raise BundleError(f"{path} has a head that gives no probabilities for its classes; {FORMAT.remedy}")
     fingerprint = Fingerprint.from_json(document["fingerprint"])
-    return Bundle(head, str(name), tuple(classes), fingerprint, recipe, summary, path)
+    return Bundle(head, str(name), tuple(classes), fingerprint, recipe, summary, path, trained_on)
+
+
+def _beginnings(digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(digests[:, :_BEGINNING])
 
 
 def _short(value: Any) -> str:

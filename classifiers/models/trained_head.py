@@ -121,6 +121,7 @@ class TrainedHead:
             self.features.classes,
             name=self.name,
             summary=self.summary(),
+            trained_on=self.features.digests[self.features.training()],
             overwrite=overwrite,
         )
 

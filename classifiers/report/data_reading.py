@@ -50,14 +50,22 @@ def reading_sentence(full: Mapping[str, Any]) -> str:
 
 
 def group_sentence(full: Mapping[str, Any]) -> str:
-    """What the terminal says of the groups that the data name.
+    """What the terminal says of the groups that the data or the user name; "" where there are none.
 
     Examples
     --------
     >>> group_sentence({"protocol": {"groups_of_the_data": 14}})
     'Groups: the 14 that the data name stay on one side of every fold.'
     """
-    return f"Groups: the {full['protocol']['groups_of_the_data']:,} that the data name stay on one side of every fold."
+    protocol = full["protocol"]
+    if protocol.get("groups") not in (None, "auto"):
+        number, shown = protocol.get("n_groups") or 0, repr(printable(str(protocol["groups"])))
+        said = f"Groups: {number:,} by the expression {shown} stay on one side of every fold"
+        aside = protocol.get("groups_set_aside")
+        return f"{said}; the {aside:,} that the data name are set aside." if aside else f"{said}."
+    if not protocol.get("groups_of_the_data"):
+        return ""
+    return f"Groups: the {protocol['groups_of_the_data']:,} that the data name stay on one side of every fold."
 
 
 def doubts(about: Mapping[str, Any]) -> list[dict[str, str]]:

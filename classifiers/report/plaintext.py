@@ -45,8 +45,8 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
     out.print(f"{printable(full['dataset']['name'])}: {extent(full)}; features: {', '.join(board.sets())}")
     if read := reading_sentence(full):
         out.print(read)
-    if full["protocol"].get("groups_of_the_data"):
-        out.print(group_sentence(full))
+    if grouped := group_sentence(full):
+        out.print(grouped)
     out.print()
     Console(file=buffer, width=max(width, 1000), markup=False, emoji=False, color_system=None).print(table)
     out.print()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from classifiers.leakage.data_groups import data_groups, group_text, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.leakage.leaks import find_leaks
+from classifiers.transfer.cached_network import extract_as_before
 from classifiers.transfer.cached_nodes import backbone_of, cached_nodes, missing_landmarks
 from classifiers.transfer.cost import cost_of_advice
 from classifiers.transfer.decision import Advice, judge, revise
@@ -27,7 +28,6 @@ from classifiers.validation.splits import group_by
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.landmarks import last_stage
 from featstore.errors import FeatstoreError, FeaturesError
-from featstore.extract.job import extract
 from featstore.features import FeatureSet
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress, argument
@@ -106,7 +106,9 @@ def advise(
     if missing and data is not None:
         network = backbone_of(sets[-1], weights_file, nodes=missing)
         options: dict[str, Any] = {"precision": sets[0].fingerprint.precision, "device": device}
-        extract(data, store, backbone=network, dataset=sets[0].dataset, workers=workers, progress=progress, **options)
+        extract_as_before(
+            data, store, backbone=network, dataset=sets[0].dataset, workers=workers, progress=progress, **options
+        )
         sets, notes = cached_nodes(store, dataset, (*nodes, *missing) if nodes else (), selectors)
         missing = missing_landmarks(sets)
     if missing and not nodes:
@@ -140,10 +142,15 @@ def advise(
     return dataclasses.replace(advice, next=command, about=about, classes=first.classes), notes
 
 
+def _source(features: FeatureSet) -> str:
+    """The data as they were named for `extract`; stores of earlier versions know their folder only."""
+    return str(features.about.get("source") or os.fsdecode(features.root))
+
+
 def _offer(missing: Sequence[str], features: FeatureSet) -> str:
     """How the landmarks that are not cached could be."""
     named = ", ".join(f'"{node}"' for node in missing)
-    root = argument("data", os.fsdecode(features.root))
+    root = argument("data", _source(features))
     return (
         f"The layer curve lacks {', '.join(missing)}; the same command with {root} caches "
         f"{'it' if len(missing) == 1 else 'them'} first (as `featstore extract` with `nodes=[{named}]` does)."
@@ -185,7 +192,7 @@ def _sources(features: FeatureSet, groups: str | None, seed: int) -> tuple[NDArr
 def _next_command(store: FeatureStore, advice: Advice, features: FeatureSet) -> str:
     """The command that does what was advised; `features`: at one of the network's cached nodes."""
     best = advice.evidence.nodes[advice.evidence.best]
-    place, name, root = str(store.path), features.dataset, os.fsdecode(features.root)
+    place, name, root = str(store.path), features.dataset, _source(features)
     own = features.fingerprint
     several = len({(i.fingerprint.backbone, i.fingerprint.weights_sha256) for i in store.features()}) > 1
     chosen = ["--backbone", own.backbone, "--weights", own.weights_sha256[:12]] if several else []

@@ -1,24 +1,31 @@
 """CachedNetwork: a network and its features of a data set in a store, complete and up to date."""
 
+# Paths are bytes here, which pathlib does not know.
+# ruff: noqa: PTH100
+
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from classifiers.formatting import count, printable
 from classifiers.validation.labelled import labelled_part, without_empty_classes
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.nodes import PENULTIMATE
 from featstore.backbone.recipe import recipe_of
-from featstore.errors import UnknownNameError
+from featstore.errors import FeaturesError, UnknownNameError
+from featstore.extract.current_image_set import REPLACED, usual_name
 from featstore.extract.job import extract
 from featstore.features import FeatureSet
+from featstore.images.image_set import ImageSet
+from featstore.images.reading import Reading
 from featstore.store.feature_store import FeatureStore
 from featstore.store.selection import FeatureSelection
+from featstore.system.reporting import argument, printable_path
 
 SUFFIX = ".weights.safetensors"
 """How the weights file of a fine-tuned network ends."""
@@ -73,7 +80,7 @@ class CachedNetwork:
         Parameters
         ----------
         dataset : str, optional
-            Default: the folder's name where the store knows it, else the only one.
+            Default: the one that `extract` calls these images by, or that was made of them; else the only one.
         select : mapping
             backbone, node, pool, weights, precision, key: as for `FeatureStore.select`.
         weights : path, optional
@@ -84,7 +91,9 @@ class CachedNetwork:
         Raises
         ------
         UnknownNameError
-            No such data set.
+            No such data set, or several and none of them is of these images.
+        FeaturesError
+            The images have other labels, parts or groups than in the store.
         StoreNotFoundError, AmbiguousFeaturesError
             No such features, or several.
         WeightsError, ImageSetError
@@ -93,8 +102,7 @@ class CachedNetwork:
         if dataset is not None and dataset not in known:
             raise UnknownNameError("data set", dataset, known, "`featstore info` lists those of the store")
         if dataset is None:
-            name = Path(os.path.realpath(os.fsdecode(data))).stem
-            dataset = name if name in known or len(known) != 1 else known[0]
+            dataset = _dataset_of(store, data)
         named = {} if weights is None or "key" in select else {"weights": str(weights)}
         selection = FeatureSelection(store, {**named, **select})
         info = selection.only(dataset if dataset in known else None, usual_node=PENULTIMATE)
@@ -131,8 +139,86 @@ class CachedNetwork:
     def _complete(
         cls, store: FeatureStore, data: Data, dataset: str, backbone: Backbone, options: Mapping[str, Any]
     ) -> CachedNetwork:
-        extract(data, store, backbone=backbone, dataset=dataset, **options)
+        extract_as_before(data, store, backbone=backbone, dataset=dataset, **options)
         fingerprint = backbone.fingerprints(str(options["precision"]))[backbone.nodes[0]]
         features, unlabelled = labelled_part(store.read(dataset, key=fingerprint.key))
         features, empty = without_empty_classes(features)
         return cls(store, data, dataset, backbone, features, options, (*unlabelled, *empty))
+
+
+def extract_as_before(data: Data, store: FeatureStore, *, dataset: str, **options: Any) -> None:
+    """Cache what the store lacks of a data set, which is read as it was when it was extracted and stays what it is.
+
+    Parameters
+    ----------
+    data : path
+        The images; some may have come or gone since.
+    store : FeatureStore
+    dataset : str
+        One that the store has.
+    **options
+        As for `extract`.
+
+    Raises
+    ------
+    FeaturesError
+        The images have other labels, parts or groups than in the store: that would change what was compared before.
+    ImageSetError, WeightsError
+    """
+    recorded = store.imageset(dataset)
+    reading = Reading.from_json(recorded.about.get("reading", {}))
+    # What was once put in the place of another data set is no leave to replace it by a third.
+    reading = dataclasses.replace(reading, allow=tuple(name for name in reading.allow if name != REPLACED))
+    extract(
+        data,
+        store,
+        dataset=dataset,
+        reading=reading,
+        told=lambda images: _require_same(recorded, images),
+        **options,
+    )
+
+
+def _require_same(recorded: ImageSet, images: ImageSet) -> None:
+    """Refuse labels, parts and groups that are not those of the store."""
+    row_of = {path: row for row, path in enumerate(recorded.paths)}
+    both = [(row, row_of[path]) for row, path in enumerate(images.paths) if path in row_of]
+    for what, said in (("class", _class), ("part", _part), ("group", _group)):
+        other = [(new, old) for new, old in both if said(images, new) != said(recorded, old)]
+        if other:
+            new, old = other[0]
+            raise FeaturesError(
+                f"{count(len(other), 'image')} of {printable(images.name)!r} {'have' if len(other) > 1 else 'has'} "
+                f"another {what} than in the store, such as {images.display(new)}: {said(images, new)} now, "
+                f"{said(recorded, old)} there; name the data that were extracted, or take the change over first with "
+                "`featstore extract`"
+            )
+
+
+def _class(images: ImageSet, row: int) -> str:
+    label = int(images.labels[row])
+    return "none" if label < 0 else repr(printable(images.classes[label]))
+
+
+def _part(images: ImageSet, row: int) -> str:
+    return str(images.splits[row]) or "none"
+
+
+def _group(images: ImageSet, row: int) -> str:
+    return repr(printable(images.groups[row])) if images.groups and images.groups[row] else "none"
+
+
+def _dataset_of(store: FeatureStore, data: Data) -> str:
+    """Which data set of a store images are."""
+    known, name = store.datasets(), usual_name(data, store)
+    if name in known or not known:
+        return name
+    place = os.fsencode(data)
+    shown, real = printable_path(os.path.abspath(place)), os.path.realpath(place)
+    here = [one for one in known if (found := store.imageset(one)).root == real or found.about.get("source") == shown]
+    if len(here) == 1 or len(known) == 1:
+        return (here or known)[0]
+    raise UnknownNameError(
+        "data set", name, here or known, f"`featstore info` lists those of the store; {argument('dataset', 'NAME')} "
+        "says which these images are"
+    )  # fmt: skip

@@ -95,6 +95,7 @@ class TunedNetwork:
             features.classes,
             name=self.name,
             summary=summary,
+            trained_on=features.digests[features.training()],
             overwrite=True,
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +31,12 @@ OWN_NAMES = ("path", "name", "stem")
 """What an image can be called by without a list: its path, its file's name, that name without the ending."""
 
 _OF_THE_SYSTEM = ("hidden", SYSTEM_FILE, SYSTEM_FOLDER)
+_OF_LABELS = re.compile(
+    r"`(labels|layout|class_from|label_column|split_column|group_column|unlabelled|allow)="
+    r"|^columns? not used:|in no part; such images count as training images"
+)
+"""What notes of a list say about classes, parts and groups, which do not matter here."""
+
 _TWICE = ("the same folder as", "a link to a folder that holds this one")
 """How reasons begin where nothing is lost."""
 
@@ -95,7 +102,8 @@ def find_images(
     ImagesNotFoundError
         No image in any of the places; where one place alone does not exist, its name and why.
     ImageSetError
-        A list or archive that cannot be read, an `id` that is no column, or two images of one `id`.
+        A list or archive that cannot be read and is the only place, an `id` that is no column, or two images of one
+        `id`.
 
     Examples
     --------
@@ -111,7 +119,13 @@ def find_images(
         how = dataclasses.replace(how, group_column=id)
     search = _Search(how, alone=len(places) == 1, lists=lists)
     for place in map(os.fsencode, places):
-        search.look(place)
+        try:
+            search.look(place)
+        except ImageSetError as error:
+            if search.alone:
+                raise
+            shown = printable_path(place)  # what is no list or archive changes nothing for the others
+            search.failed.append((shown, str(error).removeprefix(shown).lstrip(" :")))
     if not search.found and not search.failed:
         raise ImagesNotFoundError(_nothing([os.fsencode(place) for place in places], search.skipped))
     paths = tuple(search.found)
@@ -193,7 +207,7 @@ class _Search:
             if path in listed.groups:
                 self.cells.setdefault(named, listed.groups[path])
         self._left_out(shown, listed.skipped, rows=True)
-        self.notes += listed.notes
+        self.notes += [note for note in listed.notes if not _OF_LABELS.search(note)]
 
     def _left_out(self, place: bytes, entries: Iterable[Skipped], rows: bool = False) -> None:
         for entry in sorted(entries):

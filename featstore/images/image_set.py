@@ -23,6 +23,9 @@ from featstore.system.reporting import printable_path
 
 SPLITS = ("train", "val", "test")
 
+_BY_ROW = ("paths", "digests", "sizes", "mtimes", "labels", "splits", "problems", "groups", "kinds")
+"""Fields that hold one entry an image."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -157,11 +160,12 @@ class ImageSet:
         """
         rows = np.flatnonzero(chosen)
         fields: dict[str, Any] = {}
-        for field in ("digests", "sizes", "mtimes", "labels", "splits"):
-            fields[field] = getattr(self, field)[rows]
-        for field in ("paths", "problems", "groups"):
-            values = getattr(self, field)
-            fields[field] = tuple(values[row] for row in rows.tolist()) if values else ()
+        for name in _BY_ROW:
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                fields[name] = values[rows]
+            elif values:  # groups and kinds may be left out
+                fields[name] = tuple(values[row] for row in rows.tolist())
         return dataclasses.replace(self, **fields)
 
     def same_as(self, other: ImageSet) -> bool:

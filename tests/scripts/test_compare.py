@@ -189,3 +189,8 @@ def test_references_can_be_left_out(place, tmp_path, asked, references):
 def test_an_unknown_reference_is_wrong_usage(place, tmp_path):
     result = run(place, "-o", tmp_path, *FAST, "--references", "majority,chance", ok=False)
     assert result.exit_code == 2 and "'chance' is no reference; give majority, pixels, all or none" in result.stderr
+
+
+def test_a_reference_beside_none_is_told_what_stands_alone(place, tmp_path):
+    result = run(place, "-o", tmp_path, *FAST, "--references", "none,pixels", ok=False)
+    assert result.exit_code == 2 and "'none' stands alone" in result.output

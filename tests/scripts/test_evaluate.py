@@ -117,3 +117,10 @@ def test_a_report_is_never_replaced_unasked(place, tmp_path, capsys):
     status, _, err = run(evaluate, arguments, capsys)
     assert status == 1 and "add --overwrite" in err
     assert run(evaluate, [*arguments, "--overwrite"], capsys)[0] == 0
+
+
+def test_that_classifiers_need_two_classes_is_not_said_of_images_to_judge_on(place, tmp_path, capsys):
+    shutil.copytree(place / "new" / "ants", tmp_path / "one" / "ants")
+    status, _, err = run(evaluate, [place / "b", tmp_path / "one", "-o", tmp_path / "r", *MACHINE], capsys)
+    assert status == 0 and "need two" not in err
+    assert not any("need two" in warning["text"] for warning in Report.load(tmp_path / "r").data["warnings"])

@@ -99,7 +99,7 @@ def test_a_submission_is_written_as_it_is_wanted(place, bundle, capsys, tmp_path
         (["--wide", "--json"], "--wide and --columns are about CSV"),
         (["--columns", "id,label", "--json"], "--wide and --columns are about CSV"),
         (["--wide", "--top", "2"], "--top lists more classes than --wide has columns for"),
-        (["--columns", "id"], "--columns has 1 names; expected two names or three"),
+        (["--columns", "id"], "--columns has 1 name; expected two names or three"),
         (["--columns", "a,b,c,d"], "--columns has 4 names; expected two names or three"),
         (["--columns", "a,b", "--wide"], "--columns has 2 names; expected one name"),
     ],
@@ -182,3 +182,17 @@ def test_help_is_quick_and_complete():
         [sys.executable, "-m", "featstore_scripts.main", "predict", "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0 and "Usage" in done.stdout and "--overwrite" in done.stdout
+
+
+def test_a_text_among_images_is_a_failed_line_and_notes_of_lists_are_about_what_matters(
+    place, bundle, capsys, tmp_path
+):
+    image = place / "images" / "test" / "ants" / "000.jpg"
+    (tmp_path / "readme.txt").write_text("These pictures are of ants,\nand of bees.\n")
+    status, out, err = run(predict, [bundle, image, tmp_path / "readme.txt", "--engine", "eager", "-j", "0"], capsys)
+    assert status == 0 and out.count("\n") == 2 and f"failed: {tmp_path / 'readme.txt'}: " in err
+    (tmp_path / "l.csv").write_text(f"path,patient,remark\n{image},p1,dark\n")
+    status, out, err = run(predict, [bundle, tmp_path / "l.csv", "--engine", "eager", "-j", "0"], capsys)
+    assert status == 0 and out.count("\n") == 2 and "column" not in err
+    status, _, err = run(predict, [bundle, image, "--columns", "a"], capsys)
+    assert status == 2 and "--columns has 1 name;" in err

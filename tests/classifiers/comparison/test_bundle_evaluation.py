@@ -87,7 +87,8 @@ def test_classes_without_images_unlabelled_and_broken_images_are_said(bundle, im
     assert "No image judges 1 class of the bundle: 'bees'; nothing is said about them." in said
     folder = write_tree(tmp_path / "old", each=3)
     (folder / "ants" / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
-    data = evaluate_bundle(bundle, scan(folder), **RUN).data
+    unknowing = dataclasses.replace(bundle, trained_on=None)  # as written before bundles knew their images again
+    data = evaluate_bundle(unknowing, scan(folder), **RUN).data
     said = " ".join(warning["text"] for warning in data["warnings"])
     assert "1 image could not be read, the first ants/broken.jpg: " in said
     assert "a data set of the same name, 'old'" in said
@@ -108,3 +109,14 @@ def test_images_that_cannot_judge_are_refused(bundle, images, tmp_path):
         (tmp_path / "x" / name / "a.jpg").write_bytes(b"\xff\xd8\xff no more")
     with pytest.raises(FeaturesError, match=r"none of the 2 images that are to judge can be read; the first is ants/a"):
         evaluate_bundle(bundle, scan(tmp_path / "x"), **RUN)
+
+
+def test_images_that_the_bundle_was_trained_on_are_counted_under_any_name(bundle, tmp_path):
+    folder = write_tree(tmp_path / "renamed", each=7, seed=5000)
+    assert not any("trained on" in w["text"] for w in evaluate_bundle(bundle, scan(folder), **RUN).data["warnings"])
+    old = bundle.path.parent / "old"
+    for i, file in enumerate(sorted(old.rglob("*.jpg"))[:3]):
+        (folder / file.parent.name / f"another name {i}.jpg").write_bytes(file.read_bytes())
+    said = [warning["text"] for warning in evaluate_bundle(bundle, scan(folder), **RUN).data["warnings"]]
+    (told,) = [text for text in said if "trained on" in text]
+    assert told.startswith("3 of 17 images are among those that the bundle was trained on, byte for byte")

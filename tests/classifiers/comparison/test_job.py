@@ -214,6 +214,20 @@ def test_the_groups_of_the_data_are_kept_together_and_said():
     assert data["runs"][0]["accuracy"] == same["runs"][0]["accuracy"]
 
 
+def test_a_pattern_in_the_place_of_the_groups_of_the_data_is_said():
+    X, y, source = copies(sources=60, each=4)
+    named = dataclasses.replace(
+        feature_set(X, y, ids=[f"p{s}/{i}.jpg" for i, s in enumerate(source)]),
+        groups=tuple(f"place {s // 2}" for s in source),
+    )
+    report = compare(named, ["knn"], **FAST, references=False, groups=r"^(p\d+)/")
+    assert report.data["protocol"]["groups_set_aside"] == 30
+    assert "the 30 groups of the data are set aside" in report.data["protocol"]["text"]
+    assert "Groups: 60 by the expression" in report.to_text() and "the 30 that the data name are set aside" in (
+        " ".join(report.to_text(400).split())
+    )
+
+
 def test_groups_on_both_sides_of_a_given_split_are_warned_of_and_can_be_left_out():
     groups = tuple(f"p{i % 150}" for i in range(200))
     features = dataclasses.replace(digits(200, classes=3, split=0.3), groups=groups)

@@ -267,3 +267,13 @@ def test_a_feature_store_is_called_what_it_is(tmp_path):
         BundleError, match=r"is a feature store and no bundle; train .*`featstore train .*/s -o BUNDLE`"
     ):
         load_bundle(tmp_path / "s")
+
+
+def test_training_images_are_known_again_and_older_bundles_know_none(tmp_path, logistic):
+    digests = np.random.default_rng(0).integers(0, 256, (9, 32), dtype=np.uint8)
+    data = features()
+    save_bundle(tmp_path / "k", logistic, data, RECIPE, data.classes, name="logistic", trained_on=digests[:6])
+    bundle = load_bundle(tmp_path / "k")
+    assert bundle.has_seen(digests).tolist() == [True] * 6 + [False] * 3
+    save_bundle(tmp_path / "n", logistic, data, RECIPE, data.classes, name="logistic")
+    assert load_bundle(tmp_path / "n").has_seen(digests) is None

@@ -31,3 +31,13 @@ def test_a_pilot_is_judged_on_images_that_it_did_not_see_and_ends_in_time(tones)
     assert pilot["gain"] == pytest.approx(pilot["accuracy_tuned"] - pilot["accuracy_last"])
     assert pilot["gain_ci"][0] <= pilot["gain"] <= pilot["gain_ci"][1]
     assert advice.reasons[0].startswith("The pilot trained the whole network")
+
+
+def test_the_data_are_named_as_they_were_for_extract():
+    from classifiers.transfer.advisor import _offer, _source
+    from tests.support.store_inputs import images
+
+    whole = images(["a", "b"])
+    assert _source(whole) == "/" + whole.root.decode().lstrip("/")
+    listed = whole.with_about(source="/d/all.csv")
+    assert _source(listed) == "/d/all.csv" and '`data="/d/all.csv"`' in _offer(["layer1"], listed)

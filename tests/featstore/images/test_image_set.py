@@ -211,3 +211,19 @@ def test_a_subset_has_the_chosen_rows_of_every_column_and_keeps_classes():
     for field in ("digests", "sizes", "mtimes", "labels", "splits"):
         np.testing.assert_array_equal(getattr(part, field), getattr(whole, field)[[1, 3]])
     assert whole.subset(np.ones(4, bool)).same_as(whole) and len(whole.subset(np.zeros(4, bool))) == 0
+
+
+def test_a_subset_takes_every_field_either_by_row_or_whole():
+    whole = dataclasses.replace(
+        made([0, 1, 1, 0], splits=["train", "test", "train", "test"], problems=["", "", "", "gone"]),
+        mtimes=np.arange(4), sizes=np.arange(4) + 10, groups=("p", "p", "q", ""), kinds=("JPEG", "PNG", "JPEG", "BMP"),
+        skipped=(Skipped(b"a.txt", "text"),), about={"layout": "folders"},
+    )  # fmt: skip
+    part = whole.subset(np.array([False, True, False, True]))
+    as_they_are = {"name", "root", "classes", "skipped", "about"}
+    for field in dataclasses.fields(ImageSet):
+        all_of_it, some = getattr(whole, field.name), getattr(part, field.name)
+        if field.name in as_they_are:
+            assert some == all_of_it
+        else:
+            assert len(all_of_it) == 4 and list(map(str, some)) == [str(all_of_it[1]), str(all_of_it[3])], field.name
