@@ -150,7 +150,8 @@ def describe_match(
         *(f"{_many(count, 'tensor')} left out, under {place!r}" for place, count in _elsewhere(copy.place, given)),
     ]
     full = [note for note in details[whole[key] == name :] if note]
-    return MatchNotes(*(f"{source}: {'; '.join(lines)}" if lines else "" for lines in (told, full)))
+    short, whole_text = (f"{source}: {'; '.join(lines)}" if lines else "" for lines in (told, full))
+    return MatchNotes(short, whole_text)
 
 
 _AVERAGED, _PLAIN, _FOLLOWER, _TRAINING = 3, 2, 1, 0
