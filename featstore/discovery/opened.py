@@ -135,7 +135,9 @@ def _of_folder(
     if kind == "parquet":
         opened = _opened(_labelled_only(parquet_images(packed, reading), reading, shown), place, shown, about)
     else:
-        opened = _of_archive(packed[0] if len(packed) == 1 else place, reading, shown, about)
+        ending = next((end for end in ARCHIVES if all(path.lower().endswith(end) for path in packed)), b"")
+        several = os.path.join(place, b"*" + ending) if ending and not shards(place) else place
+        opened = _of_archive(packed[0] if len(packed) == 1 else several, reading, shown, about)
     if tree.paths:
         first, those = printable_path(min(tree.paths)), "Parquet files" if kind == "parquet" else "archives"
         opened.labelled.notes.append(
@@ -160,7 +162,7 @@ def _packed(place: bytes, tree: Tree) -> tuple[list[bytes], str]:
 
 def _of_archive(place: bytes, reading: Reading, shown: str, about: dict[str, Any]) -> Opened:
     """Images in one archive, or in shards; samples of a WebDataset, or files in folders."""
-    tree = archive_tree(os.path.join(place, b"*.t*") if os.path.isdir(place) and not shards(place) else place)
+    tree = archive_tree(place)
     labelled = None if reading.labels is not None else label_webdataset(tree, reading)
     if labelled is None:
         labelled = label_tree(tree, reading)

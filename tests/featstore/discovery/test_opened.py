@@ -177,3 +177,13 @@ def test_images_without_a_label_are_taken_where_that_is_asked_for_alone(tmp_path
     pq.write_table(pa.table({"image": [{"bytes": encode(texture(0)), "path": None}]}), tmp_path / "a.parquet")
     with pytest.raises(ImageSetError, match="none of the 1 images in .*a.parquet has a label; say where"):
         open_data(tmp_path / "a.parquet", Reading())
+
+
+def test_shards_beside_a_picture_are_still_shards(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "figure.jpg").write_bytes(encode(texture(9, 8, 8)))
+    for shard in range(2):
+        samples = [(f"{shard}{i}.jpg", 10 * shard + i) for i in range(3)]
+        tarred(tmp_path / f"train-00{shard}.tar", [*samples, *((f"{shard}{i}.cls", b"%d" % (i % 2)) for i in range(3))])
+    assert runs(tmp_path) == {(b"0", "train"), (b"1", "train")}
+    assert any("docs/figure.jpg" in note for note in opened(tmp_path)[0].labelled.notes)
