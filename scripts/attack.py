@@ -212,12 +212,10 @@ def _dataset(classifier: ImageClassifier, data: str, how: Attack, epsilons: list
     from classifiers.adversarial.robustness_report import report_robustness
     from classifiers.formatting import interval, percent
     from featstore.discovery.scanning import scan
-    from featstore.errors import ImageSetError
 
     images = scan(data)
-    doubt = next((doubt for doubt in images.about["doubts"] if doubt["refuses"]), None)
-    if doubt is not None:
-        raise ImageSetError(f"{images.name!r}: {doubt['text']}; name data with the classes of the classifier")
+    for doubt in images.about["doubts"]:  # nothing is learnt from these labels: what is doubtful is told
+        options.say(f"doubt ({doubt['name']}): {options.typed(doubt['text'])}")
     with options.told("not finished: nothing was written"), options.reporter(quiet) as report:
         document = report_robustness(
             classifier, images, how, out, epsilons=epsilons or None, limit=limit, overwrite=overwrite, device=device,

@@ -33,7 +33,7 @@ class Cached:
             columns.copy_(torch.randn(columns.shape, generator=torch.Generator().manual_seed(0)))
         network = nn.Module()
         network.fc = head
-        self.features, self.sets = sets[0], sets
+        self.features, self.sets, self.notes = sets[0], sets, ()
         self.backbone = SimpleNamespace(has_imagenet_head=True, network=network)
 
     def siblings(self):
