@@ -16,16 +16,12 @@ from numpy.typing import NDArray
 
 from featstore.discovery.pictures import Pictures
 from featstore.errors import ImageSetError, ImagesNotFoundError
-from featstore.images.archive_tree import archive_tree
 from featstore.images.listing import Found, Skipped
 from featstore.images.reading import Reading
 from featstore.images.shards import ENDINGS as ARCHIVES, shards
 from featstore.images.tree import Labelled, Tree
 from featstore.images.walk import Remembered, list_tree
 from featstore.layouts.labelling import label_tree
-from featstore.layouts.parquet_images import parquet_images
-from featstore.layouts.webdataset import label_webdataset
-from featstore.lists.image_list import read_list
 from featstore.sources.addresses import addresses
 from featstore.sources.container import is_container
 from featstore.sources.parquet_index import holds_images
@@ -115,9 +111,13 @@ def open_data(
         return _of_folder(place, reading, remembered, shown, about)
     name = place.lower()
     if name.endswith(PARQUET) and holds_images(place):
+        from featstore.layouts.parquet_images import parquet_images
+
         labelled = _labelled_only(parquet_images([place], reading), reading, shown)
         return _opened(labelled, os.path.dirname(place), shown, about)
     if name.endswith((*LISTS, *_TABLES, PARQUET)):
+        from featstore.lists.image_list import read_list
+
         return _opened(read_list(listed, reading), os.path.realpath(os.path.dirname(listed)), shown, about)
     if is_container(place):
         return _of_archive(place, reading, shown, about)
@@ -133,6 +133,8 @@ def _of_folder(
     if not packed or reading.layout not in ("auto", kind):
         return _opened(label_tree(tree, reading), place, shown, about)
     if kind == "parquet":
+        from featstore.layouts.parquet_images import parquet_images
+
         opened = _opened(_labelled_only(parquet_images(packed, reading), reading, shown), place, shown, about)
     else:
         ending = next((end for end in ARCHIVES if all(path.lower().endswith(end) for path in packed)), b"")
@@ -162,6 +164,9 @@ def _packed(place: bytes, tree: Tree) -> tuple[list[bytes], str]:
 
 def _of_archive(place: bytes, reading: Reading, shown: str, about: dict[str, Any]) -> Opened:
     """Images in one archive, or in shards; samples of a WebDataset, or files in folders."""
+    from featstore.images.archive_tree import archive_tree
+    from featstore.layouts.webdataset import label_webdataset
+
     tree = archive_tree(place)
     labelled = None if reading.labels is not None else label_webdataset(tree, reading)
     if labelled is None:

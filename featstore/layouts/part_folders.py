@@ -33,6 +33,8 @@ MASK_NAME = re.compile(
     rb"(?i)^(.+?)[-_. (]+(?:mask|seg|segmentation|label|gt|ground[-_]?truth|annotation)s?(?:[-_ ]?\d+)?\)?$"
 )
 """The name, without ending, of a mask; its first group is the name of its picture."""
+MASK_WORD = re.compile(rb"(?i)[-_. (](?:mask|seg|label|gt|ground|annotation)")
+"""What every name of a mask holds."""
 _PAPERS = frozenset(
     b"doc docs documentation asset assets screenshot screenshots figure figures fig figs plot plots result results "
     b"output outputs example examples sample samples demo demos logo logos icon icons static readme notebook notebooks "
