@@ -172,11 +172,14 @@ def _one_thread(name: str) -> Iterator[None]:
     if name not in _OPTIONS:
         yield
         return
-    module: Any
     if name == "AVIF":
-        from PIL import AvifImagePlugin as module
+        from PIL import AvifImagePlugin
+
+        module: Any = AvifImagePlugin
     else:
-        from pillow_heif import options as module
+        import pillow_heif
+
+        module = pillow_heif.options
     with _opening:
         before = {option: getattr(module, option) for option in _OPTIONS[name] if hasattr(module, option)}
         try:
