@@ -22,7 +22,9 @@ def as_jsonl(entries: list[tuple[str, str]]) -> bytes:
 
 
 def as_parquet(entries: list[tuple[str, str]]) -> bytes:
-    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
     out = io.BytesIO()
     names, kinds = zip(*entries, strict=True)
     parquet.write_table(arrow.table({"file_name": names, "label": kinds}), out)

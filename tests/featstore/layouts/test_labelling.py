@@ -95,7 +95,6 @@ def test_a_class_in_two_unicode_forms_is_one(tmp_path):
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_labels_in_a_list(tmp_path, inside, monkeypatch):
-    pytest.importorskip("featstore.lists.image_list")
     put(tmp_path / "data", "1.jpg", "2.jpg")
     write(tmp_path / ("data" if inside else "."), "labels.csv", "path,label\n1.jpg,cat\n2.jpg,dog\n")
     found = label(tmp_path / "data", labels="labels.csv" if inside else str(tmp_path / "labels.csv"))

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io as scipy_io
 
 from featstore.errors import ImageSetError
 from featstore.images.listing import Listing
 from tests.support.trees import label, put, reasons, rows, write
-
-scipy_io = pytest.importorskip("scipy.io")
 
 
 def mat(**variables: object) -> bytes:
@@ -29,7 +28,8 @@ def flowers(root: Path, n: int = 36) -> Path:
 
 
 def test_flowers_are_torchvisions(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("torchvision.datasets")
+    import torchvision.datasets as datasets
+
     base = flowers(tmp_path / "flowers-102")
     monkeypatch.setattr(datasets.Flowers102, "_check_integrity", lambda self: True)
     found = label(base)

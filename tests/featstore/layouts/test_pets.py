@@ -47,7 +47,6 @@ def torchvision_pets(root: Path, split: str, kind: str) -> dict[str, str]:
     ("column", "kind"), [(None, "category"), ("breed", "category"), ("species", "binary-category")]
 )
 def test_paths_labels_and_parts_are_torchvisions(tmp_path, column, kind):
-    pytest.importorskip("torchvision")
     pets(tmp_path / "oxford-iiit-pet")
     found = label(tmp_path / "oxford-iiit-pet", label_column=column)
     expected = {

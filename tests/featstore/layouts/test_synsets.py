@@ -73,7 +73,8 @@ def test_imagenet_as_kaggle_has_it(tmp_path):
 
 @pytest.mark.parametrize("splits", [[""], ["train/", "val/"]])
 def test_synset_folders_with_words_are_torchvisions_with_names(tmp_path, splits):
-    datasets = pytest.importorskip("torchvision.datasets")
+    import torchvision.datasets as datasets
+
     put(tmp_path, *(f"{split}{number}/{i}.JPEG" for split in splits for number in SYNSETS for i in range(2)))
     write(tmp_path, "words.txt", "".join(f"{number}\t{names}\n" for number, names in SYNSETS.items()))
     expected = {}

@@ -2,15 +2,14 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as parquet
 import pytest
 
 from featstore.errors import ImageSetError, MissingExtraError
 from featstore.lists import arrow_table
 from featstore.lists.arrow_table import is_arrow, read_arrow
-
-pa = pytest.importorskip("pyarrow")
-parquet = pytest.importorskip("pyarrow.parquet")
-feather = pytest.importorskip("pyarrow.feather")
 
 TABLE = {"path": ["a.jpg", "b.jpg"], "label": ["cat", None], "size": [3, None], "w": [1.0, 0.5], "ok": [True, False]}
 ROWS = [["a.jpg", "cat", "3", "1", "True"], ["b.jpg", "", "", "0.5", "False"]]

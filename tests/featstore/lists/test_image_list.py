@@ -201,8 +201,9 @@ def test_json_lines_and_json(folder):
 
 
 def test_parquet(folder):
-    pa = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.table({"path": [p.decode() for p, _ in TWO], "label": [label for _, label in TWO]}), sink)
     assert labels(read(folder, sink.getvalue().to_pybytes(), "list.parquet")) == TWO
