@@ -2,9 +2,9 @@
 
 Rooms, from the bottom: `validation` (parts, scores, doubt), `leakage` (copies on both sides), `heads` (estimators),
 `models` (saved, opened, applied), `report` (one dict, several renderings), `comparison` (heads side by side),
-`training` (the loop), `transfer` (is the cache enough?), `inspection` (look inside), `adversarial` (fool a network).
-Each may import from those before it and from featstore. The names below are imported when first used, so that `import
-classifiers` costs nothing.
+`training` (the loop), `advice` (is the cache enough?), `transfer` (fine-tuning), `inspection` (look inside),
+`adversarial` (fool a network). Each may import from those before it and from featstore. The names below are imported
+when first used, so that `import classifiers` costs nothing.
 """
 
 from typing import TYPE_CHECKING

@@ -9,7 +9,7 @@ import click
 from featstore_scripts import options
 
 if TYPE_CHECKING:
-    from classifiers.transfer.decision import Advice
+    from classifiers.advice.decision import Advice
 
 
 @click.command()
@@ -53,11 +53,11 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
     """
     from pathlib import Path
 
+    from classifiers.advice.advice_report import add_to_report
+    from classifiers.advice.advisor import advise as run
+    from classifiers.advice.decision import VERDICTS
     from classifiers.report.report import Report
     from classifiers.training.regimes import REGIMES
-    from classifiers.transfer.advice_report import add_to_report
-    from classifiers.transfer.advisor import advise as run
-    from classifiers.transfer.decision import VERDICTS
     from featstore import FeatureStore
 
     if report is not None:

@@ -46,6 +46,17 @@ REGIMES = {
 }  # fmt: skip
 
 
+def reopening_regime(regime: int) -> int:
+    """The regime that reopens the network in the same domain, 3 or 4; what the small ones reopen with is its rates.
+
+    Examples
+    --------
+    >>> reopening_regime(2), reopening_regime(3)
+    (4, 3)
+    """
+    return regime if regime > 2 else regime + 2
+
+
 @dataclass(frozen=True)
 class FineTuneSettings:
     """Everything that a fine-tune's result depends on, beside data and weights.

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import torch
 
-from classifiers.training.regimes import REGIMES, FineTuneSettings, Regime, settings_for
+from classifiers.advice.cached_network import CachedNetwork
+from classifiers.training.regimes import REGIMES, FineTuneSettings, Regime, reopening_regime, settings_for
 from classifiers.training.starting_point import CachedHead, StartingPoint, linear_head, starting_point
 from classifiers.training.unfreezing import HEAD
-from classifiers.transfer.cached_network import CachedNetwork
-from classifiers.transfer.regime_choice import best_node, choose_regime, reopening_regime
+from classifiers.transfer.regime_choice import best_node, choose_regime
 from featstore.engines.devices import mixed_precision
 from featstore.system.reporting import Progress
 

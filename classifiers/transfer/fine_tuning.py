@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from classifiers.advice.cached_network import CachedNetwork, Data
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.data import TrainingData
@@ -25,7 +26,6 @@ from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.starting_point import StartingPoint
 from classifiers.training.trainer import State, Trainer
 from classifiers.training.unfreezing import UnfrozenNetwork
-from classifiers.transfer.cached_network import CachedNetwork, Data
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from classifiers.transfer.result import FineTuneResult
 from classifiers.transfer.tuned_network import TunedNetwork, weights_path

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from classifiers.advice.cached_network import CachedNetwork
+from classifiers.advice.decision import judge
+from classifiers.advice.evidence import gather
+from classifiers.advice.imagenet_head import ImageNetHead
 from classifiers.training.starting_point import CachedHead, StartingPoint
-from classifiers.transfer.cached_network import CachedNetwork
-from classifiers.transfer.decision import judge
-from classifiers.transfer.evidence import gather
-from classifiers.transfer.imagenet_head import ImageNetHead
 from featstore.system.reporting import Progress
 
 
@@ -28,11 +28,6 @@ def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str]
     advice = judge(gather(sets, groups=together, original=original, progress=progress))
     notes.append(f"regime {advice.regime}: {advice.reasons[0]}")
     return advice.regime
-
-
-def reopening_regime(regime: int) -> int:
-    """The regime that reopens the network in the same domain, 3 or 4; what the small ones reopen with is its rates."""
-    return regime if regime > 2 else regime + 2
 
 
 def best_node(

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from classifiers.advice.cached_network import SUFFIX, CachedNetwork
 from classifiers.models.bundle import save_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.trained_head import full_proba
 from classifiers.training.trainer import State
 from classifiers.training.unfreezing import HEAD
-from classifiers.transfer.cached_network import SUFFIX, CachedNetwork
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.weights_file import TUNED_MARK

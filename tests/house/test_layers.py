@@ -19,7 +19,7 @@ FEATSTORE = (
 )  # fmt: skip
 CLASSIFIERS = (
     "types", "formatting", "linalg", "validation", "leakage", "heads.base", "heads.linear", "heads", "models",
-    "report.figures", "report", "comparison", "training", "transfer", "inspection", "adversarial",
+    "report.figures", "report", "comparison", "training", "advice", "transfer", "inspection", "adversarial",
 )  # fmt: skip
 ROOMS = [
     *(f"featstore.{room}" for room in FEATSTORE),

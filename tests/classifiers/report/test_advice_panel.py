@@ -1,6 +1,6 @@
+from classifiers.advice.decision import judge
 from classifiers.report.advice_panel import AdvicePanel
-from classifiers.transfer.decision import judge
-from tests.classifiers.transfer.test_decision import evidence
+from tests.classifiers.advice.test_decision import evidence
 
 
 def advice(accuracies=(0.694, 0.682, 0.625), **more):

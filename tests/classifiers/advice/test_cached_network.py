@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import mobilenet_v3_small
 
-from classifiers.transfer.cached_network import CachedNetwork
+from classifiers.advice.cached_network import CachedNetwork
 from featstore.backbone import Backbone
 from featstore.backbone.weights_file import TUNED_MARK
 from featstore.errors import AmbiguousFeaturesError, FeaturesError, StoreNotFoundError, UnknownNameError

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from classifiers.advice.cost import measure
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.data import TrainingData
 from classifiers.training.learner import Learner
-from classifiers.training.regimes import REGIMES, settings_for
+from classifiers.training.regimes import REGIMES, reopening_regime, settings_for
 from classifiers.training.starting_point import CachedHead, StartingPoint
 from classifiers.training.unfreezing import ALL, UnfrozenNetwork
-from classifiers.transfer.cost import measure
-from classifiers.transfer.regime_choice import reopening_regime
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone

@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from classifiers.advice.cost import Cost
+from classifiers.advice.pilot import run_pilot
 from classifiers.training.regimes import REGIMES
 from classifiers.transfer import pilot
-from classifiers.transfer.cost import Cost
-from classifiers.transfer.pilot import run_pilot
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, ImageSetError
 from featstore.extract import extract

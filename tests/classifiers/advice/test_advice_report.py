@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from classifiers.advice.advice_report import add_to_report
+from classifiers.advice.advisor import advise
+from classifiers.advice.decision import judge
+from classifiers.advice.evidence import gather
 from classifiers.report.report import Report
-from classifiers.transfer.advice_report import add_to_report
-from classifiers.transfer.advisor import advise
-from classifiers.transfer.decision import judge
-from classifiers.transfer.evidence import gather
 from featstore.errors import FeaturesError, ReportError, ReportNotFoundError
 from featstore.store.feature_store import FeatureStore
 from tests.support.feature_sets import feature_set

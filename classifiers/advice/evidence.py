@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.advice.imagenet_head import ImageNetHead
 from classifiers.comparison.curves import learning_curve
 from classifiers.heads.registry import make_head
-from classifiers.transfer.imagenet_head import ImageNetHead
 from classifiers.validation.alignment import check_memory
 from classifiers.validation.extrapolate import extrapolate
 from classifiers.validation.protocol import EvaluationProtocol

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from classifiers.transfer.decision import VERDICTS, difference_from_imagenet, judge, revise
-from classifiers.transfer.evidence import Evidence, NodeEvidence
+from classifiers.advice.decision import VERDICTS, difference_from_imagenet, judge, revise
+from classifiers.advice.evidence import Evidence, NodeEvidence
 from featstore.backbone.landmarks import network_order
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from classifiers.advice.decision import Advice
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.training.regimes import REGIMES, settings_for
+from classifiers.training.regimes import REGIMES, reopening_regime, settings_for
 from classifiers.training.unfreezing import ALL, UnfrozenNetwork
-from classifiers.transfer.decision import Advice
-from classifiers.transfer.regime_choice import reopening_regime
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.landmarks import last_stage
 from featstore.engines.devices import training_device

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from classifiers.transfer.advisor import advise
-from classifiers.transfer.decision import VERDICTS
+from classifiers.advice.advisor import advise
+from classifiers.advice.decision import VERDICTS
 from featstore.store.feature_store import FeatureStore
 
 
@@ -34,7 +34,7 @@ def test_a_pilot_is_judged_on_images_that_it_did_not_see_and_ends_in_time(tones)
 
 
 def test_the_data_are_named_as_they_were_for_extract():
-    from classifiers.transfer.advisor import _offer, _source
+    from classifiers.advice.advisor import _offer, _source
     from tests.support.store_inputs import images
 
     whole = images(["a", "b"])

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.advice.evidence import Evidence
 from classifiers.report.verdict import WITNESS
-from classifiers.transfer.evidence import Evidence
 from classifiers.validation.significance import SIGNIFICANT
 
 VERDICTS = {
@@ -76,7 +76,7 @@ class Advice:
     >>> network = Fingerprint("resnet18", "0" * 64, "avgpool", "avg", {}, {}, "fp32", "random (seed 0)")
     >>> splits, paths = np.full(60, ""), tuple(name.encode() for name in ids)
     >>> features = FeatureSet(X, y, ids, ("ant", "bee"), splits, digests, network, "insects", b"", paths)
-    >>> from classifiers.transfer.evidence import gather
+    >>> from classifiers.advice.evidence import gather
     >>> advice = judge(gather([features]))
     >>> advice.regime, advice.verdict, VERDICTS[advice.verdict]
     (1, 'cache-is-enough', 'The cache is enough: keep the frozen features.')
@@ -214,7 +214,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     Parameters
     ----------
     pilot : mapping
-        `classifiers.transfer.pilot.Pilot.to_json()`.
+        `classifiers.advice.pilot.Pilot.to_json()`.
     """
     evidence, lead = advice.evidence, float(pilot["lead"])
     most = pilot["trained"] >= 0.9 * (evidence.train - pilot["judged"])

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from classifiers.transfer.evidence import gather
+from classifiers.advice.evidence import gather
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import digits
 

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.advice.cached_network import extract_as_before
+from classifiers.advice.cached_nodes import backbone_of, cached_nodes, missing_landmarks
+from classifiers.advice.cost import cost_of_advice
+from classifiers.advice.decision import Advice, judge, revise
+from classifiers.advice.evidence import gather
+from classifiers.advice.imagenet_head import ImageNetHead
+from classifiers.advice.pilot import run_pilot
 from classifiers.leakage.data_groups import data_groups, group_text, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.leakage.leaks import find_leaks
-from classifiers.transfer.cached_network import extract_as_before
-from classifiers.transfer.cached_nodes import backbone_of, cached_nodes, missing_landmarks
-from classifiers.transfer.cost import cost_of_advice
-from classifiers.transfer.decision import Advice, judge, revise
-from classifiers.transfer.evidence import gather
-from classifiers.transfer.imagenet_head import ImageNetHead
-from classifiers.transfer.pilot import run_pilot
-from classifiers.transfer.regime_choice import reopening_regime
+from classifiers.training.regimes import reopening_regime
 from classifiers.validation.protocol import make_protocol
 from classifiers.validation.splits import group_by
 from featstore.backbone.backbone import Backbone

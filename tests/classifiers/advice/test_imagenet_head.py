@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifiers.transfer.imagenet_head import ImageNetHead
+from classifiers.advice.imagenet_head import ImageNetHead
 from classifiers.validation.splits import stratified_folds
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from classifiers.advice.decision import Advice
 from classifiers.report.report import Report
 from classifiers.report.report_data import filled
-from classifiers.transfer.decision import Advice
 from featstore.errors import FeaturesError
 
 

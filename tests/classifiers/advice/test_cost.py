@@ -1,6 +1,6 @@
 import torch
 
-from classifiers.transfer.cost import Cost, measure
+from classifiers.advice.cost import Cost, measure
 from featstore.backbone import Backbone
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 from safetensors.torch import save_file
 from torchvision.models import mobilenet_v3_small
 
-from classifiers.transfer.advisor import advise
-from classifiers.transfer.cached_nodes import ENOUGH_NODES, backbone_of, cached_nodes, missing_landmarks
+from classifiers.advice.advisor import advise
+from classifiers.advice.cached_nodes import ENOUGH_NODES, backbone_of, cached_nodes, missing_landmarks
 from featstore.backbone.landmarks import landmarks
 from featstore.backbone.weights_file import TUNED_MARK
 from featstore.errors import AmbiguousFeaturesError, FeaturesError, StoreNotFoundError, UnknownNameError
