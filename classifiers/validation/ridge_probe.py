@@ -19,24 +19,44 @@ STRENGTHS = (0.003, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0)
 class RidgeProbe:
     """Ridge regression on the classes' indicators, standardised inside each fold.
 
-    Close to logistic regression in accuracy where the strength is chosen for both, and solved directly.
+    Close to logistic regression in accuracy where the strength is chosen for both, and solved directly. The strength
+    that answers for a fold is the one with the most rows right in the *other* folds, so that no row has a say in the
+    choice that it is then counted for.
 
     Attributes
     ----------
+    classes : ndarray of shape (k,), int64
+        What the columns of `scores` stand for.
+    scores : ndarray of shape (n, k), float32
+        Out-of-fold decision values, around 0 for a wrong class and 1 for the right one; NaN for rows that no fold
+        judges.
     answers : ndarray of shape (n,), int64
         Out-of-fold class of each row; -1 for rows that no fold judges.
     strength : float
-        The one with the most rows right, the strongest among equals.
+        The one with the most rows right in all folds, the strongest among equals: what to fit on all rows.
     train_accuracy : float
         On the rows that it was fitted to, the mean of the folds.
+
+    References
+    ----------
+    Varma, S., Simon, R. (2006). Bias in error estimation when using cross-validation for model selection. BMC
+    Bioinformatics 7.
     """
 
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float32]
     answers: NDArray[np.int64]
     strength: float
     train_accuracy: float
 
     @classmethod
-    def fit(cls, X: NDArray[np.float32], y: NDArray[np.int64], folds: Sequence[Fold]) -> RidgeProbe:
+    def fit(
+        cls,
+        X: NDArray[np.float32],
+        y: NDArray[np.int64],
+        folds: Sequence[Fold],
+        strengths: Sequence[float] = STRENGTHS,
+    ) -> RidgeProbe:
         """Fit every fold at every strength.
 
         Parameters
@@ -44,26 +64,53 @@ class RidgeProbe:
         X : ndarray of shape (n, d), float32
         y : ndarray of shape (n,), int64
         folds : sequence of (train, valid)
+        strengths : sequence of float
+            To choose from, weakest first.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> y = np.repeat([3, 8], 30)
+        >>> X = (rng.normal(size=(60, 4)) + y[:, None]).astype(np.float32)
+        >>> rows = np.arange(60)
+        >>> folds = [(rows[rows % 5 != i], rows[rows % 5 == i]) for i in range(5)]
+        >>> probe = RidgeProbe.fit(X, y, folds)
+        >>> probe.scores.shape, float((probe.answers == y).mean())
+        ((60, 2), 1.0)
         """
         classes, codes = np.unique(y, return_inverse=True)
         target = np.eye(len(classes), dtype=np.float32)[codes]
-        answers = np.full((len(STRENGTHS), len(y)), -1, dtype=np.int64)
-        hits, seen = np.zeros(len(STRENGTHS)), 0
-        for train, valid in folds:
+        fits, right = [], np.zeros((len(folds), len(strengths)), dtype=np.int64)
+        for i, (train, valid) in enumerate(folds):
             mean, deviation = X[train].mean(axis=0), X[train].std(axis=0)
             deviation = np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
             Z, judged = (X[train] - mean) / deviation, (X[valid] - mean) / deviation
             centre = target[train].mean(axis=0)
-            for i, weights in enumerate(_solutions(Z, target[train] - centre)):
-                answers[i, valid] = classes[(judged @ weights + centre).argmax(axis=1)]
-                hits[i] += (classes[(Z @ weights + centre).argmax(axis=1)] == y[train]).sum()
+            solutions = _solutions(Z, target[train] - centre, strengths)
+            right[i] = [((judged @ w + centre).argmax(axis=1) == codes[valid]).sum() for w in solutions]
+            fits.append((mean, deviation, centre, solutions))
+        scores = np.full(target.shape, np.nan, dtype=np.float32)
+        answers, hits, seen = np.full(len(y), -1, dtype=np.int64), 0, 0
+        for i, (train, valid) in enumerate(folds):
+            mean, deviation, centre, solutions = fits[i]
+            # A single fold has no others to ask.
+            chosen = _most(right.sum(axis=0) - right[i] if len(folds) > 1 else right[i])
+            scores[valid] = ((X[valid] - mean) / deviation) @ solutions[chosen] + centre
+            answers[valid] = classes[scores[valid].argmax(axis=1)]
+            fitted = ((X[train] - mean) / deviation) @ solutions[chosen] + centre
+            hits += int((fitted.argmax(axis=1) == codes[train]).sum())
             seen += len(train)
-        right = (answers == y).sum(axis=1)
-        best = int(np.flatnonzero(right == right.max())[-1])
-        return cls(answers[best], STRENGTHS[best], float(hits[best] / seen))
+        return cls(classes, scores, answers, strengths[_most(right.sum(axis=0))], hits / seen)
 
 
-def _solutions(Z: NDArray[np.float32], target: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def _most(right: NDArray[np.int64]) -> int:
+    """The last of the largest: the strongest penalty among equals."""
+    return int(np.flatnonzero(right == right.max())[-1])
+
+
+def _solutions(
+    Z: NDArray[np.float32], target: NDArray[np.float32], strengths: Sequence[float]
+) -> list[NDArray[np.float32]]:
     """Weights of shape (d, k) for each strength; by whichever of the two Gram matrices is smaller."""
     n, d = Z.shape
     wide = d > n
@@ -71,8 +118,9 @@ def _solutions(Z: NDArray[np.float32], target: NDArray[np.float32]) -> list[NDAr
     right = (target if wide else Z.T @ target) / n
     diagonal = np.einsum("ii->i", gram)
     plain, found = diagonal.copy(), []
-    for strength in STRENGTHS:
+    for strength in strengths:
         diagonal[:] = plain + strength
-        solved = scipy.linalg.solve(gram, right, assume_a="pos", check_finite=False)
+        factor = scipy.linalg.cho_factor(gram, lower=True, check_finite=False)
+        solved = scipy.linalg.cho_solve(factor, right, check_finite=False)
         found.append(np.asarray(Z.T @ solved if wide else solved, dtype=np.float32))
     return found

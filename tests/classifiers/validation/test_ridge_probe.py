@@ -11,30 +11,48 @@ def data(n, d):
     rng = np.random.default_rng(0)
     y = np.arange(n) % 3
     X = rng.normal(size=(n, d)) * rng.uniform(0.1, 5, d) + 3
-    X[:, :3] += 2 * np.eye(3)[y] * rng.uniform(0.2, 1.5, (n, 1))
+    X[:, :3] += 6 * np.eye(3)[y] * rng.uniform(0.2, 1.5, (n, 1))
     return X.astype(np.float32), y.astype(np.int64)
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 200), (200, 20)])
-def test_it_is_ridge_regression_at_its_best_strength(n, d):
+def test_it_is_ridge_regression_at_the_strength_that_is_best_on_the_other_folds(n, d):
     X, y = data(n, d)
     folds = stratified_folds(y, 5, 0)
     probe = RidgeProbe.fit(X, y, folds)
-    rights = {}
-    for strength in STRENGTHS:
-        answers = np.empty(n, dtype=np.int64)
+    scores = np.empty((len(STRENGTHS), n, 3))
+    for i, strength in enumerate(STRENGTHS):
         for train, valid in folds:
             scaler = StandardScaler().fit(X[train].astype(float))
             model = Ridge(alpha=strength * len(train)).fit(scaler.transform(X[train]), np.eye(3)[y[train]])
-            answers[valid] = model.predict(scaler.transform(X[valid])).argmax(axis=1)
-        rights[strength] = answers
-    best = max(STRENGTHS, key=lambda s: ((rights[s] == y).sum(), s))
-    assert probe.strength == best
-    assert (probe.answers == rights[best]).mean() > 0.98
+            scores[i, valid] = model.predict(scaler.transform(X[valid]))
+    right = scores.argmax(axis=2) == y
+
+    def best(rows):
+        return max(range(len(STRENGTHS)), key=lambda i: (right[i, rows].sum(), i))
+
+    expected = np.empty((n, 3))
+    for train, valid in folds:
+        expected[valid] = scores[best(train), valid]
+    assert probe.strength == STRENGTHS[best(np.arange(n))]
+    np.testing.assert_allclose(probe.scores, expected, atol=2e-4)
+    assert (probe.answers == expected.argmax(axis=1)).all()
     assert probe.train_accuracy >= (probe.answers == y).mean() > 0.4
+
+
+def test_choosing_the_strength_is_no_advantage_on_labels_of_pure_chance():
+    rng = np.random.default_rng(0)
+    rates = []
+    for seed in range(120):
+        X, y = rng.normal(size=(60, 10)).astype(np.float32), rng.permutation(np.arange(60) % 2)
+        rates.append((RidgeProbe.fit(X, y, stratified_folds(y, 5, seed)).answers == y).mean())
+    assert np.mean(rates) < 0.525  # 0.534 where the best of seven is reported
 
 
 def test_rows_that_no_fold_judges_have_no_answer():
     X, y = data(30, 5)
     probe = RidgeProbe.fit(X, y, stratified_folds(y, 3, 0)[:1])
     assert (probe.answers == -1).sum() == 20
+    assert np.isnan(probe.scores[probe.answers == -1]).all()
+    assert np.isfinite(probe.scores[probe.answers >= 0]).all()
+    assert probe.classes.tolist() == [0, 1, 2]

@@ -1,0 +1,281 @@
+"""NodeChoice: which cached node to use, chosen and judged on different rows, and whether its lead is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit  # scipy.stats takes 1.7 s to import
+
+from classifiers.formatting import listing, points, probability
+from classifiers.types import Fold
+from classifiers.validation.ridge_probe import RidgeProbe
+from classifiers.validation.significance import SIGNIFICANT, holm
+from classifiers.validation.temperature import fit_slope, softmax
+
+WORK = 6e8
+"""Features of training rows, all nodes and repeats together, that repeated cross-validation may look at (about 2 s)."""
+
+MOST_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class NodeStep:
+    """One node against the next deeper one, on the same rows.
+
+    Attributes
+    ----------
+    earlier, later : str
+    rise : float
+        Out-of-fold accuracy of the later less that of the earlier, a share in [-1, 1].
+    p : float
+        Two-sided, of equal Brier scores; corrected for the number of steps (Holm).
+    shown : bool
+        Whether p is below 0.05.
+    """
+
+    earlier: str
+    later: str
+    rise: float
+    p: float
+    shown: bool
+
+
+@dataclass(frozen=True)
+class NodeChoice:
+    """Which node, by how much it leads the last one, and what of that is shown.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Nodes in the order of the network.
+    accuracies : tuple of float
+        Out of fold, each node's own, the mean of the repeats; shares in [0, 1]. The largest of several is flattered.
+    best : int
+        Index of the node that all rows choose: the lowest Brier score, the deeper among equals.
+    nested_accuracy : float
+        Of choosing by the other folds and answering on this one: not flattered by the choice.
+    lead, lead_ci : float, tuple of float
+        `nested_accuracy` less the last node's accuracy on the same rows, and its 95 % interval; shares in [-1, 1].
+        0 and (0, 0) where the last node is the choice.
+    p : float
+        Two-sided, that the choice and the last node have the same Brier score on the same rows; 1 where they are one.
+    shown : bool
+        Whether an earlier node is shown to be better than the last: p is below 0.05 and the choice leads.
+    steps : tuple of NodeStep
+        Each node against the next.
+    rises_to_last : bool
+        Whether the last node is shown to be better than every other: only then may one say that accuracy rises up to
+        the last node.
+    text : tuple of str
+        The same in sentences.
+    """
+
+    names: tuple[str, ...]
+    accuracies: tuple[float, ...]
+    best: int
+    nested_accuracy: float
+    lead: float
+    lead_ci: tuple[float, float]
+    p: float
+    shown: bool
+    steps: tuple[NodeStep, ...]
+    rises_to_last: bool
+    text: tuple[str, ...]
+
+
+def repeats_for(rows: int, dims: Sequence[int]) -> int:
+    """How often cross-validation is repeated: as often as its time allows, up to `MOST_REPEATS`, at least once.
+
+    Parameters
+    ----------
+    rows : int
+        Training rows.
+    dims : sequence of int
+        Features of each node.
+
+    Examples
+    --------
+    >>> repeats_for(300, [96, 160, 320, 1280]), repeats_for(4000, [1280] * 4)
+    (5, 1)
+    """
+    # The smaller Gram matrix, and seven solutions of its size.
+    work = sum(min(rows, dim) * rows * dim + min(rows, dim) ** 3 for dim in dims) / 10
+    return int(np.clip(WORK / max(work, 1), 1, MOST_REPEATS))
+
+
+def choose_node(
+    probes: Sequence[Sequence[RidgeProbe]],
+    y: NDArray[np.int64],
+    folds: Sequence[Sequence[Fold]],
+    names: Sequence[str],
+    *,
+    groups: NDArray[np.int64] | None = None,
+    level: float = 0.95,
+) -> NodeChoice:
+    """Choose among cached nodes by cross-fitting, and test the choice against the last node.
+
+    In each fold the node with the lowest Brier score on the other folds' rows is chosen and answers on this one, so no
+    row takes part in the choice that it judges. Nodes are compared by calibrated probabilities (one temperature a
+    node), row by row: on a few hundred rows their Brier scores differ clearly where counts of right answers do not.
+    The variance is cluster-robust: rows of one group count as one observation, with a t distribution.
+
+    Parameters
+    ----------
+    probes : sequence over nodes of sequence over repeats of RidgeProbe
+        Nodes in the order of the network.
+    y : ndarray of shape (n,), int64
+        Classes.
+    folds : sequence over repeats of sequence of (train, valid)
+        What each repeat was fitted with.
+    names : sequence of str
+        Of the nodes.
+    groups : ndarray of shape (n,), int64, optional
+        Source of each row; the folds keep sources together.
+    level : float
+        Of `lead_ci`, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        Counts of nodes or repeats that differ.
+
+    References
+    ----------
+    Varma, S., Simon, R. (2006). Bias in error estimation when using cross-validation for model selection. BMC
+    Bioinformatics 7. Gneiting, T., Raftery, A. (2007). Strictly proper scoring rules, prediction, and estimation.
+    JASA 102. Liang, K.-Y., Zeger, S. (1986). Longitudinal data analysis using generalized linear models. Biometrika 73.
+
+    Examples
+    --------
+    >>> rng, y, rows = np.random.default_rng(0), np.repeat([0, 1], 100), np.arange(200)
+    >>> folds = [[(rows[rows % 5 != i], rows[rows % 5 == i]) for i in range(5)]]
+    >>> good = rng.normal(3 * y[:, None], 1, (200, 4)).astype(np.float32)
+    >>> poor = rng.normal(1 * y[:, None], 1, (200, 4)).astype(np.float32)
+    >>> probes = [[RidgeProbe.fit(X, y, folds[0])] for X in (good, poor)]
+    >>> choice = choose_node(probes, y, folds, ["layer3", "avgpool"])
+    >>> choice.best, choice.shown, choice.rises_to_last, choice.lead > 0.05
+    (0, True, False, True)
+    """
+    if not probes or len(probes) != len(names) or any(len(one) != len(folds) for one in probes):
+        raise ValueError(
+            f"there are probes of {len(probes)} nodes with {[len(one) for one in probes]} repeats for {len(names)} "
+            f"names and {len(folds)} repeats of folds; expected one probe for each node and repeat"
+        )
+    n, last = len(y), len(probes) - 1
+    # (nodes, repeats, rows); NaN for rows that a repeat does not judge.
+    hits = np.full((len(probes), len(folds), n), np.nan)
+    briers = hits.copy()
+    for i, one in enumerate(probes):
+        for r, probe in enumerate(one):
+            hits[i, r], briers[i, r] = _row_scores(probe, y)
+    judged = ~np.isnan(briers[last])
+    best = _lowest(briers[:, judged].mean(axis=1))
+    nested_hits, nested_briers = hits[last].copy(), briers[last].copy()
+    for r, parts in enumerate(folds):
+        for _, valid in parts:
+            others = judged[r].copy()
+            others[valid] = False
+            chosen = _lowest(briers[:, r, others].mean(axis=1)) if others.any() else last
+            nested_hits[r, valid], nested_briers[r, valid] = hits[chosen, r, valid], briers[chosen, r, valid]
+    rows = judged.any(axis=0)
+    clusters = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    clusters = clusters[rows]
+
+    def row_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.nanmean(values[:, rows], axis=0))
+
+    nested, its, own = row_means(nested_hits), row_means(hits[best]), row_means(hits[last])
+    accuracies = tuple(float(row_means(one).mean()) for one in hits)
+    lead, low, high, p = 0.0, 0.0, 0.0, 1.0
+    if best != last:
+        lead = float((nested - own).mean())
+        half = max(_half(nested - own, clusters, level), _half(its - own, clusters, level))
+        low, high = max(-1.0, lead - half), min(1.0, lead + half)
+        p = _paired_p(row_means(nested_briers) - row_means(briers[last]), clusters)
+    ahead = float(np.mean(row_means(nested_briers) - row_means(briers[last]))) < 0
+    mean_briers = [row_means(one) for one in briers]
+    corrected = holm([_paired_p(b - a, clusters) for a, b in zip(mean_briers, mean_briers[1:], strict=False)])
+    steps = tuple(
+        NodeStep(
+            names[i],
+            names[i + 1],
+            accuracies[i + 1] - accuracies[i],
+            float(corrected[i]),
+            bool(corrected[i] < SIGNIFICANT),
+        )
+        for i in range(last)
+    )
+    # Better than each: every single test must reject, so none is corrected (an intersection-union test, Berger 1982).
+    unproven = [
+        name
+        for name, other in zip(names, mean_briers[:last], strict=False)
+        if (mean_briers[last] - other).mean() >= 0 or _paired_p(mean_briers[last] - other, clusters) >= SIGNIFICANT
+    ]
+    choice = NodeChoice(
+        tuple(names), accuracies, best, float(nested.mean()), lead, (low, high), p,
+        bool(best != last and p < SIGNIFICANT and ahead and lead > 0), steps, last > 0 and not unproven, (),
+    )  # fmt: skip
+    return replace(choice, text=_text(choice, unproven))
+
+
+def _text(choice: NodeChoice, unproven: list[str]) -> tuple[str, ...]:
+    """The choice in sentences; `unproven`: nodes that the last one is not shown to beat."""
+    best, last = choice.names[choice.best], choice.names[-1]
+    if len(choice.names) == 1:
+        return (f"Only one node is cached ({last}): nothing is to be chosen.",)
+    if choice.rises_to_last:
+        what = "the earlier one" if len(choice.names) == 2 else "each earlier one"
+        return (f"The last node ({last}) is shown to be better than {what}: it is chosen.",)
+    if choice.best == len(choice.names) - 1:
+        return (f"The last node ({last}) is chosen; it is not shown to be better than {listing(unproven)}.",)
+    low, high = choice.lead_ci
+    lead = (
+        f"{points(choice.lead)} points (95 % interval {points(low)} to {points(high)}; p = {probability(choice.p)}), "
+        f"chosen and judged on different images"
+    )
+    if choice.shown:
+        return (f"An earlier node, {best}, is shown to be better than the last one, {last}: {lead}.",)
+    return (f"Node {best} is chosen ahead of the last one, {last}, but a lead is not shown: {lead}.",)
+
+
+def _row_scores(probe: RidgeProbe, y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Whether each row is right, and its Brier score in [0, 2] by calibrated probabilities; NaN where not judged."""
+    codes = np.searchsorted(probe.classes, y)
+    hits, briers = np.full(len(y), np.nan), np.full(len(y), np.nan)
+    rows = np.flatnonzero(probe.answers >= 0)
+    if not rows.size:
+        return hits, briers
+    scores, codes = probe.scores[rows], codes[rows]
+    proba = softmax(fit_slope(scores, codes) * scores.astype(np.float64))
+    hits[rows] = proba.argmax(axis=1) == codes
+    briers[rows] = (proba**2).sum(axis=1) + 1 - 2 * proba[np.arange(len(rows)), codes]
+    return hits, briers
+
+
+def _lowest(values: NDArray[np.float64]) -> int:
+    """The last of the lowest: the deeper node among equals."""
+    return int(np.flatnonzero(values == values.min())[-1])
+
+
+def _error(values: NDArray[np.float64], clusters: NDArray[np.intp]) -> tuple[float, int]:
+    """Standard error of the mean, clusters as observations, and its degrees of freedom."""
+    sums = np.bincount(clusters, values - values.mean())
+    sums = sums[np.bincount(clusters) > 0]
+    many = len(sums)
+    return (float(np.sqrt((sums**2).sum() * many / (many - 1))) / len(values), many - 1) if many > 1 else (np.inf, 1)
+
+
+def _half(values: NDArray[np.float64], clusters: NDArray[np.intp], level: float) -> float:
+    error, freedom = _error(values, clusters)
+    return float(stdtrit(freedom, 0.5 + level / 2)) * error
+
+
+def _paired_p(values: NDArray[np.float64], clusters: NDArray[np.intp]) -> float:
+    """Two-sided p-value of a mean of 0."""
+    error, freedom = _error(values, clusters)
+    if error == 0 or not np.isfinite(error):
+        return 1.0
+    return float(2 * stdtr(freedom, -abs(values.mean()) / error))
