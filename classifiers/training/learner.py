@@ -26,6 +26,7 @@ from classifiers.training.optim import (
 )
 from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.unfreezing import UnfrozenNetwork
+from classifiers.training.validation_answers import ValidationAnswers
 from featstore.errors import DeviceError, TrainingError
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -95,18 +96,7 @@ class Learner:
         self._parts = unfrozen.open_parts()
         self._averaged = moving_average(self._parts, settings.ema)
         self.live, self.average = float_tensors(self._parts), float_tensors(self._averaged.module)
-        groups = parameter_groups(
-            self._parts,
-            unfrozen.blocks,
-            learning_rate=settings.learning_rate,
-            lowest=settings.lowest_rate,
-            head_rate=settings.head_rate,
-            weight_decay=settings.weight_decay,
-        )
-        self._parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
-        self._optimizer = torch.optim.AdamW(groups)
-        self._scheduler = self._scheduler_at(0)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self._set_rates(1.0)
 
     def step(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[float, int]:
         """One optimiser step, in as many parts as memory asks for.
@@ -147,6 +137,43 @@ class Learner:
         return loss, right
 
     @torch.no_grad()
+    def loss(self, rows: NDArray[np.intp], epoch: int, step: int) -> float:
+        """The mean loss that `step` would start from; nothing is trained, and no statistics follow the batch.
+
+        Parameters
+        ----------
+        rows, epoch, step
+            As for `step`.
+        """
+        self.unfrozen.set_training(False)
+        values, wanted, _, whole = self._batch(rows, epoch, step)
+        total = 0.0
+        for i in range(0, len(rows), self.part):
+            with self._precision():
+                logits = self.unfrozen(values[i : i + self.part])
+            smoothing = self._settings.label_smoothing
+            total += float(cross_entropy(logits, wanted[i : i + self.part], self._weights, smoothing) / whole)
+        return total
+
+    @torch.no_grad()
+    def answers(self, y: NDArray[np.int64], *, average: bool = True) -> ValidationAnswers:
+        """What the averaged weights, or those of the last step, answer to the validation part.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,), int64
+            Its classes.
+        average : bool
+        """
+        self.unfrozen.eval()
+        logits = []
+        parts = self._averaged.module if average else self._parts
+        top, head = (parts.get_submodule(name) for name in ("top", "head"))
+        for i in range(0, len(y), self.batch):
+            values = self._loader.validation(np.arange(i, min(i + self.batch, len(y))))
+            logits.append(head(top(values)).float().cpu())
+        return ValidationAnswers.of(torch.cat(logits), y, self._settings.label_smoothing)
+
     def judge(self, y: NDArray[np.int64]) -> tuple[NDArray[np.bool_], float]:
         """Put the averaged weights before the validation part.
 
@@ -155,14 +182,8 @@ class Learner:
         right : ndarray of shape (n,), bool
         log_loss : float
         """
-        self.unfrozen.eval()
-        logits = []
-        top, head = (self._averaged.module.get_submodule(name) for name in ("top", "head"))
-        for i in range(0, len(y), self.batch):
-            values = self._loader.validation(np.arange(i, min(i + self.batch, len(y))))
-            logits.append(head(top(values)).float().cpu())
-        scores, labels = torch.cat(logits), torch.from_numpy(y)
-        return (scores.argmax(1) == labels).numpy(), float(F.cross_entropy(scores.double(), labels))
+        found = self.answers(y)
+        return found.right, found.log_loss
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, by name."""
@@ -175,8 +196,24 @@ class Learner:
             tensors[f"scaler/{name}"] = torch.tensor(number, dtype=torch.float64)
         return tensors
 
-    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Go back to what `tensors` returned after so many steps.
+    def begin_again(self, start: Mapping[str, Tensor], rate_factor: float) -> None:
+        """Train anew, from some weights and with a share of all rates.
+
+        Parameters
+        ----------
+        start : mapping of str to Tensor
+            By the names of `live`.
+        rate_factor : float
+            Of the rates in the settings.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        put(self.live, start)
+        put(self.average, start)
+        self._averaged.n_averaged.fill_(1)
+        self._set_rates(rate_factor)
+
+    def restore(self, tensors: Mapping[str, Tensor], step: int, rate_factor: float = 1.0) -> None:
+        """Go back to what `tensors` returned after so many steps with a share of the rates.
 
         Raises
         ------
@@ -186,6 +223,7 @@ class Learner:
         put(self.live, {name: tensors[f"now/{name}"] for name in self.live})
         put(self.average, {name: tensors[f"average/{name}"] for name in self.live})
         self._averaged.n_averaged.fill_(step + 1)
+        self._set_rates(rate_factor)
         state = self._optimizer.state_dict()
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
@@ -196,6 +234,22 @@ class Learner:
         scaler = {name: tensors[f"scaler/{name}"].item() for name in self._scaler.state_dict()}
         if scaler:
             self._scaler.load_state_dict({**scaler, "_growth_tracker": int(scaler["_growth_tracker"])})
+
+    def _set_rates(self, rate_factor: float) -> None:
+        """An optimiser that has seen nothing, with its schedule, at a share of the rates in the settings."""
+        settings = self._settings
+        groups = parameter_groups(
+            self._parts,
+            self.unfrozen.blocks,
+            learning_rate=rate_factor * settings.learning_rate,
+            lowest=settings.lowest_rate,
+            head_rate=rate_factor * settings.head_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self._parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
+        self._optimizer = torch.optim.AdamW(groups)
+        self._scheduler = self._scheduler_at(0)
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=settings.precision == "fp16")
 
     def _scheduler_at(self, step: int) -> LambdaLR:
         factor = warmup_cosine(self.steps, self._settings.warmup)
@@ -225,8 +279,22 @@ class Learner:
 
     def _gradients(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[float, int]:
         """Gradients of the mean loss of a batch; the loss, and how many images were right."""
+        self.unfrozen.set_training(self._settings.adapt_statistics)
+        values, wanted, y, whole = self._batch(rows, epoch, step)
+        total, right = 0.0, 0
+        for i in range(0, len(rows), self.part):
+            with self._precision():
+                logits = self.unfrozen(values[i : i + self.part])
+            part = wanted[i : i + self.part]
+            loss = cross_entropy(logits, part, self._weights, self._settings.label_smoothing) / whole
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+            right += int((logits.detach().argmax(1) == y[i : i + self.part]).sum())
+        return total, right
+
+    def _batch(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What a step sees: values at the cut, wanted shares (b, k), classes (b,), and the weight of all of them."""
         settings = self._settings
-        self.unfrozen.set_training(settings.adapt_statistics)
         # Dropout draws from torch's generator; seeded by the step, a resumed run draws the same.
         torch.manual_seed((settings.seed * 1_000_003 + step) % (1 << 63))
         with self._precision():
@@ -236,17 +304,7 @@ class Learner:
         wanted = F.one_hot(y, self._classes).float()
         if settings.augmentation is not None:
             values, wanted = mix(values, wanted, settings.augmentation.mixup, settings.seed, step)
-        whole = total_weight(wanted, self._weights, settings.label_smoothing)
-        total, right = 0.0, 0
-        for i in parts:
-            with self._precision():
-                logits = self.unfrozen(values[i : i + self.part])
-            part = wanted[i : i + self.part]
-            loss = cross_entropy(logits, part, self._weights, settings.label_smoothing) / whole
-            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-            right += int((logits.detach().argmax(1) == y[i : i + self.part]).sum())
-        return total, right
+        return values, wanted, y, total_weight(wanted, self._weights, settings.label_smoothing)
 
     def _precision(self) -> torch.autocast:
         precision = self._settings.precision

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from classifiers.training.checkpoint import CheckpointFolder
+from classifiers.training.collapse_watch import BATCHES, HALVINGS
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.optim import put
 from classifiers.training.regimes import FineTuneSettings
+from classifiers.training.training_state import TrainingState
+from classifiers.training.validation_answers import ValidationAnswers
 from featstore.errors import TrainingError
 from featstore.system.reporting import Progress, silent
 
@@ -23,47 +25,8 @@ SECONDS_A_CHECKPOINT = 120.0
 """An epoch that takes longer is saved in its middle, too."""
 SMALLEST_GAIN = 1e-3
 """Of the validation's log loss; less is no reason to go on."""
-
-
-@dataclass
-class State:
-    """Where a run is.
-
-    Attributes
-    ----------
-    step : int
-        Optimiser steps done.
-    part : int
-        Images a pass; 0 before the first step.
-    loss_sum, right, seen : float, int, int
-        Of the epoch under way.
-    history : list of dict
-        One entry an epoch; the first, epoch 0, before any training.
-    best : int
-        Epoch whose averaged weights are the best on the validation part, among those that it can tell from epoch 0.
-    wrong_at_first : list of int
-        Validation rows that were wrong before any training.
-    seconds : float
-        Spent in training, over all sessions.
-    stopped : str
-        Why it ended before the last epoch; "" where it did not.
-    """
-
-    step: int = 0
-    part: int = 0
-    loss_sum: float = 0.0
-    right: int = 0
-    seen: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: int = 0
-    wrong_at_first: list[int] = field(default_factory=list)
-    seconds: float = 0.0
-    stopped: str = ""
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that were finished."""
-        return max(0, len(self.history) - 1)
+WATCHED = 0.5
+"""Share of the steps in which a collapse makes it begin again; by then the schedule has halved the rates itself."""
 
 
 class Trainer:
@@ -121,7 +84,9 @@ class Trainer:
         self._described = {**settings.to_json(), **identity}
         self._report, self._log = progress or silent, log
         self._best = {name: tensor.detach().clone() for name, tensor in learner.live.items()}
-        self.state = State()
+        self._order, self._ordered = np.empty(0, dtype=np.intp), -1
+        self._first: ValidationAnswers | None = None
+        self.state = TrainingState()
 
     def resume(self) -> bool:
         """Go back to where an interrupted run was; False where there is none.
@@ -140,18 +105,21 @@ class Trainer:
                 f"{'; '.join(differences)}. Give the same options to go on with it, or `restart=True` to begin anew"
             )
         try:
-            self.state = State(**found.progress)
-            self._learner.restore(found.tensors, self.state.step)
+            self.state = TrainingState.from_json(found.progress)
+            self._learner.restore(found.tensors, self.state.step, self.state.rate_factor)
             put(self._best, {name: found.tensors[f"best/{name}"] for name in self._best})
+            first = self.state.history[0]
+            right, losses = (found.tensors[f"first/{name}"].numpy() for name in ("right", "losses"))
+            self._first = ValidationAnswers(right, losses, first["valid_log_loss"], first["largest_answer"])
             self._learner.part = self.state.part or self._learner.part
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
                 f"the checkpoint in {self._checkpoints.path} does not fit this network ({error}); add "
                 f"`restart=True` to begin anew"
             ) from error
         return True
 
-    def run(self) -> State:
+    def run(self) -> TrainingState:
         """Train until the last epoch, or until the validation no longer gets better.
 
         Afterwards the network holds the best averaged weights, also where an error ended it.
@@ -166,27 +134,11 @@ class Trainer:
         state, learner = self.state, self._learner
         try:
             if not state.history:
-                self._judge()
+                self._look_at_the_start()
                 self._save()
             began = saved = time.monotonic()
-            order, ordered = np.empty(0, dtype=np.intp), -1
             while state.step < learner.steps and not state.stopped:
-                epoch, place = divmod(state.step, learner.steps_per_epoch)
-                if ordered != epoch:
-                    order, ordered = self._order(epoch), epoch
-                if place == 0:
-                    state.loss_sum, state.right, state.seen = 0.0, 0, 0
-                rows = order[place * learner.batch : (place + 1) * learner.batch]
-                loss, right = learner.step(rows, epoch, state.step)
-                state.loss_sum += loss * len(rows)
-                state.right += right
-                state.seen += len(rows)
-                state.step += 1
-                state.part = learner.part
-                ends = place + 1 == learner.steps_per_epoch
-                if ends:
-                    self._judge()
-                    self._consider_stopping()
+                ends = self._step()
                 now = time.monotonic()
                 state.seconds, began = state.seconds + now - began, now
                 if ends or now - saved > SECONDS_A_CHECKPOINT:
@@ -198,35 +150,115 @@ class Trainer:
             learner.unfrozen.eval()
         return state
 
-    def _order(self, epoch: int) -> NDArray[np.intp]:
-        return np.random.default_rng([self._settings.seed, epoch, 0x6F7264]).permutation(self._images)
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Of training and validation, over all that were trained; those that a collapse threw away are among them."""
+        epochs = self.state.steps_in_all / self._learner.steps_per_epoch
+        return self.state.seconds / epochs if epochs else 0.0
 
-    def _judge(self) -> None:
+    def _step(self) -> bool:
+        """One step, and what is due after it; whether a checkpoint is, too."""
+        state, learner = self.state, self._learner
+        epoch, place = divmod(state.step, learner.steps_per_epoch)
+        ends = place + 1 == learner.steps_per_epoch
+        if place == 0:
+            state.begin_epoch()
+        rows = self._rows(state.step)
+        try:
+            loss, right = learner.step(rows, epoch, state.step)
+            state.loss_sum += loss * len(rows)
+            state.right += right
+            state.seen += len(rows)
+            state.step += 1
+            state.part = learner.part
+            average = self._judge() if ends else None
+        except NotFiniteError as error:
+            if not self._watching() or len(state.collapses) == HALVINGS:
+                raise
+            self._begin_again({"epoch": epoch + 1, "what": str(error)})
+            return True
+        if self._watching() and (ends or state.watch.asks(loss)) and self._knows_less(average):
+            self._begin_again({"epoch": epoch + 1})
+            return True
+        if ends:
+            self._consider_stopping()
+        return ends
+
+    def _rows(self, step: int) -> NDArray[np.intp]:
+        """Training rows of a step."""
+        learner = self._learner
+        epoch, place = divmod(step, learner.steps_per_epoch)
+        if self._ordered != epoch:
+            generator = np.random.default_rng([self._settings.seed, epoch, 0x6F7264])
+            self._order, self._ordered = generator.permutation(self._images), epoch
+        return self._order[place * learner.batch : (place + 1) * learner.batch]
+
+    def _look_at_the_start(self) -> None:
+        """Epoch 0; and the losses that a collapse is told by."""
+        self._judge()
+        learner = self._learner
+        steps = range(min(BATCHES, learner.steps_per_epoch) if self._watching() else 0)
+        self.state.watch.reference = [learner.loss(self._rows(step), 0, step) for step in steps]
+
+    def _judge(self) -> ValidationAnswers:
         """Judge the averaged weights; keep them where they are the best so far."""
-        state = self.state
-        right, log_loss = self._learner.judge(self._y_valid)
-        if not math.isfinite(log_loss):
-            raise NotFiniteError(f"the validation's loss became {log_loss} at step {state.step}")
+        state, found = self.state, self._learner.answers(self._y_valid)
+        if not math.isfinite(found.log_loss):
+            raise NotFiniteError(f"the validation's loss became {found.log_loss} at step {state.step}")
         entry = {
             "epoch": len(state.history),
             "step": state.step,
             "loss": state.loss_sum / state.seen if state.seen else None,
             "train_accuracy": state.right / state.seen if state.seen else None,
-            "valid_accuracy": int(right.sum()) / len(self._y_valid),
-            "valid_log_loss": log_loss,
+            "valid_accuracy": found.accuracy,
+            "valid_log_loss": found.log_loss,
+            "largest_answer": found.largest,
+            "rate_factor": state.rate_factor,
         }
-        if not state.history:
-            state.wrong_at_first = np.flatnonzero(~right).tolist()
-        first = np.ones(len(right), dtype=bool)
-        first[state.wrong_at_first] = False
-        gained, lost = int((right & ~first).sum()), int((first & ~right).sum())
+        if self._first is None:
+            self._first = found
         state.history.append(entry)
-        trusted = self._settings.keep_any or len(state.history) == 1 or shown(gained, lost)
+        trusted = self._settings.keep_any or len(state.history) == 1 or found.knows_more_than(self._first)
         if trusted and _rank(entry) >= _rank(state.history[state.best]):
             state.best = len(state.history) - 1
             put(self._best, self._learner.average)
         if self._log is not None:
             self._log(entry)
+        return found
+
+    def _watching(self) -> bool:
+        """Whether a collapse is to be looked for: the first part of a training that has not been of use yet."""
+        state = self.state
+        return state.best == 0 and not self._settings.from_scratch and state.step <= WATCHED * self._learner.steps
+
+    def _knows_less(self, average: ValidationAnswers | None) -> bool:
+        """Whether the network lost what the cached head knows; `average`: what the averaged weights answer, if known.
+
+        The average lags behind the weights of the last step, and those are noisy: both have to know less.
+        """
+        assert self._first is not None
+        if average is None:
+            average = self._learner.answers(self._y_valid)
+        if not average.knows_less_than(self._first):
+            return False
+        return self._learner.answers(self._y_valid, average=False).knows_less_than(self._first)
+
+    def _begin_again(self, found: Mapping[str, Any]) -> None:
+        """Throw away what was trained, and train anew with half of the rates; the last time, leave it at that."""
+        state, learner = self.state, self._learner
+        now = self._learner.answers(self._y_valid, average=False)
+        state.begin_again(
+            {
+                "rate_factor": state.rate_factor,
+                "step": state.step,
+                "valid_accuracy": now.accuracy,
+                "largest_answer": now.largest,
+                **found,
+            }
+        )
+        if len(state.collapses) > HALVINGS:
+            state.stopped = f"the network lost what the cached head knows, even at 1/{2**HALVINGS} of the rates"
+        learner.begin_again(self._best, state.rate_factor)
 
     def _consider_stopping(self) -> None:
         since = len(self.state.history) - 1 - _last_gain(self.state.history)
@@ -235,22 +267,20 @@ class Trainer:
 
     def _save(self) -> None:
         tensors = self._learner.tensors() | {f"best/{name}": tensor for name, tensor in self._best.items()}
-        self._checkpoints.save(self._described, dataclasses.asdict(self.state), tensors)
+        if self._first is not None:
+            tensors["first/right"] = torch.from_numpy(self._first.right)
+            tensors["first/losses"] = torch.from_numpy(self._first.losses)
+        self._checkpoints.save(self._described, self.state.to_json(), tensors)
 
     def _note(self) -> str:
         state = self.state
+        tried = f"rates x {state.rate_factor:g} after a collapse, " if state.collapses else ""
+        if state.stopped or not state.seen:
+            return tried + (state.stopped or "from the cached head")
         loss = state.loss_sum / state.seen
         epoch = 1 + (state.step - 1) // self._learner.steps_per_epoch
         valid = state.history[-1]["valid_accuracy"]
-        return f"epoch {epoch}/{self._settings.epochs}, loss {loss:.3f}, validation {valid:.1%}"
-
-
-def shown(gained: int, lost: int) -> bool:
-    """Whether more images were gained than lost by more than two standard errors of the paired difference.
-
-    On a small validation part the best of many epochs is mostly luck.
-    """
-    return gained - lost > 2 * math.sqrt(gained + lost)
+        return f"{tried}epoch {epoch}/{self._settings.epochs}, loss {loss:.3f}, validation {valid:.1%}"
 
 
 def _rank(entry: Mapping[str, Any]) -> tuple[float, float]:

@@ -24,7 +24,8 @@ from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.loaders import Loader
 from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.starting_point import StartingPoint
-from classifiers.training.trainer import State, Trainer
+from classifiers.training.trainer import Trainer
+from classifiers.training.training_state import TrainingState
 from classifiers.training.unfreezing import UnfrozenNetwork
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from classifiers.transfer.result import FineTuneResult
@@ -180,7 +181,7 @@ def finetune(
         history=state.history,
         best=state.best,
         seconds=time.monotonic() - began,
-        seconds_per_epoch=state.seconds / max(1, state.epochs),
+        seconds_per_epoch=trainer.seconds_per_epoch,
         preparation_seconds=preparation,
         stopped=state.stopped,
         details=_details(plan, unfrozen, training_data, tuned, place),
@@ -246,7 +247,7 @@ def _trainer(
     )
 
 
-def _run(trainer: Trainer) -> tuple[State, NotFiniteError | None]:
+def _run(trainer: Trainer) -> tuple[TrainingState, NotFiniteError | None]:
     """Train; where the loss became NaN after some epoch was of use, that epoch's weights are in place."""
     try:
         return trainer.run(), None
@@ -259,7 +260,7 @@ def _run(trainer: Trainer) -> tuple[State, NotFiniteError | None]:
         return trainer.state, error
 
 
-def _summary(plan: FineTunePlan, state: State, accuracy: float, judged_on: str) -> dict[str, Any]:
+def _summary(plan: FineTunePlan, state: TrainingState, accuracy: float, judged_on: str) -> dict[str, Any]:
     """What the bundle tells people about itself."""
     return {
         "dataset": plan.start.features.dataset,

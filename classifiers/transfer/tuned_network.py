@@ -17,7 +17,7 @@ from classifiers.advice.cached_network import SUFFIX, CachedNetwork
 from classifiers.models.bundle import save_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.trained_head import full_proba
-from classifiers.training.trainer import State
+from classifiers.training.training_state import TrainingState
 from classifiers.training.unfreezing import HEAD
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from featstore.backbone.backbone import Backbone
@@ -49,7 +49,14 @@ class TunedNetwork:
 
     @classmethod
     def of(
-        cls, plan: FineTunePlan, classifier: ImageClassifier, state: State, *, cached: Any, first: Any, bundle: Path
+        cls,
+        plan: FineTunePlan,
+        classifier: ImageClassifier,
+        state: TrainingState,
+        *,
+        cached: Any,
+        first: Any,
+        bundle: Path,
     ) -> Self:
         """The network on disk and in the store; or what there was, where no epoch was better than that.
 
@@ -58,7 +65,7 @@ class TunedNetwork:
         plan : FineTunePlan
         classifier : ImageClassifier
             With the weights of the best epoch. It is of no use for training afterwards.
-        state : State
+        state : TrainingState
             Of the training that ended.
         cached, first : classifier
             The head on the frozen features, fitted to the training part; and the one that the fine-tune began with.

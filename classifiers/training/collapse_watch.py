@@ -1,0 +1,63 @@
+"""CollapseWatch: whether a training's losses are reason to look at the validation before the epoch ends."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+
+from scipy import stats
+
+BATCHES = 8
+"""Whose losses make a mean with a standard error; an epoch of fewer is over before there is anything to say."""
+LEVEL = 0.975
+"""Of the one-sided test: the level of two standard errors. It only asks for a look; the validation decides."""
+HALVINGS = 6
+"""Of the rates. What still collapses at a sixty-fourth of them does so for another reason."""
+
+
+@dataclass
+class CollapseWatch:
+    """Compares the loss of the last batches with what the starting network's was on the first ones.
+
+    All of it is plain numbers, so that a resumed run looks at the same steps.
+
+    Attributes
+    ----------
+    reference : list of float
+        Loss of the starting network on the first batches of the training, with their augmentation and smoothing.
+    recent : list of float
+        Loss of the last `BATCHES` steps.
+    wait : int
+        Steps until the next look, at the earliest.
+    pause : int
+        Steps that it waits after a look that found nothing; twice as many every time, so that looks stay cheap.
+
+    Examples
+    --------
+    >>> watch = CollapseWatch(reference=[0.5, 0.6, 0.4, 0.5, 0.6, 0.4, 0.5, 0.6])
+    >>> any([watch.asks(loss) for loss in [0.6, 0.5, 0.4] * 4]), any([watch.asks(3.8) for _ in range(8)])
+    (False, True)
+    """
+
+    reference: list[float] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)
+    wait: int = 0
+    pause: int = BATCHES
+
+    def asks(self, loss: float) -> bool:
+        """Take the loss of a step; whether the last ones are larger than the reference by Welch's t-test."""
+        self.recent = [*self.recent, loss][-BATCHES:]
+        self.wait = max(0, self.wait - 1)
+        if self.wait or len(self.recent) < BATCHES or len(self.reference) < BATCHES:
+            return False
+        if statistics.fmean(self.recent) <= statistics.fmean(self.reference):
+            return False
+        p = stats.ttest_ind(self.recent, self.reference, equal_var=False, alternative="greater").pvalue
+        if not p < 1 - LEVEL:
+            return False
+        self.wait, self.pause = self.pause, 2 * self.pause
+        return True
+
+    def begin_again(self) -> None:
+        """Forget the steps, not the reference."""
+        self.recent, self.wait, self.pause = [], 0, BATCHES
