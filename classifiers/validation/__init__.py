@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from classifiers.validation.calibration import Calibration as Calibration, fit_calibration as fit_calibration
     from classifiers.validation.protocol import EvaluationProtocol as EvaluationProtocol, make_protocol as make_protocol
     from classifiers.validation.scores import Scores as Scores
+    from classifiers.validation.shift import Shift as Shift, find_shift as find_shift
     from classifiers.validation.significance import (
         bootstrap as bootstrap,
         holm as holm,
