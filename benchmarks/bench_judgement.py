@@ -1,6 +1,6 @@
 """The judgement against truths: is the advice right, does the stated gain hold, are copies and shifts seen.
 
-    python benchmarks/bench_judgement.py --work FOLDER [--truths FILE] [--judged FILE] [--only TEXT] [--passes 4000]
+    python benchmarks/bench_judgement.py --work FOLDER [--truths FILE] [--judged FILE] [--only TEXT] [--passes 3000]
                                          [--report]
 
 Problems are made from the shared pictures: sub-sets of classes and rows, several sizes in pixels, planted wrong labels,
@@ -391,7 +391,7 @@ def main() -> int:
     parser.add_argument("--truths", type=Path)
     parser.add_argument("--judged", type=Path)
     parser.add_argument("--only", default="")
-    parser.add_argument("--passes", type=int, default=4000)
+    parser.add_argument("--passes", type=int, default=3000)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()

@@ -16,6 +16,7 @@ from classifiers.advice.cached_network import extract_as_before
 from classifiers.advice.cached_nodes import backbone_of, cached_nodes, missing_landmarks
 from classifiers.advice.cost import cost_of_advice
 from classifiers.advice.decision import Advice, judge, revise
+from classifiers.advice.domain_distance import statistics_distance
 from classifiers.advice.evidence import gather
 from classifiers.advice.imagenet_head import ImageNetHead
 from classifiers.advice.pilot import run_pilot
@@ -111,20 +112,24 @@ def advise(
         )
         sets, notes = cached_nodes(store, dataset, (*nodes, *missing) if nodes else (), selectors)
         missing = missing_landmarks(sets)
+    elif data is not None:
+        notes.append(f"{argument('data', os.fsdecode(data))} was not read: all landmarks of the network are cached.")
     if missing and not nodes:
         notes.append(_offer(missing, sets[0]))
 
     first, last, training = sets[0], sets[-1], sets[0].training()
     members, leaks = _sources(last, groups, seed)
-    together = None if members is None else members[training]
     if groups in (None, "auto") and (named := data_groups(first)) is not None:
         notes.append(group_text(named))
     backbone, original = _network(sets, training, weights_file, needed=pilot is not None)
     if original.reason:
         notes.append(original.reason)
+    statistics = None
+    if backbone is not None:
+        statistics = statistics_distance(backbone, last, training, seed=seed, workers=workers)
     evidence = gather(
-        sets, groups=together, groups_text=groups or "auto", leaks=leaks, original=original, seed=seed,
-        progress=progress,
+        sets, groups=members, groups_text=groups or "auto", leaks=leaks, original=original, statistics=statistics,
+        seed=seed, progress=progress,
     )  # fmt: skip
 
     advice = judge(evidence)
@@ -132,13 +137,14 @@ def advise(
         seen = run_pilot(
             backbone, last, sets[evidence.best], minutes=pilot, regime=advice.regime, store=store.path,
             groups=members, seed=seed, device=device, workers=workers, progress=progress,
+            like=evidence.shift.likeness if evidence.shift is not None and evidence.shift.shifted else None,
         )  # fmt: skip
         advice = revise(advice, seen.to_json())
     if backbone is not None:
         advice = dataclasses.replace(advice, cost=cost_of_advice(advice, backbone, len(training), device))
     own = last.fingerprint
     about = {"dataset": first.dataset, "backbone": own.backbone, "weights": own.weights}
-    command = _next_command(store, advice, first)
+    command = _next_command(store, advice, first, seed)
     return dataclasses.replace(advice, next=command, about=about, classes=first.classes), notes
 
 
@@ -189,7 +195,7 @@ def _sources(features: FeatureSet, groups: str | None, seed: int) -> tuple[NDArr
     return members, document | {"texts": [text for _, text in leaks.texts]}
 
 
-def _next_command(store: FeatureStore, advice: Advice, features: FeatureSet) -> str:
+def _next_command(store: FeatureStore, advice: Advice, features: FeatureSet, seed: int) -> str:
     """The command that does what was advised; `features`: at one of the network's cached nodes."""
     best = advice.evidence.nodes[advice.evidence.best]
     place, name, root = str(store.path), features.dataset, _source(features)
@@ -205,4 +211,5 @@ def _next_command(store: FeatureStore, advice: Advice, features: FeatureSet) -> 
         command = ["compare", place, "-o", "report", "--dataset", name]
         if advice.verdict == "earlier-node":
             command += ["--node", best.node]
+    command += ["--seed", str(seed)] if seed else []
     return shlex.join(["featstore", *command, *chosen])

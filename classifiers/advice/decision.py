@@ -13,10 +13,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from classifiers.advice.evidence import Evidence
-from classifiers.report.verdict import WITNESS
+from classifiers.advice.expected_gain import WORTH, ExpectedGain, expected_gain
+from classifiers.formatting import count
+from classifiers.validation.shift import Shift
 from classifiers.validation.significance import SIGNIFICANT
 
 VERDICTS = {
@@ -29,16 +29,18 @@ VERDICTS = {
 
 LARGE_TRAIN, LARGE_PER_CLASS = 500, 25
 """From here on a training part counts as large: images, and images a class (median)."""
-WORTH = 0.015
-"""Accuracy that must be expected before anything is worth the trouble."""
+DIFFERENT = 0.5
+"""Distance from ImageNet from which images count as different."""
 DATA_WORTH = 0.03
 """Accuracy that twice the data must be expected to bring before collecting it is the advice."""
+MENTIONED = 0.03
+"""Estimated share of wrong labels from which it is mentioned."""
 
 EXPECTED = "Reopening the network is expected to bring"
 EXPECTED_BEFORE = "Before the pilot, reopening the network was expected to bring"
 
-NOISY = 0.1
-"""Share of doubtful labels from which they come first, where the features are right for the images."""
+NOISY = 0.05
+"""Share of wrong labels that is shown to be there (the low end of its interval) before labels come first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +53,14 @@ class Advice:
     regime : {1, 2, 3, 4}
         1 small and similar, 2 small and different, 3 large and similar, 4 large and different.
     expected_gain, expected_gain_ci
-        Accuracy over the linear head on the last cached node, for the action advised; shares in [-1, 1].
+        Accuracy over the linear head on the last cached node, for the action advised; where the cache is enough, of
+        reopening the network all the same. Shares in [-1, 1].
     difference : float in [0, 1]
-        Distance from ImageNet: 0 as near as pets and insects, 1 as far as microscopy.
+        Distance from ImageNet, see `domain_distance`: 0 as near as pets and insects, 1 as far as microscopy.
     gains : dict
         Expected gain of each action, over the same base.
+    reopening : ExpectedGain
+        What reopening the network is expected to bring, whatever is advised.
     reasons : tuple of str
         Sentences, the most important first.
     pilot : dict or None
@@ -90,6 +95,7 @@ class Advice:
     gains: dict[str, float]
     reasons: tuple[str, ...]
     evidence: Evidence
+    reopening: ExpectedGain
     pilot: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
     next: str = ""
@@ -106,51 +112,13 @@ class Advice:
             "regime": self.regime,
             "expected_gain": round(self.expected_gain, 4),
             "expected_gain_ci": [round(bound, 4) for bound in self.expected_gain_ci],
+            "reopening": self.reopening.to_json(),
             "reasons": list(self.reasons),
             "evidence": {**self.evidence.to_json(), "difference": self.difference, "gains": self.gains},
             "pilot": self.pilot,
             "cost": self.cost,
             "next": self.next,
         }
-
-
-def difference_from_imagenet(evidence: Evidence) -> float:
-    """How far the images are from ImageNet, in [0, 1]: the stronger of two signs.
-
-    An earlier node that beats the last one; and how little of what a linear head learns from the features the network's
-    own ImageNet classes tell already (`ImageNetHead.accuracy`): measured with MobileNetV2, about 0.9 of it on pets and
-    insects, 0.6 on aerial views, 0.3 on microscopy. How sure the ImageNet head is of itself is no sign: networks are
-    sure of nonsense, some more than others.
-    """
-    signs = [0.0]
-    recovered = recovered_share(evidence)
-    if recovered is not None:
-        signs.append((0.85 - recovered) / 0.45)
-    lead = evidence.nodes[evidence.best].accuracy - evidence.nodes[evidence.last].accuracy
-    signs.append(1.0 if evidence.earlier_p < SIGNIFICANT and lead >= WORTH else min(0.5, lead / 0.05))
-    return float(np.clip(max(signs), 0.0, 1.0))
-
-
-def recovered_share(evidence: Evidence) -> float | None:
-    """Of what a linear head on the last node knows beyond chance, the share that ImageNet's classes tell, in [0, 1].
-
-    None where the network has no ImageNet head, or the linear head knows nothing.
-    """
-    known = evidence.last_accuracy - evidence.chance
-    if evidence.head_accuracy is None or known < 0.05:
-        return None
-    return float(np.clip((evidence.head_accuracy - evidence.chance) / known, 0.0, 1.0))
-
-
-def reopening_gain(evidence: Evidence, difference: float) -> tuple[float, float, float]:
-    """Expected accuracy gained by fine-tuning over the best cached node, with its interval.
-
-    The share of the error that goes away grows with the number of images and with the distance from ImageNet.
-    """
-    error = 1.0 - evidence.linear_accuracy
-    size = np.clip(np.log10(max(evidence.train, 1) / 100) / 1.2, 0, 1) * np.clip(evidence.per_class_median / 50, 0, 1)
-    share = float(size) * (0.15 + 0.45 * difference)
-    return error * share, error * (0.4 * share - 0.03), error * min(1.0, 1.6 * share + 0.03)
 
 
 def judge(evidence: Evidence) -> Advice:
@@ -164,40 +132,56 @@ def judge(evidence: Evidence) -> Advice:
     -------
     Advice
     """
-    best, last = evidence.nodes[evidence.best], evidence.nodes[evidence.last]
-    difference = difference_from_imagenet(evidence)
+    distance = evidence.distance
     large = evidence.train >= LARGE_TRAIN and evidence.per_class_median >= LARGE_PER_CLASS
-    regime = 1 + int(difference >= 0.5) + 2 * int(large)
-
-    lead = best.accuracy - last.accuracy
-    reopen, reopen_low, reopen_high = reopening_gain(evidence, difference)
-    more = evidence.doubled[0] - evidence.linear_accuracy if evidence.doubled else 0.0
-    more = max(more, 0.0)
-    gains = {"earlier-node": lead, "reopen": lead + reopen, "more-data": more}
-    if large and reopen >= WORTH:
-        verdict = "reopen-all" if regime == 4 else "reopen-top"
-    else:
-        verdict = _closed(evidence, difference, lead, more)
-
-    gain, interval = _expected(evidence, verdict, gains, (reopen, reopen_low, reopen_high))
+    regime = 1 + int(distance >= DIFFERENT) + 2 * int(large)
+    reopening = reopening_gain(evidence)
+    more = max(evidence.doubled[0] - evidence.linear_accuracy, 0.0) if evidence.doubled else 0.0
+    gains = {"earlier-node": evidence.lead, "reopen": reopening.gain, "more-data": more}
+    verdict = _closed(evidence, more)
+    # Labels come first; a small set is better served by images than by a network that learns it by heart.
+    first = verdict == "more-data" and (_noisy(evidence) or (not large and more >= reopening.gain))
+    if reopening.worth and not first and (verdict != "earlier-node" or reopening.gain > evidence.lead):
+        verdict = "reopen-all" if regime == 4 or not large else "reopen-top"
+    gain, interval = _expected(evidence, verdict, gains, (reopening.gain, *reopening.ci))
     return Advice(
         verdict=verdict,
         regime=regime,
         expected_gain=gain,
         expected_gain_ci=interval,
-        difference=difference,
+        difference=distance,
         gains=gains,
-        reasons=tuple(_reasons(evidence, difference, large, reopen, more)),
+        reasons=tuple(_reasons(evidence, large, reopening, more)),
         evidence=evidence,
+        reopening=reopening,
     )
 
 
-def _closed(evidence: Evidence, difference: float, lead: float, more: float) -> str:
+def reopening_gain(evidence: Evidence) -> ExpectedGain:
+    """What reopening is expected to bring, on images like those of the test part."""
+    elsewhere = evidence.elsewhere
+    return expected_gain(
+        1.0 - evidence.last_accuracy if elsewhere is None else max(elsewhere.here, elsewhere.there),
+        train=evidence.train,
+        per_class=evidence.per_class_median,
+        distance=evidence.distance,
+        side=evidence.side,
+        images=evidence.test or max(1, evidence.train // 5),
+        elsewhere=elsewhere is not None,
+    )
+
+
+def _noisy(evidence: Evidence) -> bool:
+    """Whether wrong labels are shown to be many."""
+    return evidence.noise.told and evidence.noise.low >= NOISY
+
+
+def _closed(evidence: Evidence, more: float) -> str:
     """The verdict where the network stays as it is."""
     error = 1.0 - evidence.linear_accuracy
-    if evidence.label_noise >= NOISY and 0.1 <= error <= 0.3 and difference < 0.5:
+    if _noisy(evidence):
         return "more-data"
-    if evidence.earlier_p < SIGNIFICANT and lead >= WORTH:
+    if evidence.earlier_shown and evidence.lead >= WORTH:
         return "earlier-node"
     if error >= 0.1 and (more >= DATA_WORTH or error >= 0.3):
         return "more-data"
@@ -219,13 +203,13 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     evidence, lead = advice.evidence, float(pilot["lead"])
     most = pilot["trained"] >= 0.9 * (evidence.train - pilot["judged"])
     enough = pilot["complete"] or (pilot["epochs"] >= pilot["planned_epochs"] / 2 and most)
-    shown = pilot["p"] < SIGNIFICANT and lead >= WORTH
+    shown = pilot["epochs"] >= 1 and pilot["p"] < SIGNIFICANT and lead >= WORTH
     reopened = advice.verdict.startswith("reopen")
     verdict = advice.verdict
     if shown and not reopened:
         verdict = "reopen-all"
     elif not shown and reopened and enough:
-        verdict = _closed(evidence, advice.difference, advice.gains["earlier-node"], advice.gains["more-data"])
+        verdict = _closed(evidence, advice.gains["more-data"])
     best, last = evidence.nodes[evidence.best].node, evidence.nodes[evidence.last].node
     cached = f"{pilot['accuracy_last']:.1%} on {last}"
     if best != last:
@@ -235,7 +219,9 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         f"{pilot['trained']} images: {pilot['accuracy_tuned']:.1%} on {pilot['judged']} others, where a linear head "
         f"gets {cached} ({_points(lead)}, p = {pilot['p']:.2g}): "
     )
-    if shown:
+    if pilot["epochs"] < 1:
+        found += "less than one epoch, so nothing can be told; give `pilot` more minutes."
+    elif shown:
         found += "reopening pays." if enough else "reopening pays, and a whole fine-tune will bring more."
     elif verdict != advice.verdict:
         found += "reopening is not worth it."
@@ -243,10 +229,8 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         found += "too short to tell, so the verdict stands on what is expected."
     else:
         found += "no sign that reopening would pay."
-    gain, interval = float(pilot["gain"]), tuple(pilot["gain_ci"])
-    if not verdict.startswith("reopen"):
-        gain, interval = _expected(evidence, verdict, advice.gains, (lead, *pilot["lead_ci"]))
-    elif not shown:
+    gain, interval = _expected(evidence, verdict, advice.gains, (float(pilot["gain"]), *pilot["gain_ci"]))
+    if verdict.startswith("reopen") and not shown:
         gain, interval = advice.expected_gain, advice.expected_gain_ci
     return dataclasses.replace(
         advice,
@@ -261,20 +245,12 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
 def _expected(
     evidence: Evidence, verdict: str, gains: Mapping[str, float], reopen: tuple[float, float, float]
 ) -> tuple[float, tuple[float, float]]:
-    """The gain of an action over the linear head on the last node, and its interval; `reopen`: over the best node."""
-    lead, (middle, low, high) = gains["earlier-node"], reopen
+    """The gain of an action over the linear head on the last node, and its interval; `reopen`: that of reopening."""
     if verdict == "earlier-node":
-        return lead, _lead_interval(evidence)
+        return evidence.lead, evidence.lead_ci
     if verdict == "more-data":
         return gains["more-data"], _data_interval(evidence)
-    if verdict == "cache-is-enough":
-        return middle, (low, high)
-    return lead + middle, (lead + low, lead + high)
-
-
-def _lead_interval(evidence: Evidence) -> tuple[float, float]:
-    best, last = evidence.nodes[evidence.best], evidence.nodes[evidence.last]
-    return best.accuracy_ci[0] - last.accuracy, best.accuracy_ci[1] - last.accuracy
+    return reopen[0], (reopen[1], reopen[2])
 
 
 def _data_interval(evidence: Evidence) -> tuple[float, float]:
@@ -287,35 +263,16 @@ def _points(share: float) -> str:
     return f"{100 * share:+.1f} points"
 
 
-def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, more: float) -> list[str]:
-    best, last = evidence.nodes[evidence.best], evidence.nodes[evidence.last]
+def _reasons(evidence: Evidence, large: bool, reopening: ExpectedGain, more: float) -> list[str]:
     size = "large" if large else "small"
-    far = "different from" if difference >= 0.5 else "similar to"
+    far = "different from" if evidence.distance >= DIFFERENT else "similar to"
     sources = f" from {evidence.sources} sources" if evidence.sources < evidence.train else ""
-    said = [
+    said = [] if evidence.shift is None or not evidence.shift.shifted else [_shifted(evidence, evidence.shift)]
+    said.append(
         f"The training part is {size} ({evidence.train} images{sources}, {evidence.per_class_median:g} a class) and "
-        f"{far} ImageNet (difference {difference:.2f} of 1)."
-    ]
-    if evidence.head_confidence is not None:
-        recovered = recovered_share(evidence)
-        tells = "" if recovered is None else (
-            f"; which ImageNet class it sees tells {recovered:.0%} of what a linear head knows beyond chance (about "
-            f"90 % where images are like ImageNet's, 30 % where they are far)"
-        )  # fmt: skip
-        said.append(f"The original ImageNet head is {evidence.head_confidence:.0%} sure of its answers{tells}.")
-    if len(evidence.nodes) == 1:
-        said.append("Only one node is cached, so nothing can be said about earlier layers.")
-    elif evidence.best == evidence.last:
-        said.append(
-            f"Accuracy rises up to the last node, {last.node} ({last.accuracy:.1%}): its features fit this domain."
-        )
-    else:
-        shown = "" if evidence.earlier_p < SIGNIFICANT else ", a difference that chance can explain"
-        said.append(
-            f"The best node is {best.node} ({best.accuracy:.1%}), before the last, {last.node} ({last.accuracy:.1%}; "
-            f"p = {evidence.earlier_p:.2g}{shown}): "
-            + ("the sign of a far domain." if evidence.earlier_p < SIGNIFICANT else "no clear sign of a far domain.")
-        )
+        f"{far} ImageNet (distance {evidence.distance:.2f} of 1). {evidence.domain.text}"
+    )
+    said += evidence.nodes_text
     said.append(
         f"A linear head gets {evidence.linear_accuracy:.1%} out of fold and {evidence.train_accuracy:.1%} on what it "
         f"was fitted to (a gap of {100 * (evidence.train_accuracy - evidence.linear_accuracy):.1f} points); nearest "
@@ -331,15 +288,35 @@ def _reasons(evidence: Evidence, difference: float, large: bool, reopen: float, 
             f"The learning curve promises {evidence.doubled[0]:.1%} ({evidence.doubled[1]:.1%} to "
             f"{evidence.doubled[2]:.1%}) with twice the images ({_points(more)})."
         )
-    said.append(f"{EXPECTED} {_points(reopen)} over the best cached node.")
-    if evidence.label_noise >= 0.03 and evidence.linear_accuracy >= WITNESS:
-        said.append(
-            f"Up to {evidence.label_noise:.0%} of the labels are doubtful: a linear head and nearest neighbours both "
-            f"name the same other class. The report of `featstore compare` lists the most suspect ones."
-        )
+    said.append(_reopening(reopening))
+    if evidence.noise.low > 0 or evidence.noise.share >= MENTIONED:
+        said.append(evidence.noise.text)
     if evidence.per_class_max > 3 * evidence.per_class_min:
         said.append(
             f"The classes are unbalanced: {evidence.per_class_min} to {evidence.per_class_max} images; "
             '`class_weight="balanced"` helps the rare ones.'
+        )
+    return said
+
+
+def _reopening(reopening: ExpectedGain) -> str:
+    low, high = reopening.ci
+    said = (
+        f"{EXPECTED} {_points(reopening.gain)} over a linear head on the last cached node "
+        f"({100 * low:+.1f} to {100 * high:+.1f} on a test part of {count(reopening.images, 'image')}, in nine of ten "
+        "data sets)."
+    )
+    if reopening.close:
+        said += " It is close: `pilot=MINUTES` decides it by a short fine-tune."
+    return said
+
+
+def _shifted(evidence: Evidence, shift: Shift) -> str:
+    said = shift.text
+    if evidence.elsewhere is not None:
+        said += (
+            f" What follows was measured on images like the training part, where a linear head is wrong on "
+            f"{evidence.elsewhere.here:.1%}; on the test part it is unsure as if it were wrong on "
+            f"{evidence.elsewhere.there:.1%} or more. The gain to expect is meant for the test part."
         )
     return said

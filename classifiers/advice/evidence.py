@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.advice.domain_distance import DomainDistance, StatisticsDistance, domain_distance
+from classifiers.advice.error_elsewhere import ErrorElsewhere, error_elsewhere
 from classifiers.advice.imagenet_head import ImageNetHead
+from classifiers.advice.label_noise import LabelNoise, estimate_label_noise
+from classifiers.advice.node_choice import choose_node, repeats_for
 from classifiers.comparison.curves import learning_curve
 from classifiers.heads.registry import make_head
 from classifiers.validation.alignment import check_memory
 from classifiers.validation.extrapolate import extrapolate
 from classifiers.validation.protocol import EvaluationProtocol
 from classifiers.validation.ridge_probe import RidgeProbe
-from classifiers.validation.significance import mcnemar_exact, wilson
+from classifiers.validation.shift import Shift, find_shift
+from classifiers.validation.significance import wilson
 from classifiers.validation.splits import stratified_folds
 from classifiers.validation.transferability import h_score, log_me
 from featstore.backbone.landmarks import network_order
@@ -29,6 +34,9 @@ SCORED_ROWS = 1000
 
 CURVE_ROWS = 2000
 """Training images that the learning curve looks at; from there to all of them it is extended like to twice as many."""
+
+UNKNOWN_DISTANCE = 0.45
+"""Taken where the distance from ImageNet cannot be told: as far as what is still similar can be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +61,16 @@ class Evidence:
     nodes : tuple of NodeEvidence
         In the order of the network.
     best, last : int
-        Index of the most accurate node, and of the deepest.
+        Index of the chosen node (see `choose_node`), and of the deepest.
+    lead, lead_ci : float, tuple of float
+        Accuracy that the choice of a node has over the last one, on rows that had no say in the choice, and its 95 %
+        interval; 0 and (0, 0) where the last node is the choice.
     earlier_p : float
-        Exact McNemar of the best node against the last, Bonferroni-corrected for the choice of the best; 1 where the
-        last is best.
+        That the chosen node and the last have the same Brier score; 1 where they are one.
+    earlier_shown, rises_to_last : bool
+        Whether an earlier node is shown to be better than the last; whether the last is shown to be better than each.
+    nodes_text : tuple of str
+        The same in sentences.
     chance : float
         Share of the largest class.
     sources : int
@@ -71,9 +85,18 @@ class Evidence:
         How often that head's answers tell the classes apart, see `ImageNetHead.accuracy`.
     last_accuracy : float
         Of the linear head on the last node: what `head_accuracy` is measured against.
-    label_noise : float
-        Share of training images whose label the linear head and the nearest neighbours both contradict, out of fold,
-        with the same other class. Wrong labels are among them, and so are images that are hard: an upper bound.
+    noise : LabelNoise
+        Share of wrong labels in the training part, with its interval.
+    domain : DomainDistance
+        How far the images are from ImageNet.
+    side : int
+        Pixels of the network's input.
+    test : int
+        Images of the test part; 0 without one.
+    shift : Shift or None
+        Whether the test part holds another kind of images; None without one.
+    elsewhere : ErrorElsewhere or None
+        How wrong the linear head is expected to be there; None where nothing is shifted.
     leaks : dict
         As in a report: `texts`, what was found, and `groups`, what to give to --groups; empty where nobody looked.
 
@@ -82,7 +105,8 @@ class Evidence:
     >>> node = NodeEvidence("avgpool", "avg", 512, 0.9, (0.85, 0.94), log_me=0.3, h_score=1.2)
     >>> evidence = Evidence(
     ...     train=200, classes=2, per_class_min=100, per_class_median=100.0, per_class_max=100, sources=200,
-    ...     groups=None, chance=0.5, nodes=(node,), best=0, last=0, earlier_p=1.0, linear_accuracy=0.9,
+    ...     groups=None, chance=0.5, nodes=(node,), best=0, last=0, lead=0.0, lead_ci=(0.0, 0.0),
+    ...     earlier_p=1.0, earlier_shown=False, rises_to_last=False, nodes_text=(), linear_accuracy=0.9,
     ...     knn_accuracy=0.85, train_accuracy=1.0, curve=(), doubled=None, head_confidence=None, head_accuracy=None,
     ...     last_accuracy=0.9, label_noise=0.0, leaks={},
     ... )
@@ -101,7 +125,12 @@ class Evidence:
     nodes: tuple[NodeEvidence, ...]
     best: int
     last: int
+    lead: float
+    lead_ci: tuple[float, float]
     earlier_p: float
+    earlier_shown: bool
+    rises_to_last: bool
+    nodes_text: tuple[str, ...]
     linear_accuracy: float
     knn_accuracy: float
     train_accuracy: float
@@ -110,12 +139,28 @@ class Evidence:
     head_confidence: float | None
     head_accuracy: float | None
     last_accuracy: float
-    label_noise: float
+    noise: LabelNoise
+    domain: DomainDistance
+    side: int
     leaks: dict[str, Any]
+    test: int = 0
+    shift: Shift | None = None
+    elsewhere: ErrorElsewhere | None = None
+
+    @property
+    def distance(self) -> float:
+        """From ImageNet, in [0, 1]; where it cannot be told, in the middle between similar and different."""
+        return UNKNOWN_DISTANCE if self.domain.distance is None else self.domain.distance
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        return dataclasses.asdict(self)
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        nested = {"noise", "elsewhere"}
+        plain |= {name: plain[name] and dataclasses.asdict(plain[name]) for name in nested}
+        plain["nodes"] = [dataclasses.asdict(node) for node in self.nodes]
+        plain["domain"] = self.domain.to_json()
+        plain["shift"] = self.shift and self.shift.to_json()
+        return plain | {"label_noise": self.noise.share, "label_noise_ci": [self.noise.low, self.noise.high]}
 
 
 def gather(
@@ -125,6 +170,7 @@ def gather(
     groups_text: str | None = None,
     leaks: dict[str, Any] | None = None,
     original: ImageNetHead | None = None,
+    statistics: StatisticsDistance | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Evidence:
@@ -134,10 +180,12 @@ def gather(
     ----------
     features : sequence of FeatureSet
         The same rows at several nodes.
-    groups : ndarray of shape (rows of the training part,), int64, optional
+    groups : ndarray of shape (rows,), int64, optional
         Source of each image; folds and learning curve keep sources together.
     original : ImageNetHead, optional
         Answers about the rows of the training part.
+    statistics : StatisticsDistance, optional
+        What the network's batch norms say of the images.
 
     Raises
     ------
@@ -168,12 +216,15 @@ def gather(
                 f"images"
             )
     check_memory(features, "advising on")
-    train = first.training()
-    y = first.y[train]
+    train, test = first.training(), first.testing()
+    y, sources = first.y[train], groups
+    groups = None if sources is None else sources[train]
     counts = np.bincount(y, minlength=len(first.classes))
-    folds = stratified_folds(y, 5, seed, groups)
+    repeats = repeats_for(len(y), [one.X.shape[1] for one in features])
+    repeated = [stratified_folds(y, 5, seed + repeat, groups) for repeat in range(repeats)]
+    folds = repeated[0]
     judged = np.sort(np.concatenate([valid for _, valid in folds]))
-    steps, done = len(features) + 2, 0
+    steps, done = len(features) + 2 + (len(test) > 0), 0
 
     def step(note: str) -> None:
         nonlocal done
@@ -181,26 +232,20 @@ def gather(
             progress("advise", done, steps, note)
         done += 1
 
-    nodes, hits, probes = [], [], []
+    nodes, probes = [], []
     few = np.random.default_rng(seed).permutation(len(y))[:SCORED_ROWS]
     for one in features:
         step(f"linear head on {one.fingerprint.node}")
         X = one.X[train]
-        probe = RidgeProbe.fit(X, y, folds)
-        right = (probe.answers == y)[judged]
-        hits.append(right)
-        probes.append(probe)
-        low, high = wilson(int(right.sum()), len(judged))
+        found = [RidgeProbe.fit(X, y, parts) for parts in repeated]
+        probes.append(found)
+        right = int((found[0].answers == y)[judged].sum())
         nodes.append(
-            NodeEvidence(one.fingerprint.node, one.fingerprint.pool, X.shape[1], float(right.mean()),
-                         (low, high), log_me(X[few], y[few]), h_score(X[few], y[few]))
+            NodeEvidence(one.fingerprint.node, one.fingerprint.pool, X.shape[1], right / len(judged),
+                         wilson(right, len(judged)), log_me(X[few], y[few]), h_score(X[few], y[few]))
         )  # fmt: skip
-    accuracies = [node.accuracy for node in nodes]
-    best, last = int(np.argmax(accuracies)), len(nodes) - 1
-    earlier_p = 1.0
-    if best != last:
-        only_best, only_last = int((hits[best] & ~hits[last]).sum()), int((hits[last] & ~hits[best]).sum())
-        earlier_p = min(1.0, mcnemar_exact(only_best, only_last) * last)
+    choice = choose_node(probes, y, repeated, [node.node for node in nodes], groups=groups)
+    best, last = choice.best, len(nodes) - 1
 
     step("learning curve")
     X = features[best].X[train]
@@ -219,10 +264,22 @@ def gather(
     step("nearest neighbours")
     knn = make_head("knn", seed=seed, budget="quick", cv=folds).fit(X, y)
     knn_right = knn.classes_[knn.oof_proba_.argmax(axis=1)] == y
-    linear = probes[best].answers
-    near = knn.classes_[knn.oof_proba_.argmax(axis=1)]
-    contradicted = (linear == near) & (linear != y)
+    probe = probes[best][0]
+    noise = estimate_label_noise(probe.scores, np.searchsorted(probe.classes, y), groups=groups)
     original = original or ImageNetHead(None)
+    shift = elsewhere = None
+    if len(test):
+        step("training against test part")
+        deepest = features[last].X
+        shift = find_shift(deepest, train, test, y=first.y, groups=sources, seed=seed)
+        if shift.shifted:
+            elsewhere = error_elsewhere(deepest[train], y, folds, deepest[test], seed=seed)
+    chance = float(counts.max() / len(y))
+    head_accuracy = original.accuracy(y, folds)
+    domain = domain_distance(
+        [(node.node, node.accuracy) for node in nodes], chance, statistics,
+        recovered_share(head_accuracy, nodes[last].accuracy, chance),
+    )  # fmt: skip
     step("done")
     return Evidence(
         train=len(y),
@@ -232,19 +289,52 @@ def gather(
         per_class_max=int(counts.max()),
         sources=len(y) if groups is None else len(np.unique(groups)),
         groups=groups_text,
-        chance=float(counts.max() / len(y)),
+        chance=chance,
         nodes=tuple(nodes),
         best=best,
         last=last,
-        earlier_p=earlier_p,
-        linear_accuracy=accuracies[best],
+        lead=choice.lead,
+        lead_ci=choice.lead_ci,
+        earlier_p=choice.p,
+        earlier_shown=choice.shown,
+        rises_to_last=choice.rises_to_last,
+        nodes_text=choice.text,
+        linear_accuracy=nodes[best].accuracy,
         knn_accuracy=float(knn_right[judged].mean()),
-        train_accuracy=probes[best].train_accuracy,
+        train_accuracy=probes[best][0].train_accuracy,
         curve=tuple((p["train"], p["accuracy"], p["n"]) for p in points),
         doubled=doubled,
         head_confidence=original.confidence,
-        head_accuracy=original.accuracy(y, folds),
-        last_accuracy=accuracies[last],
-        label_noise=float(contradicted[judged].mean()),
+        head_accuracy=head_accuracy,
+        last_accuracy=nodes[last].accuracy,
+        noise=noise,
+        domain=domain,
+        side=int(first.fingerprint.transform["crop"]),
         leaks=leaks or {},
+        test=len(test),
+        shift=shift,
+        elsewhere=elsewhere,
     )
+
+
+def recovered_share(head_accuracy: float | None, linear: float, chance: float) -> float | None:
+    """Of what a linear head on the last node knows beyond chance, the share that ImageNet's classes tell, in [0, 1].
+
+    None where the network has no ImageNet head, or the linear head knows nothing.
+
+    Parameters
+    ----------
+    head_accuracy : float or None
+        See `ImageNetHead.accuracy`.
+    linear, chance : float
+        Accuracy of the linear head; share of the largest class.
+
+    Examples
+    --------
+    >>> recovered_share(0.8, 0.9, 0.5)
+    0.75
+    """
+    known = linear - chance
+    if head_accuracy is None or known < 0.05:
+        return None
+    return float(np.clip((head_accuracy - chance) / known, 0.0, 1.0))
