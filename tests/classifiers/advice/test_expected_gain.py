@@ -1,0 +1,43 @@
+"""What reopening is expected to bring."""
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from classifiers.advice.expected_gain import expected_gain
+
+BASE = {"train": 700, "per_class": 100.0, "distance": 0.6, "side": 128, "images": 200}
+
+
+@given(
+    st.floats(0, 1), st.integers(1, 10**7), st.floats(1, 10**6), st.floats(0, 1), st.integers(8, 1024),
+    st.integers(1, 10**6), st.booleans(),
+)  # fmt: skip
+def test_a_gain_never_exceeds_the_error_and_lies_in_its_interval(
+    error, train, per_class, distance, side, images, elsewhere
+):
+    found = expected_gain(
+        error, train=train, per_class=per_class, distance=distance, side=side, images=images, elsewhere=elsewhere
+    )
+    assert -1 <= found.ci[0] <= found.gain <= found.ci[1] <= error + 1e-12 and 0 <= found.chance <= 1
+
+
+def test_more_images_and_a_farther_domain_promise_more():
+    for name, values in (("train", (50, 300, 3000)), ("distance", (0.0, 0.5, 1.0))):
+        gains = [expected_gain(0.3, **{**BASE, name: value}).gain for value in values]
+        assert gains == sorted(gains) and gains[0] < gains[-1]
+
+
+def test_few_test_images_make_a_wide_interval():
+    widths = [np.diff(expected_gain(0.3, **{**BASE, "images": n}).ci)[0] for n in (30, 300, 30_000)]
+    assert widths == sorted(widths, reverse=True) and widths[0] > 1.2 * widths[-1]
+
+
+def test_a_guessed_error_widens_it():
+    known, guessed = (expected_gain(0.3, **BASE, elsewhere=elsewhere) for elsewhere in (False, True))
+    assert guessed.gain == pytest.approx(known.gain)
+    assert guessed.ci[0] < known.ci[0]
+
+
+def test_the_document():
+    assert expected_gain(0.3, **BASE).to_json().keys() == {"gain", "ci", "level", "chance", "close", "images"}
