@@ -11,6 +11,8 @@ from classifiers.advice.label_noise import LabelNoise
 from classifiers.validation.shift import find_shift
 from featstore.backbone.landmarks import network_order
 
+CLEAN = LabelNoise(0.0, 0.0, 0.02, True, "Few labels are wrong.")
+
 
 def evidence(
     accuracies,
@@ -22,7 +24,7 @@ def evidence(
     shown=False,
     doubled=None,
     sources=None,
-    noise=LabelNoise(0.0, 0.0, 0.02, True, "Few labels are wrong."),
+    noise=CLEAN,
     **more,
 ):
     nodes = tuple(
@@ -34,9 +36,10 @@ def evidence(
     settings = {
         "train": train, "classes": classes, "per_class_min": int(per_class), "per_class_median": per_class,
         "per_class_max": int(per_class), "sources": sources or train, "groups": None, "chance": 1 / classes,
-        "nodes": nodes, "best": best, "last": 2, "lead": lead, "lead_ci": (lead - 0.04, lead + 0.04) if lead else (0, 0),
-        "earlier_p": 1e-4 if shown else 1.0, "earlier_shown": shown, "rises_to_last": best == 2, "nodes_text": ("Nodes.",),
-        "linear_accuracy": accuracies[best], "knn_accuracy": 0.5, "train_accuracy": 1.0, "curve": ((10, 0.5, train),),
+        "nodes": nodes, "best": best, "last": 2, "lead": lead,
+        "lead_ci": (lead - 0.04, lead + 0.04) if lead else (0, 0),
+        "earlier_p": 1e-4 if shown else 1.0,
+        "earlier_shown": shown, "rises_to_last": best == 2, "nodes_text": ("Nodes.",), "linear_accuracy": accuracies[best], "knn_accuracy": 0.5, "train_accuracy": 1.0, "curve": ((10, 0.5, train),),
         "doubled": doubled, "head_confidence": 0.5, "head_accuracy": None, "last_accuracy": accuracies[2],
         "noise": noise, "domain": DomainDistance(distance, {}, "", "The layers say so."), "side": 128, "leaks": {},
     }  # fmt: skip

@@ -10,15 +10,11 @@ BASE = {"train": 700, "per_class": 100.0, "distance": 0.6, "side": 128, "images"
 
 
 @given(
-    st.floats(0, 1), st.integers(1, 10**7), st.floats(1, 10**6), st.floats(0, 1), st.integers(8, 1024),
-    st.integers(1, 10**6), st.booleans(),
+    error=st.floats(0, 1), train=st.integers(1, 10**7), per_class=st.floats(1, 10**6), distance=st.floats(0, 1),
+    side=st.integers(8, 1024), images=st.integers(1, 10**6), elsewhere=st.booleans(),
 )  # fmt: skip
-def test_a_gain_never_exceeds_the_error_and_lies_in_its_interval(
-    error, train, per_class, distance, side, images, elsewhere
-):
-    found = expected_gain(
-        error, train=train, per_class=per_class, distance=distance, side=side, images=images, elsewhere=elsewhere
-    )
+def test_a_gain_never_exceeds_the_error_and_lies_in_its_interval(error, **settings):
+    found = expected_gain(error, **settings)
     assert -1 <= found.ci[0] <= found.gain <= found.ci[1] <= error + 1e-12 and 0 <= found.chance <= 1
 
 
