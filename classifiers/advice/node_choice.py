@@ -118,10 +118,10 @@ def choose_node(
     """Choose among cached nodes by cross-fitting, and test the choice against the last node.
 
     In each fold the node with the lowest Brier score on the other folds' rows is chosen, by fits that did not see this
-    fold, and answers on it: no row takes part in the choice that it judges. Nodes are compared by calibrated probabilities (one temperature a
-    node), row by row: on a few hundred rows their Brier scores differ clearly where counts of right answers do not.
-    The variance is cluster-robust (rows of one group count as one observation, with a t distribution), and enlarged
-    because the folds share training rows.
+    fold, and answers on it: no row takes part in the choice that it judges. Nodes are compared row by row by the Brier
+    scores of calibrated probabilities (one temperature a node): on a few hundred rows these differ clearly where counts
+    of right answers do not. The variance is cluster-robust (rows of one group count as one observation, with a t
+    distribution), and enlarged because the folds share training rows.
 
     Leads are slightly flattered where they are reported at all: where chance favours the last node, it is the choice.
 
