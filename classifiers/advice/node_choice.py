@@ -117,15 +117,18 @@ def choose_node(
 ) -> NodeChoice:
     """Choose among cached nodes by cross-fitting, and test the choice against the last node.
 
-    In each fold the node with the lowest Brier score on the other folds' rows is chosen and answers on this one, so no
-    row takes part in the choice that it judges. Nodes are compared by calibrated probabilities (one temperature a
-    node), row by row: on a few hundred rows their Brier scores differ clearly where counts of right answers do not.
-    The variance is cluster-robust: rows of one group count as one observation, with a t distribution.
+    In each fold the node with the lowest Brier score on the other folds' rows is chosen, by fits that did not see this
+    fold, and answers on it: no row takes part in the choice that it judges. Nodes are compared row by row by the Brier
+    scores of calibrated probabilities (one temperature a node): on a few hundred rows these differ clearly where counts
+    of right answers do not. The variance is cluster-robust (rows of one group count as one observation, with a t
+    distribution), and enlarged because the folds share training rows.
+
+    Leads are slightly flattered where they are reported at all: where chance favours the last node, it is the choice.
 
     Parameters
     ----------
     probes : sequence over nodes of sequence over repeats of RidgeProbe
-        Nodes in the order of the network.
+        Fitted with `nested=True`; nodes in the order of the network.
     y : ndarray of shape (n,), int64
         Classes.
     folds : sequence over repeats of sequence of (train, valid)
@@ -140,13 +143,15 @@ def choose_node(
     Raises
     ------
     ValueError
-        Counts of nodes or repeats that differ.
+        Counts of nodes or repeats that differ, or a probe that was not fitted with `nested=True`.
 
     References
     ----------
     Varma, S., Simon, R. (2006). Bias in error estimation when using cross-validation for model selection. BMC
     Bioinformatics 7. Gneiting, T., Raftery, A. (2007). Strictly proper scoring rules, prediction, and estimation.
     JASA 102. Liang, K.-Y., Zeger, S. (1986). Longitudinal data analysis using generalized linear models. Biometrika 73.
+    Nadeau, C., Bengio, Y. (2003). Inference for the generalization error. Machine Learning 52. Berger, R. (1982).
+    Multiparameter hypothesis testing and acceptance sampling. Technometrics 24.
 
     Examples
     --------
@@ -154,7 +159,7 @@ def choose_node(
     >>> folds = [[(rows[rows % 5 != i], rows[rows % 5 == i]) for i in range(5)]]
     >>> good = rng.normal(3 * y[:, None], 1, (200, 4)).astype(np.float32)
     >>> poor = rng.normal(1 * y[:, None], 1, (200, 4)).astype(np.float32)
-    >>> probes = [[RidgeProbe.fit(X, y, folds[0])] for X in (good, poor)]
+    >>> probes = [[RidgeProbe.fit(X, y, folds[0], nested=True)] for X in (good, poor)]
     >>> choice = choose_node(probes, y, folds, ["layer3", "avgpool"])
     >>> choice.best, choice.shown, choice.rises_to_last, choice.lead > 0.05
     (0, True, False, True)
@@ -170,19 +175,20 @@ def choose_node(
     briers = hits.copy()
     for i, one in enumerate(probes):
         for r, probe in enumerate(one):
-            hits[i, r], briers[i, r] = _row_scores(probe, y)
+            hits[i, r], briers[i, r] = _row_scores(probe.classes, probe.scores, y)
     judged = ~np.isnan(briers[last])
     best = _lowest(briers[:, judged].mean(axis=1))
     nested_hits, nested_briers = hits[last].copy(), briers[last].copy()
     for r, parts in enumerate(folds):
-        for _, valid in parts:
-            others = judged[r].copy()
-            others[valid] = False
-            chosen = _lowest(briers[:, r, others].mean(axis=1)) if others.any() else last
+        for f, (_, valid) in enumerate(parts):
+            inner = [_inner_brier(one[r], f, y) for one in probes]
+            chosen = last if np.isnan(inner).any() else _lowest(np.array(inner))
             nested_hits[r, valid], nested_briers[r, valid] = hits[chosen, r, valid], briers[chosen, r, valid]
     rows = judged.any(axis=0)
     clusters = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
     clusters = clusters[rows]
+    parts_of = [part for parts in folds for part in parts]
+    overlap = sum(len(valid) for _, valid in parts_of) / sum(len(train) for train, _ in parts_of)
 
     def row_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.nanmean(values[:, rows], axis=0))
@@ -192,12 +198,12 @@ def choose_node(
     lead, low, high, p = 0.0, 0.0, 0.0, 1.0
     if best != last:
         lead = float((nested - own).mean())
-        half = max(_half(nested - own, clusters, level), _half(its - own, clusters, level))
+        half = max(_half(nested - own, clusters, overlap, level), _half(its - own, clusters, overlap, level))
         low, high = max(-1.0, lead - half), min(1.0, lead + half)
-        p = _paired_p(row_means(nested_briers) - row_means(briers[last]), clusters)
-    ahead = float(np.mean(row_means(nested_briers) - row_means(briers[last]))) < 0
+        p = _paired_p(row_means(nested_briers) - row_means(briers[last]), clusters, overlap)
+    ahead = float((row_means(nested_briers) - row_means(briers[last])).mean()) < 0
     mean_briers = [row_means(one) for one in briers]
-    corrected = holm([_paired_p(b - a, clusters) for a, b in zip(mean_briers, mean_briers[1:], strict=False)])
+    corrected = holm([_paired_p(b - a, clusters, overlap) for a, b in zip(mean_briers, mean_briers[1:], strict=False)])
     steps = tuple(
         NodeStep(
             names[i],
@@ -211,48 +217,59 @@ def choose_node(
     # Better than each: every single test must reject, so none is corrected (an intersection-union test, Berger 1982).
     unproven = [
         name
-        for name, other in zip(names, mean_briers[:last], strict=False)
-        if (mean_briers[last] - other).mean() >= 0 or _paired_p(mean_briers[last] - other, clusters) >= SIGNIFICANT
+        for name, other, accuracy in zip(names, mean_briers[:last], accuracies, strict=False)
+        if not (mean_briers[last] - other).mean() < 0
+        or accuracies[last] < accuracy
+        or _paired_p(mean_briers[last] - other, clusters, overlap) >= SIGNIFICANT
     ]
     choice = NodeChoice(
         tuple(names), accuracies, best, float(nested.mean()), lead, (low, high), p,
         bool(best != last and p < SIGNIFICANT and ahead and lead > 0), steps, last > 0 and not unproven, (),
     )  # fmt: skip
-    return replace(choice, text=_text(choice, unproven))
+    return replace(choice, text=_text(choice, unproven, level))
 
 
-def _text(choice: NodeChoice, unproven: list[str]) -> tuple[str, ...]:
+def _text(choice: NodeChoice, unproven: list[str], level: float) -> tuple[str, ...]:
     """The choice in sentences; `unproven`: nodes that the last one is not shown to beat."""
     best, last = choice.names[choice.best], choice.names[-1]
     if len(choice.names) == 1:
-        return (f"Only one node is cached ({last}): nothing is to be chosen.",)
+        return (f"Only one node is cached ({last}): there is nothing to choose from.",)
     if choice.rises_to_last:
         what = "the earlier one" if len(choice.names) == 2 else "each earlier one"
-        return (f"The last node ({last}) is shown to be better than {what}: it is chosen.",)
+        return (f"The last node, {last}, is shown to be better than {what}.",)
     if choice.best == len(choice.names) - 1:
-        return (f"The last node ({last}) is chosen; it is not shown to be better than {listing(unproven)}.",)
+        return (f"The last node, {last}, is chosen; it is not shown to be better than {listing(unproven)}.",)
     low, high = choice.lead_ci
     lead = (
-        f"{points(choice.lead)} points (95 % interval {points(low)} to {points(high)}; p = {probability(choice.p)}), "
-        f"chosen and judged on different images"
+        f"{points(choice.lead)} points of accuracy, chosen and judged on different images ({100 * level:g} % interval "
+        f"{points(low)} to {points(high)}; Brier scores of the same images: p = {probability(choice.p)})"
     )
     if choice.shown:
         return (f"An earlier node, {best}, is shown to be better than the last one, {last}: {lead}.",)
-    return (f"Node {best} is chosen ahead of the last one, {last}, but a lead is not shown: {lead}.",)
+    return (f"Node {best} is chosen, but it is not shown to be better than the last one, {last}: {lead}.",)
 
 
-def _row_scores(probe: RidgeProbe, y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _row_scores(
+    classes: NDArray[np.int64], scores: NDArray[np.float32], y: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Whether each row is right, and its Brier score in [0, 2] by calibrated probabilities; NaN where not judged."""
-    codes = np.searchsorted(probe.classes, y)
     hits, briers = np.full(len(y), np.nan), np.full(len(y), np.nan)
-    rows = np.flatnonzero(probe.answers >= 0)
+    rows = np.flatnonzero(~np.isnan(scores[:, 0]))
     if not rows.size:
         return hits, briers
-    scores, codes = probe.scores[rows], codes[rows]
-    proba = softmax(fit_slope(scores, codes) * scores.astype(np.float64))
+    scores, codes = scores[rows].astype(np.float64), np.searchsorted(classes, y[rows])
+    proba = softmax(fit_slope(scores, codes) * scores)
     hits[rows] = proba.argmax(axis=1) == codes
     briers[rows] = (proba**2).sum(axis=1) + 1 - 2 * proba[np.arange(len(rows)), codes]
     return hits, briers
+
+
+def _inner_brier(probe: RidgeProbe, fold: int, y: NDArray[np.int64]) -> float:
+    """Mean Brier score outside a fold, by fits that did not see the fold; NaN where there are none."""
+    if probe.inner_scores is None:
+        raise ValueError("a probe has no inner scores, expected probes fitted with `nested=True`")
+    briers = _row_scores(probe.classes, probe.inner_scores[fold], y)[1]
+    return float(np.nanmean(briers)) if np.isfinite(briers).any() else np.nan
 
 
 def _lowest(values: NDArray[np.float64]) -> int:
@@ -260,22 +277,30 @@ def _lowest(values: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(values == values.min())[-1])
 
 
-def _error(values: NDArray[np.float64], clusters: NDArray[np.intp]) -> tuple[float, int]:
-    """Standard error of the mean, clusters as observations, and its degrees of freedom."""
+def _error(values: NDArray[np.float64], clusters: NDArray[np.intp], overlap: float = 0.0) -> tuple[float, int]:
+    """Standard error of the mean, clusters as observations, and its degrees of freedom.
+
+    `overlap`: rows that a fold judges over rows that it trains on. Folds share training rows, so their answers vary
+    together; the variance is enlarged by that share (Nadeau and Bengio, their correction of a single split).
+    """
     sums = np.bincount(clusters, values - values.mean())
     sums = sums[np.bincount(clusters) > 0]
     many = len(sums)
-    return (float(np.sqrt((sums**2).sum() * many / (many - 1))) / len(values), many - 1) if many > 1 else (np.inf, 1)
+    return (
+        (float(np.sqrt((1 + overlap) * (sums**2).sum() * many / (many - 1))) / len(values), many - 1)
+        if many > 1
+        else (np.inf, 1)
+    )
 
 
-def _half(values: NDArray[np.float64], clusters: NDArray[np.intp], level: float) -> float:
-    error, freedom = _error(values, clusters)
+def _half(values: NDArray[np.float64], clusters: NDArray[np.intp], overlap: float, level: float) -> float:
+    error, freedom = _error(values, clusters, overlap)
     return float(stdtrit(freedom, 0.5 + level / 2)) * error
 
 
-def _paired_p(values: NDArray[np.float64], clusters: NDArray[np.intp]) -> float:
+def _paired_p(values: NDArray[np.float64], clusters: NDArray[np.intp], overlap: float) -> float:
     """Two-sided p-value of a mean of 0."""
-    error, freedom = _error(values, clusters)
+    error, freedom = _error(values, clusters, overlap)
     if error == 0 or not np.isfinite(error):
         return 1.0
     return float(2 * stdtr(freedom, -abs(values.mean()) / error))

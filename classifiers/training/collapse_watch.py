@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scipy import stats
@@ -50,10 +51,7 @@ class CollapseWatch:
         self.wait = max(0, self.wait - 1)
         if self.wait or len(self.recent) < BATCHES or len(self.reference) < BATCHES:
             return False
-        if statistics.fmean(self.recent) <= statistics.fmean(self.reference):
-            return False
-        p = stats.ttest_ind(self.recent, self.reference, equal_var=False, alternative="greater").pvalue
-        if not p < 1 - LEVEL:
+        if not _larger(self.recent, self.reference):
             return False
         self.wait, self.pause = self.pause, 2 * self.pause
         return True
@@ -61,3 +59,14 @@ class CollapseWatch:
     def begin_again(self) -> None:
         """Forget the steps, not the reference."""
         self.recent, self.wait, self.pause = [], 0, BATCHES
+
+
+def _larger(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether the mean of `a` is above that of `b` by Welch's t-test."""
+    (mean_a, spread_a), (mean_b, spread_b) = ((statistics.fmean(x), statistics.stdev(x)) for x in (a, b))
+    if spread_a == spread_b == 0:
+        return mean_a > mean_b
+    p = stats.ttest_ind_from_stats(
+        mean_a, spread_a, len(a), mean_b, spread_b, len(b), equal_var=False, alternative="greater"
+    ).pvalue
+    return bool(p < 1 - LEVEL)

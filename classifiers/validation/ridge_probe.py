@@ -36,6 +36,10 @@ class RidgeProbe:
         The one with the most rows right in all folds, the strongest among equals: what to fit on all rows.
     train_accuracy : float
         On the rows that it was fitted to, the mean of the folds.
+    inner_scores : ndarray of shape (folds, n, k), float32, or None
+        For each fold f, decision values of the rows outside it, by fits that saw neither f nor the row's own fold: what
+        a choice for f may rest on. Where a fit that saw f judges the others, chance agreement of f with the others
+        would count for both. NaN for the rows of f. None unless `nested`.
 
     References
     ----------
@@ -48,6 +52,7 @@ class RidgeProbe:
     answers: NDArray[np.int64]
     strength: float
     train_accuracy: float
+    inner_scores: NDArray[np.float32] | None = None
 
     @classmethod
     def fit(
@@ -56,6 +61,8 @@ class RidgeProbe:
         y: NDArray[np.int64],
         folds: Sequence[Fold],
         strengths: Sequence[float] = STRENGTHS,
+        *,
+        nested: bool = False,
     ) -> RidgeProbe:
         """Fit every fold at every strength.
 
@@ -66,6 +73,8 @@ class RidgeProbe:
         folds : sequence of (train, valid)
         strengths : sequence of float
             To choose from, weakest first.
+        nested : bool
+            Whether to find `inner_scores`, for folds that train on all rows that they do not judge.
 
         Examples
         --------
@@ -100,7 +109,9 @@ class RidgeProbe:
             fitted = ((X[train] - mean) / deviation) @ solutions[chosen] + centre
             hits += int((fitted.argmax(axis=1) == codes[train]).sum())
             seen += len(train)
-        return cls(classes, scores, answers, strengths[_most(right.sum(axis=0))], hits / seen)
+        strength = strengths[_most(right.sum(axis=0))]
+        inner = _inner_scores(X, target, folds, strength) if nested else None
+        return cls(classes, scores, answers, strength, hits / seen, inner)
 
 
 def _most(right: NDArray[np.int64]) -> int:
@@ -124,3 +135,34 @@ def _solutions(
         solved = scipy.linalg.cho_solve(factor, right, check_finite=False)
         found.append(np.asarray(Z.T @ solved if wide else solved, dtype=np.float32))
     return found
+
+
+def _inner_scores(
+    X: NDArray[np.float32], target: NDArray[np.float32], folds: Sequence[Fold], strength: float
+) -> NDArray[np.float32]:
+    """One fit for each two folds, that saw neither; standardised by all rows, which no label has a part in."""
+    n, d = X.shape
+    scores = np.full((len(folds), *target.shape), np.nan, dtype=np.float32)
+    mean, deviation = X.mean(axis=0), X.std(axis=0)
+    Z = (X - mean) / np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
+    wide = d > n
+    whole = Z @ Z.T if wide else Z.T @ Z
+    parts = [] if wide else [Z[valid].T @ Z[valid] for _, valid in folds]
+    for f, (_, one) in enumerate(folds):
+        for g, (_, other) in enumerate(folds[:f]):
+            seen = np.ones(n, dtype=bool)
+            seen[one] = seen[other] = False
+            count = int(seen.sum())
+            if not count:
+                continue
+            centre = target[seen].mean(axis=0)
+            residual = target[seen] - centre
+            # Products of the rows seen: all of them less those of the two folds.
+            gram = (whole[np.ix_(seen, seen)] if wide else whole - parts[f] - parts[g]) / np.float32(count)
+            gram[np.diag_indices_from(gram)] += np.float32(strength)
+            factor = scipy.linalg.cho_factor(gram, lower=True, check_finite=False)
+            right = (residual if wide else Z[seen].T @ residual) / np.float32(count)
+            solved = scipy.linalg.cho_solve(factor, right, check_finite=False)
+            for fold, rows in ((f, other), (g, one)):
+                scores[fold, rows] = (whole[np.ix_(rows, seen)] if wide else Z[rows]) @ solved + centre
+    return scores

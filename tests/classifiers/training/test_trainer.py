@@ -16,6 +16,7 @@ from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training import learner as learner_file
 from classifiers.training.augment import Augmentation
 from classifiers.training.checkpoint import CheckpointFolder
+from classifiers.training.collapse_watch import HALVINGS
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.loaders import PixelLoader
 from classifiers.training.optim import put
@@ -76,8 +77,8 @@ def trainer(folder, settings=SETTINGS, identity=None, **changes):
     return Trainer(learner, y, y_valid, settings, identity=identity or {}, checkpoints=checkpoints, **changes), learner
 
 
-def answering(right):
-    return ValidationAnswers(right, np.where(right, 0.2, 2.0), 0.5, 0.5)
+def answering(right, largest=0.5):
+    return ValidationAnswers(right, np.where(right, 0.2, 2.0), 0.5, largest)
 
 
 def weights(learner):
@@ -287,6 +288,113 @@ def test_an_epoch_that_the_validation_cannot_tell_from_the_first_is_not_kept(tmp
         )
         assert run.run().best == kept
         assert all(torch.equal(t, before[name]) for name, t in weights(learner).items()) == (kept == 0)
+
+
+COLLAPSING = dataclasses.replace(
+    SETTINGS, epochs=6, learning_rate=1.0, head_rate=1.0, warmup=0.0, clip=1e9, keep_any=False, ema=0.0
+)
+
+
+def knowing(folder, reference, settings=COLLAPSING, **changes):
+    """A run that begins with weights that know the classes."""
+    run, learner = trainer(folder, settings, **changes)
+    put(run._best, reference[1])
+    learner.begin_again(run._best, 1.0)
+    return run, learner
+
+
+def test_a_start_that_loses_what_it_knew_begins_again_with_half_of_the_rates(tmp_path, reference):
+    seen, notes = [], []
+    run, learner = knowing(tmp_path, reference, log=seen.append, progress=lambda *now: notes.append(now[-1]))
+    state = run.run()
+    assert 1 <= len(state.collapses) <= HALVINGS + 1
+    assert [c["rate_factor"] for c in state.collapses] == [0.5**i for i in range(len(state.collapses))]
+    first = state.history[0]["valid_accuracy"]
+    for collapse in state.collapses:
+        assert collapse["valid_accuracy"] < first and collapse["step"] <= 9  # the first half of 18
+    assert {entry["rate_factor"] for entry in seen} >= {1.0, 0.5}  # the log got every attempt
+    assert any(note.startswith("rates x 0.5 after a collapse") for note in notes)
+    if state.best == 0:  # and what is kept is what it began with
+        assert_same_bits(weights(learner), {name: reference[1][name] for name in weights(learner)})
+    assert run.seconds_per_epoch == pytest.approx(state.seconds / (state.steps_in_all / 3))
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_run_that_collapsed_and_was_broken_off_ends_with_the_same_bits(tmp_path, reference, monkeypatch, steps):
+    monkeypatch.setattr("classifiers.training.trainer.SECONDS_A_CHECKPOINT", 0.0)
+    whole, learner = knowing(tmp_path / "whole", reference)
+    expected, expected_state = (whole.run(), weights(learner))[1], whole.state
+    count = 0
+
+    def break_off(stage, done, total, note):
+        nonlocal count
+        count += 1
+        if count % steps == 0:
+            raise Stop
+
+    for _ in range(200):
+        run, learner = knowing(tmp_path / "broken", reference, progress=break_off)
+        run.resume()
+        try:
+            state = run.run()
+            break
+        except Stop:
+            pass
+    assert_same_bits(weights(learner), expected)
+    assert state.collapses == expected_state.collapses and state.history == expected_state.history
+    assert state.collapses
+
+
+def test_a_loss_that_becomes_nan_at_the_start_is_a_collapse_too(tmp_path, reference, monkeypatch):
+    run, learner = knowing(tmp_path, reference, SETTINGS)
+    inner, count = learner._loader.training, 0
+
+    def poisoned(rows, epoch):
+        nonlocal count
+        count += 1
+        return inner(rows, epoch) * (float("nan") if count == 5 else 1)  # the first steps are the reference's
+
+    monkeypatch.setattr(learner._loader, "training", poisoned)
+    state = run.run()
+    assert "the loss became nan at step 2" in state.collapses[0]["what"] and state.epochs == 3
+
+
+def test_what_collapses_at_every_rate_stops_with_what_it_began_with(tmp_path, reference, monkeypatch):
+    run, learner = knowing(tmp_path, reference, dataclasses.replace(COLLAPSING, learning_rate=1e-9, head_rate=1e-9))
+    answers, calls = learner.answers, []
+
+    def stuck(y, *, average=True):
+        calls.append(average)
+        found = answers(y, average=average)
+        return found if len(calls) == 1 else answering(y == 0, largest=1.0)
+
+    monkeypatch.setattr(learner, "answers", stuck)
+    state = run.run()
+    assert len(state.collapses) == HALVINGS + 1 and state.best == 0 and state.epochs == 0
+    assert state.stopped == "the network lost what the cached head knows, even at 1/64 of the rates"
+    assert_same_bits(weights(learner), {name: reference[1][name] for name in weights(learner)})
+    again, _ = trainer(tmp_path, dataclasses.replace(COLLAPSING, learning_rate=1e-9, head_rate=1e-9))
+    assert again.resume() and again.run().stopped == state.stopped
+
+
+def test_the_averaged_weights_alone_or_the_last_ones_alone_are_no_collapse(tmp_path, reference, monkeypatch):
+    for bad in (True, False):
+        settings = dataclasses.replace(COLLAPSING, learning_rate=1e-9, head_rate=1e-9, epochs=2)
+        run, learner = knowing(tmp_path / str(bad), reference, settings)
+        answers, calls = learner.answers, []
+
+        def half(y, *, average=True, bad=bad, answers=answers, calls=calls):
+            calls.append(average)
+            found = answers(y, average=average)
+            return answering(y == 0, largest=1.0) if len(calls) > 1 and average is bad else found
+
+        monkeypatch.setattr(learner, "answers", half)
+        assert not run.run().collapses
+
+
+def test_a_training_from_scratch_has_nothing_to_lose(tmp_path, reference):
+    run, _ = knowing(tmp_path, reference, dataclasses.replace(COLLAPSING, from_scratch=True, epochs=1))
+    assert not run.run().collapses
 
 
 def _with_live_average(learner):

@@ -56,3 +56,28 @@ def test_rows_that_no_fold_judges_have_no_answer():
     assert np.isnan(probe.scores[probe.answers == -1]).all()
     assert np.isfinite(probe.scores[probe.answers >= 0]).all()
     assert probe.classes.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 200), (200, 20)])
+def test_inner_scores_are_of_fits_that_saw_neither_fold(n, d):
+    X, y = data(n, d)
+    folds = stratified_folds(y, 5, 0)
+    probe = RidgeProbe.fit(X, y, folds, nested=True)
+    scaled = StandardScaler().fit_transform(X.astype(float))
+    assert probe.inner_scores.shape == (5, n, 3)
+    for f, (_, held) in enumerate(folds):
+        assert np.isnan(probe.inner_scores[f, held]).all()
+        for g, (_, judged) in enumerate(folds):
+            if f == g:
+                continue
+            seen = np.setdiff1d(np.arange(n), np.concatenate([held, judged]))
+            target = np.eye(3)[y[seen]]
+            centre = target.mean(axis=0)
+            model = Ridge(alpha=probe.strength * len(seen), fit_intercept=False).fit(scaled[seen], target - centre)
+            expected = model.predict(scaled[judged]) + centre
+            np.testing.assert_allclose(probe.inner_scores[f, judged], expected, atol=1e-3)
+
+
+def test_inner_scores_are_found_only_where_they_are_asked_for():
+    X, y = data(30, 5)
+    assert RidgeProbe.fit(X, y, stratified_folds(y, 3, 0)).inner_scores is None
