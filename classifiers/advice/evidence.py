@@ -237,7 +237,7 @@ def gather(
     for one in features:
         step(f"linear head on {one.fingerprint.node}")
         X = one.X[train]
-        found = [RidgeProbe.fit(X, y, parts) for parts in repeated]
+        found = [RidgeProbe.fit(X, y, parts, nested=True) for parts in repeated]
         probes.append(found)
         right = int((found[0].answers == y)[judged].sum())
         nodes.append(

@@ -38,10 +38,11 @@ def evidence(
         "per_class_max": int(per_class), "sources": sources or train, "groups": None, "chance": 1 / classes,
         "nodes": nodes, "best": best, "last": 2, "lead": lead,
         "lead_ci": (lead - 0.04, lead + 0.04) if lead else (0, 0),
-        "earlier_p": 1e-4 if shown else 1.0,
-        "earlier_shown": shown, "rises_to_last": best == 2, "nodes_text": ("Nodes.",), "linear_accuracy": accuracies[best], "knn_accuracy": 0.5, "train_accuracy": 1.0, "curve": ((10, 0.5, train),),
-        "doubled": doubled, "head_confidence": 0.5, "head_accuracy": None, "last_accuracy": accuracies[2],
-        "noise": noise, "domain": DomainDistance(distance, {}, "", "The layers say so."), "side": 128, "leaks": {},
+        "earlier_p": 1e-4 if shown else 1.0, "earlier_shown": shown, "rises_to_last": best == 2,
+        "nodes_text": ("Nodes.",), "linear_accuracy": accuracies[best], "knn_accuracy": 0.5, "train_accuracy": 1.0,
+        "curve": ((10, 0.5, train),), "doubled": doubled, "head_confidence": 0.5, "head_accuracy": None,
+        "last_accuracy": accuracies[2], "noise": noise, "side": 128, "leaks": {},
+        "domain": DomainDistance(distance, {}, "", "The layers say so."),
     }  # fmt: skip
     return Evidence(**(settings | more))
 
