@@ -18,7 +18,8 @@ from featstore.images.listing import Skipped
 from featstore.images.part_names import classes_with_parts, parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled, Tree
-from featstore.layouts.layout import Row, Span, classes_in, labelled
+from featstore.layouts.folders.place import Place, number, shown, together
+from featstore.layouts.folders.spans import Row, Span, classes_in, labelled
 from featstore.layouts.part_folders import (
     MASK_NAME,
     MASK_WORD,
@@ -32,7 +33,6 @@ from featstore.layouts.part_folders import (
     split_folders,
     wrappers,
 )
-from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
 
 NO_CLASS = "lies in no class folder"

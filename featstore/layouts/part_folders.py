@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from featstore.errors import ImageSetError
 from featstore.images.part_names import part_of, parts_of
 from featstore.images.reading import Reading
-from featstore.layouts.place import Place, shown, together
+from featstore.layouts.folders.place import Place, shown, together
 from featstore.system.reporting import argument, printable_path
 
 _GENERIC = frozenset(

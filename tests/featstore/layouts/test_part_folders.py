@@ -6,6 +6,7 @@ import pytest
 
 from featstore.errors import ImageSetError
 from featstore.images.reading import Reading
+from featstore.layouts.folders.place import Place
 from featstore.layouts.part_folders import (
     beside,
     inside,
@@ -16,7 +17,6 @@ from featstore.layouts.part_folders import (
     split_folders,
     wrappers,
 )
-from featstore.layouts.place import Place
 from tests.support.trees import put, tree_of
 
 
