@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featstore.layouts.class_folders import read_class_folders
+from featstore.layouts.folders.class_folders import read_class_folders
 from featstore.layouts.folders.place import Place
 from featstore.layouts.hub_folder import HUB_FOLDER
 from featstore.layouts.layout import Layout

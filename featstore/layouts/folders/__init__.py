@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from featstore.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from featstore.layouts.folders.class_folders import read_class_folders as read_class_folders
     from featstore.layouts.folders.place import Place as Place
 
 __getattr__, __dir__ = lazy_exports(__name__)
