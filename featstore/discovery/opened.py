@@ -111,7 +111,7 @@ def open_data(
         return _of_folder(place, reading, remembered, shown, about)
     name = place.lower()
     if name.endswith(PARQUET) and holds_images(place):
-        from featstore.layouts.parquet_images import parquet_images
+        from featstore.layouts.shards.parquet_images import parquet_images
 
         labelled = _labelled_only(parquet_images([place], reading), reading, shown)
         return _opened(labelled, os.path.dirname(place), shown, about)
@@ -133,7 +133,7 @@ def _of_folder(
     if not packed or reading.layout not in ("auto", kind):
         return _opened(label_tree(tree, reading), place, shown, about)
     if kind == "parquet":
-        from featstore.layouts.parquet_images import parquet_images
+        from featstore.layouts.shards.parquet_images import parquet_images
 
         opened = _opened(_labelled_only(parquet_images(packed, reading), reading, shown), place, shown, about)
     else:
@@ -165,7 +165,7 @@ def _packed(place: bytes, tree: Tree) -> tuple[list[bytes], str]:
 def _of_archive(place: bytes, reading: Reading, shown: str, about: dict[str, Any]) -> Opened:
     """Images in one archive, or in shards; samples of a WebDataset, or files in folders."""
     from featstore.images.archive_tree import archive_tree
-    from featstore.layouts.webdataset import label_webdataset
+    from featstore.layouts.shards.webdataset import label_webdataset
 
     tree = archive_tree(place)
     labelled = None if reading.labels is not None else label_webdataset(tree, reading)

@@ -1,6 +1,7 @@
 """Layouts: what folders, file names and the lists beside them say of classes and parts; known data sets as unzipped.
 
-May import `errors`, `system`, `sources`, `images` and `lists`.
+Its own rooms are `folders` (class folders and part folders, where no data set is known by its names) and `shards`
+(WebDataset and Parquet, whose files hold labels). May import these, `errors`, `system`, `images` and `lists`.
 """
 
 from typing import TYPE_CHECKING

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from featstore.layouts.class_folders import read_class_folders
+from featstore.layouts.folders.class_folders import read_class_folders
+from featstore.layouts.folders.place import Place
 from featstore.layouts.hub_folder import HUB_FOLDER
 from featstore.layouts.layout import Layout
 from featstore.layouts.matlab_lists import MATLAB_LISTS
 from featstore.layouts.named_folders import NAMED_FOLDERS
 from featstore.layouts.pets import PETS
-from featstore.layouts.place import Place
 from featstore.layouts.synsets import SYNSETS
 from featstore.layouts.text_lists import TEXT_LISTS
 

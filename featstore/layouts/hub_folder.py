@@ -9,9 +9,9 @@ from featstore.images.listing import Found, Skipped
 from featstore.images.part_names import part_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled, Tree
-from featstore.layouts.class_folders import read_class_folders
+from featstore.layouts.folders.class_folders import read_class_folders
+from featstore.layouts.folders.place import Place, number, together
 from featstore.layouts.layout import Layout
-from featstore.layouts.place import Place, number, together
 from featstore.system.reporting import printable_path
 
 _LISTS = (b"metadata.csv", b"metadata.jsonl", b"metadata.parquet")

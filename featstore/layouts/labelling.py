@@ -15,11 +15,14 @@ from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import LIST_BYTES, Labelled, Tree
 from featstore.layouts.catalogue import LAYOUTS
-from featstore.layouts.class_folders import BESIDE, EXPECTED, one_form
-from featstore.layouts.layout import Layout, NothingListedError, Row, Span, classes_in, labelled, parts_in
+from featstore.layouts.folders.folder_names import one_form
+from featstore.layouts.folders.label_hints import EXPECTED
+from featstore.layouts.folders.masks import BESIDE
+from featstore.layouts.folders.picture_folders import lies_beside, pictures, wrappers
+from featstore.layouts.folders.place import Place, number, shown, together
+from featstore.layouts.folders.spans import NothingListedError, Row, Span, classes_in, labelled, parts_in
+from featstore.layouts.layout import Layout
 from featstore.layouts.list_parts import with_list_parts
-from featstore.layouts.part_folders import lies_beside, pictures, wrappers
-from featstore.layouts.place import Place, number, shown, together
 from featstore.system.reporting import argument, printable_path
 
 

@@ -12,7 +12,7 @@ from featstore.errors import ImageSetError
 from featstore.images.listing import Found
 from featstore.images.part_names import part_of
 from featstore.images.tree import Labelled
-from featstore.layouts.place import Place, number, together
+from featstore.layouts.folders.place import Place, number, together
 
 
 def with_list_parts(found: Labelled, place: Place) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from featstore.errors import ImageSetError
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Layout, Listed, Row, Span, classes_in, labelled
-from featstore.layouts.place import Place, number, shown
+from featstore.layouts.folders.place import Place, number, shown
+from featstore.layouts.folders.spans import Row, Span, classes_in, labelled
+from featstore.layouts.layout import Layout, Listed
 from featstore.system.reporting import printable_path
 
 _FLOWER_PARTS = {"train": "trnid", "val": "valid", "test": "tstid"}

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.class_folders import read_class_folders
-from featstore.layouts.layout import Layout, Row, Span, classes_in, labelled
-from featstore.layouts.place import Place, number
+from featstore.layouts.folders.class_folders import read_class_folders
+from featstore.layouts.folders.place import Place, number
+from featstore.layouts.folders.spans import Row, Span, classes_in, labelled
+from featstore.layouts.layout import Layout
 from featstore.system.reporting import argument
 
 _FLOWERS = {b"daisy", b"dandelion", b"roses", b"sunflowers", b"tulips"}

@@ -8,9 +8,10 @@ from featstore.images.image_set import SPLITS
 from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Layout, Listed, Row, Span, chosen_column, classes_in, labelled
-from featstore.layouts.part_folders import inside
-from featstore.layouts.place import Place, fields, number, starts_with, together
+from featstore.layouts.folders.picture_folders import inside
+from featstore.layouts.folders.place import Place, fields, number, starts_with, together
+from featstore.layouts.folders.spans import Row, Span, classes_in, labelled
+from featstore.layouts.layout import Layout, Listed, chosen_column
 
 _LISTS = {b"trainval.txt": "train", b"test.txt": "test", b"list.txt": ""}
 _SPECIES = {b"1": b"Cat", b"2": b"Dog"}

@@ -7,9 +7,10 @@ import re
 from featstore.images.part_names import parts_of
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Layout, Listed, Row, Span, classes_in, labelled
-from featstore.layouts.part_folders import inside, wrappers
-from featstore.layouts.place import Place, fields, number, together
+from featstore.layouts.folders.picture_folders import inside, wrappers
+from featstore.layouts.folders.place import Place, fields, number, together
+from featstore.layouts.folders.spans import Row, Span, classes_in, labelled
+from featstore.layouts.layout import Layout, Listed
 from featstore.system.reporting import printable_path
 
 _SYNSET = re.compile(rb"n[0-9]{8}$")

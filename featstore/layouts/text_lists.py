@@ -7,8 +7,9 @@ import json
 from featstore.errors import ImageSetError, UnknownNameError
 from featstore.images.reading import Reading
 from featstore.images.tree import Labelled
-from featstore.layouts.layout import Layout, Listed, Row, classes_in, labelled
-from featstore.layouts.place import Place, fields, number, shown, starts_with, together
+from featstore.layouts.folders.place import Place, fields, number, shown, starts_with, together
+from featstore.layouts.folders.spans import Row, classes_in, labelled
+from featstore.layouts.layout import Layout, Listed
 from featstore.system.reporting import argument, printable_path
 
 _CUB = (b"images.txt", b"image_class_labels.txt", b"classes.txt")

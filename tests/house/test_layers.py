@@ -14,7 +14,7 @@ from tests.house.imports import ROOT, arrows, circles, imported, modules, reacha
 # From the bottom up: a module may import from its own room and from rooms before it.
 FEATSTORE = (
     "errors", "lazy_exports", "system", "fingerprint", "features", "sources", "images", "lists",
-    "layouts", "discovery", "store.format", "store.tables",
+    "layouts.folders", "layouts.shards", "layouts", "discovery", "store.format", "store.tables",
     "store.maintenance", "store", "decoding.pixels", "decoding", "backbone", "engines", "extract",
 )  # fmt: skip
 CLASSIFIERS = (

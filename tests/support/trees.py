@@ -44,6 +44,11 @@ def rows(found: Labelled) -> dict[str, tuple[str | None, str]]:
     }
 
 
+def classes(found: Labelled) -> set[str | None]:
+    """The classes that rows have; None where one has no label."""
+    return {name for name, _ in rows(found).values()}
+
+
 def reasons(found: Labelled) -> dict[str, str]:
     """Path -> why it is no row."""
     return {os.fsdecode(one.path): one.reason for one in found.skipped}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 
 from featstore.errors import ImageSetError
@@ -94,6 +94,15 @@ class Place:
     def direct(self, path: bytes = b"") -> int:
         """Number of images directly in a folder."""
         return sum(count for _, count in self._spans.get(self.whole(path), ()))
+
+    def folders(self) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
+        """This folder and all below it that hold images: relative path, and the names of the folders on it."""
+        pending: list[tuple[bytes, ...]] = [()]
+        while pending:
+            folders = pending.pop()
+            path = b"/".join(folders)
+            yield path, folders
+            pending += [(*folders, name) for name in reversed(self.children(path))]
 
     def spans(self, path: bytes = b"") -> list[tuple[int, int]]:
         """Positions of the images directly in a folder: the first one's, and how many follow each other."""

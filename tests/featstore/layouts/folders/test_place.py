@@ -5,7 +5,7 @@ import pytest
 from featstore.errors import ImageSetError
 from featstore.images.listing import Skipped
 from featstore.images.tree import Tree
-from featstore.layouts.place import Place, fields, starts_with
+from featstore.layouts.folders.place import Place, fields, starts_with
 from tests.support.trees import put, tree_of, write
 
 
