@@ -35,6 +35,8 @@ SCORED_ROWS = 1000
 CURVE_ROWS = 2000
 """Training images that the learning curve looks at; from there to all of them it is extended like to twice as many."""
 
+UNASKED = StatisticsDistance(None, reason="The network was not asked how it sees the images.")
+
 UNKNOWN_DISTANCE = 0.45
 """Taken where the distance from ImageNet cannot be told: as far as what is still similar can be."""
 
@@ -277,7 +279,7 @@ def gather(
     chance = float(counts.max() / len(y))
     head_accuracy = original.accuracy(y, folds)
     domain = domain_distance(
-        [(node.node, node.accuracy) for node in nodes], chance, statistics,
+        [(node.node, node.accuracy) for node in nodes], chance, statistics or UNASKED,
         recovered_share(head_accuracy, nodes[last].accuracy, chance),
     )  # fmt: skip
     step("done")

@@ -6,6 +6,7 @@ import numpy as np
 
 from classifiers.advice.cached_network import CachedNetwork
 from classifiers.advice.decision import judge
+from classifiers.advice.domain_distance import statistics_distance
 from classifiers.advice.evidence import gather
 from classifiers.advice.imagenet_head import ImageNetHead
 from classifiers.training.starting_point import CachedHead, StartingPoint
@@ -22,10 +23,12 @@ def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str]
     start : StartingPoint
         Says which images are of one source.
     """
-    together = None if start.groups is None else start.groups[start.features.training()]
+    training = start.features.training()
     sets = network.siblings()
-    original = ImageNetHead.ask(sets, start.features.training(), network.backbone)
-    advice = judge(gather(sets, groups=together, original=original, progress=progress))
+    original = ImageNetHead.ask(sets, training, network.backbone)
+    statistics = statistics_distance(network.backbone, start.features, training)
+    evidence = gather(sets, groups=start.groups, original=original, statistics=statistics, progress=progress)
+    advice = judge(evidence)
     notes.append(f"regime {advice.regime}: {advice.reasons[0]}")
     return advice.regime
 

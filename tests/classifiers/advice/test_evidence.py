@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from classifiers.advice.domain_distance import StatisticsDistance
 from classifiers.advice.evidence import gather
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import digits
@@ -30,10 +31,11 @@ def seen():
 def test_nodes_are_judged_in_the_order_of_the_network(seen):
     shuffled = gather([nodes()[i] for i in (2, 0, 1)])
     assert [node.node for node in shuffled.nodes] == ["layer2", "layer3", "avgpool"]
-    assert shuffled == seen
+    assert shuffled.to_json() == seen.to_json()
     accuracies = [node.accuracy for node in seen.nodes]
     assert accuracies == sorted(accuracies) and accuracies[2] > accuracies[0] + 0.1
-    assert (seen.best, seen.last, seen.earlier_p) == (2, 2, 1.0)
+    assert (seen.best, seen.last, seen.lead, seen.lead_ci, seen.earlier_p) == (2, 2, 0.0, (0.0, 0.0), 1.0)
+    assert seen.rises_to_last and not seen.earlier_shown
     assert seen.nodes[2].log_me > seen.nodes[0].log_me and seen.nodes[2].h_score > seen.nodes[0].h_score
     for node in seen.nodes:
         assert node.accuracy_ci[0] < node.accuracy < node.accuracy_ci[1]
@@ -53,13 +55,20 @@ def test_the_rest_of_the_evidence(seen):
     json.dumps(seen.to_json(), allow_nan=False)
 
 
-def test_no_test_image_is_looked_at(seen):
+def test_no_test_image_is_judged(seen):
+    """The test part is only asked whether it shows images of the same kind."""
     poisoned = []
     for one in nodes():
         X = one.X.copy()
-        X[one.testing()] = np.nan
+        X[one.testing()] = X[one.testing()][:, ::-1]  # mirrored, which no digit survives
         poisoned.append(dataclasses.replace(one, X=X))
-    assert gather(poisoned) == seen
+    found = gather(poisoned)
+    assert not seen.shift.shifted and seen.elsewhere is None and seen.test == 100
+    assert found.shift.shifted and found.elsewhere.here == pytest.approx(1 - seen.linear_accuracy, abs=0.05)
+    other = {"shift", "elsewhere"}
+    assert {k: v for k, v in found.to_json().items() if k not in other} == {
+        k: v for k, v in seen.to_json().items() if k not in other
+    }
 
 
 def test_an_earlier_node_that_is_better_is_told_from_luck():
@@ -71,20 +80,29 @@ def test_an_earlier_node_that_is_better_is_told_from_luck():
     assert found.last_accuracy == found.nodes[1].accuracy < found.linear_accuracy
 
 
-def test_wrong_labels_raise_the_share_of_contradicted_ones(seen):
+def test_wrong_labels_are_counted_with_an_interval(seen):
     (good,) = nodes()[2:]
     y = good.y.copy()
     wrong = np.random.default_rng(0).permutation(len(y))[: len(y) // 5]
     y[wrong] = (y[wrong] + 3) % 10
     noisy = gather([dataclasses.replace(good, y=y)])
-    assert noisy.label_noise > 0.12 > 0.08 > seen.label_noise
+    assert noisy.noise.low < 0.2 < noisy.noise.high and noisy.noise.share > seen.noise.high
+    assert noisy.to_json()["label_noise"] == noisy.noise.share
 
 
 def test_sources_are_kept_together():
     (good,) = nodes()[2:]
-    train = good.training()
-    twice = np.repeat(np.arange(len(train) // 2), 2)
-    assert gather([good], groups=twice, groups_text="auto").sources == len(train) // 2
+    twice = np.repeat(np.arange(len(good) // 2), 2)
+    sources = len(np.unique(twice[good.training()]))
+    assert gather([good], groups=twice, groups_text="auto").sources == sources < len(good.training())
+
+
+def test_the_distance_falls_back_on_what_is_there(seen):
+    assert seen.domain.distance is not None and seen.to_json()["domain"]["distance"] == seen.distance
+    (good,) = nodes()[2:]
+    alone = gather([good])
+    assert alone.domain.distance is None and alone.distance < 0.5
+    assert gather([good], statistics=StatisticsDistance(0.5, images=64, reference="running statistics")).distance == 1
 
 
 def test_nodes_of_other_images_are_refused():
