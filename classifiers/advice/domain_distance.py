@@ -35,7 +35,8 @@ statistics it is not measured."""
 NEAREST = 0.4
 """Share of `LINE` that counts as distance 0, where the sets nearest to the reference lie; 1 lies as far beyond."""
 UNCERTAIN = 0.1
-"""Distances closer to 0.5 than this are called close: another sample of images may come out on the other side."""
+"""Distances closer to 0.5 than this are called close. Samples of 24 of the same images differed by 0.003 to 0.08 (one
+standard deviation, by kind of image)."""
 CROPS = 20
 """Squares that are cut from each reference photograph."""
 
