@@ -61,7 +61,7 @@ def test_images_like_those_of_the_running_statistics_are_near_and_others_are_far
     far = measured(backbone, pictures(tmp_path / "far", "noise"))
     assert near.reference == far.reference == "running statistics"
     assert near.images == 24
-    assert near.shift < 0.25 < far.shift
+    assert near.shift < 0.215 < far.shift
     assert domain_distance([], 0.5, far, None).distance >= 0.5
 
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_measured_says_why(backbone, tmp_path):
 
 
 def test_class_overlap_speaks_only_where_the_statistics_do_not():
-    seen = StatisticsDistance(0.26, images=64, reference="running statistics")
+    seen = StatisticsDistance(0.30, images=64, reference="running statistics")
     assert domain_distance([], 0.5, seen, 0.95).distance == domain_distance([], 0.5, seen, 0.1).distance
     weak = domain_distance([], 0.5, StatisticsDistance(None, reason="no files"), 0.3)
     assert weak.distance == 1.0
@@ -98,7 +98,9 @@ def test_class_overlap_speaks_only_where_the_statistics_do_not():
 
 
 def test_the_line_between_similar_and_different_is_said_to_be_close():
-    found = domain_distance([("layer4", 0.9), ("avgpool", 0.9)], 0.5, StatisticsDistance(0.17, images=64), None)
+    found = domain_distance(
+        [("layer4", 0.9), ("avgpool", 0.9)], 0.5, StatisticsDistance(0.25, images=64, reference="photographs"), None
+    )
     assert found.close
     assert "close to the line" in found.text
     assert json.loads(json.dumps(found.to_json()))["distance"] == pytest.approx(0.5)
