@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import pdtr
 
 from classifiers.formatting import count, percent
 
@@ -18,6 +19,7 @@ _RATES = np.geomspace(0.25, 16, 19)  # how fast errors vanish, against the media
 _POWERS = (np.inf, 2.0, 1.0, 0.5)  # exponential, and heavier and heavier tails
 _TIES = 3
 _BINS = 40
+_CELL = 0.2  # of the median margin: ties and what they are compared with are counted in cells of this width
 _USUAL = 0.1  # half of what is thought of at first lies below: labels of known data sets are wrong in 0.2 to 10 %
 _TRUE_TO = 100  # images: no more than so many could tell the curve from the truth, however many there are
 _TELLING = 0.15  # an interval that begins at 0 and ends above this tells nothing
@@ -96,7 +98,8 @@ def estimate_label_noise(
     (True, True)
     """
     k = scores.shape[1]
-    asked = np.isfinite(scores).all(axis=1)
+    judged = np.isfinite(scores).all(axis=1)
+    asked = judged.copy()
     if neighbours is not None:
         asked &= np.where(asked[:, None], scores, 0).argmax(axis=1) == neighbours
     rows = np.flatnonzero(asked)
@@ -105,7 +108,8 @@ def estimate_label_noise(
             0.0, 0.0, 1.0, False, f"Whether labels are wrong cannot be told from {count(len(rows), 'image')}."
         )
     margin, wrong = _margins(np.asarray(scores[rows], dtype=np.float64), y[rows])
-    log_likelihood, fitted = _grid(margin, wrong, k)
+    everywhere = _margins(np.asarray(scores[judged], dtype=np.float64), y[judged])[0]
+    log_likelihood, fitted = _grid(margin, wrong, k, everywhere)
     effect = _design_effect(wrong - fitted, fitted, None if groups is None else groups[rows])
     # Of n rows as much is counted as of n / (1 + n / 100).
     weight = 1 / (effect * (1 + len(rows) / effect / _TRUE_TO))
@@ -134,7 +138,7 @@ def _margins(scores: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray
 
 
 def _grid(
-    margin: NDArray[np.float64], wrong: NDArray[np.float64], k: int
+    margin: NDArray[np.float64], wrong: NDArray[np.float64], k: int, everywhere: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Log-likelihood over (shares, ties, rates and tails), and the most likely curve at each row."""
     order = np.argsort(margin, kind="stable")
@@ -143,17 +147,35 @@ def _grid(
     bad, good = np.array([wrong[b].sum() for b in bins]), np.array([len(b) - wrong[b].sum() for b in bins])
     ties = np.linspace(0.5, 1 - 1 / k, _TIES) if k > 2 else np.array([0.5])
     tails = np.array([_tail(rate * at, power) for power in _POWERS for rate in _RATES])  # (tails, bins)
+    support = _ties_support(everywhere)
     found = np.empty((len(_SHARES), len(ties), len(tails)))
     for i, tie in enumerate(ties):
         for j, share in enumerate(_SHARES):
             curve = np.clip(share + (1 - share) * tie * tails, 1e-9, 1 - 1e-9)
-            found[j, i] = np.log(curve) @ bad + np.log1p(-curve) @ good
+            found[j, i] = np.log(curve) @ bad + np.log1p(-curve) @ good + support
     j, i, t = np.unravel_index(int(found.argmax()), found.shape)
     curve = _SHARES[j] + (1 - _SHARES[j]) * ties[i] * tails[t]
     fitted = np.empty(len(margin))
     for b, value in zip(bins, curve, strict=True):
         fitted[b] = value
     return found, fitted
+
+
+def _ties_support(margin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-likelihood of the count of near-ties, for each tail that errors may have; 0 where there are enough of them.
+
+    An image moves past the tie before its answer can be surely wrong, so errors of the head are nowhere denser than at
+    ties. A tail that needs more of them at some margin than there are near-ties is unlikely.
+    """
+    cells = np.minimum((margin / _CELL).astype(np.intp), int(2 / _CELL))
+    found = []
+    for power in _POWERS:
+        for rate in _RATES:
+            errors = np.bincount(cells, _tail(rate * margin, power), minlength=2)
+            needed = float(errors[1:-1].max(initial=0.0))  # the last cell has no end
+            enough = needed <= errors[0]
+            found.append(0.0 if enough else np.log(max(float(pdtr(np.floor(errors[0]), needed)), 1e-300)))
+    return np.array(found)
 
 
 def _tail(z: NDArray[np.float64], power: float) -> NDArray[np.float64]:
