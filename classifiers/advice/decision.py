@@ -102,6 +102,18 @@ class Advice:
     about: Mapping[str, str] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
 
+    @property
+    def situation(self) -> str:
+        """How large the training part is and how far from ImageNet: what the regime follows from, as a sentence."""
+        evidence = self.evidence
+        size = "large" if self.regime > 2 else "small"
+        far = "different from" if self.regime in (2, 4) else "similar to"
+        sources = f" from {evidence.sources} sources" if evidence.sources < evidence.train else ""
+        return (
+            f"The training part is {size} ({evidence.train} images{sources}, {evidence.per_class_median:g} a class) and "
+            f"{far} ImageNet (distance {evidence.distance:.2f} of 1). {evidence.domain.text}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The document that `advise --json` prints."""
         return {
@@ -144,17 +156,18 @@ def judge(evidence: Evidence) -> Advice:
     if reopening.worth and not first and (verdict != "earlier-node" or reopening.gain > evidence.lead):
         verdict = "reopen-all" if regime == 4 or not large else "reopen-top"
     gain, interval = _expected(evidence, verdict, gains, (reopening.gain, *reopening.ci))
-    return Advice(
+    advice = Advice(
         verdict=verdict,
         regime=regime,
         expected_gain=gain,
         expected_gain_ci=interval,
         difference=distance,
         gains=gains,
-        reasons=tuple(_reasons(evidence, large, reopening, more)),
+        reasons=(),
         evidence=evidence,
         reopening=reopening,
     )
+    return dataclasses.replace(advice, reasons=tuple(_reasons(advice)))
 
 
 def reopening_gain(evidence: Evidence) -> ExpectedGain:
@@ -263,15 +276,10 @@ def _points(share: float) -> str:
     return f"{100 * share:+.1f} points"
 
 
-def _reasons(evidence: Evidence, large: bool, reopening: ExpectedGain, more: float) -> list[str]:
-    size = "large" if large else "small"
-    far = "different from" if evidence.distance >= DIFFERENT else "similar to"
-    sources = f" from {evidence.sources} sources" if evidence.sources < evidence.train else ""
+def _reasons(advice: Advice) -> list[str]:
+    evidence, reopening = advice.evidence, advice.reopening
     said = [] if evidence.shift is None or not evidence.shift.shifted else [_shifted(evidence, evidence.shift)]
-    said.append(
-        f"The training part is {size} ({evidence.train} images{sources}, {evidence.per_class_median:g} a class) and "
-        f"{far} ImageNet (distance {evidence.distance:.2f} of 1). {evidence.domain.text}"
-    )
+    said.append(advice.situation)
     said += evidence.nodes_text
     said.append(
         f"A linear head gets {evidence.linear_accuracy:.1%} out of fold and {evidence.train_accuracy:.1%} on what it "
@@ -286,7 +294,7 @@ def _reasons(evidence: Evidence, large: bool, reopening: ExpectedGain, more: flo
     if evidence.doubled is not None:
         said.append(
             f"The learning curve promises {evidence.doubled[0]:.1%} ({evidence.doubled[1]:.1%} to "
-            f"{evidence.doubled[2]:.1%}) with twice the images ({_points(more)})."
+            f"{evidence.doubled[2]:.1%}) with twice the images ({_points(advice.gains['more-data'])})."
         )
     said.append(_reopening(reopening))
     if evidence.noise.low > 0 or evidence.noise.share >= MENTIONED:

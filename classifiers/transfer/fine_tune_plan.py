@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 
 from classifiers.advice.cached_network import CachedNetwork
-from classifiers.training.regimes import REGIMES, FineTuneSettings, Regime, reopening_regime, settings_for
+from classifiers.training.regimes import REGIMES, FineTuneSettings, Regime, settings_for
 from classifiers.training.starting_point import CachedHead, StartingPoint, linear_head, starting_point
 from classifiers.training.unfreezing import HEAD
 from classifiers.transfer.regime_choice import best_node, choose_regime
@@ -75,9 +75,9 @@ class FineTunePlan:
         start = starting_point(network.features, fraction=fraction, seed=seed, groups=given.get("groups"))
         notes = [*network.notes, *start.notes]
         cached_head = CachedHead(linear_head(head, notes), seed, budget, given.get("class_weight"))
-        number = choose_regime(network, start, notes, progress) if regime == "auto" else int(regime)
-        if regime == "auto" and (given.get("reopen", HEAD) != HEAD or given.get("from_scratch")):
-            number = reopening_regime(number)
+        reopens = given.get("reopen", HEAD) != HEAD or bool(given.get("from_scratch"))
+        auto = regime == "auto"
+        number = choose_regime(network, start, notes, progress, reopens=reopens) if auto else int(regime)
         case = REGIMES[number]
         settings = settings_for(case, len(start.fit), **{"precision": mixed_precision(device), **given})
         if case.earlier:

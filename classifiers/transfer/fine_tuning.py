@@ -7,6 +7,7 @@ in, so that the first gradients that reach the network are those of a good class
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -171,7 +172,7 @@ def finetune(
             f"{state.history[state.best]['valid_accuracy']:.1%}); try a smaller `learning_rate` with `restart=True`"
         ) from failure
     checkpoints.clear()
-    return FineTuneResult(
+    result = FineTuneResult(
         bundle=out,
         weights_file=tuned.weights_file,
         judged_on=judged_on,
@@ -186,7 +187,9 @@ def finetune(
         stopped=state.stopped,
         details=_details(plan, unfrozen, training_data, tuned, place),
         notes=tuple(notes),
+        collapses=tuple(state.collapses),
     )
+    return dataclasses.replace(result, notes=(*notes, *result.course.notes))
 
 
 def _classifier(

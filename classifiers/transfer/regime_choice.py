@@ -9,11 +9,16 @@ from classifiers.advice.decision import judge
 from classifiers.advice.domain_distance import statistics_distance
 from classifiers.advice.evidence import gather
 from classifiers.advice.imagenet_head import ImageNetHead
+from classifiers.formatting import count
+from classifiers.training.regimes import reopening_regime
 from classifiers.training.starting_point import CachedHead, StartingPoint
+from classifiers.training.validation_answers import shown
 from featstore.system.reporting import Progress
 
 
-def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str], progress: Progress) -> int:
+def choose_regime(
+    network: CachedNetwork, start: StartingPoint, notes: list[str], progress: Progress, *, reopens: bool = False
+) -> int:
     """The regime, 1 to 4; `notes` gets a sentence that says why.
 
     Parameters
@@ -22,6 +27,8 @@ def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str]
         All of its cached nodes are looked at.
     start : StartingPoint
         Says which images are of one source.
+    reopens : bool
+        More than the head is to be trained, whatever the evidence says: 3 or 4, by the domain.
     """
     training = start.features.training()
     sets = network.siblings()
@@ -29,8 +36,15 @@ def choose_regime(network: CachedNetwork, start: StartingPoint, notes: list[str]
     statistics = statistics_distance(network.backbone, start.features, training)
     evidence = gather(sets, groups=start.groups, original=original, statistics=statistics, progress=progress)
     advice = judge(evidence)
-    notes.append(f"regime {advice.regime}: {advice.reasons[0]}")
-    return advice.regime
+    regime = reopening_regime(advice.regime) if reopens else advice.regime
+    note = f"regime {regime}: {advice.situation}"
+    if regime != advice.regime:
+        note += (
+            f" That is regime {advice.regime}, which trains the head only; more is to be trained, so the rates are "
+            f"those of regime {regime}."
+        )
+    notes.append(note)
+    return regime
 
 
 def best_node(
@@ -43,18 +57,27 @@ def best_node(
     cached_head : CachedHead
         How heads are fitted.
     notes : list of str
-        Gets the accuracy at every node.
+        Gets the accuracy at every node, on how many images, and whether chance can explain the choice.
     """
     candidates = network.siblings()
     if len(candidates) == 1:
         node = network.features.fingerprint.node
         notes.append(f"only {node} is cached; `featstore extract --node` adds earlier nodes to choose from")
         return network, start
-    scores = []
+    y = start.features.y[start.valid]
+    right = []
     for features in candidates:
-        predicted = cached_head.fit(start.at(features), start.fit).predict(features.X[start.valid])
-        scores.append(float((predicted == features.y[start.valid]).mean()))
-    tried = (f"{f.fingerprint.node} {score:.1%}" for f, score in zip(candidates, scores, strict=True))
-    notes.append(f"validation accuracy by node: {', '.join(tried)}")
-    best = candidates[int(np.argmax(scores))]
-    return network.at(best), start.at(best)
+        right.append(cached_head.fit(start.at(features), start.fit).predict(features.X[start.valid]) == y)
+    names = [features.fingerprint.node for features in candidates]
+    tried = (f"{name} {one.mean():.1%}" for name, one in zip(names, right, strict=True))
+    images = count(len(y), "image")
+    notes.append(f"validation accuracy by node, on {images}: {', '.join(tried)}")
+    best = int(np.argmax([one.sum() for one in right]))
+    own = names.index(network.features.fingerprint.node)
+    gained, lost = int((right[best] & ~right[own]).sum()), int((right[own] & ~right[best]).sum())
+    if best != own and not shown(gained, lost):
+        notes.append(
+            f"{names[best]} was taken, the best of {len(names)} nodes; chance can explain its lead over {names[own]} "
+            f"on {images} ({gained} right there only, {lost} the other way round)"
+        )
+    return network.at(candidates[best]), start.at(candidates[best])

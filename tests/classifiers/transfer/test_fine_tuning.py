@@ -213,7 +213,7 @@ def test_small_regimes_train_nothing_but_a_head(place, tmp_path, regime):
     result = tune(place, tmp_path / "b", regime=regime, epochs=1)
     assert result.weights_file is None and result.details["reopen"] == "head"
     if regime == 2:
-        assert any("validation accuracy by node: " in note for note in result.notes)
+        assert any("validation accuracy by node, on 9 images: " in note for note in result.notes)
     frozen = FeatureStore(place / "store").read(node="avgpool", weights="net.safetensors").fingerprint
     assert load_bundle(tmp_path / "b").fingerprint.weights_sha256 == frozen.weights_sha256
 

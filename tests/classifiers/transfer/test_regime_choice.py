@@ -83,13 +83,39 @@ def test_the_node_is_the_one_whose_head_does_best_on_the_validation_part():
     assert network.features is there.features is sets[1]
     for name in ("fit", "valid", "test", "groups"):
         assert getattr(there, name) is getattr(start, name)
-    (note,) = notes
-    head, _, tried = note.partition(": ")
+    head, _, tried = notes[0].partition(": ")
     said = dict(entry.split() for entry in tried.split(", "))
-    assert head == "validation accuracy by node" and list(said) == ["avgpool", "layer3", "layer2"]
+    assert head == f"validation accuracy by node, on {len(start.valid)} images"
+    assert list(said) == [
+        "avgpool",
+        "layer3",
+        "layer2",
+    ]
     for share, expected in zip(said.values(), scores, strict=True):
         assert float(share.rstrip("%")) / 100 == pytest.approx(expected, abs=0.12)
     assert said["layer3"] == "100.0%"
+
+
+def test_a_lead_that_chance_can_explain_is_called_so():
+    for own_signal, chance in ((5.0, True), (0.1, False)):
+        own, better = features(60, own_signal), features(60, 9.0, node="layer3")
+        start, notes = start_of(own), []
+        network, _ = best_node(Cached([own, better]), start, CACHED_HEAD, notes)
+        assert network.features is better
+        assert len(notes) == 1 + chance
+        if chance:
+            assert notes[1].startswith(
+                "layer3 was taken, the best of 2 nodes; chance can explain its lead over avgpool"
+            )
+            assert f"on {len(start.valid)} images (" in notes[1]
+
+
+def test_where_more_than_the_head_is_to_be_trained_the_regime_that_is_named_is_the_one_used():
+    network, notes = Cached([features(156)], TELLING), []
+    assert choose_regime(network, start_of(network.features), notes, lambda *_: None, reopens=True) == 3
+    assert notes[0].startswith("regime 3: The training part is small")
+    assert notes[0].endswith("That is regime 1, which trains the head only; more is to be trained, so the rates are "
+                             "those of regime 3.")  # fmt: skip
 
 
 def test_of_nodes_that_do_equally_well_the_networks_own_is_kept():

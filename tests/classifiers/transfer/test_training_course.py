@@ -1,0 +1,59 @@
+"""What happened in a training, in sentences."""
+
+import pytest
+
+from classifiers.transfer.training_course import TrainingCourse
+
+SETTINGS = {"learning_rate": 1e-3}
+
+
+def course(answers, collapses=(), first=0.4):
+    entries = [{"valid_accuracy": 0.9, "largest_answer": share} for share in (first, *answers)]
+    return TrainingCourse(entries, 0, collapses, "", SETTINGS, validation=60)
+
+
+def collapse(factor, **changes):
+    return {"rate_factor": factor, "epoch": 1, "step": 9, "valid_accuracy": 0.71, "largest_answer": 0.6} | changes
+
+
+def test_a_training_that_went_well_needs_no_word():
+    assert course([0.4, 0.5]).notes == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([0.5, 1.0, 0.5], "epoch 2 gives the most frequent class to every validation image"),
+        ([0.5, 0.5, 1.0, 0.99, 1.0, 1.0], "epochs 3 to 6 give the most frequent class"),
+        ([1.0, 0.5, 1.0, 1.0, 0.5, 1.0], "epochs 1, 3 to 4 and 6 give the most frequent class"),
+    ],
+)
+def test_epochs_at_one_class_are_called_what_they_are(answers, words):
+    (note,) = course(answers).notes
+    assert note.startswith(words)
+
+
+def test_a_head_that_gave_one_class_to_all_itself_is_no_reason_to_say_so():
+    assert course([1.0, 1.0], first=1.0).notes == []
+
+
+def test_a_collapse_is_told_with_its_rate_and_what_was_done():
+    (note,) = course([0.5], [collapse(1.0)]).notes
+    assert note == (
+        "the training lost what the cached head knows (90.0 % of the validation part) once: with "
+        "`learning_rate=0.001` in epoch 1 (71.0 %); it began again from the cached head, at last with "
+        "`learning_rate=0.0005` and all other rates in the same proportion"
+    )
+    (note,) = course([0.5], [collapse(0.5**i, largest_answer=1.0) for i in range(5)]).notes
+    assert "5 times: with `learning_rate=0.001` in epoch 1 (71.0 %, one class for all images); ...;" in note
+    assert "`learning_rate=6.25e-05` in epoch 1" in note and "at last with `learning_rate=3.13e-05`" in note
+
+
+def test_a_training_that_never_got_on_is_said_to_be_given_up():
+    (note,) = course([], [collapse(0.5**i) for i in range(7)]).notes
+    assert note.endswith("each time it began again from the cached head with half of all rates, until it was given up")
+
+
+def test_a_loss_that_was_no_number_is_told_as_such():
+    (note,) = course([0.5], [collapse(1.0, what="the loss became nan at step 2 (epoch 1)")]).notes
+    assert "in epoch 1 (the loss became nan at step 2 (epoch 1))" in note
