@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.advice.evidence import Evidence
-from classifiers.report.verdict import WITNESS
+from classifiers.report.next_steps import WITNESS
 from classifiers.validation.significance import SIGNIFICANT
 
 VERDICTS = {

@@ -193,7 +193,7 @@ def _shifts(shift: Shift | None, unlabelled: Shift | None) -> list[dict[str, str
     if shift is not None and shift.shifted:
         said.append(
             f"{shift.text} What the test part shows holds for images like its own, what cross-validation shows for "
-            "images like the training images; labels of the test part are not suspected for it."
+            "images like the training images. No label of the test part is called suspect: heads mistake such images."
         )
     if unlabelled is not None and unlabelled.shifted:
         said.append(f"{unlabelled.text} How good a head is on them, no figure here tells.")

@@ -43,7 +43,7 @@ def next_steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     if shifted(full):
         steps.append(
             "label images like the test images and add them to the training part: cross-validation cannot tell how "
-            "good heads are on such images, nor which one is."
+            "good heads are on such images, nor which one is best."
         )
     if best["weights"].startswith("random") and not of_bundle(full):
         steps.append('extract with pretrained weights (`weights="auto"`, or `weights="FILE"`) and compare again.')
