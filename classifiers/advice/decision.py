@@ -110,8 +110,8 @@ class Advice:
         far = "different from" if self.regime in (2, 4) else "similar to"
         sources = f" from {evidence.sources} sources" if evidence.sources < evidence.train else ""
         return (
-            f"The training part is {size} ({evidence.train} images{sources}, {evidence.per_class_median:g} a class) and "
-            f"{far} ImageNet (distance {evidence.distance:.2f} of 1). {evidence.domain.text}"
+            f"The training part is {size} ({evidence.train} images{sources}, {evidence.per_class_median:g} a class) "
+            f"and {far} ImageNet (distance {evidence.distance:.2f} of 1). {evidence.domain.text}"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import mixed_precision, training_device
+from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.system.reporting import Progress, silent
 
@@ -49,6 +50,8 @@ class Pilot:
         Exact McNemar test, tuned against the best cached node.
     complete : bool
         Whether it ran as long as a whole fine-tune would.
+    judged_like_test : bool
+        Whether the images that judged it are those training images that look most like the test part.
 
     Examples
     --------
@@ -76,10 +79,19 @@ class Pilot:
     lead_ci: tuple[float, float]
     p: float
     complete: bool
+    judged_like_test: bool = False
+
+    @property
+    def shorter_than_an_epoch(self) -> bool:
+        """Whether it ended before it had seen each of its images once: then it tells nothing of what fine-tuning does.
+
+        Where only a part of the training images fits into the time, `trained` says how many it was to see.
+        """
+        return self.epochs < 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        return asdict(self)
+        return asdict(self) | {"shorter_than_an_epoch": self.shorter_than_an_epoch}
 
 
 def run_pilot(
@@ -91,6 +103,7 @@ def run_pilot(
     regime: int,
     store: Path,
     groups: NDArray[np.int64] | None = None,
+    like: NDArray[np.floating] | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int | None = None,
@@ -112,6 +125,9 @@ def run_pilot(
         The small ones take the rates of the large one of their domain.
     groups : ndarray of shape (n,), int64, optional
         Source of every row.
+    like : ndarray of shape (n_training,), float, optional
+        How much each row of `last.training()` looks like the test part, see `Shift.likeness`: the training images that
+        do most judge, where the test part holds another kind of images. No test image is ever looked at.
 
     Raises
     ------
@@ -141,7 +157,11 @@ def run_pilot(
     began = time.monotonic()
     report = progress or silent
     training, place = last.training(), training_device(device)
-    kept, held = holdout(last.y[training], JUDGED, seed, groups=None if groups is None else groups[training])
+    sources = None if groups is None else groups[training]
+    if like is None:
+        kept, held = holdout(last.y[training], JUDGED, seed, groups=sources)
+    else:
+        kept, held = most_alike(last.y[training], like, sources)
     case = REGIMES[reopening_regime(regime)]
     fit, judged = training[kept], training[held]
     settings = settings_for(case, len(fit), seed=seed, precision=mixed_precision(place), reopen=ALL)
@@ -190,8 +210,65 @@ def run_pilot(
         lead=lead,
         lead_ci=lead_ci,
         p=mcnemar_exact(int((right_tuned & ~right_best).sum()), int((right_best & ~right_tuned).sum())),
+        judged_like_test=like is not None,
         complete=step >= planned * learner.steps_per_epoch and images >= len(kept),
     )
+
+
+def most_alike(
+    y: NDArray[np.int64], like: NDArray[np.floating], groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """A quarter of each class, those rows that are most like something else, and the others.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,), int64
+    like : ndarray of shape (n,), float
+    groups : ndarray of shape (n,), int64, optional
+        Rows with equal numbers stay together and count with their mean; the quarter is then kept as nearly as the
+        groups allow.
+
+    Returns
+    -------
+    (kept, held)
+        Row numbers, sorted. A class of at least two images (or groups) is in both.
+
+    Raises
+    ------
+    FeaturesError
+        Where `like` has not one number a row, or no class has an image to spare.
+
+    Examples
+    --------
+    >>> kept, held = most_alike(np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 9, 1, 2, 3, 0, 0, 8.0]))
+    >>> held
+    array([1, 7])
+    """
+    if len(like) != len(y):
+        raise FeaturesError(f"`like` has {len(like)} values, expected one for each of {len(y)} training rows")
+    units = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    codes = np.unique(y, return_inverse=True)[1].reshape(-1)
+    shape = (int(units.max(initial=-1)) + 1, int(codes.max(initial=-1)) + 1)
+    counts = np.zeros(shape, dtype=np.int64)  # rows of each class in each group
+    np.add.at(counts, (units, codes), 1)
+    wanted = np.maximum(1, np.round(JUDGED * counts.sum(axis=0)))
+    left, taken = (counts > 0).sum(axis=0), np.zeros(shape[1], dtype=np.int64)
+    held = np.zeros(shape[0], dtype=bool)
+    mean = np.bincount(units, like) / np.maximum(np.bincount(units), 1)
+    for unit in np.argsort(-mean, kind="stable"):
+        its = counts[unit] > 0
+        # A group may lead a class past its quarter by less than what is missing; each class keeps a group to train on.
+        missing = wanted - taken
+        if (missing[its] > 0).all() and (counts[unit][its] <= 2 * missing[its]).all() and (left[its] > 1).all():
+            held[unit] = True
+            taken += counts[unit]
+            left = left - its
+    if not held.any():
+        raise FeaturesError(
+            "no class has an image to spare for judging the pilot: expected classes with at least two images"
+            + ("" if groups is None else ", of different groups")
+        )
+    return np.flatnonzero(~held[units]), np.flatnonzero(held[units])
 
 
 def _train(learner: Learner, images: int, seed: int, budget: float, report: Progress) -> int:

@@ -23,6 +23,7 @@ from classifiers.leakage.data_groups import data_groups, group_text, pattern_tex
 from classifiers.leakage.leaks import Leaks
 from classifiers.report.data_reading import doubts
 from classifiers.validation.protocol import EvaluationProtocol
+from classifiers.validation.shift import Shift
 from featstore.features import FeatureSet
 from featstore.system.machine import usable_cores
 
@@ -39,6 +40,8 @@ def document(
     *,
     asked: Sequence[str],
     members: NDArray[np.int64] | None,
+    shift: Shift | None = None,
+    unlabelled_shift: Shift | None = None,
     seed: int,
     budget: str,
     groups: str | None,
@@ -64,6 +67,8 @@ def document(
         The heads that were asked for; a reference that was not is no warning where it is left out.
     members : ndarray of shape (n,), int64, or None
         Group of each image.
+    shift, unlabelled_shift : Shift or None
+        Of the given test part, and of the images without a label, against the training part.
     seed, budget, groups, drop_leaks, class_weight, store
         As `compare` was given them.
 
@@ -74,13 +79,16 @@ def document(
     """
     brought = data_groups(sets[0])
     named, aside = (brought, None) if groups in (None, "auto") else (None, brought)
-    text = plan.text if named is None else f"{plan.text} {group_text(named)}"
+    how = plan.text
+    if plan.name == "given" and not (sets[0].splits == "test").any():
+        how += " The data bring no part named test, so the part named val is the test part here."
+    text = how if named is None else f"{how} {group_text(named)}"
     if groups not in (None, "auto"):
-        text = f"{plan.text} {pattern_text(str(groups), aside)}"
+        text = f"{how} {pattern_text(str(groups), aside)}"
     best, duel = choose(runs, plan.name)
     chosen = runs[best]
     crossing = "" if drop_leaks else split_groups(sets[0], plan)
-    divided = [{"kind": "leak", "text": crossing}] if crossing else []
+    divided = [{"kind": "leak", "of": "groups", "text": crossing}] if crossing else []
     pairs = comparisons(runs)
     return {
         "format": 1,
@@ -110,13 +118,21 @@ def document(
         "best_run": best,
         "duel": duel,
         "store": store,
-        "warnings": doubts(sets[0].about)
-        + _tuned(sets, plan)
-        + divided
-        + _warnings(leaks, notes, runs, omitted, asked),
+        "warnings": _gravest_first(
+            _shifts(shift, unlabelled_shift)
+            + doubts(sets[0].about)
+            + _tuned(sets, plan)
+            + divided
+            + _warnings(leaks, notes, runs, omitted, asked),
+            leaks,
+        ),
         "omitted": list(omitted),
         "leaks": None if leaks is None else leaks.to_json(),
-        "wrong_labels": wrong_labels(chosen.features, runs),
+        "shift": None if shift is None else shift.to_json(),
+        **({} if unlabelled_shift is None else {"unlabelled_shift": unlabelled_shift.to_json()}),
+        "wrong_labels": wrong_labels(
+            chosen.features, runs, aside=plan.judged if shift is not None and shift.shifted else None
+        ),
         "learning_curve": learning_curve(chosen.features, plan, seed=seed) if len(plan.trained) else None,
         "layer_curve": layer_curve(sets, runs),
         "map": flat_map(chosen.features, chosen, seed=seed),
@@ -169,6 +185,30 @@ def _feature(one: FeatureSet) -> dict[str, Any]:
         "rows": len(one),
         "failed": [list(pair) for pair in one.failed],
     }
+
+
+def _shifts(shift: Shift | None, unlabelled: Shift | None) -> list[dict[str, str]]:
+    """Images of another kind than those that train, and classes in other proportions."""
+    said = []
+    if shift is not None and shift.shifted:
+        said.append(
+            f"{shift.text} What the test part shows holds for images like its own, what cross-validation shows for "
+            "images like the training images. No label of the test part is called suspect: heads mistake such images."
+        )
+    if unlabelled is not None and unlabelled.shifted:
+        said.append(f"{unlabelled.text} How good a head is on them, no figure here tells.")
+    found = [{"kind": "shift", "text": text} for text in said]
+    if shift is not None and shift.proportions_differ:
+        found.append({"kind": "class", "text": shift.proportions_text})
+    return found
+
+
+def _gravest_first(warnings: list[dict[str, str]], leaks: Leaks | None) -> list[dict[str, str]]:
+    """Copies that judge before a shift, for they spoil the figure itself; a shift before all others."""
+    copies = leaks is not None and leaks.judged.any
+    rank = {"shift": 1, "leak": 0 if copies else 2}
+    shifts = any(warning["kind"] == "shift" for warning in warnings)
+    return sorted(warnings, key=lambda warning: rank.get(warning["kind"], 2)) if shifts else warnings
 
 
 def _tuned(sets: Sequence[FeatureSet], plan: EvaluationProtocol) -> list[dict[str, str]]:

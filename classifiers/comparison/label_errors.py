@@ -18,7 +18,9 @@ _GOOD = 0.03  # heads this far behind the best are asked too: several opinions a
 _FIRM = 0.5
 
 
-def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | None:
+def wrong_labels(
+    features: FeatureSet, runs: Sequence[Run], *, aside: NDArray[np.intp] | None = None
+) -> dict[str, Any] | None:
     """Rank images by how firmly heads that never saw them contradict their labels.
 
     For images that train these are out-of-fold probabilities, for others those that were judged. Probabilities are
@@ -31,6 +33,9 @@ def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | 
     features : FeatureSet
     runs : sequence of Run
         References, and runs on other feature sets, are left out.
+    aside : ndarray of int, optional
+        Rows that are not suspected: images of another kind than those that trained, which heads take for other classes
+        though their labels are right.
 
     Returns
     -------
@@ -53,6 +58,7 @@ def wrong_labels(features: FeatureSet, runs: Sequence[Run]) -> dict[str, Any] | 
         rows, proba = _unseen(run)
         total[rows] += proba
         opinions[rows] += 1
+    opinions[[] if aside is None else aside] = 0
     rows = np.flatnonzero(opinions)
     proba = total[rows] / opinions[rows, None]
     y = features.y[rows]

@@ -66,7 +66,7 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
         How many at most.
     """
     rows = (full["wrong_labels"] or {}).get("suspects", [])
-    marked = [row for row in rows if row.get("suspected")] or rows[:6]
+    marked = _once(full, [row for row in rows if row.get("suspected")] or rows[:6])
     classes = full["dataset"]["classes"]
     return [
         Card(
@@ -77,6 +77,25 @@ def suspects(full: Mapping[str, Any], most: int = 24) -> list[Card]:
         )
         for row in marked[:most]
     ]
+
+
+def _once(full: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without the second of two copies with each other's label: one of the labels is wrong, and one card says it."""
+    ids = full["images"]["ids"]
+    pairs = {frozenset((e["a"], e["b"])) for e in (full["leaks"] or {}).get("examples", [])}
+    if not pairs or not ids:
+        return rows
+    kept: list[Mapping[str, Any]] = []
+    for row in rows:
+        twins = (
+            one
+            for one in kept
+            if (one["label"], one["suggested"]) == (row["suggested"], row["label"])
+            and frozenset((ids[one["image"]], ids[row["image"]])) in pairs
+        )
+        if next(twins, None) is None:
+            kept.append(row)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -114,7 +133,12 @@ def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
     """
     place = {name: i for i, name in enumerate(full["images"]["ids"])}
     kinds: dict[str, list[Mapping[str, Any]]] = {}
+    seen: set[frozenset[str]] = set()
     for example in (full["leaks"] or {}).get("examples", []):
+        pair = frozenset((example["a"], example["b"]))
+        if pair in seen:  # near-duplicates that share a name, or each of which judges in one fold
+            continue
+        seen.add(pair)
         kinds.setdefault(example["kind"], []).append(example)
     turns = [row for rank in range(most) for rows in kinds.values() if rank < len(rows) for row in [rows[rank]]]
     return [

@@ -13,7 +13,7 @@ from classifiers.report.data_reading import data_reading
 from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.provenance import parameters
 from classifiers.report.report_data import filled
-from classifiers.report.verdict_panel import VerdictPanel
+from classifiers.report.verdict_panel import VerdictPanel, listed_warnings
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -37,14 +37,17 @@ def markdown(data: Mapping[str, Any]) -> str:
     lines += [f"**{sentence(verdict.headline)}**", ""]
     if verdict.random_weights:
         lines += [f"> **Random weights.** {escaped(verdict.random_weights)}", ""]
+    if verdict.shift:
+        lines += [f"> **Another kind of images.** {sentence(verdict.shift)}", ""]
     lines += [f"- {sentence(said)}" for said in verdict.sentences]
     if read := data_reading(full):
         lines += ["", "## Data", "", *(f"- {what}: {sentence(text)}" for what, text in read)]
     if verdict.steps:
         lines += ["", "## Next", "", *(f"{i}. {sentence(step)}" for i, step in enumerate(verdict.steps, 1))]
-    if full["warnings"] or full["omitted"]:
+    warnings = listed_warnings(full)
+    if warnings or full["omitted"]:
         lines += ["", "## Warnings", ""]
-        lines += [f"- {escaped(warning['kind'])}: {sentence(warning['text'])}" for warning in full["warnings"]]
+        lines += [f"- {escaped(warning['kind'])}: {sentence(warning['text'])}" for warning in warnings]
         lines += [f"- left out: {escaped(gone['head'])}: {escaped(gone['reason'])}" for gone in full["omitted"]]
     lines += ["", "## Heads", "", *_heads(full, board)]
     lines += _sets(full, board)

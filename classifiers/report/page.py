@@ -18,10 +18,9 @@ from classifiers.report.figures.page_templates import asset, templates
 from classifiers.report.figures.thumbnails import Sheet, Thumbnails
 from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.provenance import parameters, provenance
-from classifiers.report.report_data import filled
+from classifiers.report.report_data import filled, judged_by_copies
 from classifiers.report.run_panel import RECALL, RunPanel
-from classifiers.report.verdict import judged_by_copies
-from classifiers.report.verdict_panel import VerdictPanel
+from classifiers.report.verdict_panel import VerdictPanel, listed_warnings
 
 PANELS = 600_000
 """Bytes for the panels of runs beyond the best one."""
@@ -102,7 +101,7 @@ def _words(full: Mapping[str, Any]) -> dict[str, Any]:
         "figure_whisker": plots.whisker(best["accuracy"], best["accuracy_ci"], domain, "best"),
         "figure_ruler": plots.ruler(domain),
         "verdict": VerdictPanel.of(full),
-        "warnings": [(warning["kind"], printable(warning["text"])) for warning in full["warnings"]],
+        "warnings": [(warning["kind"], printable(warning["text"])) for warning in listed_warnings(full)],
         "omitted": [(printable(gone["head"]), printable(gone["reason"])) for gone in full["omitted"]],
     }
 

@@ -11,6 +11,7 @@ from classifiers.report.data_reading import group_sentence, reading_sentence
 from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.report_data import filled
 from classifiers.report.verdict import verdict
+from classifiers.report.verdict_panel import listed_warnings, shift_note
 
 
 def text(data: Mapping[str, Any], width: int = 120) -> str:
@@ -50,9 +51,11 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
     out.print()
     Console(file=buffer, width=max(width, 1000), markup=False, emoji=False, color_system=None).print(table)
     out.print()
+    if shift := shift_note(full):
+        out.print(f"Warning (shift): {printable(shift)}")
     for sentence in list(full["verdict"]) or verdict(full):
         out.print(sentence)
-    for warning in full["warnings"]:
+    for warning in listed_warnings(full):
         out.print(f"Warning ({warning['kind']}): {printable(warning['text'])}")
     for gone in full["omitted"]:
         out.print(f"Left out: {printable(gone['head'])}: {printable(gone['reason'])}")

@@ -35,6 +35,7 @@ _OPTIONAL: dict[str, Any] = {
     "warnings": [],
     "omitted": [],
     "leaks": None,
+    "shift": None,
     "wrong_labels": None,
     "learning_curve": None,
     "layer_curve": None,
@@ -191,3 +192,65 @@ def _filled_run(run: Mapping[str, Any], keys: list[str], full: Mapping[str, Any]
         "n_test": full["dataset"]["test"],
         **run,
     }
+
+
+def of_bundle(full: Mapping[str, Any]) -> bool:
+    """Whether the report judges a saved classifier, and nothing was trained for it.
+
+    Parameters
+    ----------
+    full : mapping
+        As `filled` gives it.
+    """
+    return bool(full["protocol"].get("name") == "bundle")
+
+
+def leaking(full: Mapping[str, Any]) -> bool:
+    """Whether leaks were found and nothing was done about them.
+
+    Parameters
+    ----------
+    full : mapping
+        As `filled` gives it.
+    """
+    acted = full["protocol"].get("groups") or full["protocol"].get("drop_leaks")
+    return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
+
+
+def judged_by_copies(full: Mapping[str, Any]) -> bool:
+    """Whether such leaks reach the images that judge, and not only the folds of the search.
+
+    Parameters
+    ----------
+    full : mapping
+        As `filled` gives it.
+    """
+    leaks = full["leaks"]
+    return _copies(full) and (not leaks or any(leaks[kind] for kind in ("identical", "near", "stems")))
+
+
+def split_by_folds(full: Mapping[str, Any]) -> bool:
+    """Whether copies lie in different folds of the search, and nothing was done about it.
+
+    Parameters
+    ----------
+    full : mapping
+        As `filled` gives it.
+    """
+    return _copies(full) and not judged_by_copies(full)
+
+
+def _copies(full: Mapping[str, Any]) -> bool:
+    """Whether a warning of kind "leak" is about copies, not about groups that the data name."""
+    return leaking(full) and any(w["kind"] == "leak" and w.get("of") != "groups" for w in full["warnings"])
+
+
+def shifted(full: Mapping[str, Any]) -> bool:
+    """Whether the test images are shown to be of another kind than the training images.
+
+    Parameters
+    ----------
+    full : mapping
+        As `filled` gives it.
+    """
+    return bool((full["shift"] or {}).get("shifted"))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifiers.formatting import count, interval, listing, percent, printable, probability
-from classifiers.report.report_data import filled
+from classifiers.report.next_steps import WIDE, next_steps
+from classifiers.report.report_data import filled, judged_by_copies, of_bundle, shifted, split_by_folds
 from classifiers.validation.significance import SIGNIFICANT, differences, mcnemar_exact
 
-WIDE = 0.10  # an interval wider than this says little about the second digit
-WITNESS = 0.7  # accuracy below which a head's doubts about a label are likelier to be its own mistakes
+FEWEST = 20
+"""Judged images below which nothing is told: even a head without a mistake has an interval of more than 16 points."""
+
 LONGEST_LABEL = 40  # characters of a file name or label of weights
 NEXT = "Next: "
 """How the sentences begin that say what to do."""
@@ -33,10 +34,10 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     """
     full = filled(data)
     best = full["runs"][full["best_run"]]
-    chosen = _trained_before(full) if _of_bundle(full) else _chosen(full, best)
+    chosen = _trained_before(full) if of_bundle(full) else _chosen(full, best)
     sentences = [_headline(full, best), _sure(full, best), chosen, *_differences(full), *_references(full)]
     sentences.append(random_weights_note(full) or "")
-    return [sentence for sentence in sentences if sentence] + [NEXT + step for step in _steps(full, best)]
+    return [sentence for sentence in sentences if sentence] + [NEXT + step for step in next_steps(full, best)]
 
 
 def random_weights_note(data: Mapping[str, Any]) -> str | None:
@@ -90,26 +91,42 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     where = f" on {set_names(full['features'])[best['feature']]}" if len(full["features"]) > 1 else ""
     head = f"{printable(best['head'])}{where}"
     right = f"right on {percent(best['accuracy'])} % of {_judged(full, best)}"
-    if best["beats_majority"] is False and _of_bundle(full):
+    if best["n_test"] < FEWEST:
+        return _untold(best, head)
+    if best["beats_majority"] is False and of_bundle(full):
         return (
             f"The bundle is not shown to know these images: its head, {head}, is {right}, and always giving their most "
             "frequent class may be as good."
         )
     if best["beats_majority"] is False:
+        others = [printable(run["name"]) for run in full["runs"] if run["beats_majority"]]
+        if others:
+            return (
+                f"The chosen head, {head}, is not shown to have learnt anything: it is {right}, and always giving the "
+                f"most frequent class may be as good. Of {listing(others)} it is shown."
+            )
         return (
-            f"No head is shown to have learnt anything: the best, {head}, is {right}, "
+            f"No head is shown to have learnt anything: the chosen one, {head}, is {right}, "
             "and always giving the most frequent class may be as good."
         )
-    if _of_bundle(full):
+    if of_bundle(full):
         return f"The bundle's head, {head}, is {right}."
+    kind = "of another kind than the images it was trained on"
     if judged_by_copies(full):
-        return f"Not to be trusted yet: {head} is {right}, but some images are judged by their own copies."
+        also = f" The test images are also {kind}." if shifted(full) else ""
+        return f"Not to be trusted yet: {head} is {right}, but some images are judged by their own copies.{also}"
+    if shifted(full):
+        return f"Use {head}: it is {right}, which are {kind}."
     return f"Use {head}: it is {right}."
 
 
-def _of_bundle(full: Mapping[str, Any]) -> bool:
-    """Whether the report judges a saved classifier, and nothing was trained for it."""
-    return bool(full["protocol"].get("name") == "bundle")
+def _untold(best: Mapping[str, Any], head: str) -> str:
+    n, (low, high) = best["n_test"], (percent(bound) for bound in best["accuracy_ci"])
+    right = round(best["accuracy"] * n)
+    return (
+        f"Nothing can be told from {count(n, 'judged image')}: {head} is right on {right} of them, so its true "
+        f"accuracy may be anything between {low} and {high} %."
+    )
 
 
 def _trained_before(full: Mapping[str, Any]) -> str:
@@ -128,14 +145,16 @@ def _trained_before(full: Mapping[str, Any]) -> str:
 def _judged(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     if full["protocol"].get("name") == "cv":
         return f"{count(best['n_test'], 'image')}, each judged by a classifier that had not seen it"
-    return count(best["n_test"], "image" if _of_bundle(full) else "test image")
+    return count(best["n_test"], "image" if of_bundle(full) else "test image")
 
 
 def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     low, high = best["accuracy_ci"]
     if judged_by_copies(full):
         return f"Its interval, {interval((low, high))} %, holds for copies of the training images, not for new ones."
-    sentence = f"With 95 % confidence its true accuracy lies between {interval((low, high)).replace(' to ', ' and ')} %"
+    where = " on images like the test images" if shifted(full) else ""
+    bounds = interval((low, high)).replace(" to ", " and ")
+    sentence = f"With 95 % confidence its true accuracy{where} lies between {bounds} %"
     return sentence + (", a wide interval: few images were judged." if high - low > WIDE else ".")
 
 
@@ -145,9 +164,15 @@ def _chosen(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
         return _decided(full, full["duel"])
     if best["cv_accuracy"] is None:
         return f"It was chosen by {best['selected_on']}, not by looking at {kept}."
-    flattered = leaking(full) and not judged_by_copies(full)
+    where = f"It was chosen by {best['selected_on']}, where it is right on {percent(best['cv_accuracy'])} %"
+    if shifted(full):
+        return (
+            f"{where}, not by looking at {kept}. That figure holds for images like the training images; it does not "
+            "say how good a head is on images like the test images, nor which one is best there."
+        )
+    flattered = split_by_folds(full) and not judged_by_copies(full)
     return (
-        f"It was chosen by {best['selected_on']}, where it is right on {percent(best['cv_accuracy'])} %"
+        where
         + (" (flattered: copies of one picture lie in different folds)" if flattered else "")
         + f", not by looking at {kept}."
     )
@@ -196,7 +221,8 @@ def _differences(full: Mapping[str, Any]) -> list[str]:
             f"No difference shown between it and {listing(same)} on these images: any of them may be as good."
         )
     if better:
-        sentences.append(f"On the test part {listing(better)} did better, which cross-validation did not foresee.")
+        foreseen = "cross-validation on images of another kind" if shifted(full) else "cross-validation"
+        sentences.append(f"On the test part {listing(better)} did better, which {foreseen} did not foresee.")
     return sentences
 
 
@@ -238,66 +264,3 @@ def _right(run: Mapping[str, Any]) -> dict[int, bool]:
 def _equals(p: float) -> str:
     text = probability(p)
     return text if text.startswith("<") else f"= {text}"
-
-
-def leaking(full: Mapping[str, Any]) -> bool:
-    """Whether leaks were found and nothing was done about them.
-
-    Parameters
-    ----------
-    full : mapping
-        A report's data as `report_data.filled` gives it.
-    """
-    acted = full["protocol"].get("groups") or full["protocol"].get("drop_leaks")
-    return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
-
-
-def judged_by_copies(full: Mapping[str, Any]) -> bool:
-    """Whether such leaks reach the images that judge, and not only the folds of the search.
-
-    Parameters
-    ----------
-    full : mapping
-        A report's data as `report_data.filled` gives it.
-    """
-    leaks = full["leaks"]
-    return leaking(full) and (not leaks or any(leaks[kind] for kind in ("identical", "near", "stems")))
-
-
-def _steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
-    """What to do next, the most urgent first, at most four."""
-    steps = []
-    if leaking(full):
-        groups = (full["leaks"] or {}).get("groups")
-        pattern = '"auto"' if groups == "auto" else f"r'{printable(groups or '')}'"
-        how = f"`groups={pattern}`" if groups else "`drop_leaks=True`"
-        steps.append(
-            f"compare again with {how}, so that no image is judged by its own copies, nor a head chosen by them."
-        )
-    if best["weights"].startswith("random") and not _of_bundle(full):
-        steps.append('extract with pretrained weights (`weights="auto"`, or `weights="FILE"`) and compare again.')
-    if best["beats_majority"] is False and not _of_bundle(full):
-        steps.append("check labels and images in the galleries, then try another backbone or an earlier node.")
-    low, high = best["accuracy_ci"]
-    if high - low > WIDE and best["n_test"]:
-        steps.append(
-            f"label more test images: {4 * best['n_test']:,} instead of {best['n_test']:,} would halve the interval."
-        )
-    suspects = (full["wrong_labels"] or {}).get("suspects", [])
-    suspected = sum(bool(row.get("suspected")) for row in suspects)
-    witness = best["accuracy"] if best["cv_accuracy"] is None else best["cv_accuracy"]
-    if suspected and witness >= WITNESS:
-        steps.append(f"look at the {count(suspected, 'image')} whose label is suspected to be wrong.")
-    if best["beats_majority"] is not False and not judged_by_copies(full) and not _of_bundle(full):
-        which = ["--key", best["feature_key"]] if len(full["features"]) > 1 else []
-        which += ["--head", printable(best["head"])]
-        if groups := full["protocol"].get("groups"):
-            which += ["--groups", shlex.quote(printable(groups))]
-        place = shlex.quote(printable(full["store"])) if full["store"] else "STORE"
-        of = ["--dataset", shlex.quote(printable(full["dataset"]["name"]))] if full["store"] else []
-        images = " ".join(["", *of])
-        steps.append(
-            f"`featstore train {place} {' '.join(which)}{images} -o classifier.safetensors` keeps this head, "
-            f"and `featstore advise {place}{images}` says whether reopening the backbone would pay."
-        )
-    return steps[:4]

@@ -184,9 +184,10 @@ def find_shift(
     likeness = _likeness(scores[:, 0], fitted, sides_of)[: len(train)]
     figures = f"AUC {auc:.2f}, {ci[0]:.2f} to {ci[1]:.2f}; p = {p:.2g}"
     if shifted:
+        or_else = "" if known else ", or show their classes in other proportions"
         text = (
-            f"{sides[0].capitalize()} are of another kind than {sides[1]}: a classifier that knows only their "
-            f"features tells the one from the other ({figures})."
+            f"{sides[0].capitalize()} are of another kind than {sides[1]}{or_else}: a classifier that knows only "
+            f"their features tells the one from the other ({figures})."
         )
     elif p < SURE:
         text = f"{sides[0].capitalize()} differ from {sides[1]}, by how much is not shown to matter ({figures})."

@@ -14,12 +14,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from classifiers.advice import pilot
 from classifiers.advice.cost import Cost
-from classifiers.advice.pilot import run_pilot
+from classifiers.advice.pilot import most_alike, run_pilot
 from classifiers.training.regimes import REGIMES
-from classifiers.transfer import pilot
 from featstore.backbone import Backbone
-from featstore.errors import DeviceError, ImageSetError
+from featstore.errors import DeviceError, FeaturesError, ImageSetError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
 
@@ -189,3 +189,36 @@ def test_what_cannot_be_trained_on_is_said(place, last, seen):
         piloted(place, dataclasses.replace(last, root=b"/nowhere"))
     with pytest.raises(DeviceError, match="no device 'tpu' that torch can use"):
         piloted(place, last, device="tpu")
+
+
+def test_the_training_images_most_like_the_test_part_judge():
+    rng = np.random.default_rng(0)
+    y, like = np.repeat([0, 1, 2], [40, 20, 8]), rng.random(68)
+    kept, held = most_alike(y, like)
+    assert np.bincount(y[held]).tolist() == [10, 5, 2]
+    assert sorted([*kept, *held]) == list(range(68))
+    for code in range(3):
+        assert like[held][y[held] == code].min() > like[kept][y[kept] == code].max()
+
+
+def test_groups_stay_together_when_the_most_alike_judge():
+    rng = np.random.default_rng(1)
+    groups = rng.integers(0, 30, 120)
+    y, like = groups % 3, rng.random(120)
+    kept, held = most_alike(y, like, groups)
+    assert not set(groups[kept]) & set(groups[held])
+    assert set(y[kept]) == set(y[held]) == {0, 1, 2} and 20 <= len(held) <= 45
+    means = np.array([like[groups == g].mean() for g in range(30) if (groups == g).any()])
+    assert like[held].mean() > np.mean(means)
+
+
+def test_a_class_in_one_group_is_never_judged():
+    kept, held = most_alike(np.array([0, 0, 0, 0, 1, 1]), np.arange(6.0), np.array([0, 1, 2, 3, 4, 4]))
+    assert held.tolist() == [3] and 4 in kept and 5 in kept
+
+
+def test_nothing_to_judge_the_pilot_by_is_said():
+    with pytest.raises(FeaturesError, match="no class has an image to spare for judging the pilot: expected classes"):
+        most_alike(np.array([0, 1]), np.zeros(2))
+    with pytest.raises(FeaturesError, match="`like` has 1 values, expected one for each of 2 training rows"):
+        most_alike(np.array([0, 1]), np.zeros(1))

@@ -87,7 +87,7 @@ def test_several_feature_sets_are_rows_of_one_report():
 
 def test_train_is_suggested_with_the_groups_of_the_comparison(augmented):
     steps = " ".join(compare(augmented[0], ("knn",), **FAST, groups="auto", references=False).data["verdict"])
-    assert "--head knn --groups auto -o" in steps
+    assert "--head knn --groups auto --budget quick --folds" in steps
 
 
 def test_without_a_test_part_few_images_are_cross_validated_and_counted_once():

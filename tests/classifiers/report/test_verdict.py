@@ -43,11 +43,73 @@ def test_references_are_judged_on_the_same_images():
 
 def test_what_learnt_nothing_is_not_recommended():
     data = planted()
-    data["runs"][data["best_run"]]["beats_majority"] = False
+    for run in data["runs"]:
+        run["beats_majority"] = False
     said = verdict(data)
-    assert said[0].startswith("No head is shown to have learnt anything: the best, logistic, is right on")
+    assert said[0].startswith("No head is shown to have learnt anything: the chosen one, logistic, is right on")
     assert not any("featstore train" in sentence for sentence in said)
     assert any("try another backbone or an earlier node" in s for s in said)
+
+
+def test_a_chosen_head_that_learnt_nothing_does_not_speak_for_others():
+    data = planted()
+    data["runs"][data["best_run"]]["beats_majority"] = False
+    said = verdict(data)
+    assert said[0].startswith("The chosen head, logistic, is not shown to have learnt anything: it is right on")
+    assert said[0].endswith("may be as good. Of svm and knn it is shown.")
+
+
+def shifted(**more):
+    data = planted(**more)
+    data["shift"] = {"shifted": True, "auc": 0.97}
+    return data
+
+
+def test_a_shifted_test_part_says_for_which_images_each_figure_holds():
+    data = shifted(n_test=200)
+    best = data["runs"][data["best_run"]]
+    said = verdict(data)
+    assert said[0] == (
+        f"Use logistic: it is right on {100 * best['accuracy']:.1f} % of 200 test images, which are of another kind "
+        "than the images it was trained on."
+    )
+    assert said[1].startswith("With 95 % confidence its true accuracy on images like the test images lies between")
+    assert "That figure holds for images like the training images; it does not say how good a head is on" in said[2]
+    assert next(s for s in said if s.startswith(NEXT)).startswith(NEXT + "label images like the test images and add")
+
+
+def test_copies_are_named_before_a_shift_and_are_not_blamed_for_its_gap():
+    data = shifted()
+    data["warnings"] = [{"kind": "leak", "text": "12 pairs"}]
+    data["leaks"]["groups"] = "auto"
+    assert "flattered" not in text(data) and verdict(data)[0].startswith("Use logistic")
+    data["leaks"]["near"] = 12
+    assert verdict(data)[0].startswith("Not to be trusted yet: logistic is right on")
+    assert verdict(data)[0].endswith(
+        "are judged by their own copies. The test images are also of another kind than the images it was trained on."
+    )
+
+
+def test_what_cross_validation_of_another_kind_did_not_foresee():
+    data = shifted(n_test=300, strengths={"logistic": 3.0, "knn": 0.5})
+    data["best"], data["best_run"] = "knn", 1
+    assert "did better, which cross-validation on images of another kind did not foresee." in text(data)
+
+
+def test_a_few_doubles_or_groups_of_the_data_on_both_sides_are_no_copies_that_judge():
+    data = planted()
+    data["leaks"]["identical"] = 9
+    data["warnings"] = [{"kind": "split", "text": "9 pairs"}]
+    assert verdict(data)[0].startswith("Use logistic")
+    data["warnings"].append({"kind": "leak", "of": "groups", "text": "2 groups of the data lie in both parts"})
+    assert verdict(data)[0].startswith("Use logistic") and "flattered" not in text(data)
+
+
+def test_ten_images_tell_nothing():
+    said = verdict(planted(n_test=10, n_classes=2))
+    assert said[0].startswith("Nothing can be told from 10 judged images: logistic is right on")
+    assert "so its true accuracy may be anything between" in said[0]
+    assert any("label more test images: 40 instead of 10" in s for s in said)
 
 
 def test_leaks_come_before_everything_until_something_is_done():

@@ -1,6 +1,6 @@
 from classifiers.report.report_data import filled
 from classifiers.report.verdict import NEXT, random_weights_note, verdict
-from classifiers.report.verdict_panel import VerdictPanel
+from classifiers.report.verdict_panel import VerdictPanel, listed_warnings, shift_note
 from tests.support.report_example import planted
 
 
@@ -18,3 +18,15 @@ def test_a_verdict_that_was_written_is_not_reached_anew():
     panel = VerdictPanel.of(filled({**planted(), "verdict": ["As it was.", f"{NEXT}rest."]}))
     assert (panel.headline, panel.sentences, panel.steps) == ("As it was.", [], ["Rest."])
     assert panel.random_weights is None
+
+
+def test_a_shift_stands_at_the_top_unless_copies_are_graver():
+    full = filled(planted())
+    assert shift_note(full) is None and listed_warnings(full) == []
+    full["warnings"] = [{"kind": "shift", "text": "Other images."}, {"kind": "class", "text": "Few."}]
+    assert VerdictPanel.of(full).shift == "Other images."
+    assert [warning["kind"] for warning in listed_warnings(full)] == ["class"]
+    full["warnings"].insert(0, {"kind": "leak", "text": "Copies."})
+    full["leaks"]["near"] = 5
+    assert VerdictPanel.of(full).shift is None
+    assert [warning["kind"] for warning in listed_warnings(full)] == ["leak", "shift", "class"]
