@@ -73,9 +73,9 @@ def compare(
         Of a nested cross-validation (default: by budget). Intervals count an image once all the same.
     groups : str, optional
         Images of one group stay on one side of every part and fold that is made here: those that the data name
-        (default); "auto" for these and for the groups that were found (byte-identical files, near-duplicates, telling
-        names); or a regular expression on image paths whose first group (or match) names the group. Byte-identical
-        files stay together in any case.
+        (default); "auto" for these and for the groups that were found (byte-identical files, copies, telling names); or
+        a regular expression on image paths whose first group (or match) names the group. Byte-identical files stay
+        together in any case.
     drop_leaks : bool
         Leave images out of training whose source is also in the part that judges.
     class_weight : "balanced" or mapping of class to weight, optional
@@ -131,7 +131,7 @@ def compare(
     looked = time.perf_counter()
     # What is alike is seen best in the deepest features.
     deepest = max(sets, key=lambda one: network_order(one.fingerprint.node))
-    sources = find_duplicate_groups(deepest, seed=seed)
+    sources = find_duplicate_groups(deepest, seed=seed, told=bar.start)
     looked = time.perf_counter() - looked
     members = members_of(sets[0], sources, groups)
     repeats = REPEATS[budget] if repeats is None else repeats

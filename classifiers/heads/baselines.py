@@ -165,26 +165,16 @@ def pixels(features: FeatureSet) -> NDArray[np.float32] | str:
     -------
     ndarray of shape (n, 768), float32 in [0, 1], or str
     """
+    from featstore.decoding.decoded_files import GONE, decoded_files
     from featstore.decoding.pixels.transform import TransformSpec
-    from featstore.decoding.pool import DecodePool
-    from featstore.sources.address import reading_order
-    from featstore.sources.addresses import addresses
 
-    place = addresses([os.path.join(features.root, path) for path in features.paths])  # noqa: PTH118 - bytes
-    gone = next((i for i, path in enumerate(place) if path[:1] != b"\0" and not os.path.lexists(path)), None)
-    if gone is not None:
-        return f"the image {features.ids[gone]} is not where it was, so raw pixels cannot be read"
+    paths = [os.path.join(features.root, path) for path in features.paths]  # noqa: PTH118 - bytes
     X = np.zeros((len(features), SIDE * SIDE * 3), dtype=np.float32)
-    spec = TransformSpec(resize=SIDE, crop=SIDE)
-    with DecodePool(spec, batch_size=64) as pool:
-        order = reading_order(place) or list(range(len(place)))  # containers are read from front to back
-        items = [(place[row], features.digests[row].tobytes()) for row in order]
-        for batch in pool.run(items):
-            bad = np.flatnonzero(batch.status)
-            if bad.size:
-                row = order[batch.start + int(bad[0])]
-                return f"{features.ids[row]}: {batch.reasons[int(bad[0])]}, so raw pixels cannot be compared"
-            X[order[batch.start : batch.start + len(batch.images)]] = (
-                batch.images.reshape(len(batch.images), -1) / 255.0
-            )
+    for batch in decoded_files(paths, features.digests, TransformSpec(resize=SIDE, crop=SIDE)):
+        for place, reason in zip(batch.places.tolist(), batch.reasons, strict=True):
+            if reason == GONE:
+                return f"the image {features.ids[place]} {GONE}, so raw pixels cannot be read"
+            if reason is not None:
+                return f"{features.ids[place]}: {reason}, so raw pixels cannot be compared"
+        X[batch.places] = batch.images.reshape(len(batch.images), -1) / 255.0
     return X

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from classifiers.formatting import count, listing, printable
-from classifiers.leakage.near_duplicates import connected_groups
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.features import FeatureSet
 
@@ -54,6 +55,18 @@ def joined(one: NDArray[np.int64] | None, other: NDArray[np.int64] | None) -> ND
         return one if other is None else other
     pairs = [neighbours(grouping) for grouping in (one, other)]
     return connected_groups(len(one), *np.concatenate(pairs, axis=1))
+
+
+def connected_groups(n: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of the group of each of n rows, when the pairs (a, b) belong together, shape (n,).
+
+    Examples
+    --------
+    >>> connected_groups(4, np.array([0, 1]), np.array([1, 3])).tolist()
+    [0, 0, 1, 0]
+    """
+    graph = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def neighbours(groups: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,54 +1,25 @@
-"""DuplicateGroups: which images come from the same picture, and what it does to a cross-validation that parts them."""
+"""DuplicateGroups: which images come from the same picture, and what could not be told."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
-from classifiers.leakage.data_groups import data_groups, joined, neighbours
+from classifiers.formatting import count, seconds
+from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs
+from classifiers.leakage.data_groups import connected_groups, data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
-from classifiers.leakage.near_duplicates import NearDuplicates, connected_groups, find_near_duplicates
-from classifiers.linalg import standardised_kernel
-from classifiers.validation.significance import mcnemar_exact
-from classifiers.validation.splits import group_by, stratified_folds
-from featstore.errors import FeaturesError
+from classifiers.leakage.grouping_effect import GroupingEffect, grouping_effect
+from classifiers.leakage.small_pictures import SmallPictures, read_small_pictures
+from classifiers.validation.splits import group_by
 from featstore.features import FeatureSet
 
-_MOST_ROWS = 3000  # rows of the trial fits; their kernel is as large squared
-_WORTH = 0.02  # accuracy that keeping groups together has to cost before it is called a leak
-_LEVEL = 0.01
-_ENOUGH_IMAGES = 500  # of fewer, whitening leaves too few directions to tell a copy from a relative
-_CLIQUES = 0.65  # transitivity of near-duplicates from which they are copies and not clusters
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupingEffect:
-    """What keeping groups on one side does to a cross-validated accuracy.
-
-    Attributes
-    ----------
-    parted : float
-        Accuracy, as a share, where groups of the same sizes are kept together at random: true groups end on both sides.
-    kept : float
-        Accuracy where the groups themselves are kept together.
-    p : float
-        Exact McNemar of the two.
-    images : int
-        Images judged.
-    """
-
-    parted: float
-    kept: float
-    p: float
-    images: int
-
-    @property
-    def leaks(self) -> bool:
-        """Whether parting the groups makes heads look better than they are."""
-        return self.p < _LEVEL and self.parted - self.kept >= _WORTH
+_LONG = 20_000  # images from which the time is told first
+_TRIAL = 500  # pairs that are timed for that
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,26 +30,46 @@ class DuplicateGroups:
     ----------
     identical : ndarray of shape (m, 2), int64
         Pairs of rows whose files are the same bytes (each with the first of them).
-    near : ndarray of shape (m, 2), int64
-        Pairs that look like copies of one picture, as far as believed; the most alike first.
-    sure : ndarray of shape (m,), bool
-        Which of `near` are the same picture for certain, re-encoded or resized.
-    threshold : float
-        Cosine from which near-duplicates were believed.
+    copies : ndarray of shape (m, 2), int64
+        Pairs of other bytes that show one picture: saved again, resized, cropped, turned, mirrored, in other light. The
+        pixels confirm it; where they cannot be compared, features that are all but equal do. The most alike first.
+    cosine : ndarray of shape (m,), float32
+        Of the centred features of `copies`.
+    kinds : tuple of m str
+        How the copies differ as far as it was seen: "", "mirrored", "turned", "cropped" or several of them.
+    confirmed : ndarray of shape (m,), bool
+        Which of `copies` the pixels confirm.
+    look_alikes : ndarray of shape (m, 2), int64
+        Pairs that are alike in their features and not confirmed: one scene, one object, one material, or pictures with
+        too little in them to tell. The most alike first.
+    conflicts : ndarray of shape (m, 2), int64
+        Pairs of `identical` and `copies` whose classes differ: one of the labels is wrong.
+    compared : int
+        Pairs whose pixels were compared.
+    blank : int
+        Of these, pairs with too little to see to tell.
+    unread : tuple of (reason, count)
+        Why pictures could not be read.
     by_filename : FilenameGroups or None
         Part of the file names that tells the source.
     rejected : tuple of FilenameGroups
         Parts of names that are shared without meaning anything.
     effect : GroupingEffect or None
-        Of keeping near-duplicates together, believed or not; None where there are too few to tell.
+        Of keeping copies and look-alikes together; None where there are too few to tell.
     groups : ndarray of shape (n,), int64
-        Number of the group of each row, by all of the above.
+        Number of the group of each row, by bytes, copies and names; never by look-alikes.
     """
 
     identical: NDArray[np.int64]
-    near: NDArray[np.int64]
-    sure: NDArray[np.bool_]
-    threshold: float
+    copies: NDArray[np.int64]
+    cosine: NDArray[np.float32]
+    kinds: tuple[str, ...]
+    confirmed: NDArray[np.bool_]
+    look_alikes: NDArray[np.int64]
+    conflicts: NDArray[np.int64]
+    compared: int
+    blank: int
+    unread: tuple[tuple[str, int], ...]
     by_filename: FilenameGroups | None
     rejected: tuple[FilenameGroups, ...]
     effect: GroupingEffect | None
@@ -87,32 +78,32 @@ class DuplicateGroups:
     @property
     def suggestion(self) -> str | None:
         """What to give as `groups`: "auto", a pattern, or None where every image is for itself."""
-        if len(self.near) or len(self.identical):
+        if len(self.copies) or len(self.identical):
             return "auto"
         return self.by_filename.pattern if self.by_filename is not None else None
 
 
 def find_duplicate_groups(
-    features: FeatureSet, rows: NDArray[np.intp] | None = None, *, seed: int = 0
+    features: FeatureSet, *, seed: int = 0, told: Callable[[str], None] | None = None
 ) -> DuplicateGroups:
-    """Find out which images come from the same picture.
+    """Find out which labelled images come from the same picture.
 
-    Byte-identical files and sure near-duplicates (cosine of the centred features at least 0.95) count at once. Other
-    near-duplicates (see `classifiers.leakage.near_duplicates`) count if they form cliques, as copies do, and if keeping
-    them together makes a cross-validation worse, and more than keeping as many images together at random does: then
-    parting them lets a head recognise pictures, not classes. That takes 500 images to see.
+    Files of the same bytes do. Other images are candidates where one is among the nearest of the other in features (see
+    `classifiers.leakage.candidate_pairs`), whatever their classes; then their pixels are compared (see
+    `classifiers.leakage.pixel_comparison`). Names tell sources where images that share a part of them are more alike
+    than others.
 
     Parameters
     ----------
     features : FeatureSet
-    rows : ndarray of int, optional
-        Look at these only; the others are groups of their own.
     seed : int
+    told : callable, optional
+        Told in a sentence what is about to be done and how long it takes, where that is long.
 
     Returns
     -------
     DuplicateGroups
-        Of all rows of `features`.
+        Of all rows of `features`; those without a label are groups of their own.
 
     Examples
     --------
@@ -124,39 +115,125 @@ def find_duplicate_groups(
     ...     splits=np.full(40, ""), digests=rng.integers(0, 256, (20, 32), np.uint8).repeat(2, axis=0),
     ...     fingerprint=made, dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
     ... )
-    >>> found = find_duplicate_groups(pets)  # each file is there twice
-    >>> len(found.identical), len(np.unique(found.groups)), found.suggestion
-    (20, 20, 'auto')
+    >>> found = find_duplicate_groups(pets)  # each file is there twice, as a cat and as a dog
+    >>> len(found.identical), len(found.conflicts), len(np.unique(found.groups)), found.suggestion
+    (20, 20, 20, 'auto')
     """
-    rows = np.arange(len(features)) if rows is None else rows
+    rows = np.flatnonzero(features.labelled())
+    identical = rows[_identical(features.digests[rows])].reshape(-1, 2).astype(np.int64)
+    first = np.setdiff1d(rows, identical[:, 1])  # one row of each file
+    near = _candidates(features, first, seed, told)
+    seen = _Seen.of(features, near, told)
     X, y = features.X[rows], features.y[rows]
-    pairs = find_near_duplicates(X, y, seed=seed)
-    identical = _identical(features.digests[rows])
-    effect = _effect_of(X, y, pairs, seed)
-    copies = effect is not None and effect.leaks and pairs.transitivity >= _CLIQUES and len(rows) >= _ENOUGH_IMAGES
-    believed = pairs.sure | copies
-    near = np.stack([pairs.a, pairs.b], axis=1)[believed]
-    if len(identical):
-        n = len(rows)
-        near_keys, same_keys = near[:, 0] * n + near[:, 1], identical[:, 0] * n + identical[:, 1]
-        distinct = ~np.isin(near_keys, same_keys)
-    else:
-        distinct = np.ones(len(near), dtype=bool)
-    by_filename, rejected = find_filename_groups(tuple(features.ids[i] for i in rows.tolist()), y, X, seed=seed)
-    links = [rows[identical], rows[near]]
-    if by_filename is not None:
-        links.append(rows[neighbours(by_filename.groups).T])
+    names = tuple(features.ids[i] for i in rows.tolist())
+    by_filename, rejected = find_filename_groups(names, y, X, seed=seed)
+    if by_filename is not None and len(rows) < len(features):  # rows without a label stand alone
+        groups = np.arange(len(features)) + len(rows)
+        groups[rows] = by_filename.groups
+        by_filename = dataclasses.replace(by_filename, groups=groups)
+    copies = near.pairs[seen.copies]
+    alike = near.pairs[near.alike & ~seen.copies]
+    links = [identical, copies] + ([] if by_filename is None else [neighbours(by_filename.groups).T])
     linked = np.concatenate(links).reshape(-1, 2)
+    told_twice = np.concatenate([identical, copies])
     return DuplicateGroups(
-        identical=rows[identical].reshape(-1, 2).astype(np.int64),
-        near=rows[near[distinct]].reshape(-1, 2).astype(np.int64),
-        sure=pairs.sure[believed][distinct],
-        threshold=pairs.threshold,
+        identical=identical,
+        copies=copies,
+        cosine=near.cosine[seen.copies],
+        kinds=tuple(np.array(seen.kinds, dtype=object)[seen.copies].tolist()),
+        confirmed=seen.confirmed[seen.copies],
+        look_alikes=alike,
+        conflicts=told_twice[features.y[told_twice[:, 0]] != features.y[told_twice[:, 1]]],
+        compared=seen.compared,
+        blank=seen.blank,
+        unread=seen.unread,
         by_filename=by_filename,
         rejected=tuple(rejected),
-        effect=effect,
+        effect=_effect_of(features, rows, np.concatenate([copies, alike]), seed),
         groups=connected_groups(len(features), linked[:, 0], linked[:, 1]),
     )
+
+
+def _candidates(
+    features: FeatureSet, rows: NDArray[np.intp], seed: int, told: Callable[[str], None] | None
+) -> CandidatePairs:
+    began, said = time.perf_counter(), False
+
+    def progress(share: float) -> None:
+        nonlocal said
+        if told is not None and not said and len(rows) >= _LONG and share > 0:
+            said = True
+            left = (time.perf_counter() - began) * (1 / share - 1)
+            told(f"looking for neighbours among {count(len(rows), 'image')} takes about {seconds(max(left, 1.0))}")
+
+    found = find_candidate_pairs(features.X[rows], seed=seed, progress=progress)
+    return dataclasses.replace(found, pairs=rows[found.pairs].reshape(-1, 2).astype(np.int64))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Seen:
+    """What comparing candidates brought: which are copies, which of them the pixels confirm, and how."""
+
+    copies: NDArray[np.bool_]
+    confirmed: NDArray[np.bool_]
+    kinds: list[str]
+    compared: int
+    blank: int
+    unread: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, features: FeatureSet, near: CandidatePairs, told: Callable[[str], None] | None) -> _Seen:
+        if not len(near.pairs):
+            none = np.zeros(0, dtype=bool)
+            return cls(none, none, [], 0, 0, ())
+        wanted = np.unique(near.pairs)
+        began, said = time.perf_counter(), False
+
+        def progress(done: int) -> None:
+            nonlocal said
+            if told is not None and not said and len(wanted) >= _LONG and done >= _TRIAL:
+                said = True
+                left = (time.perf_counter() - began) * (len(wanted) / done - 1)
+                told(f"reading {count(len(wanted), 'image')} to compare their pixels takes about {seconds(left)}")
+
+        pictures = read_small_pictures(features, wanted, progress)
+        places = pictures.places(near.pairs)
+        known = np.asarray(pictures.readable[places].all(axis=1), dtype=np.bool_)
+        confirmed: NDArray[np.bool_] = np.zeros(len(known), dtype=np.bool_)
+        copies = near.sure & ~known
+        kinds, blank = [""] * len(known), 0
+        if known.any():
+            blank = cls._compare(pictures, places, near, known, confirmed, kinds, told)
+        return cls(copies | confirmed, confirmed, kinds, int(known.sum()), blank, pictures.reasons)
+
+    @staticmethod
+    def _compare(
+        pictures: SmallPictures,
+        places: NDArray[np.int64],
+        near: CandidatePairs,
+        known: NDArray[np.bool_],
+        confirmed: NDArray[np.bool_],
+        kinds: list[str],
+        told: Callable[[str], None] | None,
+    ) -> int:
+        """Compare the pixels of the pairs that are known; how many are too blank to tell."""
+        from classifiers.leakage.pixel_comparison import SAME, UNTOLD, compare_pixels
+
+        rows = np.flatnonzero(known)
+        began, said = time.perf_counter(), False
+
+        def progress(done: int) -> None:
+            nonlocal said
+            if told is not None and not said and len(pictures.rows) >= _LONG:
+                said = True
+                left = (time.perf_counter() - began) * (len(rows) / done - 1)
+                told(f"comparing the pixels of {count(len(rows), 'pair')} of images takes about {seconds(left)}")
+
+        found = compare_pixels(pictures.grey, places[rows], near.closest[rows], progress)
+        confirmed[rows] = found.verdict == SAME
+        for row, kind in zip(rows.tolist(), found.kinds, strict=True):
+            kinds[row] = kind
+        return int((found.verdict == UNTOLD).sum())
 
 
 def _identical(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -168,68 +245,14 @@ def _identical(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.stack([first_of[copies], copies], axis=1).astype(np.int64)
 
 
-def _effect_of(X: NDArray[np.float32], y: NDArray[np.int64], pairs: NearDuplicates, seed: int) -> GroupingEffect | None:
-    """The effect of keeping near-duplicates together, None where a trial could show nothing."""
-    touched = len(np.unique(np.concatenate([pairs.a, pairs.b])))
-    if touched < max(10, 0.01 * len(y)):
-        return None
-    return grouping_effect(X, y, connected_groups(len(y), pairs.a, pairs.b), seed=seed)
-
-
-def grouping_effect(
-    X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int = 0
+def _effect_of(
+    features: FeatureSet, rows: NDArray[np.intp], pairs: NDArray[np.int64], seed: int
 ) -> GroupingEffect | None:
-    """Measure what keeping groups together does to 5-fold cross-validation of a ridge classifier.
-
-    The groups are compared with the same groups dealt out at random within each class, so that the sizes of groups and
-    folds are not mistaken for an effect.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, d), float32
-    y : ndarray of shape (n,), int64
-    groups : ndarray of shape (n,), int64
-    seed : int
-
-    Returns
-    -------
-    GroupingEffect or None
-        None where groups or classes are too few for folds.
-    """
-    rng = np.random.default_rng(seed)
-    if len(y) > _MOST_ROWS:  # whole groups, or there would be nothing left to see
-        order = np.argsort(rng.permutation(int(groups.max()) + 1)[groups], kind="stable")
-        kept = np.sort(order[:_MOST_ROWS])
-        X, y, groups = X[kept], y[kept], groups[kept]
-    dealt = groups.copy()
-    for c in np.unique(y):
-        own = np.flatnonzero(y == c)
-        dealt[own] = groups[rng.permutation(own)]
-    kernel = standardised_kernel(X)
-    try:
-        parted = _hits(kernel, y, dealt, seed)
-        kept_together = _hits(kernel, y, groups, seed)
-    except FeaturesError:
+    """The effect of keeping pairs together, None where a trial could show nothing."""
+    if len(np.unique(pairs)) < max(10, 0.01 * len(rows)):
         return None
-    both = (parted >= 0) & (kept_together >= 0)
-    a, b = parted[both] == 1, kept_together[both] == 1
-    p = mcnemar_exact(int((a & ~b).sum()), int((b & ~a).sum()))
-    return GroupingEffect(float(a.mean()), float(b.mean()), p, int(both.sum()))
-
-
-def _hits(kernel: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int8]:
-    """1 where a ridge classifier that has not seen the row's group is right, 0 where wrong, -1 where none judges."""
-    codes = np.unique(y, return_inverse=True)[1]
-    target = np.eye(int(codes.max()) + 1, dtype=np.float32)[codes]
-    target -= target.mean(axis=0)
-    out = np.full(len(y), -1, dtype=np.int8)
-    for train, valid in stratified_folds(codes, 5, seed, groups):
-        inner = kernel[np.ix_(train, train)]
-        inner[np.arange(len(train)), np.arange(len(train))] += 1
-        factor = scipy.linalg.cho_factor(inner, lower=True, overwrite_a=True, check_finite=False)
-        scores = kernel[np.ix_(valid, train)] @ scipy.linalg.cho_solve(factor, target[train], check_finite=False)
-        out[valid] = scores.argmax(axis=1) == codes[valid]
-    return out
+    groups = connected_groups(len(features), pairs[:, 0], pairs[:, 1])[rows]
+    return grouping_effect(features.X[rows], features.y[rows], groups, seed=seed)
 
 
 def members_of(features: FeatureSet, duplicates: DuplicateGroups, groups: str | None) -> NDArray[np.int64] | None:

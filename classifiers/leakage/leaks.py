@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count, percent, printable
+from classifiers.leakage.data_groups import connected_groups
 from classifiers.leakage.duplicate_groups import DuplicateGroups
-from classifiers.leakage.near_duplicates import FALSE_SHARE
 from classifiers.types import Fold
 from classifiers.validation.protocol import EvaluationProtocol
+from classifiers.validation.significance import wilson
 from featstore.features import FeatureSet
 
-_EXAMPLES = 12
-_GRAVE = 0.01  # share of judged images with a copy in training from which the figures are not to be trusted
+_EXAMPLES = 24  # of all kinds together
+_USUAL = 0.9  # accuracy whose interval tells how many images could change what is concluded
+_POINTS = 0.02  # accuracy that matters however many images judge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,24 +27,28 @@ class Crossing:
 
     Attributes
     ----------
-    identical, near, by_filename : int
-        Pairs of byte-identical files, of near-duplicates, of files in one group by name; each pair counts once.
+    identical, near, by_filename, look_alikes : int
+        Pairs of byte-identical files, of copies, of files in one group by name, of look-alikes; each pair counts once.
     training, judged : ndarray of int
-        Rows that stand in such pairs.
+        Rows that stand in such pairs, but for look-alikes.
+    resembling : ndarray of int
+        Rows that judge and look like one that trains.
     examples : tuple of dict
-        kind, a (trains), b (judges), cosine of the centred features; the most alike first.
+        kind, a (trains), b (judges), cosine of the centred features; each kind that there is, the most alike first.
     """
 
     identical: int
     near: int
     by_filename: int
+    look_alikes: int
     training: NDArray[np.intp]
     judged: NDArray[np.intp]
+    resembling: NDArray[np.intp]
     examples: tuple[dict[str, Any], ...]
 
     @property
     def any(self) -> bool:
-        """Whether there is any."""
+        """Whether there is any of one source for certain."""
         return bool(self.identical or self.near or self.by_filename)
 
 
@@ -58,16 +64,24 @@ class Leaks:
         Between the folds of the search within the training part; None where they are the same.
     duplicates : DuplicateGroups
     texts : tuple of (kind, sentence)
-        Warnings about the judgement where it is touched, else about the folds of the search: of kind "leak" from 1 %
-        of the judged images on, of kind "split" below.
+        Warnings about the judgement where it is touched, else about the folds of the search: of kind "leak" where the
+        images touched are so many that what is concluded could change, of kind "split" where they are not; and of kind
+        "data" about one picture under two classes.
 
     Examples
     --------
-    >>> none = np.empty((0, 2), np.int64)
-    >>> apart = DuplicateGroups(none, none, none[:, 0] > 0, 1.0, None, (), effect=None, groups=np.arange(9))
-    >>> nothing = Crossing(identical=0, near=0, by_filename=0, training=none[:, 0], judged=none[:, 0], examples=())
-    >>> Leaks(nothing, None, apart, texts=(), seconds=0.1).to_json()["n_groups"]
-    9
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> from classifiers.leakage.duplicate_groups import find_duplicate_groups
+    >>> from classifiers.validation.protocol import make_protocol
+    >>> rng, names = np.random.default_rng(0), tuple(f"{i}.jpg" for i in range(40))
+    >>> pets = FeatureSet(
+    ...     X=rng.normal(size=(40, 8)).astype(np.float32), y=np.arange(40) % 2, ids=names, classes=("cat", "dog"),
+    ...     splits=np.full(40, ""), digests=rng.integers(0, 256, (40, 32), np.uint8), fingerprint=made,
+    ...     dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
+    ... )
+    >>> find_leaks(pets, make_protocol(pets), find_duplicate_groups(pets)).to_json()["n_groups"]
+    40
     """
 
     judged: Crossing
@@ -81,13 +95,16 @@ class Leaks:
         s, shown = self.duplicates, self.judged if self.judged.any or self.folds is None else self.folds
         effect = None if s.effect is None else dataclasses.asdict(s.effect) | {"leaks": s.effect.leaks}
         found = {} if self.folds is None else {"identical": self.folds.identical, "near": self.folds.near,
-                                               "stems": self.folds.by_filename}  # fmt: skip
+                                               "stems": self.folds.by_filename,
+                                               "look_alikes": self.folds.look_alikes}  # fmt: skip
         touched = self.judged.any or (self.folds is not None and self.folds.any)
         return {
             "identical": self.judged.identical,
             "near": self.judged.near,
             "stems": self.judged.by_filename,
-            "threshold": s.threshold,
+            "look_alikes": self.judged.look_alikes,
+            "conflicts": len(s.conflicts),
+            "compared": s.compared,
             "images": len(shown.training),
             "tested": len(shown.judged),
             "examples": list(shown.examples),
@@ -138,47 +155,70 @@ def find_leaks(
     ...     fingerprint=made, dataset="pets", root=b"/pets", paths=tuple(map(str.encode, names)),
     ... )
     >>> leaks = find_leaks(pets, make_protocol(pets), find_duplicate_groups(pets))
-    >>> leaks.judged.identical > 0, leaks.texts[0][0]
-    (True, 'leak')
+    >>> leaks.judged.identical > 0, [kind for kind, _ in leaks.texts]
+    (True, ['leak', 'data'])
     """
-    judged = _crossing(features, duplicates, list(protocol.outer), strict=protocol.name == "given")
+    judged = _crossing(features, duplicates, list(protocol.outer))
     rows = protocol.outer[0][0]
     folds = None
     if protocol.name != "cv":
-        folds = _crossing(features, duplicates, [(rows[a], rows[b]) for a, b in protocol.inner[0]], strict=False)
+        folds = _crossing(features, duplicates, [(rows[a], rows[b]) for a, b in protocol.inner[0]])
     kind = _kind(judged, len(protocol.judged))
-    texts = [(kind, text) for text in _sentences(features, protocol, duplicates, judged, grouped, "judged")]
+    texts = [(kind, text) for text in _sentences(protocol, duplicates, judged, grouped, "judged")]
     if folds is not None and folds.any and not judged.any:
         kind = _kind(folds, len(rows))
-        texts += [(kind, text) for text in _sentences(features, protocol, duplicates, folds, grouped, "folds")]
+        texts += [(kind, text) for text in _sentences(protocol, duplicates, folds, grouped, "folds")]
+    texts += [("split", text) for text in _resembling(protocol, duplicates, judged)]
+    texts += [("data", text) for text in _conflicts(features, duplicates)]
     return Leaks(judged, folds, duplicates, tuple(texts), seconds)
 
 
 def _kind(crossing: Crossing, judged: int) -> str:
     """A few doubles do not spoil a figure; they are mentioned all the same."""
-    return "leak" if len(crossing.judged) >= _GRAVE * judged else "split"
+    return "leak" if len(crossing.judged) > _harmless(judged) * judged else "split"
 
 
-def _crossing(features: FeatureSet, duplicates: DuplicateGroups, parts: list[Fold], *, strict: bool) -> Crossing:
-    identical = _across(duplicates.identical, parts, len(features))
-    near = _across(duplicates.near, parts, len(features))
-    if strict and not _more_than_wrong(features, duplicates, near, parts):
-        near = near[duplicates.sure[near[:, 2]]]
+def _harmless(judged: int) -> float:
+    """Share of judged images that may be known from training without changing what is concluded.
+
+    So many move the accuracy by this share at most: less than its interval is wide to one side, or than two points.
+    """
+    low, high = wilson(_USUAL * judged, judged)
+    return max((high - low) / 2, _POINTS)
+
+
+def _crossing(features: FeatureSet, duplicates: DuplicateGroups, parts: list[Fold]) -> Crossing:
+    n = len(features)
+    identical = _across(duplicates.identical, parts, n)
+    near = _across(duplicates.copies, parts, n)
+    near = np.concatenate([near, _through_others(duplicates, parts, np.concatenate([identical, near]))])
+    alike = _across(duplicates.look_alikes, parts, n)
     by_filename, n_by_filename = np.empty((0, 3), dtype=np.int64), 0
     if duplicates.by_filename is not None:
         by_filename = _filename_pairs(duplicates.by_filename.groups, parts)
         n_by_filename = _count_filename_pairs(duplicates.by_filename.groups, parts)
     pairs = np.concatenate([identical, near, by_filename])
-    examples = [_example(features, kind, row) for kind, found in (("identical", identical), ("near", near),
-                ("stem", by_filename)) for row in found[:_EXAMPLES].tolist()]  # fmt: skip
+    kinds = [(kind, found.tolist()) for kind, found in (("identical", identical), ("near", near), ("stem", by_filename),
+             ("look_alike", alike)) if len(found)]  # fmt: skip
+    each = _EXAMPLES // max(len(kinds), 1)
     return Crossing(
         identical=len(identical),
         near=len(near),
         by_filename=n_by_filename,
+        look_alikes=len(alike),
         training=np.unique(pairs[:, 0]).astype(np.intp),
         judged=np.unique(pairs[:, 1]).astype(np.intp),
-        examples=tuple(examples[:_EXAMPLES] if len(identical) else examples[: 2 * _EXAMPLES]),
+        resembling=np.unique(alike[:, 1]).astype(np.intp),
+        examples=tuple(_example(features, kind, row) for kind, found in kinds for row in found[:each]),
     )
+
+
+def _through_others(duplicates: DuplicateGroups, parts: list[Fold], direct: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(trains, judges, -1) for every judged row of which a copy of a copy trains, and no copy."""
+    linked = np.concatenate([duplicates.identical, duplicates.copies])
+    groups = connected_groups(len(duplicates.groups), linked[:, 0], linked[:, 1])
+    found = _filename_pairs(groups, parts)
+    return found[~np.isin(found[:, 1], direct[:, 1])]
 
 
 def _example(features: FeatureSet, kind: str, pair: list[int]) -> dict[str, Any]:
@@ -205,21 +245,6 @@ def _across(pairs: NDArray[np.int64], parts: list[Fold], n: int) -> NDArray[np.i
     return np.asarray(together[np.argsort(together[:, 2], kind="stable")])
 
 
-def _more_than_wrong(
-    features: FeatureSet, duplicates: DuplicateGroups, near: NDArray[np.int64], parts: list[Fold]
-) -> bool:
-    """Whether more near-duplicates cross a given split than wrong pairs alone would.
-
-    A share of all near-duplicates is wrong by design, and wrong pairs cross any split.
-    """
-    train, test = parts[0]
-    k = len(features.classes)
-    a, b = np.bincount(features.y[train], minlength=k), np.bincount(features.y[test], minlength=k)
-    both = a + b
-    crossing = float((a * b).sum()) / max(float((both * (both - 1)).sum()) / 2, 1.0)
-    return len(near) > 2 * FALSE_SHARE * len(duplicates.near) * crossing + 2
-
-
 def _filename_pairs(groups: NDArray[np.int64], parts: list[Fold]) -> NDArray[np.int64]:
     """One (trains, judges, -1) for every judged row whose group by file name trains."""
     found = []
@@ -238,22 +263,23 @@ def _count_filename_pairs(groups: NDArray[np.int64], parts: list[Fold]) -> int:
     return sum(crossing) // (2 if len(parts) > 1 else 1)
 
 
+def _sides(protocol: EvaluationProtocol, where: str) -> str:
+    if where != "judged":
+        return "different folds of the search"
+    return {
+        "given": "the training and the test part",
+        "holdout": "the training and the held-out part",
+        "cv": "different folds",
+    }[protocol.name]
+
+
 def _sentences(
-    features: FeatureSet,
-    protocol: EvaluationProtocol,
-    duplicates: DuplicateGroups,
-    crossing: Crossing,
-    grouped: bool,
-    where: str,
+    protocol: EvaluationProtocol, duplicates: DuplicateGroups, crossing: Crossing, grouped: bool, where: str
 ) -> list[str]:
     if not crossing.any:
         return []
     given = protocol.name == "given" and where == "judged"
-    sides = {
-        "given": "the training and the test part",
-        "holdout": "the training and the held-out part",
-        "cv": "different folds",
-    }[protocol.name] if where == "judged" else "different folds of the search"  # fmt: skip
+    sides = _sides(protocol, where)
     act = "`drop_leaks=True` leaves such images out of training" if given else _act(duplicates)
     act = "" if grouped and not given else f"; {act}"
     said = []
@@ -261,21 +287,57 @@ def _sentences(
         said.append(f"{count(crossing.identical, 'pair')} of byte-identical images stand in {sides} "
                     f"({_pair(crossing, 'identical')}){act}.")  # fmt: skip
     if crossing.near:
-        text = (f"{count(crossing.near, 'pair')} of images look like copies of one picture and stand in {sides} "
-                f"({_pair(crossing, 'near')})")  # fmt: skip
-        effect = duplicates.effect
-        if effect is not None and effect.leaks and not duplicates.sure.all():
-            text += (
-                f": a trial head is right on {percent(effect.parted)} % when copies are parted and on "
-                f"{percent(effect.kept)} % when they are kept together"
-            )
-        said.append(f"{text}{act}.")
+        said.append(
+            f"{count(crossing.near, 'pair')} of images show one picture{_shown_by(duplicates)} and stand in {sides} "
+            f"({_pair(crossing, 'near')}){act}."
+        )
     if crossing.by_filename and duplicates.by_filename is not None:
         said.append(
             f"{count(crossing.by_filename, 'pair')} of images share a stem of their names, look alike and stand in "
             f"{sides} ({_pair(crossing, 'stem')}){act}."
         )
     return said
+
+
+def _shown_by(duplicates: DuplicateGroups) -> str:
+    """What shows that copies are copies."""
+    if duplicates.confirmed.all():
+        return ", as their pixels show,"
+    return ", as their pixels or, where these cannot be read, nearly equal features show,"
+
+
+def _resembling(protocol: EvaluationProtocol, duplicates: DuplicateGroups, judged: Crossing) -> list[str]:
+    """A mild word about look-alikes, where they are many enough to matter."""
+    if len(judged.resembling) <= _harmless(len(protocol.judged)) * len(protocol.judged):
+        return []
+    effect, trial = duplicates.effect, ""
+    if effect is not None and effect.leaks:
+        trial = (
+            f"; a trial head is right on {percent(effect.parted)} % when such images are parted and on "
+            f"{percent(effect.kept)} % when they are kept together"
+        )
+    return [
+        f"{count(judged.look_alikes, 'pair')} of images look alike and stand in {_sides(protocol, 'judged')} "
+        f"({_pair(judged, 'look_alike')}): one scene, one object, one material? They are not known to be "
+        f"copies{trial}. If they come from one source, `groups` with an expression on their paths keeps them together."
+    ]
+
+
+def _conflicts(features: FeatureSet, duplicates: DuplicateGroups) -> list[str]:
+    """One picture under two classes."""
+    if not len(duplicates.conflicts):
+        return []
+    a, b = duplicates.conflicts[0].tolist()
+    first, second = (
+        f"{printable(features.ids[row])} as {printable(features.classes[features.y[row]])}" for row in (a, b)
+    )
+    n = len(duplicates.conflicts)
+    same = int((duplicates.conflicts[:, None] == duplicates.identical[None]).all(-1).any(-1).sum()) if n else 0
+    how = "the same bytes" if same == n else "copies of one picture" if not same else "the same bytes or copies"
+    return [
+        f"{count(n, 'pair')} of images {'is' if n == 1 else 'are'} {how} under two classes (for instance {first} and "
+        f"{second}): one of the two labels is wrong, or the picture shows both."
+    ]
 
 
 def _act(duplicates: DuplicateGroups) -> str:
@@ -290,10 +352,20 @@ def _pair(crossing: Crossing, kind: str) -> str:
 
 def _how_found(duplicates: DuplicateGroups) -> str:
     said = []
-    if len(duplicates.near):
+    if duplicates.compared:
+        found = int(duplicates.confirmed.sum())
         said.append(
-            f"{count(len(duplicates.near), 'pair')} look more alike than images of different classes ever do (at most "
-            f"{percent(FALSE_SHARE, 0)} % of them wrong)."
+            f"The pixels of {count(duplicates.compared, 'pair')} of images that are near in features were compared: "
+            f"{found:,} {'shows' if found == 1 else 'show'} one picture."
+        )
+    if duplicates.blank:
+        said.append(f"In {count(duplicates.blank, 'pair')} of these too little is to be seen to tell.")
+    if duplicates.unread:
+        reason, most = duplicates.unread[0]
+        total = sum(number for _, number in duplicates.unread)
+        said.append(
+            f"{count(total, 'image')} could not be read ({most:,}: {printable(reason)}), so pixels could not be "
+            "compared there: only images whose features are nearly equal are called copies."
         )
     if duplicates.by_filename is not None:
         said.append(f"Images whose paths agree in {duplicates.by_filename.pattern!r} look alike.")

@@ -184,7 +184,7 @@ def _sources(
     named = data_groups(features)
     if named is not None:
         notes.append(group_text(named))
-    found = find_duplicate_groups(features, training, seed=seed)
+    found = find_duplicate_groups(features, seed=seed)
     if found.suggestion is None:
         return named
     count = len(np.unique(found.groups[training]))

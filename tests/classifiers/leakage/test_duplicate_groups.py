@@ -1,37 +1,93 @@
 import dataclasses
+import zipfile
 
 import numpy as np
+import pytest
+from PIL import Image
 
-from classifiers.leakage import duplicate_groups as module
-from classifiers.leakage.duplicate_groups import find_duplicate_groups, grouping_effect
+from classifiers.leakage.duplicate_groups import find_duplicate_groups
+from tests.support.copied_pictures import KINDS, copy_of, jpeg, picture_set, scene, texture
 from tests.support.feature_sets import copies, digits, feature_set
 
 
-def test_copies_that_a_cross_validation_would_part_are_believed_and_joined():
-    X, y, source = copies(sources=140, each=4, signal=0.1, noise=0.5)
-    found = find_duplicate_groups(feature_set(X, y))
-    assert found.effect.leaks and found.effect.parted - found.effect.kept > 0.2
-    assert found.suggestion == "auto" and len(found.near) > 300
-    together = found.groups[found.near[:, 0]] == found.groups[found.near[:, 1]]
-    assert together.all()
-    same = source[found.near[:, 0]] == source[found.near[:, 1]]
-    assert same.mean() > 0.9
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """40 scenes; 16 have a copy, two of each kind, the last of each under another class."""
+    scenes = [scene(i) for i in range(40)]
+    made = [copy_of(scenes[i], KINDS[i % len(KINDS)], i) for i in range(16)]
+    y = np.arange(40) % 2
+    classes = np.concatenate([y, np.where(np.arange(16) < 8, y[:16], 1 - y[:16])])
+    near = np.concatenate([np.arange(40), np.arange(16)])
+    return picture_set(tmp_path_factory.mktemp("planted"), [*scenes, *made], classes, near=near)
 
 
-def test_look_alikes_that_mislead_nobody_are_not_called_copies():
+def test_copies_of_every_kind_are_named_and_nothing_else(planted):
+    found = find_duplicate_groups(planted)
+    expected = {(i, 40 + i) for i in range(16)}
+    named = set(map(tuple, found.copies.tolist()))
+    assert named <= expected and len(named) >= 15
+    assert found.confirmed.all() and len(found.cosine) == len(found.kinds) == len(named)
+    assert found.compared > 16 and found.unread == () and found.suggestion == "auto"
+    assert len(np.unique(found.groups)) == 56 - len(named)
+    again = find_duplicate_groups(planted)
+    assert again.copies.tolist() == found.copies.tolist() and again.groups.tolist() == found.groups.tolist()
+
+
+def test_copies_under_two_classes_are_conflicts(planted):
+    found = find_duplicate_groups(planted)
+    conflicts = set(map(tuple, found.conflicts.tolist()))
+    assert conflicts == {pair for pair in map(tuple, found.copies.tolist()) if pair[0] >= 8}
+
+
+def test_small_sets_too(tmp_path):
+    scenes = [scene(i) for i in range(60)]
+    again = [copy_of(image, "resized") for image in scenes[:25]]
+    near = np.concatenate([np.arange(60), np.arange(25)])
+    splits = ["train"] * 60 + ["test"] * 25
+    features = picture_set(tmp_path, [*scenes, *again], near % 2, near=near, quality=70, splits=splits)
+    found = find_duplicate_groups(features)
+    assert found.copies.tolist() and set(map(tuple, found.copies.tolist())) == {(i, 60 + i) for i in range(25)}
+
+
+def test_patches_of_one_material_are_look_alikes_at_most(tmp_path):
+    patches = [texture(i) for i in range(40)]
+    found = find_duplicate_groups(picture_set(tmp_path, patches, np.arange(40) % 2, near=np.arange(40) // 4))
+    assert len(found.copies) == 0 and len(np.unique(found.groups)) == 40 and found.suggestion is None
+    assert found.compared > 0
+
+
+def test_blank_pictures_cannot_be_told(tmp_path):
+    blanks = [jpeg(Image.new("RGB", (40 + i, 30), (200, 200, 200))) for i in range(6)]
+    scenes = [scene(i) for i in range(20)]
+    near = np.concatenate([np.zeros(6, int), np.arange(20) + 1])
+    found = find_duplicate_groups(picture_set(tmp_path, [*blanks, *scenes], np.arange(26) % 2, near=near))
+    assert len(found.copies) == 0 and found.blank >= 15
+
+
+def test_where_files_are_gone_features_speak_for_what_is_nearly_equal():
     rng = np.random.default_rng(0)
-    y = np.arange(900) % 3
-    style = rng.integers(0, 30, 900)  # loose clusters within each class, as of cats of one colour
-    X = 3 * rng.normal(size=(3, 150))[y] + 0.6 * rng.normal(size=(30, 150))[style] + rng.normal(size=(900, 150))
-    found = find_duplicate_groups(feature_set(X, y))
-    assert found.suggestion is None and len(found.near) == 0
-    assert len(np.unique(found.groups)) == 900
+    X = rng.normal(size=(80, 60)).astype(np.float32)
+    X[7] = X[3] + 0.01 * rng.normal(size=60)  # saved again
+    X[9] = X[5] + 0.3 * rng.normal(size=60)  # a relative
+    found = find_duplicate_groups(feature_set(X, np.arange(80) % 2))
+    assert found.copies.tolist() == [[3, 7]] and not found.confirmed.any()
+    assert found.look_alikes.tolist() == [[5, 9]]
+    assert found.compared == 0 and found.unread == (("is gone", 80),)
 
 
-def test_few_images_are_not_enough_to_believe_look_alikes():
-    X, y, _ = copies(sources=100, each=4, signal=0.1, noise=0.5)
-    found = find_duplicate_groups(feature_set(X, y))
-    assert found.effect.leaks and len(found.near) == 0
+def test_a_file_that_changed_or_is_damaged_is_not_compared(planted, tmp_path):
+    features = picture_set(tmp_path, [scene(0), scene(0), *(scene(i) for i in range(2, 30))], np.arange(30) % 2)
+    (tmp_path / "0005.jpg").write_bytes(b"no picture")
+    found = find_duplicate_groups(features)
+    assert [reason for reason, _ in found.unread] == ["the file changed since it was listed"]
+
+
+def test_pictures_in_an_archive_are_compared(planted, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name in planted.ids:
+            archive.write(planted.root.decode() + "/" + name, name)
+    packed = dataclasses.replace(planted, root=bytes(tmp_path / "all.zip"))
+    assert find_duplicate_groups(packed).copies.tolist() == find_duplicate_groups(planted).copies.tolist()
 
 
 def test_identical_bytes_count_whatever_the_features_say():
@@ -44,6 +100,8 @@ def test_identical_bytes_count_whatever_the_features_say():
     assert sorted(map(tuple, found.identical.tolist())) == [(10, 50), (10, 60)]
     assert found.groups[10] == found.groups[50] == found.groups[60] != found.groups[70]
     assert found.groups[70] != found.groups[71] and found.suggestion == "auto"
+    differ = [pair for pair in found.identical.tolist() if features.y[pair[0]] != features.y[pair[1]]]
+    assert found.conflicts.tolist() == differ
 
 
 def test_telling_names_are_suggested_as_a_pattern():
@@ -56,25 +114,35 @@ def test_telling_names_are_suggested_as_a_pattern():
     assert all(any(set(s) <= set(g) for g in groups) for s in by_name)
 
 
-def test_only_the_rows_asked_for_are_looked_at():
-    X, y, _ = copies(sources=200, each=4, signal=0.1, noise=0.5)
-    rows = np.arange(100, 700)
-    found = find_duplicate_groups(feature_set(X, y), rows)
-    assert found.near.min() >= 100 and found.near.max() < 700 and len(found.groups) == 800
-    assert len(np.unique(found.groups[700:])) == 100
+def test_look_alikes_never_join_what_names_part():
+    X, y, source = copies(sources=100, each=3, noise=0.5, signal=2.0)
+    ids = [f"class{c}/scan{s}_{i}.png" for i, (c, s) in enumerate(zip(y, source, strict=True))]
+    X[source == 1] = X[source == 0] + 0.4  # two patients who look alike
+    found = find_duplicate_groups(feature_set(X, y, ids=ids))
+    assert found.by_filename is not None
+    assert len(np.unique(found.groups)) == 100
 
 
-def test_the_effect_compares_groups_with_groups_of_the_same_sizes():
-    X, y, source = copies(sources=120, each=4, signal=0.1, noise=0.5)
-    effect = grouping_effect(X, y, source)
-    assert effect.parted > 0.8 and effect.kept < 0.65 and effect.p < 1e-6 and effect.images == len(y)
-    rng = np.random.default_rng(0)
-    meaningless = rng.permutation(source)
-    assert not grouping_effect(X, y, meaningless).leaks
+def test_rows_without_a_label_stand_alone(planted):
+    y = planted.y.copy()
+    y[:4] = -1
+    found = find_duplicate_groups(dataclasses.replace(planted, y=y))
+    assert found.copies.min() >= 4 and len(found.groups) == 56
+    assert all((found.groups == found.groups[row]).sum() == 1 for row in range(4))
 
 
-def test_the_effect_of_many_rows_is_measured_on_whole_groups(monkeypatch):
-    monkeypatch.setattr(module, "_MOST_ROWS", 200)
-    X, y, source = copies(sources=120, each=4, signal=0.1, noise=0.5)
-    effect = grouping_effect(X, y, source)
-    assert effect.images == 200 and effect.parted > effect.kept
+@pytest.mark.parametrize("n", [0, 1, 2, 10])
+def test_few_images(n):
+    features = digits(40).subset(np.arange(n))
+    found = find_duplicate_groups(features)
+    assert len(found.copies) == 0 and len(np.unique(found.groups)) == n and found.effect is None
+
+
+def test_a_large_set_is_told_its_time_first(planted, monkeypatch):
+    monkeypatch.setattr("classifiers.leakage.duplicate_groups._LONG", 50)
+    monkeypatch.setattr("classifiers.leakage.duplicate_groups._TRIAL", 10)
+    said = []
+    find_duplicate_groups(planted, told=said.append)
+    assert said[0].startswith("looking for neighbours among 56 images takes about")
+    assert said[1].startswith("reading 56 images to compare their pixels takes about")
+    assert "comparing the pixels of" in said[2]

@@ -9,12 +9,24 @@ from classifiers.validation.protocol import make_protocol
 from tests.support.feature_sets import copies, digits, feature_set
 
 
-def look(features, **options):
-    duplicates = find_duplicate_groups(features)
+def look(features, source=None, **options):
+    duplicates = find_duplicate_groups(features) if source is None else with_copies(features, source)
     groups = duplicates.groups if options.pop("keep", False) else None
     apart = duplicates.groups if options.pop("apart", False) else None
     laid = make_protocol(features, groups=groups, apart=apart, **options)
     return find_leaks(features, laid, duplicates, grouped=groups is not None), laid
+
+
+def with_copies(features, source):
+    """What the finder says where the pixels confirm every pair of one source."""
+    a, b = np.triu_indices(len(source), 1)
+    pairs = np.stack([a, b], axis=1)[source[a] == source[b]]
+    found = find_duplicate_groups(features)
+    return dataclasses.replace(
+        found, copies=pairs, cosine=np.ones(len(pairs), np.float32), kinds=("",) * len(pairs), look_alikes=pairs[:0],
+        confirmed=np.ones(len(pairs), bool), groups=source, compared=len(pairs), unread=(),
+        conflicts=pairs[features.y[pairs[:, 0]] != features.y[pairs[:, 1]]],
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +49,7 @@ def test_identical_files_on_both_sides_are_counted_and_named():
     np.testing.assert_array_equal(leaks.judged.training, [200, 201])
     np.testing.assert_array_equal(leaks.judged.judged, [0, 1])
     kind, text = leaks.texts[0]
-    assert kind == "leak" and text.startswith(
+    assert kind == "split" and text.startswith(
         "2 pairs of byte-identical images stand in the training and the test part"
     )
     assert features.ids[200] in text and "`drop_leaks=True`" in text
@@ -57,16 +69,16 @@ def test_dropping_leaves_nothing_that_leaks():
 @pytest.mark.parametrize("protocol", ["holdout", "cv"])
 def test_copies_that_a_plan_parts_are_warned_of_and_keeping_them_together_helps(augmented, protocol):
     features, source = augmented
-    leaks, laid = look(features, protocol=protocol)
-    assert leaks.judged.near > 100
+    leaks, laid = look(features, source, protocol=protocol)
+    assert leaks.judged.near > 100 and leaks.texts[0][0] == "leak"
     side = {row: i for i, (_, test) in enumerate(laid.outer) for row in test.tolist()}
     for example in leaks.judged.examples:
         a, b = features.ids.index(example["a"]), features.ids.index(example["b"])
         assert side.get(a) != side.get(b)
     text = leaks.texts[0][1]
-    assert f"{leaks.judged.near:,} pairs of images look like copies of one picture" in text
-    assert '`groups="auto"` keeps the' in text and "a trial head is right on" in text
-    kept, _ = look(features, protocol=protocol, keep=True)
+    assert f"{leaks.judged.near:,} pairs of images show one picture, as their pixels show, and stand in" in text
+    assert '`groups="auto"` keeps the 160 sources together' in text
+    kept, _ = look(features, source, protocol=protocol, keep=True)
     assert not kept.judged.any and kept.texts == ()
 
 
@@ -74,7 +86,7 @@ def test_copies_within_the_training_part_leak_between_the_folds_of_the_search(au
     features, source = augmented
     test = source < 40
     given = dataclasses.replace(features, splits=np.where(test, "test", "train"))
-    leaks, _ = look(given)
+    leaks, _ = look(given, source)
     assert not leaks.judged.any
     assert leaks.folds.near > 100
     assert "stand in different folds of the search" in leaks.texts[0][1]
@@ -82,10 +94,10 @@ def test_copies_within_the_training_part_leak_between_the_folds_of_the_search(au
 
 
 def test_a_given_split_that_parts_copies_is_found_out(augmented):
-    features, _ = augmented
+    features, source = augmented
     rng = np.random.default_rng(0)
     given = dataclasses.replace(features, splits=np.where(rng.random(len(features)) < 0.3, "test", "train"))
-    leaks, _ = look(given)
+    leaks, _ = look(given, source)
     assert leaks.judged.near > 100 and "the training and the test part" in leaks.texts[0][1]
 
 
@@ -125,3 +137,79 @@ def test_names_without_meaning_are_mentioned():
     features = feature_set(X, y, ids=[f"c{c}/_{s}_{i}.jpeg" for i, (c, s) in enumerate(zip(y, counter, strict=True))])
     leaks, _ = look(features)
     assert "no more alike than others" in leaks.to_json()["groups_text"]
+
+
+def test_many_identical_pairs_and_no_other_kind():
+    features = same_bytes(digits(300, split=0.3), [(i, 200 + i) for i in range(30)])
+    leaks, _ = look(features)
+    assert leaks.judged.identical == 30 and leaks.texts[0][0] == "leak"
+    assert len(leaks.judged.examples) == 24
+
+
+def test_each_kind_has_an_example_however_many_there_are_of_another():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 60)).astype(np.float32)
+    X[100], X[101] = X[40] + 0.01, X[41] + 0.3 * rng.normal(size=60)
+    splits = np.where(np.arange(300) < 60, "test", "train")
+    features = same_bytes(feature_set(X, np.arange(300) % 2, splits=splits), [(i, 200 + i) for i in range(30)])
+    leaks, _ = look(features)
+    assert {e["kind"] for e in leaks.judged.examples} == {"identical", "near", "look_alike"}
+    assert leaks.to_json()["near"] == 1 and leaks.to_json()["look_alikes"] == 1
+    assert "nearly equal features" in leaks.texts[1][1]
+    assert (
+        "300 images could not be read" in leaks.to_json()["groups_text"]
+        or "270 images" in leaks.to_json()["groups_text"]
+    )
+
+
+def test_copies_of_a_copy_reach_across():
+    features = digits(90, split=0.3)  # the first 27 judge
+    source = np.arange(90)
+    found = with_copies(features, source)
+    pairs = np.array([[0, 1], [1, 60]])  # 0 and 60 were not compared
+    found = dataclasses.replace(
+        found, copies=pairs, confirmed=np.ones(2, bool), cosine=np.ones(2, np.float32), kinds=("", "")
+    )
+    leaks = find_leaks(features, make_protocol(features), found)
+    assert leaks.judged.judged.tolist() == [0, 1] and leaks.judged.near == 2
+
+
+def test_one_picture_under_two_classes_is_told_with_both():
+    features = digits(100)
+    a = 0
+    b = int(np.flatnonzero(features.y != features.y[0])[0])
+    leaks, _ = look(same_bytes(features, [(a, b)]))
+    kind, text = leaks.texts[-1]
+    assert kind == "data" and text.startswith("1 pair of images is the same bytes under two classes (for instance ")
+    assert f"{features.ids[a]} as {features.classes[features.y[a]]} and {features.ids[b]}" in text
+    assert leaks.to_json()["conflicts"] == 1
+
+
+@pytest.mark.parametrize(("doubles", "kind"), [(9, "split"), (60, "leak")])
+def test_it_leaks_where_the_doubles_could_change_a_conclusion(doubles, kind):
+    splits = np.where(np.arange(1000) < 500, "test", "train")
+    features = dataclasses.replace(digits(1000), splits=splits)
+    leaks, _ = look(same_bytes(features, [(i, 500 + i) for i in range(doubles)]))
+    assert leaks.texts[0][0] == kind
+
+
+def test_many_look_alikes_are_a_mild_word():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 60)).astype(np.float32)
+    X[100:130] = X[:30] + 0.3 * rng.normal(size=(30, 60))
+    splits = np.where(np.arange(300) < 60, "test", "train")
+    leaks, _ = look(feature_set(X, np.arange(300) % 2, splits=splits))
+    ((kind, text),) = leaks.texts
+    assert kind == "split" and text.startswith(
+        "30 pairs of images look alike and stand in the training and the test part"
+    )
+    assert "not known to be copies" in text and not leaks.judged.any
+    assert leaks.to_json()["groups"] is None
+
+
+def test_ten_images_and_a_part_of_one_class():
+    y = np.array([0, 0, 0, 0, 1, 1, 1, 0, 0, 0])
+    rng = np.random.default_rng(0)
+    features = feature_set(rng.normal(size=(10, 8)), y, splits=["train"] * 7 + ["test"] * 3)
+    leaks, _ = look(same_bytes(features, [(0, 8)]), folds=2)
+    assert leaks.judged.identical == 1 and leaks.texts

@@ -1,0 +1,248 @@
+"""PixelComparison: whether two pictures are one, by what can be seen: aligned, then compared tile by tile."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from classifiers.leakage.registration import AS_IT_IS, EVERY, places_under, refined, rough_alignments
+
+DIFFERENT, SAME, UNTOLD = range(3)
+"""What the pixels say of a pair: two pictures; one picture; too little is to be seen in them to tell."""
+
+_WORTH_A_TRY = 0.5  # correlation of the rough alignment from which it is refined
+_CLEAR = 0.9  # and from which no other alignment needs to be looked for
+_STARTS = 2  # rough alignments that are refined
+_BLOCK = 512  # pairs at a time: 25 MB a picture of theirs in float32 and its slopes
+_TILES = 8  # a side, overlapping by half
+_AGREES = 0.5  # correlation from which a tile shows the same in both pictures
+_ALIKE = 0.75  # correlation of all tiles together from which two pictures may be one
+_DISSENT = 0.1  # share of the tiles with structure that may not agree
+_FEWEST = 6  # tiles with structure that are needed to tell
+_VISIBLE = 1.0  # grey levels, standard deviation in a tile from which there is structure
+_SHARED = 0.5  # of the smaller picture that has to lie within the other
+_FILL_STEP, _FILL_RUN, _FILL_MOST = 2, 4, 0.55
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PixelComparison:
+    """What the pixels say of pairs of pictures.
+
+    Attributes
+    ----------
+    verdict : ndarray of shape (m,), int8
+        DIFFERENT, SAME or UNTOLD.
+    agreement : ndarray of shape (m,), float32
+        Correlation of the aligned pictures' structure, in [-1, 1]; 0 where none was worth a try.
+    dissent : ndarray of shape (m,), float32
+        Share of the tiles with structure that do not agree; 1 where none was worth a try.
+    kinds : tuple of m str
+        How the second lies on the first: "", "mirrored", "turned", "cropped" or several of them.
+    """
+
+    verdict: NDArray[np.int8]
+    agreement: NDArray[np.float32]
+    dissent: NDArray[np.float32]
+    kinds: tuple[str, ...]
+
+
+def compare_pixels(
+    grey: NDArray[np.uint8],
+    pairs: NDArray[np.int64],
+    thorough: NDArray[np.bool_] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> PixelComparison:
+    """Compare pairs of small pictures.
+
+    Two pictures are one where, laid on each other, nearly all tiles that show something show the same. Frames of one
+    burst and photographs of one place agree in some tiles and not in others. Saving again, size, light, grey, mirrors,
+    crops down to 0.6 of a side, turns up to 30 degrees and by right angles do not matter.
+
+    Parameters
+    ----------
+    grey : ndarray of shape (n, s, s), uint8
+        s is 64.
+    pairs : ndarray of shape (m, 2), int64
+        Into `grey`.
+    thorough : ndarray of shape (m,), bool, optional
+        Pairs for which crops and turns are tried, too. Default: all.
+    progress : callable, optional
+        Told how many pairs are done.
+
+    Returns
+    -------
+    PixelComparison
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.kron(rng.integers(0, 256, (3, 8, 8)), np.ones((8, 8))).astype(np.uint8)
+    >>> x[1] = x[0, :, ::-1] // 2 + 40  # mirrored, in other light
+    >>> seen = compare_pixels(x, np.array([[0, 1], [0, 2]]))
+    >>> seen.verdict.tolist(), seen.kinds
+    ([1, 0], ('mirrored', ''))
+    """
+    m = len(pairs)
+    verdict, agreement = np.zeros(m, np.int8), np.zeros(m, np.float32)
+    dissent, maps = np.ones(m, np.float32), np.tile(np.eye(2, 3, dtype=np.float32), (m, 1, 1))
+    full = np.ones(m, dtype=bool) if thorough is None else thorough
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    for at in range(0, m, _BLOCK):
+        block = order[at : at + _BLOCK]
+        used, inverse = np.unique(pairs[block], return_inverse=True)
+        layers = _Layers(np.asarray(grey[used]))
+        found = _compared(layers, inverse.reshape(-1, 2), full[block])
+        verdict[block], agreement[block], dissent[block], maps[block] = found
+        if progress is not None:
+            progress(min(at + _BLOCK, m))
+    kinds = tuple(_kind(one) if said == SAME else "" for one, said in zip(maps, verdict, strict=True))
+    return PixelComparison(verdict, agreement, dissent, kinds)
+
+
+class _Layers:
+    """Pictures without their local mean, at three sizes of detail, and where they show nothing but fill."""
+
+    def __init__(self, grey: NDArray[np.uint8]) -> None:
+        values = torch.from_numpy(grey.astype(np.float32))
+        self.shown = torch.from_numpy(_shown(grey).astype(np.float32))
+        self.fine = _band(values, self.shown, 1.0, 4.0)
+        halved = functional.avg_pool2d(torch.stack([values, self.shown], dim=1), 2)
+        self.shown_coarse = (halved[:, 1] > 0.99).float()
+        self.coarse = _band(halved[:, 0], self.shown_coarse, 0.7, 4.0)
+        self.blank = self.fine.square().mean(dim=(1, 2)).sqrt().numpy() < _VISIBLE
+
+
+def _band(values: torch.Tensor, shown: torch.Tensor, fine: float, broad: float) -> torch.Tensor:
+    """Structure between two sizes, in pixels; 0 where nothing is shown. What lies beside the fill is not its edge."""
+    covered = _blurred(shown, broad).clamp(min=1e-3)
+    level = _blurred(values * shown, broad) / covered
+    inner = _blurred(values * shown, fine) / _blurred(shown, fine).clamp(min=1e-3)
+    return (inner - level) * shown
+
+
+def _blurred(values: torch.Tensor, sigma: float) -> torch.Tensor:
+    reach = math.ceil(2.5 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    wider = functional.pad(values[:, None], (reach, reach, reach, reach), mode="reflect")
+    return functional.conv2d(functional.conv2d(wider, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
+
+
+def _shown(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where pictures show something: not what turning and shifting filled in, seen by runs without change to the edge.
+
+    A picture that is mostly such (an object on white) has a background, not a fill, and is left whole.
+    """
+    n, side, _ = grey.shape
+    fill = np.zeros(grey.shape, dtype=bool)
+    for axis in (1, 2):
+        still = np.abs(np.diff(grey.astype(np.int16), axis=axis)) <= _FILL_STEP
+        for reverse in (False, True):
+            run = np.flip(still, axis) if reverse else still
+            run = np.logical_and.accumulate(run, axis=axis)
+            long = run.sum(axis=axis, keepdims=True) >= _FILL_RUN
+            ends = np.concatenate([np.take(run, [0], axis), run], axis=axis) & long
+            fill |= np.flip(ends, axis) if reverse else ends
+    for axis in (1, 2):  # the picture's own edge against the fill is spread over a few pixels
+        wide = fill.copy()
+        for step in (1, 2):
+            head, tail = [slice(None)] * 3, [slice(None)] * 3
+            head[axis], tail[axis] = slice(step, None), slice(None, -step)
+            wide[tuple(head)] |= fill[tuple(tail)]
+            wide[tuple(tail)] |= fill[tuple(head)]
+        fill = wide
+    fill[fill.mean(axis=(1, 2)) > _FILL_MOST] = False
+    return ~fill
+
+
+def _compared(
+    layers: _Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_]
+) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Verdict, agreement, dissent and map of each pair of one block."""
+    scores, maps = rough_alignments(layers.coarse, pairs, AS_IT_IS, _STARTS)
+    more = np.flatnonzero(full & (scores[:, 0] < _CLEAR))
+    if more.size:
+        scores[more], maps[more] = rough_alignments(layers.coarse, pairs[more], EVERY, _STARTS)
+    verdict, agreement = np.zeros(len(pairs), np.int8), np.zeros(len(pairs), np.float32)
+    dissent, chosen = np.ones(len(pairs), np.float32), maps[:, 0].copy()
+    verdict[layers.blank[pairs].any(axis=1)] = UNTOLD
+    for rank in range(_STARTS):
+        tried = np.flatnonzero((scores[:, rank] >= _WORTH_A_TRY) & (verdict == DIFFERENT))
+        if not tried.size:
+            continue
+        one, two = (torch.from_numpy(pairs[tried, side]) for side in (0, 1))
+        found = torch.from_numpy(maps[tried, rank])
+        found = refined(layers.coarse[one], layers.coarse[two], found, layers.shown_coarse[one], 6)
+        found = refined(layers.fine[one], layers.fine[two], found, layers.shown[one], 4)
+        said, agrees, dissents = _judged(layers, one, two, found)
+        better = (said == SAME) | (agrees > agreement[tried])
+        where = tried[better]
+        verdict[where], agreement[where] = said[better], agrees[better]
+        dissent[where], chosen[where] = dissents[better], found.numpy()[better]
+    return verdict, agreement, dissent, chosen
+
+
+def _judged(
+    layers: _Layers, one: torch.Tensor, two: torch.Tensor, maps: torch.Tensor
+) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]:
+    """What aligned pictures say, tile by tile."""
+    side = layers.fine.shape[-1]
+    grid = places_under(maps, side)
+    within = ((grid.abs() < 1 - 1 / side).all(dim=-1)).float()
+    stacked = torch.stack([layers.fine[two], layers.shown[two]], dim=1)
+    moved = functional.grid_sample(stacked, grid, align_corners=False)
+    seen = within * layers.shown[one] * (moved[:, 1] > 0.99)
+    a, b = layers.fine[one] * seen, moved[:, 0] * seen
+
+    def tiled(values: torch.Tensor) -> torch.Tensor:
+        size = 2 * side // _TILES
+        return functional.avg_pool2d(values[:, None], size, size // 2)[:, 0].flatten(1)
+
+    covered = tiled(seen)
+    share = covered.clamp(min=1e-3)
+    mean_a, mean_b = tiled(a) / share, tiled(b) / share
+    spread_a = (tiled(a * a) / share - mean_a**2).clamp(min=0)
+    spread_b = (tiled(b * b) / share - mean_b**2).clamp(min=0)
+    together = tiled(a * b) / share - mean_a * mean_b
+    counted = (covered > 0.4).float()
+    # The light of one may be brighter than the other's: its structure is measured in the other's grey levels.
+    gain = (spread_a * counted).sum(1, keepdim=True) / (spread_b * counted).sum(1, keepdim=True).clamp(min=1e-6)
+    larger = torch.maximum(spread_a, spread_b * gain)
+    typical = (larger * counted).sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp(min=1)
+    structure = counted * ((larger > 0.05 * typical) & (torch.maximum(spread_a, spread_b) > _VISIBLE**2))
+    correlation = together / (spread_a * spread_b).sqrt().clamp(min=1e-6)
+    weight = structure * covered * larger.sqrt()
+    total = weight.sum(dim=1).clamp(min=1e-6)
+    agreement = (weight * correlation).sum(dim=1) / total
+    # Here each tile counts alike: a rich foreground must not outvote the ground it stands on.
+    each = structure * covered
+    dissent = (each * (correlation < _AGREES)).sum(dim=1) / each.sum(dim=1).clamp(min=1e-6)
+
+    area = torch.linalg.det(maps[:, :, :2]).abs().clamp(min=1e-3)  # of the second's frame that the first's covers
+    shared = within.mean(dim=(1, 2)) * torch.maximum(torch.ones_like(area), area)
+    enough = structure.sum(dim=1) >= _FEWEST
+    same = enough & (agreement >= _ALIKE) & (dissent <= _DISSENT) & (shared >= _SHARED)
+    said = torch.where(same, SAME, DIFFERENT).to(torch.int8)
+    return said.numpy(), agreement.numpy(), dissent.numpy()
+
+
+def _kind(found: NDArray[np.float32]) -> str:
+    """What a map from one picture's frame to the other's does, in words."""
+    linear = found[:, :2].astype(np.float64)
+    words = []
+    if np.linalg.det(linear) < 0:
+        words.append("mirrored")
+        linear = linear @ np.diag([-1.0, 1.0])
+    left, _, right = np.linalg.svd(linear)
+    turn = left @ right
+    if abs(np.degrees(np.arctan2(turn[1, 0], turn[0, 0]))) > 5:
+        words.append("turned")
+    elif np.abs(np.concatenate([found[:, 2], np.linalg.norm(linear, axis=0) - 1])).max() > 0.06:
+        words.append("cropped")
+    return ", ".join(words)

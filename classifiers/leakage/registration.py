@@ -1,0 +1,183 @@
+"""Registration: how one small picture has to be moved to lie on another: found roughly by correlation, then refined."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+COARSE = 32
+"""Pixels of a side at which the rough alignment is looked for."""
+
+_TURNS = (-28.0, -14.0, 14.0, 28.0, 90.0, 180.0, 270.0)  # degrees
+_WINDOWS = ((0.8, 0.8), (0.63, 0.63), (0.75, 1.0), (1.0, 0.75))  # shares of width and height that a crop keeps
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypothesis:
+    """One way in which a picture may have come from another.
+
+    Attributes
+    ----------
+    turn : float
+        Degrees.
+    mirror : bool
+    window : (width, height)
+        Share of the other picture that the whole of this one shows.
+    of_first : bool
+        The first picture of a pair is the part, not the second.
+    """
+
+    turn: float = 0.0
+    mirror: bool = False
+    window: tuple[float, float] = (1.0, 1.0)
+    of_first: bool = False
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """2 x 2, from the frame of the whole to that of the part, both within [-1, 1]."""
+        angle = np.deg2rad(self.turn)
+        turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        return np.asarray(turned @ np.diag([-1.0 if self.mirror else 1.0, 1.0]))
+
+
+AS_IT_IS = tuple(Hypothesis(mirror=mirror) for mirror in (False, True))
+"""Saved again, resized, grey, in other light; mirrored or not."""
+
+EVERY = (
+    *AS_IT_IS,
+    *(Hypothesis(0.0, m, window, first) for m in (False, True) for window in _WINDOWS for first in (False, True)),
+    *(Hypothesis(turn, m) for m in (False, True) for turn in _TURNS),
+)
+"""These, crops and turns."""
+
+
+def rough_alignments(
+    images: torch.Tensor, pairs: NDArray[np.int64], hypotheses: tuple[Hypothesis, ...], most: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normalised cross-correlation of pairs under every hypothesis and shift.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, 32, 32), float32
+        Without their local mean.
+    pairs : ndarray of shape (m, 2), int64
+        Into `images`.
+    hypotheses : tuple of Hypothesis
+    most : int
+        Alignments wanted of each pair.
+
+    Returns
+    -------
+    scores : ndarray of shape (m, most), float32
+        Correlations in [-1, 1], the best first.
+    maps : ndarray of shape (m, most, 2, 3), float32
+        Affine maps from the first picture's frame ([-1, 1], x to the right, y down) to the second's.
+    """
+    used, inverse = np.unique(pairs, return_inverse=True)
+    pair = torch.from_numpy(inverse.reshape(-1, 2))
+    own = images[torch.from_numpy(used)]
+    spectrum, energy = torch.fft.rfft2(own), torch.fft.rfft2(own**2)
+    found_scores, found_places = [], []
+    for hypothesis in hypotheses:
+        part, whole = (pair[:, 0], pair[:, 1]) if hypothesis.of_first else (pair[:, 1], pair[:, 0])
+        template, window = _templates(own, hypothesis)
+        inside = torch.fft.irfft2(energy * torch.fft.rfft2(window).conj(), s=(COARSE, COARSE)).clamp(min=1e-6).rsqrt()
+        size = template.square().sum((1, 2)).clamp(min=1e-6).rsqrt()
+        seen = torch.fft.irfft2(spectrum[whole] * torch.fft.rfft2(template).conj()[part], s=(COARSE, COARSE))
+        best = (seen * inside[whole]).flatten(1).max(dim=1)
+        found_scores.append((best.values * size[part]).numpy())
+        found_places.append(best.indices.numpy())
+    scores, places = np.stack(found_scores, axis=1), np.stack(found_places, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :most]
+    maps = np.empty((*order.shape, 2, 3), dtype=np.float32)
+    for number, hypothesis in enumerate(hypotheses):
+        rows, ranks = np.nonzero(order == number)
+        maps[rows, ranks] = _maps(hypothesis, places[rows, number])
+    return np.take_along_axis(scores, order, axis=1).astype(np.float32), maps
+
+
+def _templates(images: torch.Tensor, hypothesis: Hypothesis) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every picture as it would look as a part, in the upper left of an empty frame; and which pixels it covers."""
+    width, height = hypothesis.window
+    corner = np.array([[1 / width, 0, 1 / width - 1], [0, 1 / height, 1 / height - 1]])
+    once = torch.from_numpy((hypothesis.matrix @ corner).astype(np.float32))[None]
+    grid = places_under(once, COARSE)
+    template = functional.grid_sample(images[None, :, :, :], grid, align_corners=False)[0]
+    return template, ((grid.abs() <= 1).all(dim=-1)).float()
+
+
+def _maps(hypothesis: Hypothesis, place: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Maps (m, 2, 3) for parts found at flat positions; the frame is a torus, so the shift that shows most is meant."""
+    share = np.array(hypothesis.window)
+    shift = np.stack([place % COARSE, place // COARSE], axis=1).astype(np.float64)
+    shift = np.where(shift > COARSE * (1 - share / 2), shift - COARSE, shift) * 2 / COARSE
+    to_frame = np.zeros((len(place), 3, 3))
+    to_frame[:, [0, 1], [0, 1]] = 1 / share
+    to_frame[:, :2, 2] = (1 - shift) / share - 1
+    to_frame[:, 2, 2] = 1
+    inner = np.eye(3)
+    inner[:2, :2] = hypothesis.matrix
+    found = inner @ to_frame
+    return np.asarray(np.linalg.inv(found) if hypothesis.of_first else found, dtype=np.float64)[:, :2]
+
+
+def places_under(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Where the pixels of a frame lie under affine maps (m, 2, 3): (m, side, side, 2), as `grid_sample` takes it."""
+    return functional.affine_grid(maps, [len(maps), 1, side, side], align_corners=False)
+
+
+def refined(
+    first: torch.Tensor, second: torch.Tensor, maps: torch.Tensor, weights: torch.Tensor, steps: int
+) -> torch.Tensor:
+    """Affine maps that make the second pictures lie on the first ones as well as they can.
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (m, s, s), float32
+        Without their local mean.
+    maps : Tensor of shape (m, 2, 3), float32
+        To begin with.
+    weights : Tensor of shape (m, s, s), float32
+        0 where the first picture shows nothing.
+    steps : int
+
+    Returns
+    -------
+    Tensor of shape (m, 2, 3)
+
+    References
+    ----------
+    Evangelidis, G., Psarakis, E. (2008). Parametric image alignment using enhanced correlation coefficient
+    maximization. IEEE Transactions on Pattern Analysis and Machine Intelligence 30.
+    """
+    side = first.shape[-1]
+    slopes = torch.zeros(len(second), 3, side, side)
+    slopes[:, 0] = second
+    slopes[:, 1, :, 1:-1] = (second[:, :, 2:] - second[:, :, :-2]) * (side / 4)
+    slopes[:, 2, 1:-1] = (second[:, 2:] - second[:, :-2]) * (side / 4)
+    middle = (torch.arange(side) + 0.5) * 2 / side - 1
+    x, y = middle[None, :].expand(side, side).flatten(), middle[:, None].expand(side, side).flatten()
+    for _ in range(steps):
+        grid = places_under(maps, side)
+        moved = functional.grid_sample(slopes, grid, align_corners=False).flatten(2)
+        seen = ((grid.abs() < 1).all(dim=-1) * weights).flatten(1)
+        total = seen.sum(dim=1, keepdim=True).clamp(min=1)
+
+        aim, value = _centred(first.flatten(1), seen, total), _centred(moved[:, 0], seen, total)
+        columns = [moved[:, 1] * x, moved[:, 1] * y, moved[:, 1], moved[:, 2] * x, moved[:, 2] * y, moved[:, 2]]
+        jacobian = torch.stack(columns, dim=1) * seen[:, None]
+        normal = jacobian @ jacobian.transpose(1, 2)
+        # A thousandth of the diagonal keeps directions that the picture does not determine from running away.
+        normal = normal + torch.diag_embed(1e-3 * torch.diagonal(normal, dim1=1, dim2=2) + 1e-6)
+        gain = value.norm(dim=1, keepdim=True) / aim.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        step = torch.linalg.solve(normal, jacobian @ (gain * aim - value)[:, :, None])
+        maps = maps + step.view(-1, 2, 3).clamp(-0.25, 0.25)
+    return maps
+
+
+def _centred(values: torch.Tensor, seen: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    return (values - (values * seen).sum(dim=1, keepdim=True) / total) * seen
