@@ -63,10 +63,13 @@ def estimate_label_noise(
     share of disagreement is modelled by the margin m between the two largest scores as
     ``e + (1 - e) * t * h(b * m)``: a plateau `e`, the wrong labels, and errors that begin with a share `t` of at least
     one half where two classes are tied (neither can then be right more often) and vanish at a rate `b`, exponentially
-    or with a heavy tail `h`. What is likely for `e` is averaged over `t`, `b` and `h`, all a grid. Where
-    no answer is sure the curve fits with and without a plateau, and the interval begins at 0 and is wide.
+    or with a heavy tail `h`; nowhere are there more of them than at ties. What is likely for `e` is averaged over `t`,
+    `b` and `h`, all a grid, beginning with what is known of other data sets. Where no answer is sure the curve fits
+    with and without a plateau, and the interval begins at 0 and is wide. No such curve is true, so evidence beyond that
+    of 100 images is not counted (coarsening).
 
-    Labels that are wrong as a rule, which a head learns, and classes that no head can tell apart are beyond it.
+    Labels that are wrong as a rule, which a head learns, are beyond it, and so are classes that a head surely confuses.
+    Shares of 20 % and more are underestimated: such labels spoil the head that is to find them.
 
     Parameters
     ----------

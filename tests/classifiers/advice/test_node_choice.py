@@ -85,7 +85,7 @@ def test_equal_nodes_are_not_told_apart():
             assert "it is not shown to be better than the last one, avgpool" in choice.text[0]
         if choice.best == 2 and not choice.rises_to_last:
             assert choice.text[0].startswith("The last node, avgpool, is chosen; it is not shown to be better than ")
-    assert false <= 4
+    assert false <= 6  # of 60 statements, each wrong in 5 % of all samples or a little more
 
 
 def test_the_choice_does_not_flatter_itself():
