@@ -33,8 +33,6 @@ DIFFERENT = 0.5
 """Distance from ImageNet from which images count as different."""
 DATA_WORTH = 0.03
 """Accuracy that twice the data must be expected to bring before collecting it is the advice."""
-MENTIONED = 0.03
-"""Estimated share of wrong labels from which it is mentioned."""
 
 EXPECTED = "Reopening the network is expected to bring"
 EXPECTED_BEFORE = "Before the pilot, reopening the network was expected to bring"
@@ -297,7 +295,7 @@ def _reasons(advice: Advice) -> list[str]:
             f"{evidence.doubled[2]:.1%}) with twice the images ({_points(advice.gains['more-data'])})."
         )
     said.append(_reopening(reopening))
-    if evidence.noise.low > 0 or evidence.noise.share >= MENTIONED:
+    if evidence.noise.low > 0:
         said.append(evidence.noise.text)
     if evidence.per_class_max > 3 * evidence.per_class_min:
         said.append(

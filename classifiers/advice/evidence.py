@@ -267,7 +267,9 @@ def gather(
     knn = make_head("knn", seed=seed, budget="quick", cv=folds).fit(X, y)
     knn_right = knn.classes_[knn.oof_proba_.argmax(axis=1)] == y
     probe = probes[best][0]
-    noise = estimate_label_noise(probe.scores, np.searchsorted(probe.classes, y), groups=groups)
+    noise = estimate_label_noise(
+        probe.scores, np.searchsorted(probe.classes, y), neighbours=knn.oof_proba_.argmax(axis=1), groups=groups
+    )
     original = original or ImageNetHead(None)
     shift = elsewhere = None
     if len(test):

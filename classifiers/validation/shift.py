@@ -334,7 +334,8 @@ def _proportions(
     """The fields of Shift about the proportions of classes."""
     if not part.any() or part.all():
         return {}
-    _, first = np.unique(np.column_stack([sources, part]), axis=0, return_index=True)  # whole sources count once
+    # A source counts once in each of its classes.
+    _, first = np.unique(np.column_stack([sources, part, classes]), axis=0, return_index=True)
     total, ones = np.bincount(classes[first]), np.bincount(classes[first][part[first]], minlength=classes.max() + 1)
     drawn = np.vstack([ones, rng.multivariate_hypergeometric(total, int(ones.sum()), size=PERMUTATIONS)])
     expected = total * ones.sum() / total.sum()

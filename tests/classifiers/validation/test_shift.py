@@ -197,3 +197,10 @@ def test_refusals(given, sentence):
     given = {"train": np.arange(50), "other": np.arange(50, 100)} | given
     with pytest.raises(FeaturesError, match=sentence):
         find_shift(X, given.pop("train"), given.pop("other"), **given)
+
+
+def test_sources_of_several_classes_are_counted_in_each_of_them():
+    rng, y = np.random.default_rng(0), np.arange(240) % 3
+    X = rng.normal(size=(240, 8)).astype(np.float32)
+    found = find_shift(X, np.arange(160), np.arange(160, 240), y=y, groups=np.arange(240) // 4)
+    assert found.proportions_p > 0.5 and not found.proportions_differ
