@@ -245,7 +245,7 @@ def most_alike(
     array([1, 7])
     """
     if len(like) != len(y):
-        raise FeaturesError(f"`like` has {len(like)} values, expected one for each of {len(y)} training rows")
+        raise FeaturesError(f"there are {len(like)} likenesses for {len(y)} training rows, expected one a row")
     units = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
     codes = np.unique(y, return_inverse=True)[1].reshape(-1)
     shape = (int(units.max(initial=-1)) + 1, int(codes.max(initial=-1)) + 1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.comparison.document import document, environment
 from classifiers.comparison.evaluate import Run, evaluate
+from classifiers.comparison.parts import deepest_with_unlabelled, lone_groups, part_shifts
 from classifiers.heads.baselines import pixels
 from classifiers.heads.registry import DEFAULT, candidates, check_name
 from classifiers.leakage.data_groups import data_groups, joined
@@ -21,7 +22,6 @@ from classifiers.report.verdict import verdict
 from classifiers.types import BUDGETS, FOLDS, Budget
 from classifiers.validation.alignment import align, check_classes, named_runs
 from classifiers.validation.protocol import EvaluationProtocol, make_protocol
-from classifiers.validation.shift import Shift, find_shift
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
@@ -122,7 +122,7 @@ def compare(
     """
     began = time.perf_counter()
     names, beside = _checked(heads, budget, seed), _references(references)
-    unlabelled = _unlabelled(features)
+    unlabelled = deepest_with_unlabelled(features)
     sets, notes = align(features)
     sets = _in_depth_order(sets)
     bar = _ProgressBar(progress, runs=len(names) * len(sets) + len(beside))
@@ -140,8 +140,9 @@ def compare(
         sets[0], protocol=protocol, folds=folds, repeats=repeats, seed=seed, groups=members, apart=apart
     )  # fmt: skip
     leaks = find_leaks(sets[0], plan, sources, grouped=groups is not None, seconds=looked)
-    parts = _shifts(deepest, plan, joined(sources.groups, data_groups(deepest)), unlabelled, seed)
+    parts = part_shifts(deepest, plan, joined(sources.groups, data_groups(deepest)), unlabelled, seed=seed)
     notes += check_classes(sets[0], plan, allow_untested=allow_untested, allow_few=allow_few)
+    notes += lone_groups(sets[0], plan, members)
     bar.end()
 
     runs, omitted = _judged(
@@ -166,34 +167,6 @@ def _in_depth_order(sets: Sequence[FeatureSet]) -> list[FeatureSet]:
     first = {network: networks.index(network) for network in networks}
     keyed = sorted(range(len(sets)), key=lambda i: (first[networks[i]], network_order(sets[i].fingerprint.node), i))
     return [sets[i] for i in keyed]
-
-
-def _unlabelled(features: FeatureSet | Sequence[FeatureSet]) -> FeatureSet | None:
-    """The deepest feature set as it was given, where it has images without a label beside those with one."""
-    sets = [features] if isinstance(features, FeatureSet) else list(features)
-    given = [one for one in sets if one.labelled().any() and not one.labelled().all()]
-    return max(given, key=lambda one: network_order(one.fingerprint.node)) if given else None
-
-
-def _shifts(
-    features: FeatureSet,
-    plan: EvaluationProtocol,
-    sources: NDArray[np.int64] | None,
-    unlabelled: FeatureSet | None,
-    seed: int,
-) -> tuple[Shift | None, Shift | None]:
-    """A given test part, and images without a label, against the training part."""
-    test = other = None
-    if plan.name == "given":
-        ((train, judged),) = plan.outer
-        test = find_shift(features.X, train, judged, y=features.y, groups=sources, seed=seed)
-    if unlabelled is not None and np.isfinite(unlabelled.X).all():
-        labelled = unlabelled.labelled()
-        rows = np.intersect1d(unlabelled.training(), np.flatnonzero(labelled))
-        other = find_shift(
-            unlabelled.X, rows, np.flatnonzero(~labelled), groups=data_groups(unlabelled), seed=seed, what="unlabelled"
-        )
-    return test, other
 
 
 def _checked(heads: Sequence[str], budget: str, seed: int) -> list[str]:

@@ -13,6 +13,9 @@ from classifiers.types import BUDGETS, FOLDS
 WIDE = 0.10
 """An interval wider than this says little about the second digit."""
 
+FEWEST = 20
+"""Judged images below which nothing is told: even a head without a mistake has an interval of more than 16 points."""
+
 WITNESS = 0.7
 """Accuracy below which a head's doubts about a label are likelier to be its own mistakes."""
 
@@ -47,7 +50,7 @@ def next_steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         )
     if best["weights"].startswith("random") and not of_bundle(full):
         steps.append('extract with pretrained weights (`weights="auto"`, or `weights="FILE"`) and compare again.')
-    if best["beats_majority"] is False and not of_bundle(full):
+    if best["beats_majority"] is False and best["n_test"] >= FEWEST and not of_bundle(full):
         steps.append("check labels and images in the galleries, then try another backbone or an earlier node.")
     low, high = best["accuracy_ci"]
     if high - low > WIDE and best["n_test"]:

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifiers.formatting import count, interval, listing, percent, printable, probability
-from classifiers.report.next_steps import WIDE, next_steps
+from classifiers.report.next_steps import FEWEST, WIDE, next_steps
 from classifiers.report.report_data import filled, judged_by_copies, of_bundle, shifted, split_by_folds
 from classifiers.validation.significance import SIGNIFICANT, differences, mcnemar_exact
-
-FEWEST = 20
-"""Judged images below which nothing is told: even a head without a mistake has an interval of more than 16 points."""
 
 LONGEST_LABEL = 40  # characters of a file name or label of weights
 NEXT = "Next: "
@@ -150,6 +147,8 @@ def _judged(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 
 def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     low, high = best["accuracy_ci"]
+    if best["n_test"] < FEWEST:
+        return ""  # the headline is about nothing else
     if judged_by_copies(full):
         return f"Its interval, {interval((low, high))} %, holds for copies of the training images, not for new ones."
     where = " on images like the test images" if shifted(full) else ""

@@ -144,9 +144,9 @@ def find_shift(
     True
     """
     train, other = np.asarray(train, dtype=np.intp), np.asarray(other, dtype=np.intp)
-    for name, values in (("y", y), ("groups", groups)):
+    for name, values in (("classes", y), ("groups", groups)):
         if values is not None and len(np.asarray(values)) != len(X):
-            raise FeaturesError(f"`{name}` has {len(np.asarray(values))} values for {len(X)} rows, expected one a row")
+            raise FeaturesError(f"there are {len(np.asarray(values))} {name} for {len(X)} rows, expected one a row")
     if np.intersect1d(train, other).size:
         raise FeaturesError("the two parts share rows; expected every row in one of them")
     rng = np.random.default_rng(seed)

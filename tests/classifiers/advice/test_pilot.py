@@ -220,5 +220,5 @@ def test_a_class_in_one_group_is_never_judged():
 def test_nothing_to_judge_the_pilot_by_is_said():
     with pytest.raises(FeaturesError, match="no class has an image to spare for judging the pilot: expected classes"):
         most_alike(np.array([0, 1]), np.zeros(2))
-    with pytest.raises(FeaturesError, match="`like` has 1 values, expected one for each of 2 training rows"):
+    with pytest.raises(FeaturesError, match="there are 1 likenesses for 2 training rows, expected one a row"):
         most_alike(np.array([0, 1]), np.zeros(1))

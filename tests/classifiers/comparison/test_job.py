@@ -73,6 +73,50 @@ def test_heads_that_learn_beat_the_majority(report):
     assert families[("knn", "centroid")] == "heads" and families[("knn", "majority")] == "references"
 
 
+def test_a_given_part_of_the_same_kind_is_no_shift(report):
+    shift = report.data["shift"]
+    assert shift["shifted"] is False and 0.4 < shift["auc"] < 0.6 and (shift["n_train"], shift["n_other"]) == (280, 120)
+    assert not any(warning["kind"] == "shift" for warning in report.data["warnings"])
+
+
+def test_a_test_part_of_another_kind_is_the_first_warning_and_its_labels_are_not_suspected():
+    features = digits(400, split=0.3)
+    X, test = features.X.copy(), features.testing()
+    X[test] = 0.5 * X[test] + 1.0
+    data = compare(dataclasses.replace(features, X=X), ("centroid",), **FAST).data
+    assert data["shift"]["shifted"] and data["warnings"][0]["kind"] == "shift"
+    assert data["warnings"][0]["text"].startswith("The 120 test images are of another kind than the 280 training")
+    assert not {row["image"] for row in data["wrong_labels"]["suspects"]} & set(test.tolist())
+    assert "of another kind than the images it was trained on" in data["verdict"][0]
+
+
+def test_without_a_given_part_no_shift_is_looked_for():
+    data = compare(digits(250), ("centroid",), **FAST).data
+    assert data["shift"] is None and "unlabelled_shift" not in data
+
+
+def test_images_without_a_label_are_held_against_those_that_train():
+    features = digits(400)
+    y, X = features.y.copy(), features.X.copy()
+    y[300:], X[300:] = -1, 0.5 * X[300:] + 1.0
+    data = compare(dataclasses.replace(features, X=X, y=y), ("centroid",), **FAST).data
+    assert data["unlabelled_shift"]["shifted"] and data["warnings"][0]["kind"] == "shift"
+    assert data["warnings"][0]["text"].startswith("The 100 unlabelled images are of another kind than the 300 training")
+
+
+def test_a_part_named_val_that_judges_is_said():
+    features = digits(300, split=0.3)
+    parts = np.where(features.splits == "test", "val", features.splits)
+    text = compare(dataclasses.replace(features, splits=parts), ("centroid",), **FAST).data["protocol"]["text"]
+    assert "The data bring no part named test, so the part named val is the test part here." in text
+
+
+def test_nodes_stand_in_the_order_of_the_network():
+    late, early = digits(300, split=0.3), digits(300, split=0.3, node="layer2")
+    data = compare([late, early], ("centroid",), **FAST, references=False).data
+    assert [feature["node"] for feature in data["features"]] == ["layer2", "avgpool"]
+
+
 def test_several_feature_sets_are_rows_of_one_report():
     late, early = digits(300, split=0.3), digits(300, split=0.3, node="layer2")
     noisy = early.X + 6 * np.random.default_rng(0).normal(size=early.X.shape)

@@ -64,3 +64,11 @@ def test_the_list_ends_somewhere(flipped, monkeypatch):
     features, runs, _, _ = flipped
     monkeypatch.setattr("classifiers.comparison.label_errors.MOST", 10)
     assert len(wrong_labels(features, runs)["suspects"]) == 10
+
+
+def test_rows_set_aside_are_not_suspected(flipped):
+    features, runs, _, _ = flipped
+    aside = features.testing()
+    found = wrong_labels(features, runs, aside=aside)
+    assert found["images"] == 600 - len(aside)
+    assert not {s["image"] for s in found["suspects"]} & set(aside.tolist())

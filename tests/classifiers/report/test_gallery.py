@@ -59,3 +59,27 @@ def test_leak_examples_take_the_kinds_in_turn():
     assert [t.kind for t in shown] == ["near", "identical", "near", "near"]
     assert (shown[0].a, shown[0].b, shown[0].likeness) == (0, 1, "cosine 0.990")
     assert (shown[1].a, shown[1].b, shown[1].likeness) == (20, None, "")
+
+
+def test_a_pair_is_shown_once():
+    data = planted()
+    ids = data["images"]["ids"]
+    data["leaks"]["examples"] = [
+        {"kind": "near", "a": ids[0], "b": ids[1], "cosine": 0.99},
+        {"kind": "stem", "a": ids[0], "b": ids[1], "cosine": 0.99},
+        {"kind": "near", "a": ids[1], "b": ids[0], "cosine": 0.99},
+    ]
+    assert [(t.kind, t.a, t.b) for t in gallery.leak_examples(filled(data))] == [("near", 0, 1)]
+
+
+def test_two_copies_with_each_others_label_are_one_card():
+    data = planted()
+    ids = data["images"]["ids"]
+    row = {"share_label": 0.1, "share_suggested": 0.9, "score": 0.8, "suspected": True}
+    data["wrong_labels"]["suspects"] = [
+        {"image": 3, "label": 0, "suggested": 1, **row},
+        {"image": 7, "label": 1, "suggested": 0, **row},
+        {"image": 9, "label": 1, "suggested": 0, **row},
+    ]
+    data["leaks"]["examples"] = [{"kind": "identical", "a": ids[7], "b": ids[3], "cosine": 1.0}]
+    assert [card.image for card in gallery.suspects(filled(data))] == [3, 9]

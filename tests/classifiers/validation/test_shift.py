@@ -187,8 +187,8 @@ def test_the_low_end_of_the_interval_lies_below_the_auc_of_many_more_images():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"y": np.zeros(3)}, "`y` has 3 values for 100 rows, expected one a row"),
-        ({"groups": np.zeros(3)}, "`groups` has 3 values for 100 rows, expected one a row"),
+        ({"y": np.zeros(3)}, "there are 3 classes for 100 rows, expected one a row"),
+        ({"groups": np.zeros(3)}, "there are 3 groups for 100 rows, expected one a row"),
         ({"other": np.arange(40, 100)}, "the two parts share rows; expected every row in one of them"),
     ],
 )

@@ -1,0 +1,98 @@
+"""The parts of a comparison held against one another: kinds of images, and classes that one group holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.formatting import count, listing, printable
+from classifiers.leakage.data_groups import data_groups
+from classifiers.validation.protocol import EvaluationProtocol
+from classifiers.validation.shift import Shift, find_shift
+from featstore.backbone.landmarks import network_order
+from featstore.features import FeatureSet
+
+
+def deepest_with_unlabelled(features: FeatureSet | Sequence[FeatureSet]) -> FeatureSet | None:
+    """The deepest feature set that has images without a label beside those with one; None where none has.
+
+    Parameters
+    ----------
+    features : FeatureSet or sequence of FeatureSet
+        As `compare` is given them.
+    """
+    sets = [features] if isinstance(features, FeatureSet) else list(features)
+    given = [one for one in sets if one.labelled().any() and not one.labelled().all()]
+    return max(given, key=lambda one: network_order(one.fingerprint.node)) if given else None
+
+
+def part_shifts(
+    features: FeatureSet,
+    plan: EvaluationProtocol,
+    sources: NDArray[np.int64] | None,
+    unlabelled: FeatureSet | None = None,
+    *,
+    seed: int = 0,
+) -> tuple[Shift | None, Shift | None]:
+    """A given test part, and images without a label, against the training part.
+
+    Parameters
+    ----------
+    features : FeatureSet
+        The labelled images at the deepest node.
+    plan : EvaluationProtocol
+    sources : ndarray of shape (n,), int64, or None
+        Source of each row of `features`.
+    unlabelled : FeatureSet, optional
+        With rows without a label.
+    seed : int
+
+    Returns
+    -------
+    test, other : Shift or None
+        None where the data bring no test part, or no image without a label.
+    """
+    test = other = None
+    if plan.name == "given":
+        ((train, judged),) = plan.outer
+        test = find_shift(features.X, train, judged, y=features.y, groups=sources, seed=seed)
+    if unlabelled is not None and np.isfinite(unlabelled.X).all():
+        labelled = unlabelled.labelled()
+        rows = np.intersect1d(unlabelled.training(), np.flatnonzero(labelled))
+        other = find_shift(
+            unlabelled.X, rows, np.flatnonzero(~labelled), groups=data_groups(unlabelled), seed=seed, what="unlabelled"
+        )
+    return test, other
+
+
+def lone_groups(features: FeatureSet, plan: EvaluationProtocol, groups: NDArray[np.int64] | None) -> list[str]:
+    """Warn of classes whose training images are all in one group: no fold can judge them.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    plan : EvaluationProtocol
+    groups : ndarray of shape (n,), int64, or None
+        Group of each row.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+    """
+    if groups is None:
+        return []
+    rows = plan.trained
+    pairs = np.unique(np.column_stack([features.y[rows], groups[rows]]), axis=0)
+    several = np.bincount(features.y[rows], minlength=len(features.classes))
+    lone = (np.bincount(pairs[:, 0], minlength=len(several)) == 1) & (several > 1)
+    if not lone.any():
+        return []
+    named = [f"{printable(features.classes[i])!r} ({several[i]})" for i in np.flatnonzero(lone).tolist()]
+    return [
+        f"All training images of {count(len(named), 'class', 'classes')} are of one group each, so that "
+        f"cross-validation judges none of them: {listing(named, most=5)}. Add images of other sources, or part them "
+        "more finely by a pattern in `groups`."
+    ]
