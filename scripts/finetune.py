@@ -129,6 +129,7 @@ def finetune(
         report = stack.enter_context(options.reporter(quiet))
         result = run(
             data, store, out, dataset=dataset, select=select, weights=place, progress=report, log=log,
+            announce=None if quiet else options.say,
             regime=regime if regime == "auto" else int(regime), precision=train_precision,
             augment=False if no_augmentation else None, **settings,
         )  # fmt: skip
@@ -141,7 +142,7 @@ def finetune(
 
 def _show(document: dict[str, Any]) -> None:
     """Print the result for people."""
-    from classifiers.formatting import interval, percent, probability, seconds
+    from classifiers.formatting import count, interval, percent, probability, seconds
 
     show = options.console()
     what = "the head" if document["reopen"] == "head" else f"{document['reopen']} of the network"
@@ -152,7 +153,7 @@ def _show(document: dict[str, Any]) -> None:
     each, whole = seconds(document["seconds_per_epoch"]), seconds(document["seconds"])
     stopped = f"stopped: {document['stopped']}; " if document["stopped"] else ""
     kept = document["best_epoch"]
-    show.print(f"{document['epochs']} epochs of {each}, kept epoch {kept}; {stopped}{whole} in all")
+    show.print(f"{count(document['epochs'], 'epoch')} of {each}, kept epoch {kept}; {stopped}{whole} in all")
     judged = f"{document['images']} {document['judged_on']} images"
     for name, key in (("cached head", "accuracy_cached"), ("fine-tuned ", "accuracy_tuned")):
         show.print(f"{name}  {percent(document[key])} %  ({interval(document[f'{key}_ci'])} %)")

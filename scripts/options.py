@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featstore_scripts.process import run as run, say as say, say_failed as say_failed, told as told
+from featstore_scripts.progress_lines import ProgressLines
 from featstore_scripts.store_folder import StoreFolder as StoreFolder, not_a_bundle as not_a_bundle
 from featstore_scripts.wording import typed as typed, worded as worded
 
@@ -251,7 +252,7 @@ def print_found(console: Console, name: str, images: int, found: Mapping[str, An
 
 @contextmanager
 def progress(quiet: bool = False) -> Iterator[Progress]:
-    """A rich progress display on standard error, silent with `quiet` or where that is no terminal.
+    """A rich progress display on standard error, silent with `quiet` or where that is no terminal; see `reporter`.
 
     A task shows its description, bar, count, rate, ETA and the field `note`:
     `task = bar.add_task("decode", total=n, note="")`, `bar.update(task, completed=i, note="waiting 3 %")`.
@@ -290,7 +291,13 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
 
 @contextmanager
 def reporter(quiet: bool = False) -> Iterator[Callable[[str, int, int, str], None]]:
-    """The callback `(stage, done, total, note)` that library calls report to, drawn as one bar a stage."""
+    """The callback `(stage, done, total, note)` that library calls report to.
+
+    Drawn as one bar a stage; where standard error is no terminal, a plain line a minute. Silent with `quiet`.
+    """
+    if not quiet and not sys.stderr.isatty():
+        yield ProgressLines(say)
+        return
     with progress(quiet) as bar:
         tasks: dict[str, Any] = {}
 

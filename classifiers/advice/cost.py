@@ -1,29 +1,34 @@
-"""Cost: what an epoch of training takes here, measured on a few steps with random pixels."""
+"""Cost: what an epoch of training takes here, measured on a few steps of the very training with random pixels."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from classifiers.advice.decision import Advice
+from classifiers.formatting import count
 from classifiers.models.image_classifier import ImageClassifier
-from classifiers.training.regimes import REGIMES, reopening_regime, settings_for
+from classifiers.training.augment import Augmentation, source_transform
+from classifiers.training.learner import Learner
+from classifiers.training.loaders import ActivationLoader, Loader, PixelLoader
+from classifiers.training.regimes import REGIMES, FineTuneSettings, reopening_regime, settings_for
 from classifiers.training.unfreezing import ALL, UnfrozenNetwork
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.landmarks import last_stage
-from featstore.engines.devices import training_device
+from featstore.engines.devices import mixed_precision, training_device
 from featstore.system.machine import usable_cores
 
-BATCH = 8
-STEPS, SECONDS = 5, 2.0
+BATCH, PROBE = 32, 8
+"""Images of a step that is timed: as many as a fine-tune's own, or fewer where those would take too long."""
+STEPS, SECONDS = 5, 1.2
 """Of these steps the fastest counts, for another program may have been busy; no further one is begun after so long."""
-VARIED = 1.15
-"""Augmenting and the optimiser come on top of what is measured."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +38,41 @@ class Cost:
     Attributes
     ----------
     seconds_per_image : float
-        Forward, backward and optimiser, through what is trained.
+        Augmentation, forward, backward and optimiser, through what is trained.
     frozen_seconds_per_image : float
-        Forward through what is frozen; spent once a view where its values are cached.
+        Forward through what is frozen; spent once a view where its values are cached, else in every epoch.
+    device : str
+    validation_seconds_per_image : float
+        Forward through what is trained.
+
+    Examples
+    --------
+    >>> Cost(0.01, 0.0, "cpu", 0.004).of(850, epochs=24, views=0, validation=150)["seconds_per_epoch"]
+    9.1
     """
 
     seconds_per_image: float
     frozen_seconds_per_image: float
     device: str
+    validation_seconds_per_image: float = 0.0
 
-    def of(self, images: int, epochs: int, views: int) -> dict[str, Any]:
-        """The cost of so many epochs over so many images, JSON-able; times in seconds."""
-        epoch = images * self.seconds_per_image
-        once = images * views * self.frozen_seconds_per_image
+    def of(self, images: int, epochs: int, views: int, validation: int = 0) -> dict[str, Any]:
+        """The cost of so many epochs over so many images, JSON-able; times in seconds.
+
+        Parameters
+        ----------
+        images, validation : int
+            That train, and that judge every epoch.
+        epochs : int
+        views : int
+            Of each training image whose values at the cut are cached; 0 computes them in every epoch.
+        """
+        epoch = images * self.seconds_per_image + validation * self.validation_seconds_per_image
+        frozen = self.frozen_seconds_per_image
+        if views:
+            once = (images * views + validation) * frozen
+        else:
+            once, epoch = 0.0, epoch + (images + validation) * frozen
         return {
             "seconds": round(once + epochs * epoch, 1),
             "epochs": epochs,
@@ -55,7 +82,7 @@ class Cost:
 
 
 def measure(backbone: Backbone, classes: int, reopen: str, device: torch.device) -> Cost:
-    """Time a few steps.
+    """Time a few steps of the very training, on random pixels and with rates of nothing.
 
     Parameters
     ----------
@@ -65,29 +92,56 @@ def measure(backbone: Backbone, classes: int, reopen: str, device: torch.device)
     reopen : str
         As for `UnfrozenNetwork`.
     """
-    side, width = backbone.transform.crop, next(iter(backbone.widths.values()))
+    width = next(iter(backbone.widths.values()))
     classifier = ImageClassifier(backbone, nn.Linear(width, classes), tuple(map(str, range(classes))))
-    unfrozen = UnfrozenNetwork(classifier.to(device), reopen)
-    unfrozen.set_training(False)
-    pixels = torch.rand(BATCH, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
-    below, above = [], []
+    classifier.to(memory_format=torch.channels_last).to(device)
+    unfrozen = UnfrozenNetwork(classifier, reopen)
+    rows, y = np.arange(BATCH), np.arange(BATCH) % classes
     try:
-        started = time.perf_counter()
-        for step in range(1 + STEPS):
-            began = time.perf_counter()
-            if step > 1 and began - started > SECONDS:
-                break
-            value = unfrozen.lower(pixels)
-            middle = time.perf_counter()
-            nn.functional.cross_entropy(unfrozen(value), labels).backward()  # type: ignore[no-untyped-call]
-            below.append(middle - began)
-            above.append(time.perf_counter() - middle)
+        frozen, loader = _loader(unfrozen, device)
+        settings = FineTuneSettings(
+            reopen=reopen, epochs=1, batch_size=BATCH, learning_rate=0.0, head_rate=0.0, weight_decay=0.0,
+            precision=mixed_precision(device),
+        )  # fmt: skip
+        learner = Learner(unfrozen, loader, y, settings, device)
+        probe = _fastest(lambda: learner.step(rows[:PROBE], 0, 0), device, steps=2) / PROBE
+        batch = int(np.clip(SECONDS / 2 / probe, PROBE, BATCH))
+        trained = _fastest(lambda: learner.step(rows[:batch], 0, 0), device) / batch
+        judged = _fastest(lambda: learner.answers(y[:batch]), device, steps=2) / batch
     finally:
         unfrozen.zero_grad(set_to_none=True)
         unfrozen.requires_grad_(False).eval()
-    frozen = min(below[1:]) / BATCH if unfrozen.bottom is not None else 0.0
-    return Cost(VARIED * min(above[1:]) / BATCH, frozen, str(device))
+    return Cost(trained, frozen, str(device), judged)
+
+
+def _loader(unfrozen: UnfrozenNetwork, device: torch.device) -> tuple[float, Loader]:
+    """Seconds that the frozen part takes for an image, and a loader of what the open part starts from."""
+    transform = unfrozen.classifier.transform
+    side, generator = source_transform(transform).crop, np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (BATCH, side, side, 3), dtype=np.uint8)
+    plain = generator.integers(0, 256, (BATCH, transform.crop, transform.crop, 3), dtype=np.uint8)
+    loader = PixelLoader(unfrozen, pictures, plain, Augmentation(), transform.crop, seed=0, device=device)
+    if unfrozen.bottom is None:
+        return 0.0, loader
+    rows = np.arange(PROBE)
+    frozen = _fastest(lambda: loader.training(rows, 0), device, steps=3) / PROBE
+    values = torch.cat([loader.validation(rows)] * (BATCH // PROBE)).cpu().numpy().astype(np.float16)
+    return frozen, ActivationLoader([values], values, seed=0, device=device)
+
+
+def _fastest(work: Callable[[], object], device: torch.device, steps: int = STEPS) -> float:
+    """Seconds of the fastest of some calls, the first of which does not count where there are several."""
+    times: list[float] = []
+    started = time.perf_counter()
+    for step in range(1 + steps):
+        began = time.perf_counter()
+        if step > 1 and began - started > SECONDS:
+            break
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
 
 
 def cost_of_advice(advice: Advice, backbone: Backbone, images: int, device: str) -> dict[str, Any]:
@@ -96,19 +150,30 @@ def cost_of_advice(advice: Advice, backbone: Backbone, images: int, device: str)
     reopen = last_stage(backbone.name) if top else ALL
     settings = settings_for(REGIMES[reopening_regime(advice.regime)], images)
     measured = measure(backbone, advice.evidence.classes, reopen, training_device(device))
-    reopening = measured.of(images, settings.epochs, settings.views if top else 0)
+    validation = round(images * settings.valid_fraction)
+    reopening = measured.of(images - validation, settings.epochs, settings.views if top else 0, validation)
     done = advice.verdict.startswith("reopen")
     text = {
         "cache-is-enough": "nothing; heads on the cache train in seconds",
         "earlier-node": "nothing; the node is cached, heads on it train in seconds",
         "more-data": f"about {images} more labelled images, extracted once",
-    }.get(advice.verdict, f"about {_time(reopening['seconds'])} of training on {reopening['device']}")
+    }.get(advice.verdict, f"about {rough(reopening['seconds'])} of training on {reopening['device']}")
     if not done:
-        text += f" (reopening the network would take about {_time(reopening['seconds'])} on {reopening['device']})"
+        text += f" (reopening the network would take about {rough(reopening['seconds'])} on {reopening['device']})"
     if reopening["device"] == "cpu" and os.getloadavg()[0] > 1.5 * usable_cores():
         text += ", measured while other programs kept this machine busy"
     return {"text": text, "seconds": reopening["seconds"] if done else 0.0, "reopening": reopening | {"reopen": reopen}}
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+def rough(duration: float) -> str:
+    """A duration in seconds, as it is told before the work.
+
+    Examples
+    --------
+    >>> rough(1.2), rough(70), rough(100), rough(9000)
+    ('1 second', '70 seconds', '2 minutes', '2.5 hours')
+    """
+    if duration < 90:
+        return count(max(1, round(duration)), "second")
+    minutes = duration / 60
+    return count(round(minutes), "minute") if minutes < 90 else f"{minutes / 60:.1f} hours"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.training.checkpoint import CheckpointFolder
-from classifiers.training.collapse_watch import BATCHES, HALVINGS
+from classifiers.training.collapse_watch import BATCHES, HALVINGS, PATIENCE
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.optim import put
 from classifiers.training.regimes import FineTuneSettings
@@ -197,7 +197,7 @@ class Trainer:
         """Epoch 0; and the losses that a collapse is told by."""
         self._judge()
         learner = self._learner
-        steps = range(min(BATCHES, learner.steps_per_epoch) if self._watching() else 0)
+        steps = range(BATCHES if self._watching() and learner.steps_per_epoch > PATIENCE else 0)
         self.state.watch.reference = [learner.loss(self._rows(step), 0, step) for step in steps]
 
     def _judge(self) -> ValidationAnswers:
@@ -232,16 +232,22 @@ class Trainer:
         return state.best == 0 and not self._settings.from_scratch and state.step <= WATCHED * self._learner.steps
 
     def _knows_less(self, average: ValidationAnswers | None) -> bool:
-        """Whether the network lost what the cached head knows; `average`: what the averaged weights answer, if known.
+        """Whether the network lost what the cached head knows and is not on its way back.
 
         The average lags behind the weights of the last step, and those are noisy: both have to know less.
+
+        Parameters
+        ----------
+        average : ValidationAnswers or None
+            What the averaged weights answer, where that is known already.
         """
         assert self._first is not None
         if average is None:
             average = self._learner.answers(self._y_valid)
         if not average.knows_less_than(self._first):
             return False
-        return self._learner.answers(self._y_valid, average=False).knows_less_than(self._first)
+        now = self._learner.answers(self._y_valid, average=False)
+        return now.knows_less_than(self._first) and not self.state.watch.comes_back(int(now.right.sum()))
 
     def _begin_again(self, found: Mapping[str, Any]) -> None:
         """Throw away what was trained, and train anew with half of the rates; the last time, leave it at that."""

@@ -30,6 +30,7 @@ from classifiers.training.training_state import TrainingState
 from classifiers.training.unfreezing import UnfrozenNetwork
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from classifiers.transfer.result import FineTuneResult
+from classifiers.transfer.time_told import time_told
 from classifiers.transfer.tuned_network import TunedNetwork, weights_path
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import training_device
@@ -58,6 +59,7 @@ def finetune(
     overwrite: bool = False,
     progress: Progress | None = None,
     log: Log | None = None,
+    announce: Callable[[str], None] | None = None,
     **given: Any,
 ) -> FineTuneResult:
     """Fine-tune a network on images whose features are cached, and say whether it was worth it.
@@ -87,7 +89,9 @@ def finetune(
     restart : bool
         Throw an interrupted run away.
     log : callable, optional
-        Gets each epoch's numbers.
+        Gets each epoch's numbers; those of attempts that collapsed, too.
+    announce : callable, optional
+        Gets one sentence before the training starts: how long it will take.
     given
         Fields of `FineTuneSettings` and `Augmentation`, in the place of what the regime suggests; None is no wish.
 
@@ -137,6 +141,8 @@ def finetune(
         network, regime=regime, head=head, budget=budget, device=place, given=given, progress=report
     )  # fmt: skip
     network, start, settings, notes = plan.network, plan.start, plan.settings, list(plan.notes)
+    if announce is not None:
+        announce(time_told(plan, place, workers))
     report("fit the head", 0, 2, "")
     cached = plan.cached_head.fit(start, start.training)
     report("fit the head", 1, 2, "")
