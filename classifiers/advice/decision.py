@@ -149,8 +149,9 @@ def judge(evidence: Evidence) -> Advice:
     more = max(evidence.doubled[0] - evidence.linear_accuracy, 0.0) if evidence.doubled else 0.0
     gains = {"earlier-node": evidence.lead, "reopen": reopening.gain, "more-data": more}
     verdict = _closed(evidence, more)
-    # Labels come first; a small set is better served by images than by a network that learns it by heart.
-    first = verdict == "more-data" and (_noisy(evidence) or (not large and more >= reopening.gain))
+    # Labels come first; where it is close, a small set is better served by images than by a network that learns it by
+    # heart.
+    first = verdict == "more-data" and (_noisy(evidence) or (not large and reopening.close))
     if reopening.worth and not first and (verdict != "earlier-node" or reopening.gain > evidence.lead):
         verdict = "reopen-all" if regime == 4 or not large else "reopen-top"
     gain, interval = _expected(evidence, verdict, gains, (reopening.gain, *reopening.ci))
@@ -176,8 +177,8 @@ def reopening_gain(evidence: Evidence) -> ExpectedGain:
         train=evidence.train,
         per_class=evidence.per_class_median,
         distance=evidence.distance,
-        side=evidence.side,
         images=evidence.test or max(1, evidence.train // 5),
+        lead=evidence.lead,
         elsewhere=elsewhere is not None,
     )
 

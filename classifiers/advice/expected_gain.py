@@ -17,6 +17,27 @@ LEVEL = 0.9
 CLOSE = (0.25, 0.75)
 """Chances of a gain worth having between which the advice is a toss-up."""
 
+FEWEST = 20
+"""Training images from which nothing is learnt that the pretrained network does not know."""
+
+ENOUGH_A_CLASS = 15.0
+"""Images a class at which half of what many would bring is reached."""
+
+SHARE = 0.43
+"""Of the error that goes away with ten times `FEWEST` images, many a class, as far from ImageNet as can be."""
+
+LEAD = 0.2
+"""Of what an earlier node knows better than the last one, which a reopened network finds again beside the above."""
+
+ELSEWHERE = 0.2
+"""Further share of the error on images of another kind: a tuned network, trained on varied images, is the more robust."""
+
+SPREAD = 0.18
+"""Standard deviation of the share of the error that goes away, between data sets alike in all of this."""
+
+DIFFERING = 0.3
+"""Share of the wrong images on which both networks differ beside what the gain makes them differ."""
+
 
 @dataclass(frozen=True)
 class ExpectedGain:
@@ -63,13 +84,20 @@ class ExpectedGain:
 
 
 def expected_gain(
-    error: float, *, train: int, per_class: float, distance: float, side: int, images: int, elsewhere: bool = False
+    error: float,
+    *,
+    train: int,
+    per_class: float,
+    distance: float,
+    images: int,
+    lead: float = 0.0,
+    elsewhere: bool = False,
 ) -> ExpectedGain:
     """Expect a gain from what the cache shows.
 
-    The share of the error that goes away grows with the number of training images, with the distance from ImageNet, and
-    as images get smaller than those that the network was trained on. The model and its figures are fitted to fine-tunes
-    of many small problems (docs/judgement.md), each data set left out in turn.
+    The share of the error that goes away grows with the number of training images and with the distance from ImageNet.
+    The form follows published comparisons; its few figures and the interval are those of 63 small problems that were
+    fine-tuned (docs/judgement.md).
 
     Parameters
     ----------
@@ -81,30 +109,33 @@ def expected_gain(
         The median.
     distance : float in [0, 1]
         From ImageNet.
-    side : int
-        Pixels of the network's input.
     images : int
         Test images.
+    lead : float
+        Accuracy of the chosen node over the last.
     elsewhere : bool
         The error is a guess about images of another kind.
 
+    References
+    ----------
+    Kornblith, S., Shlens, J., Le, Q. (2019). Do Better ImageNet Models Transfer Better? CVPR. Yosinski, J. et al.
+    (2014). How transferable are features in deep neural networks? NeurIPS.
+
     Examples
     --------
-    >>> far = expected_gain(0.4, train=1000, per_class=250, distance=0.9, side=128, images=300)
-    >>> near = expected_gain(0.05, train=300, per_class=150, distance=0.1, side=224, images=300)
+    >>> far = expected_gain(0.4, train=1000, per_class=250, distance=0.9, images=300)
+    >>> near = expected_gain(0.05, train=300, per_class=150, distance=0.1, images=300)
     >>> far.worth, near.worth, far.ci[0] < far.gain < far.ci[1]
     (True, False, True)
     """
-    size = np.clip(np.log10(max(train, 1) / 20) / 2, 0, 1)
-    share = float(size) * (0.15 + 0.45 * distance)
-    spread = 0.15 + 0.3 * share
-    gain = error * share
-    known = max(error * spread, 1e-6)
-    if elsewhere:
-        known *= 1.5
-    # Images on which the two networks differ, of which the sampling error of a paired difference is made.
-    differing = min(1.0, abs(gain) + 0.5 * error)
-    sampling = np.sqrt(max(differing - gain**2, 0.0) / max(images, 1))
+    images = max(images, 1)
+    size = np.log10(max(train, FEWEST) / FEWEST) * per_class / (per_class + ENOUGH_A_CLASS)
+    share = SHARE * distance * float(size) + (ELSEWHERE if elsewhere else 0.0)
+    gain = min(error * min(share, 1.0) + LEAD * max(lead, 0.0), error)
+    known = max(error * SPREAD * (1.5 if elsewhere else 1.0), 1e-6)
+    # The sampling error of a paired difference is made of the images on which the two networks differ.
+    differing = min(1.0, abs(gain) + DIFFERING * error)
+    sampling = np.sqrt(max(differing - gain**2, 0.0) / images)
     half = float(ndtri(0.5 + LEVEL / 2)) * float(np.hypot(known, sampling))
     chance = float(ndtr((gain - WORTH) / known))
-    return ExpectedGain(gain, (max(-1.0, gain - half), min(error, gain + half)), chance, images)
+    return ExpectedGain(gain, (max(-1.0, gain - half), max(gain, min(error, gain + half))), chance, images)

@@ -6,12 +6,12 @@ from hypothesis import given, strategies as st
 
 from classifiers.advice.expected_gain import expected_gain
 
-BASE = {"train": 700, "per_class": 100.0, "distance": 0.6, "side": 128, "images": 200}
+BASE = {"train": 700, "per_class": 100.0, "distance": 0.6, "images": 200}
 
 
 @given(
     error=st.floats(0, 1), train=st.integers(1, 10**7), per_class=st.floats(1, 10**6), distance=st.floats(0, 1),
-    side=st.integers(8, 1024), images=st.integers(1, 10**6), elsewhere=st.booleans(),
+    images=st.integers(1, 10**6), lead=st.floats(-1, 1), elsewhere=st.booleans(),
 )  # fmt: skip
 def test_a_gain_never_exceeds_the_error_and_lies_in_its_interval(error, **settings):
     found = expected_gain(error, **settings)
@@ -29,10 +29,15 @@ def test_few_test_images_make_a_wide_interval():
     assert widths == sorted(widths, reverse=True) and widths[0] > 1.2 * widths[-1]
 
 
-def test_a_guessed_error_widens_it():
+def test_images_of_another_kind_gain_more_and_are_less_sure():
     known, guessed = (expected_gain(0.3, **BASE, elsewhere=elsewhere) for elsewhere in (False, True))
-    assert guessed.gain == pytest.approx(known.gain)
-    assert guessed.ci[0] < known.ci[0]
+    assert guessed.gain == pytest.approx(known.gain + 0.06)
+    assert np.diff(guessed.ci)[0] > np.diff(known.ci)[0]
+
+
+def test_what_an_earlier_node_knows_is_found_again():
+    plain, led = (expected_gain(0.3, **BASE, lead=lead) for lead in (-0.1, 0.1))
+    assert led.gain == pytest.approx(plain.gain + 0.02)
 
 
 def test_the_document():
