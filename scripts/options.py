@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featstore_scripts.process import run as run, say as say, say_failed as say_failed, told as told
-from featstore_scripts.progress_lines import ProgressLines
+from featstore_scripts.process import ProgressLines, run as run, say as say, say_failed as say_failed, told as told
 from featstore_scripts.store_folder import StoreFolder as StoreFolder, not_a_bundle as not_a_bundle
 from featstore_scripts.wording import typed as typed, worded as worded
 

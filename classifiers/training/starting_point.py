@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.formatting import count, listing
 from classifiers.heads.base.convergence import convergence_kept_quiet
 from classifiers.heads.registry import HEADS, candidates, make_head
 from classifiers.leakage.data_groups import data_groups, group_text, joined
@@ -19,6 +20,8 @@ from classifiers.validation.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.features import FeatureSet
 
+FEWEST = 5
+"""Validation images: fewer cannot be gained by more than two standard errors, even where none is lost."""
 LINEAR = ("logistic", "svm")
 """Heads that a network's last layer can start from and go back to."""
 
@@ -125,6 +128,14 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
             images = f"{len(training)} training images"
             raise FeaturesError(f"no validation part can be held out of {images}: {error}") from error
         fit, valid = training[kept], training[held]
+        missing = np.bincount(features.y[fit], minlength=len(counts)) == 0
+        if missing.any():
+            name = features.classes[int(np.flatnonzero(missing)[0])]
+            raise FeaturesError(
+                f"no validation part can be held out: all training images of class {name!r} are of one source and would "
+                f'leave the training; add images of other sources, give a "val" part, or use `groups="none"`'
+            )
+    notes += _doubts(features, valid)
     return StartingPoint(features, fit, valid, test, sources, tuple(notes))
 
 
@@ -171,6 +182,25 @@ def linear_head(name: str, notes: list[str]) -> str:
     why = "is not linear" if HEADS[name].differentiable else "has no gradients"
     notes.append(f"{name} {why}, so the fine-tune starts from logistic, a linear head, instead")
     return "logistic"
+
+
+def _doubts(features: FeatureSet, valid: NDArray[np.intp]) -> list[str]:
+    """What a validation part cannot tell."""
+    found, images = np.bincount(features.y[valid], minlength=len(features.classes)), count(len(valid), "image")
+    if len(valid) < FEWEST:
+        return [
+            f"the validation part has {images}: no epoch can be shown to be better than the cached head on fewer than "
+            f"{FEWEST}; a larger `valid_fraction` or more images would"
+        ]
+    absent = [name for name, images_of in zip(features.classes, found, strict=True) if not images_of]
+    if len(absent) == len(features.classes) - 1:
+        return [
+            f"the validation part ({images}) holds one class only: a network that gives it to every image looks "
+            f"perfect there, so the epoch that is kept tells nothing; give every class validation images"
+        ]
+    if absent:
+        return [f"the validation part has no image of {listing(absent)}: the epoch is chosen without them"]
+    return []
 
 
 def _sources(

@@ -43,7 +43,8 @@ class TensorBoardLog:
 
     def __call__(self, entry: dict[str, Any]) -> None:
         """Write one epoch's numbers; those of a training that began again stand beside those of the first attempt."""
-        again = "" if entry["rate_factor"] == 1 else f" (rates x {entry['rate_factor']:g})"
+        factor = entry.get("rate_factor", 1.0)
+        again = "" if factor == 1 else f" (rates x {factor:g})"
         for name in ("loss", "train_accuracy", "valid_accuracy", "valid_log_loss"):
             if entry[name] is not None:
                 self._writer.add_scalar(name + again, entry[name], entry["epoch"])

@@ -48,7 +48,7 @@ def time_told(plan: FineTunePlan, device: torch.device, workers: int | None = No
     adding = 0.0 if settings.reopen == HEAD else rows * (each + forward)  # the tuned network's own features
     whole = settings.epochs * training + preparing + adding
     return (
-        f"about {rough(whole)} at most: {count(settings.epochs, 'epoch')} of {rough(training)} over "
+        f"about {rough(whole)}: {count(settings.epochs, 'epoch')} of {rough(training)} over "
         f"{count(fit, 'image')}, plus {rough(preparing + adding)} for decoding and features; early stopping may end it "
         f"sooner, a collapse that makes it begin again may prolong it"
     )

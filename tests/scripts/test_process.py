@@ -11,7 +11,8 @@ import click
 import pytest
 
 from featstore.errors import FeatstoreError, StoreDamagedError, UnknownNameError
-from featstore_scripts.process import run, say_failed, told
+from featstore_scripts import options
+from featstore_scripts.process import ProgressLines, run, say_failed, told
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -218,3 +219,67 @@ def test_an_input_that_ends_is_no_interruption(capsys):
     assert "Interrupted" not in said and "EOFError: Compressed file ended early (this is a defect" in said
     with pytest.raises(EOFError, match="ended early"):
         run(click.command()(lambda: failing(error)(())), ["--debug"])
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def telling():
+    clock, lines = Clock(), []
+    report = ProgressLines(lines.append, clock)
+
+    def tell(at, *progress):
+        clock.now = 100.0 + at
+        report(*progress)
+        return lines
+
+    return tell
+
+
+def test_short_work_stays_silent(telling):
+    for second in range(60):
+        assert telling(second, "decode", second, 100, "") == []
+
+
+def test_a_line_a_minute_with_stage_count_note_and_time_left(telling):
+    for second in range(301):
+        lines = telling(second, "train", second, 400, f"epoch {1 + second // 100}/4")
+    assert lines == [
+        "train: 60 of 400, epoch 1/4, about 5 min 40 s left",
+        "train: 120 of 400, epoch 2/4, about 4 min 40 s left",
+        "train: 180 of 400, epoch 2/4, about 3 min 40 s left",
+        "train: 240 of 400, epoch 3/4, about 2 min 40 s left",
+        "train: 300 of 400, epoch 4/4, about 1 min 40 s left",
+    ]
+
+
+def test_the_time_left_is_that_of_the_stage_and_of_an_attempt_that_begins_again(telling):
+    telling(0, "decode", 0, 50, "")
+    telling(40, "decode", 50, 50, "")
+    telling(50, "train", 0, 10, "")
+    assert telling(62, "train", 1, 10, "") == ["train: 1 of 10, about 1 min 48 s left"]
+    telling(100, "train", 0, 10, "again")
+    assert telling(130, "train", 2, 10, "again")[1:] == ["train: 2 of 10, again, about 2 min 00 s left"]
+
+
+def test_without_a_total_or_a_first_step_no_time_is_guessed(telling):
+    assert telling(61, "walk", 1200, 0, "") == ["walk: 1,200"]
+    assert telling(130, "hash", 0, 7, "")[1:] == ["hash: 0 of 7"]
+    assert telling(200, "hash", 7, 7, "")[2:] == ["hash: 7 of 7"]
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(True, 0), (False, 1)])
+def test_commands_print_them_where_standard_error_is_no_terminal(capsys, monkeypatch, quiet, lines):
+    clock = Clock()
+    monkeypatch.setattr("featstore_scripts.process.EVERY", 0.0)
+    monkeypatch.setattr("time.monotonic", clock)
+    with options.reporter(quiet) as report:
+        report("decode", 1, 2, "")
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == lines

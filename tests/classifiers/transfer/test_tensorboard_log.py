@@ -36,5 +36,7 @@ def test_every_number_of_an_epoch_is_written(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
     with TensorBoardLog(tmp_path / "logs") as log:
         log(ENTRY)
-    assert written == [("loss", 0.5, 2), ("valid_accuracy", 0.75, 2), ("valid_log_loss", 0.6, 2)]
+        log(ENTRY | {"rate_factor": 0.5})
+    assert written[:3] == [("loss", 0.5, 2), ("valid_accuracy", 0.75, 2), ("valid_log_loss", 0.6, 2)]
+    assert [name for name, *_ in written[3:]] == [f"{name} (rates x 0.5)" for name, *_ in written[:3]]
     assert ended == [True]

@@ -24,5 +24,5 @@ def test_it_names_epochs_images_and_what_comes_on_top(tmp_path):
         given={"groups": "none", "epochs": 3, "views": 0}, progress=lambda *_: None,
     )  # fmt: skip
     told = time_told(plan, torch.device("cpu"), workers=0)
-    assert re.match(r"about \d+ (second|minute)s? at most: 3 epochs of \d+ seconds? over \d+ images, plus \d+ ", told)
+    assert re.match(r"about \d+ (second|minute)s?: 3 epochs of \d+ seconds? over \d+ images, plus \d+ ", told)
     assert f"over {len(plan.start.fit)} images" in told and "early stopping may end it sooner" in told
