@@ -94,6 +94,8 @@ def find_filename_groups(
     >>> len(np.unique(groups.groups)), groups.evidence > 0.9
     (20, True)
     """
+    if not names:
+        return None, []
     rng = np.random.default_rng(seed)
     centred = X - X.mean(axis=0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)

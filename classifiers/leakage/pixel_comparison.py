@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,15 +17,17 @@ DIFFERENT, SAME, UNTOLD = range(3)
 
 _WORTH_A_TRY = 0.5  # correlation of the rough alignment from which it is refined
 _CLEAR = 0.9  # and from which no other alignment needs to be looked for
-_STARTS = 2  # rough alignments that are refined
-_BLOCK = 512  # pairs at a time: 25 MB a picture of theirs in float32 and its slopes
+_STARTS = 3  # rough alignments that are refined
+_BLOCK = 2048  # pairs, or pictures, at a time
+_REFINED = 128  # pairs that are refined at a time, so that what they need stays in the processor's cache
+_HELD = 10_000  # pictures whose layers are held at once (420 MB); of more, those of a block of pairs
 _TILES = 8  # a side, overlapping by half
 _AGREES = 0.5  # correlation from which a tile shows the same in both pictures
 _ALIKE = 0.75  # correlation of all tiles together from which two pictures may be one
 _DISSENT = 0.1  # share of the tiles with structure that may not agree
 _FEWEST = 6  # tiles with structure that are needed to tell
 _VISIBLE = 1.0  # grey levels, standard deviation in a tile from which there is structure
-_SHARED = 0.5  # of the smaller picture that has to lie within the other
+_SHARED = 0.6  # of the smaller picture that has to lie within the other
 _FILL_STEP, _FILL_RUN, _FILL_MOST = 2, 4, 0.55
 
 
@@ -93,11 +94,14 @@ def compare_pixels(
     dissent, maps = np.ones(m, np.float32), np.tile(np.eye(2, 3, dtype=np.float32), (m, 1, 1))
     full = np.ones(m, dtype=bool) if thorough is None else thorough
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    once = _Layers.of(grey) if len(grey) <= _HELD else None
     for at in range(0, m, _BLOCK):
         block = order[at : at + _BLOCK]
-        used, inverse = np.unique(pairs[block], return_inverse=True)
-        layers = _Layers(np.asarray(grey[used]))
-        found = _compared(layers, inverse.reshape(-1, 2), full[block])
+        if once is None:
+            used, inverse = np.unique(pairs[block], return_inverse=True)
+            found = _compared(_Layers.of(np.asarray(grey[used])), inverse.reshape(-1, 2), full[block])
+        else:
+            found = _compared(once, pairs[block], full[block])
         verdict[block], agreement[block], dissent[block], maps[block] = found
         if progress is not None:
             progress(min(at + _BLOCK, m))
@@ -105,33 +109,48 @@ def compare_pixels(
     return PixelComparison(verdict, agreement, dissent, kinds)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Layers:
-    """Pictures without their local mean, at three sizes of detail, and where they show nothing but fill."""
+    """Pictures without their local mean, at two sizes of detail; where they show more than fill; which are blank."""
 
-    def __init__(self, grey: NDArray[np.uint8]) -> None:
+    fine: torch.Tensor
+    shown: torch.Tensor
+    coarse: torch.Tensor
+    shown_coarse: torch.Tensor
+    blank: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, grey: NDArray[np.uint8]) -> _Layers:
+        parts = [cls._few(grey[at : at + _BLOCK]) for at in range(0, len(grey), _BLOCK)] or [cls._few(grey)]
+        fine, shown, coarse, shown_coarse = (torch.cat(layer) for layer in zip(*parts, strict=True))
+        return cls(fine, shown, coarse, shown_coarse, fine.square().mean(dim=(1, 2)).sqrt().numpy() < _VISIBLE)
+
+    @staticmethod
+    def _few(grey: NDArray[np.uint8]) -> tuple[torch.Tensor, ...]:
         values = torch.from_numpy(grey.astype(np.float32))
-        self.shown = torch.from_numpy(_shown(grey).astype(np.float32))
-        self.fine = _band(values, self.shown, 1.0, 4.0)
-        halved = functional.avg_pool2d(torch.stack([values, self.shown], dim=1), 2)
-        self.shown_coarse = (halved[:, 1] > 0.99).float()
-        self.coarse = _band(halved[:, 0], self.shown_coarse, 0.7, 4.0)
-        self.blank = self.fine.square().mean(dim=(1, 2)).sqrt().numpy() < _VISIBLE
+        shown = torch.from_numpy(_shown(grey).astype(np.float32))
+        halved = functional.avg_pool2d(torch.stack([values, shown], dim=1), 2)
+        shown_coarse = (halved[:, 1] > 0.99).float()
+        return _band(values, shown, 1.0, 4.0), shown, _band(halved[:, 0], shown_coarse, 0.7, 4.0), shown_coarse
 
 
 def _band(values: torch.Tensor, shown: torch.Tensor, fine: float, broad: float) -> torch.Tensor:
     """Structure between two sizes, in pixels; 0 where nothing is shown. What lies beside the fill is not its edge."""
-    covered = _blurred(shown, broad).clamp(min=1e-3)
-    level = _blurred(values * shown, broad) / covered
-    inner = _blurred(values * shown, fine) / _blurred(shown, fine).clamp(min=1e-3)
-    return (inner - level) * shown
+    parts = []
+    for sigma in (fine, broad):
+        kernel = _blur(values.shape[-1], sigma)
+        part = kernel @ (values * shown) @ kernel.T
+        filled = (~shown.bool()).flatten(1).any(dim=1)
+        part[filled] /= (kernel @ shown[filled] @ kernel.T).clamp(min=1e-3)
+        parts.append(part)
+    return (parts[0] - parts[1]) * shown
 
 
-def _blurred(values: torch.Tensor, sigma: float) -> torch.Tensor:
-    reach = math.ceil(2.5 * sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    wider = functional.pad(values[:, None], (reach, reach, reach, reach), mode="reflect")
-    return functional.conv2d(functional.conv2d(wider, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
+def _blur(side: int, sigma: float) -> torch.Tensor:
+    """A Gaussian as a matrix (side, side) whose rows sum to 1, cut off at the picture's edge."""
+    at = torch.arange(side)
+    kernel = torch.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2)
+    return kernel / kernel.sum(dim=1, keepdim=True)
 
 
 def _shown(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -174,17 +193,17 @@ def _compared(
     verdict[layers.blank[pairs].any(axis=1)] = UNTOLD
     for rank in range(_STARTS):
         tried = np.flatnonzero((scores[:, rank] >= _WORTH_A_TRY) & (verdict == DIFFERENT))
-        if not tried.size:
-            continue
-        one, two = (torch.from_numpy(pairs[tried, side]) for side in (0, 1))
-        found = torch.from_numpy(maps[tried, rank])
-        found = refined(layers.coarse[one], layers.coarse[two], found, layers.shown_coarse[one], 6)
-        found = refined(layers.fine[one], layers.fine[two], found, layers.shown[one], 4)
-        said, agrees, dissents = _judged(layers, one, two, found)
-        better = (said == SAME) | (agrees > agreement[tried])
-        where = tried[better]
-        verdict[where], agreement[where] = said[better], agrees[better]
-        dissent[where], chosen[where] = dissents[better], found.numpy()[better]
+        for at in range(0, len(tried), _REFINED):
+            some = tried[at : at + _REFINED]
+            one, two = (torch.from_numpy(pairs[some, side]) for side in (0, 1))
+            found = torch.from_numpy(maps[some, rank])
+            found = refined(layers.coarse[one], layers.coarse[two], found, layers.shown_coarse[one], 10)
+            found = refined(layers.fine[one], layers.fine[two], found, layers.shown[one], 4)
+            said, agrees, dissents = _judged(layers, one, two, found)
+            better = (said == SAME) | (agrees > agreement[some])
+            where = some[better]
+            verdict[where], agreement[where] = said[better], agrees[better]
+            dissent[where], chosen[where] = dissents[better], found.numpy()[better]
     return verdict, agreement, dissent, chosen
 
 

@@ -161,8 +161,9 @@ def refined(
     slopes[:, 2, 1:-1] = (second[:, 2:] - second[:, :-2]) * (side / 4)
     middle = (torch.arange(side) + 0.5) * 2 / side - 1
     x, y = middle[None, :].expand(side, side).flatten(), middle[:, None].expand(side, side).flatten()
+    ones = torch.stack([x, y, torch.ones_like(x)], dim=1)
     for _ in range(steps):
-        grid = places_under(maps, side)
+        grid = (ones @ maps.transpose(1, 2)).view(-1, side, side, 2)
         moved = functional.grid_sample(slopes, grid, align_corners=False).flatten(2)
         seen = ((grid.abs() < 1).all(dim=-1) * weights).flatten(1)
         total = seen.sum(dim=1, keepdim=True).clamp(min=1)

@@ -43,6 +43,8 @@ def copy_of(image, kind, seed=0):
     """One of KINDS."""
     rng = np.random.default_rng(seed)
     width, height = image.size
+    if kind == "saved again":
+        return Image.open(io.BytesIO(jpeg(image, 50)))
     if kind == "resized":
         return image.resize((int(width * 0.6), int(height * 0.6)), Image.Resampling.BICUBIC)
     if kind == "cropped":

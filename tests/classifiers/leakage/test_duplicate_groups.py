@@ -68,7 +68,7 @@ def test_where_files_are_gone_features_speak_for_what_is_nearly_equal():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 60)).astype(np.float32)
     X[7] = X[3] + 0.01 * rng.normal(size=60)  # saved again
-    X[9] = X[5] + 0.3 * rng.normal(size=60)  # a relative
+    X[9] = X[5] + 0.5 * rng.normal(size=60)  # a relative
     found = find_duplicate_groups(feature_set(X, np.arange(80) % 2))
     assert found.copies.tolist() == [[3, 7]] and not found.confirmed.any()
     assert found.look_alikes.tolist() == [[5, 9]]

@@ -149,7 +149,7 @@ def test_many_identical_pairs_and_no_other_kind():
 def test_each_kind_has_an_example_however_many_there_are_of_another():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 60)).astype(np.float32)
-    X[100], X[101] = X[40] + 0.01, X[41] + 0.3 * rng.normal(size=60)
+    X[100], X[101] = X[40] + 0.01, X[41] + 0.5 * rng.normal(size=60)
     splits = np.where(np.arange(300) < 60, "test", "train")
     features = same_bytes(feature_set(X, np.arange(300) % 2, splits=splits), [(i, 200 + i) for i in range(30)])
     leaks, _ = look(features)
@@ -196,7 +196,7 @@ def test_it_leaks_where_the_doubles_could_change_a_conclusion(doubles, kind):
 def test_many_look_alikes_are_a_mild_word():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 60)).astype(np.float32)
-    X[100:130] = X[:30] + 0.3 * rng.normal(size=(30, 60))
+    X[100:130] = X[:30] + 0.5 * rng.normal(size=(30, 60))
     splits = np.where(np.arange(300) < 60, "test", "train")
     leaks, _ = look(feature_set(X, np.arange(300) % 2, splits=splits))
     ((kind, text),) = leaks.texts

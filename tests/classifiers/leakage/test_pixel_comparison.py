@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,8 +26,6 @@ def test_a_copy_is_one_picture(kind):
 
 
 def test_a_copy_of_low_quality_is_one_picture():
-    import io
-
     scenes = [scene(i) for i in range(NUMBER)]
     seen = compared(scenes, [Image.open(io.BytesIO(jpeg(image, 50))) for image in scenes])
     assert (seen.verdict == SAME).all() and seen.agreement.min() > 0.95
