@@ -232,7 +232,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         f"gets {cached} ({_points(lead)}, p = {pilot['p']:.2g}): "
     )
     if pilot["epochs"] < 1:
-        found += "less than one epoch, so nothing can be told; give `pilot` more minutes."
+        found += "less than one epoch, so nothing can be told; give it more minutes."
     elif shown:
         found += "reopening pays." if enough else "reopening pays, and a whole fine-tune will bring more."
     elif verdict != advice.verdict:

@@ -30,7 +30,7 @@ LEAD = 0.2
 """Of what an earlier node knows better than the last one, which a reopened network finds again beside the above."""
 
 ELSEWHERE = 0.2
-"""Further share of the error on images of another kind, for which a network tuned on varied images is the sturdier."""
+"""Further share of the error on images of another kind, where a network tuned on varied images is the sturdier."""
 
 SPREAD = 0.18
 """Standard deviation of the share of the error that goes away, between data sets alike in all of this."""

@@ -156,7 +156,7 @@ def _grid(
         for j, share in enumerate(_SHARES):
             curve = np.clip(share + (1 - share) * tie * tails, 1e-9, 1 - 1e-9)
             found[j, i] = np.log(curve) @ bad + np.log1p(-curve) @ good + support
-    j, i, t = np.unravel_index(int(found.argmax()), found.shape)
+    j, i, t = (int(place) for place in np.unravel_index(int(found.argmax()), found.shape))
     curve = _SHARES[j] + (1 - _SHARES[j]) * ties[i] * tails[t]
     fitted = np.empty(len(margin))
     for b, value in zip(bins, curve, strict=True):

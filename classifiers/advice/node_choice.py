@@ -257,8 +257,8 @@ def _row_scores(
     rows = np.flatnonzero(~np.isnan(scores[:, 0]))
     if not rows.size:
         return hits, briers
-    scores, codes = scores[rows].astype(np.float64), np.searchsorted(classes, y[rows])
-    proba = softmax(fit_slope(scores, codes) * scores)
+    wide, codes = scores[rows].astype(np.float64), np.searchsorted(classes, y[rows])
+    proba = softmax(fit_slope(wide, codes) * wide)
     hits[rows] = proba.argmax(axis=1) == codes
     briers[rows] = (proba**2).sum(axis=1) + 1 - 2 * proba[np.arange(len(rows)), codes]
     return hits, briers
@@ -267,7 +267,7 @@ def _row_scores(
 def _inner_brier(probe: RidgeProbe, fold: int, y: NDArray[np.int64]) -> float:
     """Mean Brier score outside a fold, by fits that did not see the fold; NaN where there are none."""
     if probe.inner_scores is None:
-        raise ValueError("a probe has no inner scores, expected probes fitted with `nested=True`")
+        raise ValueError("a probe has no inner scores, expected probes fitted with nested folds")
     briers = _row_scores(probe.classes, probe.inner_scores[fold], y)[1]
     return float(np.nanmean(briers)) if np.isfinite(briers).any() else np.nan
 

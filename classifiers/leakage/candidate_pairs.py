@@ -96,7 +96,7 @@ def find_candidate_pairs(
     mean, axes, lengths = _principal_axes(X, rng, seed)
     scores = np.concatenate([(X[at : at + _BLOCK] - mean) @ axes.T for at in range(0, n, _BLOCK)])
     plain = _unit(np.asarray(X - mean, dtype=np.float32)) if n <= _EXACT else _unit(scores)
-    views = [plain] if len(lengths) < 8 else [plain, _unit(scores / lengths)]
+    views = [plain] if len(lengths) < 8 else [plain, _unit(np.asarray(scores / lengths, dtype=np.float32))]
     found, closest = [], []
     for number, view in enumerate(views):
 

@@ -92,8 +92,11 @@ def rough_alignments(
         found_scores.append((best.values * size[part]).numpy())
         found_places.append(best.indices.numpy())
     scores, places = np.stack(found_scores, axis=1), np.stack(found_places, axis=1)
+    if len(hypotheses) < most:  # fewer alignments than were wanted: the last ones are as unlike as can be
+        lacking = most - len(hypotheses)
+        scores = np.pad(scores, ((0, 0), (0, lacking)), constant_values=-1.0)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :most]
-    maps = np.empty((*order.shape, 2, 3), dtype=np.float32)
+    maps = np.tile(np.eye(2, 3, dtype=np.float32), (*order.shape, 1, 1))
     for number, hypothesis in enumerate(hypotheses):
         rows, ranks = np.nonzero(order == number)
         maps[rows, ranks] = _maps(hypothesis, places[rows, number])

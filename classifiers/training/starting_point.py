@@ -132,7 +132,8 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
         if missing.any():
             name = features.classes[int(np.flatnonzero(missing)[0])]
             raise FeaturesError(
-                f"no validation part can be held out: all training images of class {name!r} are of one source and would "
+                f"no validation part can be held out: all training images of class {name!r} are of one source "
+                f"and would "
                 f'leave the training; add images of other sources, give a "val" part, or use `groups="none"`'
             )
     notes += _doubts(features, valid)

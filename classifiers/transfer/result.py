@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.advice.decision import WORTH
+from classifiers.advice.expected_gain import WORTH
 from classifiers.formatting import count
 from classifiers.transfer.training_course import TrainingCourse
 from classifiers.validation.significance import SIGNIFICANT, mcnemar_exact, wilson

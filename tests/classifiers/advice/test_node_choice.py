@@ -124,7 +124,7 @@ def test_counts_that_differ_are_an_error():
     Xs, y = nodes([1, 2])
     folds = stratified_folds(y, 5, 0)
     probe = RidgeProbe.fit(Xs[0], y, folds)
-    with pytest.raises(ValueError, match="no inner scores, expected probes fitted with `nested=True`"):
+    with pytest.raises(ValueError, match="no inner scores, expected probes fitted with nested folds"):
         choose_node([[probe]], y, [folds], ["a"])
     with pytest.raises(ValueError, match=r"probes of 1 nodes with \[1\] repeats for 2 names and 1 repeats of folds"):
         choose_node([[probe]], y, [folds], ["a", "b"])
