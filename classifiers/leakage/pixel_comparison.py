@@ -161,12 +161,14 @@ def _shown(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     n, side, _ = grey.shape
     fill = np.zeros(grey.shape, dtype=bool)
     for axis in (1, 2):
-        still = np.abs(np.diff(grey.astype(np.int16), axis=axis)) <= _FILL_STEP
+        values = grey.astype(np.int16)
         for reverse in (False, True):
-            run = np.flip(still, axis) if reverse else still
-            run = np.logical_and.accumulate(run, axis=axis)
+            line = np.flip(values, axis) if reverse else values
+            # Against the pixel at the edge, not the one before: a sky that grows slowly darker is no fill.
+            still = np.abs(line - np.take(line, [0], axis)) <= _FILL_STEP
+            run = np.logical_and.accumulate(still, axis=axis)
             long = run.sum(axis=axis, keepdims=True) >= _FILL_RUN
-            ends = np.concatenate([np.take(run, [0], axis), run], axis=axis) & long
+            ends = run & long
             fill |= np.flip(ends, axis) if reverse else ends
     for axis in (1, 2):  # the picture's own edge against the fill is spread over a few pixels
         wide = fill.copy()
