@@ -1,5 +1,7 @@
 """What a fine-tune begins with: parts, sources, head."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -124,3 +126,48 @@ def test_only_linear_heads_start_a_fine_tune():
     assert linear_head("mlp", notes) == "logistic" and "mlp is not linear" in notes[1]
     with pytest.raises(UnknownNameError, match="close matches: logistic"):
         linear_head("logistik", notes)
+
+
+def test_a_class_of_one_source_that_would_leave_the_training_is_refused_with_the_way_out():
+    y = np.arange(120) % 3
+    ids = tuple(f"source{'only' if label == 2 else i}_{i}.jpg" for i, label in enumerate(y))
+    refused = 0
+    for seed in range(8):  # in which part the one source ends is chance
+        try:
+            start = starting_point(features(ids=ids), fraction=0.5, seed=seed, groups=r"source(\w+?)_")
+        except FeaturesError as error:
+            refused += 1
+            assert "all training images of class 'c' are of one source" in str(error)
+            assert '`groups="none"`' in str(error)
+        else:
+            assert set(y[start.fit]) == {0, 1, 2}
+            assert start.notes == ("the validation part has no image of c: the epoch is chosen without them",)
+
+
+def given_parts(valid_classes):
+    """A set whose "val" part holds these classes, one image each."""
+    splits, wanted = ["train"] * 120, list(valid_classes)
+    for row in range(119, -1, -1):
+        if row % 3 in wanted:
+            splits[row] = "val"
+            wanted.remove(row % 3)
+    splits[0] = splits[1] = splits[2] = "test"
+    return features(splits=splits)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ([0, 1, 2, 0], "has 4 images: no epoch can be shown to be better than the cached head on fewer than 5"),
+        ([1] * 6, r"\(6 images\) holds one class only: .* give every class validation images"),
+        ([0, 1] * 3, "has no image of c: the epoch is chosen without them"),
+    ],
+)
+def test_what_a_validation_part_cannot_tell_is_said(classes, words):
+    (note,) = starting_point(given_parts(classes), fraction=0.2, seed=0, groups="none").notes
+    assert note.startswith("the validation part ")
+    assert re.search(words, note)
+
+
+def test_a_validation_part_that_can_tell_needs_no_word():
+    assert starting_point(given_parts([0, 1, 2] * 2), fraction=0.2, seed=0, groups="none").notes == ()
