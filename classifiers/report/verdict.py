@@ -89,7 +89,7 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     head = f"{printable(best['head'])}{where}"
     right = f"right on {percent(best['accuracy'])} % of {_judged(full, best)}"
     if best["n_test"] < FEWEST:
-        return _untold(best, head)
+        return _untold(best, f"the bundle's head, {head}," if of_bundle(full) else head)
     if best["beats_majority"] is False and of_bundle(full):
         return (
             f"The bundle is not shown to know these images: its head, {head}, is {right}, and always giving their most "

@@ -107,10 +107,10 @@ def cell(place: ParquetCell) -> bytes:
         cursors.pop(key, None)
         if error.strerror:
             raise
-        raise OSError(0, f"the Parquet file is damaged ({_one_line(error)})") from error
+        raise damaged(error) from error
     except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
         cursors.pop(key, None)
-        raise OSError(0, f"the Parquet file is damaged ({_one_line(error)})") from error
+        raise damaged(error) from error
 
 
 def open_parquet(path: bytes) -> Any:
@@ -132,6 +132,11 @@ def open_parquet(path: bytes) -> Any:
         raise OSError(0, f"not a Parquet file ({_one_line(error)})") from error
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise OSError(0, f"the Parquet file cannot be read ({_one_line(error)})") from error
+
+
+def damaged(error: Exception) -> OSError:
+    """What to raise for an error of pyarrow's own that reading a file ended in."""
+    return OSError(0, f"the Parquet file is damaged ({_one_line(error)})")
 
 
 def leaf(array: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from featstore.sources.address import ParquetCell
-from featstore.sources.parquet_cells import leaf, open_parquet
+from featstore.sources.parquet_cells import damaged, leaf, open_parquet
 
 _ROWS = 4096
 
@@ -20,7 +20,9 @@ class ParquetIndex:
     Raises
     ------
     OSError
-        Where it is no Parquet file.
+        Where it is no Parquet file, or a damaged one.
+    MemoryError
+        The process may not take as much memory as the names need.
     """
 
     def __init__(self, path: bytes) -> None:
@@ -30,6 +32,10 @@ class ParquetIndex:
             self.columns = binary_columns(file)
             self._groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             self._rows: dict[str, dict[bytes, int]] = {c: cell_names(file, c) for c in self.columns[:1]}
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
+            raise damaged(error) from error
         finally:
             file.close()
 

@@ -59,7 +59,7 @@ def test_every_rendering_says_that_nothing_was_fitted(report):
     for text in (report.to_text(), report.to_markdown(), report.to_html()):
         assert "nothing was fitted" in text and "14 images judged" in text
         assert "featstore train" not in text
-    assert report.data["verdict"][0].startswith("The bundle")
+    assert report.data["verdict"][0].startswith("Nothing can be told from 14 judged images: the bundle's head, ")
     assert isinstance(Report(report.data), Report)
 
 

@@ -92,6 +92,20 @@ def test_what_is_no_parquet_file_is_refused(tmp_path):
         read(tmp_path / "empty")
 
 
+def test_a_file_whose_names_are_damaged_is_said_to_be_damaged(tmp_path):
+    path = parquet_of(pictures(2), tmp_path / "a.parquet")
+    content, refused = bytearray(path.read_bytes()), []
+    for at in range(len(content) - 8, max(0, len(content) - 1200), -7):
+        content[at] ^= 1
+        path.write_bytes(content)
+        content[at] ^= 1
+        try:
+            read(path)
+        except ImageSetError as error:
+            refused.append(str(error))
+    assert any("damaged" in sentence for sentence in refused)
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_flipped_and_cut_files_never_raise_anything_else(tmp_path, data):
