@@ -81,9 +81,11 @@ def parquet_images(paths: Sequence[bytes], reading: Reading) -> Labelled:
             keep(file, index, status)
             columns = Columns(opened, index, reading, printable_path(file))
             count = _add(opened, index, columns, name, part, status.st_mtime_ns, found, skipped)
-        except (OSError, ImageSetError, UnknownNameError, MemoryError):
+        except (ImageSetError, UnknownNameError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
+            if isinstance(error, OSError) and error.strerror:
+                raise
             raise ImageSetError(f"{printable_path(file)} is damaged: {' '.join(str(error).split())[:200]}") from error
         finally:
             opened.close()
