@@ -22,6 +22,7 @@ CLOSEST = 2
 _EXACT = 12_000  # rows up to which every row is compared with every other
 _SAMPLE = 4000  # rows that the principal axes are read off
 _RANK = 128  # of the whitened features
+_EQUAL = 1e-3  # one minus the cosine up to which features are all but equal, though every image may have a twin
 _DIRECTIONS = 5.0  # that features need to have before their cosines alone make anything certain
 _BLOCK = 1024
 _CELLS = 3  # of an inverted index that each row is looked up in
@@ -42,8 +43,8 @@ class CandidatePairs:
     alike : ndarray of shape (m,), bool
         At most half as far apart as an image and its nearest neighbour usually are.
     sure : ndarray of shape (m,), bool
-        The same picture by features alone: cosine at least 0.95, a quarter as far apart as an image and its nearest
-        neighbour usually are, and half as far as all but one in a thousand pairs.
+        The same picture by features alone: cosine at least 0.95 and a quarter as far apart as an image and its nearest
+        neighbour usually are, or cosine at least 0.999; and half as far as all but one in a thousand pairs.
     """
 
     pairs: NDArray[np.int64]
@@ -122,7 +123,7 @@ def find_candidate_pairs(
     drawn = np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1)
     drawn = drawn[(one != other) & ~np.isin(drawn[:, 0] * n + drawn[:, 1], keys)]  # no neighbours: copies would be some
     ordinary = float(np.quantile(_cosines(X, mean, drawn), 0.999)) if len(drawn) else 1.0
-    reach = min(1 - SURE, 0.25 * usual, 0.5 * (1 - ordinary))
+    reach = min(max(_EQUAL, min(1 - SURE, 0.25 * usual)), 0.5 * (1 - ordinary))
     if len(lengths) < 2 or (lengths**2).sum() ** 2 / (lengths**4).sum() < _DIRECTIONS:
         reach = 0.0
     order = np.argsort(-cosine, kind="stable")
