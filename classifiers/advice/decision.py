@@ -314,7 +314,7 @@ def _reopening(reopening: ExpectedGain) -> str:
         "data sets)."
     )
     if reopening.close:
-        said += " It is close: `pilot=MINUTES` decides it by a short fine-tune."
+        said += " It is close: a short fine-tune (`pilot`) decides it."
     return said
 
 

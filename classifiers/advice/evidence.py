@@ -91,8 +91,6 @@ class Evidence:
         Share of wrong labels in the training part, with its interval.
     domain : DomainDistance
         How far the images are from ImageNet.
-    side : int
-        Pixels of the network's input.
     test : int
         Images of the test part; 0 without one.
     shift : Shift or None
@@ -104,13 +102,16 @@ class Evidence:
 
     Examples
     --------
+    >>> from classifiers.advice.domain_distance import domain_distance
+    >>> from classifiers.advice.label_noise import LabelNoise
     >>> node = NodeEvidence("avgpool", "avg", 512, 0.9, (0.85, 0.94), log_me=0.3, h_score=1.2)
     >>> evidence = Evidence(
     ...     train=200, classes=2, per_class_min=100, per_class_median=100.0, per_class_max=100, sources=200,
     ...     groups=None, chance=0.5, nodes=(node,), best=0, last=0, lead=0.0, lead_ci=(0.0, 0.0),
     ...     earlier_p=1.0, earlier_shown=False, rises_to_last=False, nodes_text=(), linear_accuracy=0.9,
     ...     knn_accuracy=0.85, train_accuracy=1.0, curve=(), doubled=None, head_confidence=None, head_accuracy=None,
-    ...     last_accuracy=0.9, label_noise=0.0, leaks={},
+    ...     last_accuracy=0.9, noise=LabelNoise(0.0, 0.0, 0.02, True, ""), leaks={},
+    ...     domain=domain_distance([("avgpool", 0.9)], 0.5, UNASKED, None),
     ... )
     >>> evidence.to_json()["nodes"][0]["node"]
     'avgpool'
@@ -143,7 +144,6 @@ class Evidence:
     last_accuracy: float
     noise: LabelNoise
     domain: DomainDistance
-    side: int
     leaks: dict[str, Any]
     test: int = 0
     shift: Shift | None = None
@@ -313,7 +313,6 @@ def gather(
         last_accuracy=nodes[last].accuracy,
         noise=noise,
         domain=domain,
-        side=int(first.fingerprint.transform["crop"]),
         leaks=leaks or {},
         test=len(test),
         shift=shift,
@@ -335,8 +334,8 @@ def recovered_share(head_accuracy: float | None, linear: float, chance: float) -
 
     Examples
     --------
-    >>> recovered_share(0.8, 0.9, 0.5)
-    0.75
+    >>> recovered_share(0.75, 1.0, 0.5)
+    0.5
     """
     known = linear - chance
     if head_accuracy is None or known < 0.05:

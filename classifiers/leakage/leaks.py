@@ -201,14 +201,15 @@ def _crossing(features: FeatureSet, duplicates: DuplicateGroups, parts: list[Fol
     kinds = [(kind, found.tolist()) for kind, found in (("identical", identical), ("near", near), ("stem", by_filename),
              ("look_alike", alike)) if len(found)]  # fmt: skip
     each = _EXAMPLES // max(len(kinds), 1)
+    trains, judges = ((0, 1), (0, 1)) if len(parts) > 1 else ((0,), (1,))  # folds take turns
     return Crossing(
         identical=len(identical),
         near=len(near),
         by_filename=n_by_filename,
         look_alikes=len(alike),
-        training=np.unique(pairs[:, 0]).astype(np.intp),
-        judged=np.unique(pairs[:, 1]).astype(np.intp),
-        resembling=np.unique(alike[:, 1]).astype(np.intp),
+        training=np.unique(pairs[:, trains]).astype(np.intp),
+        judged=np.unique(pairs[:, judges]).astype(np.intp),
+        resembling=np.unique(alike[:, judges]).astype(np.intp),
         examples=tuple(_example(features, kind, row) for kind, found in kinds for row in found[:each]),
     )
 
@@ -218,7 +219,7 @@ def _through_others(duplicates: DuplicateGroups, parts: list[Fold], direct: NDAr
     linked = np.concatenate([duplicates.identical, duplicates.copies])
     groups = connected_groups(len(duplicates.groups), linked[:, 0], linked[:, 1])
     found = _filename_pairs(groups, parts)
-    return found[~np.isin(found[:, 1], direct[:, 1])]
+    return found[~np.isin(found[:, 1], direct[:, :2])]  # a cross-validation judges either image of a pair
 
 
 def _example(features: FeatureSet, kind: str, pair: list[int]) -> dict[str, Any]:

@@ -65,6 +65,15 @@ class Shift:
         One sentence about the kind of images.
     proportions_text : str
         One sentence about the proportions of classes; empty where they are unknown.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 8)).astype(np.float32)
+    >>> X[150:] += 1.5  # a scanner that makes brighter pictures
+    >>> shift = find_shift(X, np.arange(150), np.arange(150, 200))
+    >>> shift.shifted, shift.auc > 0.9
+    (True, True)
     """
 
     auc: float | None

@@ -41,7 +41,7 @@ def evidence(
         "earlier_p": 1e-4 if shown else 1.0, "earlier_shown": shown, "rises_to_last": best == 2,
         "nodes_text": ("Nodes.",), "linear_accuracy": accuracies[best], "knn_accuracy": 0.5, "train_accuracy": 1.0,
         "curve": ((10, 0.5, train),), "doubled": doubled, "head_confidence": 0.5, "head_accuracy": None,
-        "last_accuracy": accuracies[2], "noise": noise, "side": 128, "leaks": {},
+        "last_accuracy": accuracies[2], "noise": noise, "leaks": {},
         "domain": DomainDistance(distance, {}, "", "The layers say so."),
     }  # fmt: skip
     return Evidence(**(settings | more))
@@ -120,7 +120,7 @@ def test_near_the_line_it_says_that_a_pilot_decides():
     found = {}
     for accuracy in np.linspace(0.80, 0.99, 60):
         advice = judge(evidence((0.5, 0.6, float(accuracy)), train=600, per_class=300, classes=2, distance=0.3))
-        close = any("It is close: `pilot=MINUTES`" in reason for reason in advice.reasons)
+        close = any("It is close: a short fine-tune (`pilot`)" in reason for reason in advice.reasons)
         assert close == advice.reopening.close == advice.to_json()["reopening"]["close"]
         found.setdefault(close, []).append(advice.reopening.chance)
     assert found[True] and found[False]

@@ -59,6 +59,18 @@ def test_identical_files_on_both_sides_are_counted_and_named():
     assert document["groups"] == "auto"
 
 
+def test_folds_judge_either_image_of_a_pair_and_no_pair_is_told_twice():
+    features = same_bytes(digits(60), [(0, 1), (2, 3), (4, 5)])
+    leaks, laid = look(features, protocol="cv")
+    fold = np.zeros(60, int)
+    for number, (_, test) in enumerate(laid.outer):
+        fold[test] = number
+    parted = [(a, b) for a, b in ((0, 1), (2, 3), (4, 5)) if fold[a] != fold[b]]
+    assert leaks.judged.identical == len(parted) > 0 and leaks.judged.near == 0
+    assert leaks.judged.judged.tolist() == leaks.judged.training.tolist() == sorted(np.ravel(parted).tolist())
+    assert not any("show one picture" in text for _, text in leaks.texts)
+
+
 def test_dropping_leaves_nothing_that_leaks():
     features = same_bytes(digits(300, split=0.3), [(0, 200), (1, 201)])
     leaks, laid = look(features, apart=True)
