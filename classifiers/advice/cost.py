@@ -27,7 +27,7 @@ from featstore.system.machine import usable_cores
 
 BATCH, PROBE = 32, 8
 """Images of a step that is timed: as many as a fine-tune's own, or fewer where those would take too long."""
-STEPS, SECONDS = 5, 1.2
+STEPS, SECONDS = 4, 0.7
 """Of these steps the fastest counts, for another program may have been busy; no further one is begun after so long."""
 
 

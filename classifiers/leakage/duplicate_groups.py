@@ -19,6 +19,7 @@ from classifiers.validation.splits import group_by
 from featstore.features import FeatureSet
 
 _LONG = 20_000  # images from which the time is told first
+_FEW = 0.02  # share of the images that may be look-alikes without a trial of what they change
 _TRIAL = 500  # pairs that are timed for that
 
 
@@ -55,7 +56,7 @@ class DuplicateGroups:
     rejected : tuple of FilenameGroups
         Parts of names that are shared without meaning anything.
     effect : GroupingEffect or None
-        Of keeping copies and look-alikes together; None where there are too few to tell.
+        Of keeping copies and look-alikes together; None where look-alikes are too few to matter.
     groups : ndarray of shape (n,), int64
         Number of the group of each row, by bytes, copies and names; never by look-alikes.
     """
@@ -149,7 +150,7 @@ def find_duplicate_groups(
         unread=seen.unread,
         by_filename=by_filename,
         rejected=tuple(rejected),
-        effect=_effect_of(features, rows, np.concatenate([copies, alike]), seed),
+        effect=_effect_of(features, rows, copies, alike, seed),
         groups=connected_groups(len(features), linked[:, 0], linked[:, 1]),
     )
 
@@ -246,11 +247,12 @@ def _identical(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def _effect_of(
-    features: FeatureSet, rows: NDArray[np.intp], pairs: NDArray[np.int64], seed: int
+    features: FeatureSet, rows: NDArray[np.intp], copies: NDArray[np.int64], alike: NDArray[np.int64], seed: int
 ) -> GroupingEffect | None:
-    """The effect of keeping pairs together, None where a trial could show nothing."""
-    if len(np.unique(pairs)) < max(10, 0.01 * len(rows)):
+    """The effect of keeping pairs together; None where look-alikes are too few to matter, for copies leave no doubt."""
+    if len(np.unique(alike)) < max(10, _FEW * len(rows)):
         return None
+    pairs = np.concatenate([copies, alike])
     groups = connected_groups(len(features), pairs[:, 0], pairs[:, 1])[rows]
     return grouping_effect(features.X[rows], features.y[rows], groups, seed=seed)
 

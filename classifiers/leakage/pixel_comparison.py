@@ -18,7 +18,8 @@ DIFFERENT, SAME, UNTOLD = range(3)
 _WORTH_A_TRY = 0.5  # correlation of the rough alignment from which it is refined
 _CLEAR = 0.9  # and from which no other alignment needs to be looked for
 _STARTS = 3  # rough alignments that are refined
-_BLOCK = 2048  # pairs, or pictures, at a time
+_BLOCK = 16_384  # pairs at a time
+_FEW = 128  # pictures whose layers are made at a time
 _REFINED = 128  # pairs that are refined at a time, so that what they need stays in the processor's cache
 _HELD = 10_000  # pictures whose layers are held at once (420 MB); of more, those of a block of pairs
 _TILES = 8  # a side, overlapping by half
@@ -121,7 +122,7 @@ class _Layers:
 
     @classmethod
     def of(cls, grey: NDArray[np.uint8]) -> _Layers:
-        parts = [cls._few(grey[at : at + _BLOCK]) for at in range(0, len(grey), _BLOCK)] or [cls._few(grey)]
+        parts = [cls._few(grey[at : at + _FEW]) for at in range(0, len(grey), _FEW)] or [cls._few(grey)]
         fine, shown, coarse, shown_coarse = (torch.cat(layer) for layer in zip(*parts, strict=True))
         return cls(fine, shown, coarse, shown_coarse, fine.square().mean(dim=(1, 2)).sqrt().numpy() < _VISIBLE)
 

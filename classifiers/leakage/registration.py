@@ -12,6 +12,9 @@ from torch.nn import functional
 COARSE = 32
 """Pixels of a side at which the rough alignment is looked for."""
 
+_FEW = 256
+"""Pairs or pictures at a time, so that what they need stays in the processor's cache."""
+
 _TURNS = (-28.0, -14.0, 14.0, 28.0, 90.0, 180.0, 270.0)  # degrees
 _WINDOWS = ((0.8, 0.8), (0.63, 0.63), (0.75, 1.0), (1.0, 0.75))  # shares of width and height that a crop keeps
 
@@ -49,7 +52,7 @@ AS_IT_IS = tuple(Hypothesis(mirror=mirror) for mirror in (False, True))
 
 EVERY = (
     *AS_IT_IS,
-    *(Hypothesis(0.0, m, window, first) for m in (False, True) for window in _WINDOWS for first in (False, True)),
+    *(Hypothesis(0.0, m, window, first) for window in _WINDOWS for m in (False, True) for first in (False, True)),
     *(Hypothesis(turn, m) for m in (False, True) for turn in _TURNS),
 )
 """These, crops and turns."""
@@ -80,17 +83,27 @@ def rough_alignments(
     used, inverse = np.unique(pairs, return_inverse=True)
     pair = torch.from_numpy(inverse.reshape(-1, 2))
     own = images[torch.from_numpy(used)]
-    spectrum, energy = torch.fft.rfft2(own), torch.fft.rfft2(own**2)
+    spectrum = torch.fft.rfft2(own)
+    energy = torch.fft.rfft2(own.square())
     found_scores, found_places = [], []
+    template = inside = mask = before = None
     for hypothesis in hypotheses:
         part, whole = (pair[:, 0], pair[:, 1]) if hypothesis.of_first else (pair[:, 1], pair[:, 0])
-        template, window = _templates(own, hypothesis)
-        inside = torch.fft.irfft2(energy * torch.fft.rfft2(window).conj(), s=(COARSE, COARSE)).clamp(min=1e-6).rsqrt()
-        size = template.square().sum((1, 2)).clamp(min=1e-6).rsqrt()
-        seen = torch.fft.irfft2(spectrum[whole] * torch.fft.rfft2(template).conj()[part], s=(COARSE, COARSE))
-        best = (seen * inside[whole]).flatten(1).max(dim=1)
-        found_scores.append((best.values * size[part]).numpy())
-        found_places.append(best.indices.numpy())
+        # Those that differ in nothing but which picture is the part, or in what is behind one mask, follow each other.
+        if template is None or before != dataclasses.replace(hypothesis, of_first=False):
+            before = dataclasses.replace(hypothesis, of_first=False)
+            grid = _grid(hypothesis)
+            template = _templates(own, grid)
+            covered = ((grid.abs() <= 1).all(dim=-1)).float()
+            if mask is None or inside is None or not torch.equal(covered, mask):
+                mask, inside = covered, _inside(energy, covered)
+        score, place = torch.empty(len(pair)), torch.empty(len(pair), dtype=torch.int64)
+        for at in range(0, len(pair), _FEW):
+            here, there = whole[at : at + _FEW], part[at : at + _FEW]
+            seen = torch.fft.irfft2(spectrum[here] * template[there], s=(COARSE, COARSE))
+            torch.max((seen * inside[here]).flatten(1), dim=1, out=(score[at : at + _FEW], place[at : at + _FEW]))
+        found_scores.append(score.numpy())
+        found_places.append(place.numpy())
     scores, places = np.stack(found_scores, axis=1), np.stack(found_places, axis=1)
     if len(hypotheses) < most:  # fewer alignments than were wanted: the last ones are as unlike as can be
         lacking = most - len(hypotheses)
@@ -103,14 +116,31 @@ def rough_alignments(
     return np.take_along_axis(scores, order, axis=1).astype(np.float32), maps
 
 
-def _templates(images: torch.Tensor, hypothesis: Hypothesis) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every picture as it would look as a part, in the upper left of an empty frame; and which pixels it covers."""
+def _grid(hypothesis: Hypothesis) -> torch.Tensor:
+    """Where the pixels of a frame (1, 32, 32, 2) lie in a part that stands in its upper left."""
     width, height = hypothesis.window
     corner = np.array([[1 / width, 0, 1 / width - 1], [0, 1 / height, 1 / height - 1]])
-    once = torch.from_numpy((hypothesis.matrix @ corner).astype(np.float32))[None]
-    grid = places_under(once, COARSE)
-    template = functional.grid_sample(images[None, :, :, :], grid, align_corners=False)[0]
-    return template, ((grid.abs() <= 1).all(dim=-1)).float()
+    return places_under(torch.from_numpy((hypothesis.matrix @ corner).astype(np.float32))[None], COARSE)
+
+
+def _templates(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Conjugate spectra of every picture as it would look as a part, brought to length 1."""
+    out = []
+    for at in range(0, len(images), _FEW):
+        part = functional.grid_sample(images[None, at : at + _FEW], grid, align_corners=False)[0]
+        length = part.square().sum((1, 2), keepdim=True).clamp(min=1e-6).sqrt()
+        out.append(torch.fft.rfft2(part / length).conj().resolve_conj())
+    return torch.cat(out)
+
+
+def _inside(energy: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+    """One over the length of what every picture shows under a mask at each shift, (n, 32, 32)."""
+    window = torch.fft.rfft2(covered).conj().resolve_conj()
+    out = torch.empty(len(energy), COARSE, COARSE)
+    for at in range(0, len(energy), _FEW):
+        seen = torch.fft.irfft2(energy[at : at + _FEW] * window, s=(COARSE, COARSE))
+        torch.rsqrt(seen.clamp_(min=1e-6), out=out[at : at + _FEW])
+    return out
 
 
 def _maps(hypothesis: Hypothesis, place: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -157,28 +187,32 @@ def refined(
     Evangelidis, G., Psarakis, E. (2008). Parametric image alignment using enhanced correlation coefficient
     maximization. IEEE Transactions on Pattern Analysis and Machine Intelligence 30.
     """
-    side = first.shape[-1]
-    slopes = torch.zeros(len(second), 3, side, side)
+    n, side = len(first), first.shape[-1]
+    slopes = torch.zeros(n, 3, side, side)
     slopes[:, 0] = second
     slopes[:, 1, :, 1:-1] = (second[:, :, 2:] - second[:, :, :-2]) * (side / 4)
     slopes[:, 2, 1:-1] = (second[:, 2:] - second[:, :-2]) * (side / 4)
     middle = (torch.arange(side) + 0.5) * 2 / side - 1
     x, y = middle[None, :].expand(side, side).flatten(), middle[:, None].expand(side, side).flatten()
-    ones = torch.stack([x, y, torch.ones_like(x)], dim=1)
+    ones = torch.stack([x, y, torch.ones_like(x)])
+    columns = torch.empty(n, 8, side * side)  # by which the map changes the second picture; the first; the second
     for _ in range(steps):
-        grid = (ones @ maps.transpose(1, 2)).view(-1, side, side, 2)
+        grid = (maps.reshape(2 * n, 3) @ ones).view(n, 2, side, side).permute(0, 2, 3, 1).contiguous()
         moved = functional.grid_sample(slopes, grid, align_corners=False).flatten(2)
-        seen = ((grid.abs() < 1).all(dim=-1) * weights).flatten(1)
+        seen = ((grid.abs().amax(dim=-1) < 1) * weights).flatten(1)
         total = seen.sum(dim=1, keepdim=True).clamp(min=1)
-
-        aim, value = _centred(first.flatten(1), seen, total), _centred(moved[:, 0], seen, total)
-        columns = [moved[:, 1] * x, moved[:, 1] * y, moved[:, 1], moved[:, 2] * x, moved[:, 2] * y, moved[:, 2]]
-        jacobian = torch.stack(columns, dim=1) * seen[:, None]
-        normal = jacobian @ jacobian.transpose(1, 2)
+        for at, slope in ((0, moved[:, 1] * seen), (3, moved[:, 2] * seen)):
+            torch.mul(slope, x, out=columns[:, at])
+            torch.mul(slope, y, out=columns[:, at + 1])
+            columns[:, at + 2] = slope
+        columns[:, 6] = _centred(first.flatten(1), seen, total)
+        columns[:, 7] = _centred(moved[:, 0], seen, total)
+        products = columns @ columns.transpose(1, 2)
+        normal = products[:, :6, :6]
         # A thousandth of the diagonal keeps directions that the picture does not determine from running away.
         normal = normal + torch.diag_embed(1e-3 * torch.diagonal(normal, dim1=1, dim2=2) + 1e-6)
-        gain = value.norm(dim=1, keepdim=True) / aim.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        step = torch.linalg.solve(normal, jacobian @ (gain * aim - value)[:, :, None])
+        gain = (products[:, 7, 7].sqrt() / products[:, 6, 6].sqrt().clamp(min=1e-6))[:, None]
+        step = torch.linalg.solve(normal, gain * products[:, :6, 6] - products[:, :6, 7])
         maps = maps + step.view(-1, 2, 3).clamp(-0.25, 0.25)
     return maps
 
