@@ -86,16 +86,16 @@ def rough_alignments(
     spectrum = torch.fft.rfft2(own)
     energy = torch.fft.rfft2(own.square())
     found_scores, found_places = [], []
-    template = inside = mask = before = None
+    template = inside = mask = torch.empty(0)
+    before: Hypothesis | None = None
     for hypothesis in hypotheses:
         part, whole = (pair[:, 0], pair[:, 1]) if hypothesis.of_first else (pair[:, 1], pair[:, 0])
         # Those that differ in nothing but which picture is the part, or in what is behind one mask, follow each other.
-        if template is None or before != dataclasses.replace(hypothesis, of_first=False):
-            before = dataclasses.replace(hypothesis, of_first=False)
+        if before != (before := dataclasses.replace(hypothesis, of_first=False)):
             grid = _grid(hypothesis)
             template = _templates(own, grid)
             covered = ((grid.abs() <= 1).all(dim=-1)).float()
-            if mask is None or inside is None or not torch.equal(covered, mask):
+            if not torch.equal(covered, mask):
                 mask, inside = covered, _inside(energy, covered)
         score, place = torch.empty(len(pair)), torch.empty(len(pair), dtype=torch.int64)
         for at in range(0, len(pair), _FEW):
