@@ -297,7 +297,7 @@ def judged(problem: Problem, made: Made, store: Path) -> dict[str, Any]:
     part = {name: str(split) for name, split in zip(names, features.splits.tolist(), strict=True)}
     crossing = {pair for pair in pairs if len({part[name] for name in pair}) == 2}
     planted = {frozenset(pair) for pair in made.planted}
-    shift = document.get("shift")
+    shift = document["evidence"].get("shift")
     return {
         "name": problem.name, "verdict": advice.verdict, "regime": advice.regime, "reopening": document["reopening"],
         "expected": advice.expected_gain, "expected_ci": list(advice.expected_gain_ci), "difference": advice.difference,

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from classifiers.heads.base.fold_search import SearchedHead
 from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
 from classifiers.heads.base.head_input import Training, check_logits
-from classifiers.heads.base.threads import at_most
 from classifiers.heads.mlp_training import MANY, BatchedMLP, steps_an_epoch, train_together, two_layers
 from classifiers.linalg import standardiser, truncated_svd
+from classifiers.threads import at_most
 
 RANK = 384
 """Wider features are first rotated to so many principal components; the rotation becomes part of the first layer."""

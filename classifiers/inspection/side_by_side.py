@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from classifiers.heads.base.threads import at_most
+from classifiers.threads import at_most
 from featstore.system.reporting import Progress
 
 Result = TypeVar("Result")

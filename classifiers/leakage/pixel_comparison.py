@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from classifiers.leakage.registration import AS_IT_IS, EVERY, places_under, refined, rough_alignments
+from classifiers.threads import one_each
 
 DIFFERENT, SAME, UNTOLD = range(3)
 """What the pixels say of a pair: two pictures; one picture; too little is to be seen in them to tell."""
@@ -18,7 +20,7 @@ DIFFERENT, SAME, UNTOLD = range(3)
 _WORTH_A_TRY = 0.5  # correlation of the rough alignment from which it is refined
 _CLEAR = 0.9  # and from which no other alignment needs to be looked for
 _STARTS = 3  # rough alignments that are refined
-_BLOCK = 16_384  # pairs at a time
+_BLOCK = 8192  # pairs at a time
 _FEW = 128  # pictures whose layers are made at a time
 _REFINED = 128  # pairs that are refined at a time, so that what they need stays in the processor's cache
 _HELD = 10_000  # pictures whose layers are held at once (420 MB); of more, those of a block of pairs
@@ -95,17 +97,23 @@ def compare_pixels(
     dissent, maps = np.ones(m, np.float32), np.tile(np.eye(2, 3, dtype=np.float32), (m, 1, 1))
     full = np.ones(m, dtype=bool) if thorough is None else thorough
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    once = _Layers.of(grey) if len(grey) <= _HELD else None
-    for at in range(0, m, _BLOCK):
-        block = order[at : at + _BLOCK]
-        if once is None:
+    size = max(1, min(_BLOCK, -(-m // torch.get_num_threads())))
+    blocks = [order[at : at + size] for at in range(0, m, size)]
+    with one_each() as pool:
+        once = _Layers.of(grey, pool) if len(grey) <= _HELD else None
+
+        def compared(block: NDArray[np.intp]) -> _Found:
+            if once is not None:
+                return _compared(once, pairs[block], full[block])
             used, inverse = np.unique(pairs[block], return_inverse=True)
-            found = _compared(_Layers.of(np.asarray(grey[used])), inverse.reshape(-1, 2), full[block])
-        else:
-            found = _compared(once, pairs[block], full[block])
-        verdict[block], agreement[block], dissent[block], maps[block] = found
-        if progress is not None:
-            progress(min(at + _BLOCK, m))
+            return _compared(_Layers.of(np.asarray(grey[used])), inverse.reshape(-1, 2), full[block])
+
+        done = 0
+        for block, found in zip(blocks, pool.map(compared, blocks), strict=True):
+            verdict[block], agreement[block], dissent[block], maps[block] = found
+            done += len(block)
+            if progress is not None:
+                progress(done)
     kinds = tuple(_kind(one) if said == SAME else "" for one, said in zip(maps, verdict, strict=True))
     return PixelComparison(verdict, agreement, dissent, kinds)
 
@@ -121,8 +129,9 @@ class _Layers:
     blank: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, grey: NDArray[np.uint8]) -> _Layers:
-        parts = [cls._few(grey[at : at + _FEW]) for at in range(0, len(grey), _FEW)] or [cls._few(grey)]
+    def of(cls, grey: NDArray[np.uint8], pool: ThreadPoolExecutor | None = None) -> _Layers:
+        cut = [grey[at : at + _FEW] for at in range(0, max(1, len(grey)), _FEW)]
+        parts = list((map if pool is None else pool.map)(cls._few, cut))
         fine, shown, coarse, shown_coarse = (torch.cat(layer) for layer in zip(*parts, strict=True))
         return cls(fine, shown, coarse, shown_coarse, fine.square().mean(dim=(1, 2)).sqrt().numpy() < _VISIBLE)
 
@@ -183,9 +192,10 @@ def _shown(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return ~fill
 
 
-def _compared(
-    layers: _Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_]
-) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+_Found = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def _compared(layers: _Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_]) -> _Found:
     """Verdict, agreement, dissent and map of each pair of one block."""
     scores, maps = rough_alignments(layers.coarse, pairs, AS_IT_IS, _STARTS)
     more = np.flatnonzero(full & (scores[:, 0] < _CLEAR))

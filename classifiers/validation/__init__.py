@@ -1,6 +1,6 @@
 """Who trains and who judges, how good predictions are, and how sure one can be.
 
-May import `types`, `formatting`, `linalg` and featstore.
+May import `types`, `formatting`, `linalg`, `threads` and featstore.
 """
 
 from typing import TYPE_CHECKING

@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from classifiers.heads.base.head import Head, linear_layer
 from classifiers.heads.base.head_input import Training, check_logits, class_weights, read_features
-from classifiers.heads.base.threads import at_most
 from classifiers.heads.linear.linear_problem import LinearProblem, LossName
 from classifiers.heads.linear.reg_path import PathPoint, RegularisationPath, walk
+from classifiers.threads import at_most
 from classifiers.types import Fold
 from classifiers.validation.temperature import as_logits, softmax
 
