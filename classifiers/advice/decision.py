@@ -37,6 +37,8 @@ DATA_WORTH = 0.03
 EXPECTED = "Reopening the network is expected to bring"
 EXPECTED_BEFORE = "Before the pilot, reopening the network was expected to bring"
 
+CLOSE = " It is close: a short fine-tune (`pilot`) decides it."
+
 NOISY = 0.05
 """Share of wrong labels that is shown to be there (the low end of its interval) before labels come first."""
 
@@ -149,9 +151,8 @@ def judge(evidence: Evidence) -> Advice:
     more = max(evidence.doubled[0] - evidence.linear_accuracy, 0.0) if evidence.doubled else 0.0
     gains = {"earlier-node": evidence.lead, "reopen": reopening.gain, "more-data": more}
     verdict = _closed(evidence, more)
-    # Labels come first; where it is close, a small set is better served by images than by a network that learns it by
-    # heart.
-    first = verdict == "more-data" and (_noisy(evidence) or (not large and reopening.close))
+    # Labels come first; where it is close, a small set stays with what cannot harm, and a pilot decides.
+    first = (verdict == "more-data" and _noisy(evidence)) or (not large and reopening.close)
     if reopening.worth and not first and (verdict != "earlier-node" or reopening.gain > evidence.lead):
         verdict = "reopen-all" if regime == 4 or not large else "reopen-top"
     gain, interval = _expected(evidence, verdict, gains, (reopening.gain, *reopening.ci))
@@ -238,7 +239,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     elif verdict != advice.verdict:
         found += "reopening is not worth it."
     elif reopened:
-        found += "too short to tell, so the verdict stands on what is expected."
+        found += "too short to tell, so the verdict stands on what is expected; give it more minutes."
     else:
         found += "no sign that reopening would pay."
     gain, interval = _expected(evidence, verdict, advice.gains, (float(pilot["gain"]), *pilot["gain_ci"]))
@@ -249,7 +250,7 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         verdict=verdict,
         expected_gain=gain,
         expected_gain_ci=(float(interval[0]), float(interval[1])),
-        reasons=(found, *(reason.replace(EXPECTED, EXPECTED_BEFORE) for reason in advice.reasons)),
+        reasons=(found, *(r.replace(EXPECTED, EXPECTED_BEFORE).replace(CLOSE, "") for r in advice.reasons)),
         pilot=dict(pilot),
     )
 
@@ -296,6 +297,11 @@ def _reasons(advice: Advice) -> list[str]:
             f"{evidence.doubled[2]:.1%}) with twice the images ({_points(advice.gains['more-data'])})."
         )
     said.append(_reopening(reopening))
+    if advice.verdict.startswith("reopen") and advice.regime < 3:
+        said.append(
+            "For so few images a fine-tune left to itself trains the head only; the gain is worth more here, so the "
+            "next command names the regime that reopens the network."
+        )
     if evidence.noise.low > 0:
         said.append(evidence.noise.text)
     if evidence.per_class_max > 3 * evidence.per_class_min:
@@ -313,9 +319,7 @@ def _reopening(reopening: ExpectedGain) -> str:
         f"({100 * low:+.1f} to {100 * high:+.1f} on a test part of {count(reopening.images, 'image')}, in nine of ten "
         "data sets)."
     )
-    if reopening.close:
-        said += " It is close: a short fine-tune (`pilot`) decides it."
-    return said
+    return said + (CLOSE if reopening.close else "")
 
 
 def _shifted(evidence: Evidence, shift: Shift) -> str:

@@ -192,7 +192,7 @@ def gather(
     Raises
     ------
     FeaturesError
-        Rows that differ between nodes, too few to judge, or more than memory holds.
+        Rows that differ between nodes, too few to judge, one class only, or more than memory holds.
 
     Examples
     --------
@@ -222,6 +222,11 @@ def gather(
     y, sources = first.y[train], groups
     groups = None if sources is None else sources[train]
     counts = np.bincount(y, minlength=len(first.classes))
+    if (counts > 0).sum() < 2:
+        held = "no labelled images" if not len(y) else f"one class only, {first.classes[int(y[0])]!r}"
+        raise FeaturesError(
+            f"the training part holds {held}; advice stands on how classes differ: expected two or more"
+        )
     repeats = repeats_for(len(y), [one.X.shape[1] for one in features])
     repeated = [stratified_folds(y, 5, seed + repeat, groups) for repeat in range(repeats)]
     folds = repeated[0]
@@ -277,7 +282,9 @@ def gather(
         deepest = features[last].X
         shift = find_shift(deepest, train, test, y=first.y, groups=sources, seed=seed)
         if shift.shifted:
-            elsewhere = error_elsewhere(deepest[train], y, folds, deepest[test], seed=seed)
+            found_there = error_elsewhere(deepest[train], y, folds, deepest[test], seed=seed)
+            guessing = 1 - 1 / int((counts > 0).sum())  # no head is expected to be worse than that
+            elsewhere = dataclasses.replace(found_there, there=min(found_there.there, guessing))
     chance = float(counts.max() / len(y))
     head_accuracy = original.accuracy(y, folds)
     domain = domain_distance(

@@ -76,7 +76,7 @@ def estimate_label_noise(
     scores : ndarray of shape (n, k), float
         Out-of-fold decision values; NaN for rows that are not judged.
     y : ndarray of shape (n,), int64
-        Labels, as column numbers of `scores`.
+        Labels, as column numbers of `scores`; rows below 0 have none and are left out.
     neighbours : ndarray of shape (n,), int64, optional
         Out-of-fold answers of nearest neighbours, as column numbers. Rows where they differ from the head's are left
         out: two kinds of head err together less often than one errs.
@@ -101,12 +101,12 @@ def estimate_label_noise(
     (True, True)
     """
     k = scores.shape[1]
-    judged = np.isfinite(scores).all(axis=1)
+    judged = np.isfinite(scores).all(axis=1) & (y >= 0)
     asked = judged.copy()
     if neighbours is not None:
         asked &= np.where(asked[:, None], scores, 0).argmax(axis=1) == neighbours
     rows = np.flatnonzero(asked)
-    if len(rows) < FEW or k < 2:
+    if len(rows) < FEW or len(np.unique(y[rows])) < 2:
         return LabelNoise(
             0.0, 0.0, 1.0, False, f"Whether labels are wrong cannot be told from {count(len(rows), 'image')}."
         )

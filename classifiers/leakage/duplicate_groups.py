@@ -15,6 +15,7 @@ from classifiers.leakage.data_groups import connected_groups, data_groups, joine
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
 from classifiers.leakage.grouping_effect import GroupingEffect, grouping_effect
 from classifiers.leakage.small_pictures import SmallPictures, read_small_pictures
+from classifiers.leakage.usual_agreement import usual_agreement
 from classifiers.validation.splits import group_by
 from featstore.features import FeatureSet
 
@@ -49,6 +50,8 @@ class DuplicateGroups:
         Pairs whose pixels were compared.
     blank : int
         Of these, pairs with too little to see to tell.
+    usual : int
+        Of these, pairs that agree, but not clearly further than other pictures of their class do.
     unread : tuple of (reason, count)
         Why pictures could not be read.
     by_filename : FilenameGroups or None
@@ -70,6 +73,7 @@ class DuplicateGroups:
     conflicts: NDArray[np.int64]
     compared: int
     blank: int
+    usual: int
     unread: tuple[tuple[str, int], ...]
     by_filename: FilenameGroups | None
     rejected: tuple[FilenameGroups, ...]
@@ -124,7 +128,7 @@ def find_duplicate_groups(
     identical = rows[_identical(features.digests[rows])].reshape(-1, 2).astype(np.int64)
     first = np.setdiff1d(rows, identical[:, 1])  # one row of each file
     near = _candidates(features, first, seed, told)
-    seen = _Seen.of(features, near, told)
+    seen = _Seen.of(features, near, seed, told)
     X, y = features.X[rows], features.y[rows]
     names = tuple(features.ids[i] for i in rows.tolist())
     by_filename, rejected = find_filename_groups(names, y, X, seed=seed)
@@ -147,6 +151,7 @@ def find_duplicate_groups(
         conflicts=told_twice[features.y[told_twice[:, 0]] != features.y[told_twice[:, 1]]],
         compared=seen.compared,
         blank=seen.blank,
+        usual=seen.usual,
         unread=seen.unread,
         by_filename=by_filename,
         rejected=tuple(rejected),
@@ -180,13 +185,14 @@ class _Seen:
     kinds: list[str]
     compared: int
     blank: int
+    usual: int
     unread: tuple[tuple[str, int], ...]
 
     @classmethod
-    def of(cls, features: FeatureSet, near: CandidatePairs, told: Callable[[str], None] | None) -> _Seen:
+    def of(cls, features: FeatureSet, near: CandidatePairs, seed: int, told: Callable[[str], None] | None) -> _Seen:
         if not len(near.pairs):
             none = np.zeros(0, dtype=bool)
-            return cls(none, none, [], 0, 0, ())
+            return cls(none, none, [], 0, 0, 0, ())
         wanted = np.unique(near.pairs)
         began, said = time.perf_counter(), False
 
@@ -198,26 +204,26 @@ class _Seen:
                 told(f"reading {count(len(wanted), 'image')} to compare their pixels takes about {seconds(left)}")
 
         pictures = read_small_pictures(features, wanted, progress)
-        places = pictures.places(near.pairs)
-        known = np.asarray(pictures.readable[places].all(axis=1), dtype=np.bool_)
+        known = np.asarray(pictures.readable[pictures.places(near.pairs)].all(axis=1), dtype=np.bool_)
         confirmed: NDArray[np.bool_] = np.zeros(len(known), dtype=np.bool_)
         copies = near.sure & ~known
-        kinds, blank = [""] * len(known), 0
+        kinds, blank, usual = [""] * len(known), 0, 0
         if known.any():
-            blank = cls._compare(pictures, places, near, known, confirmed, kinds, told)
-        return cls(copies | confirmed, confirmed, kinds, int(known.sum()), blank, pictures.reasons)
+            blank, usual = cls._compare(features, pictures, near, known, confirmed, kinds, seed, told)
+        return cls(copies | confirmed, confirmed, kinds, int(known.sum()), blank, usual, pictures.reasons)
 
     @staticmethod
     def _compare(
+        features: FeatureSet,
         pictures: SmallPictures,
-        places: NDArray[np.int64],
         near: CandidatePairs,
         known: NDArray[np.bool_],
         confirmed: NDArray[np.bool_],
         kinds: list[str],
+        seed: int,
         told: Callable[[str], None] | None,
-    ) -> int:
-        """Compare the pixels of the pairs that are known; how many are too blank to tell."""
+    ) -> tuple[int, int]:
+        """Compare the pixels of the pairs that are known; how many are too blank, and how many agree as usual."""
         from classifiers.leakage.pixel_comparison import SAME, UNTOLD, compare_pixels
 
         rows = np.flatnonzero(known)
@@ -230,11 +236,32 @@ class _Seen:
                 left = (time.perf_counter() - began) * (len(rows) / done - 1)
                 told(f"comparing the pixels of {count(len(rows), 'pair')} of images takes about {seconds(left)}")
 
-        found = compare_pixels(pictures.grey, places[rows], near.closest[rows], progress)
-        confirmed[rows] = found.verdict == SAME
-        for row, kind in zip(rows.tolist(), found.kinds, strict=True):
+        def places(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+            """Which picture is laid on which is decided by their bytes, so that no order of the rows matters."""
+            first, second = (features.digests[pairs[:, side]] for side in (0, 1))
+            apart = first != second
+            at = apart.argmax(axis=1)[:, None]
+            swap = (np.take_along_axis(first, at, 1) > np.take_along_axis(second, at, 1))[:, 0]
+            return pictures.places(np.where(swap[:, None], pairs[:, ::-1], pairs))
+
+        found = compare_pixels(pictures.grey, places(near.pairs[rows]), near.closest[rows], progress)
+        same = found.verdict == SAME
+        usual = 0
+        if same.any():
+            readable = np.zeros(len(features), dtype=bool)
+            readable[pictures.rows[pictures.readable]] = True
+            y = np.where(readable, features.y, -1)
+            drawn = usual_agreement(
+                features.X, y, near.pairs, lambda pairs: compare_pixels(pictures.grey, places(pairs)).agreement,
+                seed=seed,
+            )  # fmt: skip
+            further = drawn.exceeded(found.agreement, near.pairs[rows], features.y)
+            usual = int((same & ~further).sum())
+            same &= further
+        confirmed[rows] = same
+        for row, kind in zip(rows[same].tolist(), np.array(found.kinds, dtype=object)[same].tolist(), strict=True):
             kinds[row] = kind
-        return int((found.verdict == UNTOLD).sum())
+        return int((found.verdict == UNTOLD).sum()), usual
 
 
 def _identical(digests: NDArray[np.uint8]) -> NDArray[np.int64]:

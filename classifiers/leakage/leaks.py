@@ -333,11 +333,14 @@ def _conflicts(features: FeatureSet, duplicates: DuplicateGroups) -> list[str]:
         f"{printable(features.ids[row])} as {printable(features.classes[features.y[row]])}" for row in (a, b)
     )
     n = len(duplicates.conflicts)
-    same = int((duplicates.conflicts[:, None] == duplicates.identical[None]).all(-1).any(-1).sum()) if n else 0
-    how = "the same bytes" if same == n else "copies of one picture" if not same else "the same bytes or copies"
+    identical = set(map(tuple, duplicates.identical.tolist()))
+    same = sum(tuple(pair) in identical for pair in duplicates.conflicts.tolist())
+    has, shows = ("has", "shows") if n == 1 else ("have", "show")
+    bytes_, picture = f"{has} the same bytes", f"{shows} one picture"
+    how = bytes_ if same == n else picture if not same else f"{bytes_} or {picture}"
     return [
-        f"{count(n, 'pair')} of images {'is' if n == 1 else 'are'} {how} under two classes (for instance {first} and "
-        f"{second}): one of the two labels is wrong, or the picture shows both."
+        f"{count(n, 'pair')} of images {how} under two classes (for instance {first} and {second}): one of the two "
+        "labels is wrong, or the picture shows both."
     ]
 
 
@@ -361,6 +364,11 @@ def _how_found(duplicates: DuplicateGroups) -> str:
         )
     if duplicates.blank:
         said.append(f"In {count(duplicates.blank, 'pair')} of these too little is to be seen to tell.")
+    if duplicates.usual:
+        said.append(
+            f"{count(duplicates.usual, 'pair')} of these {'agrees' if duplicates.usual == 1 else 'agree'}, but no "
+            "further than other pictures of the class do (one form, one camera, one material): not called copies."
+        )
     if duplicates.unread:
         reason, most = duplicates.unread[0]
         total = sum(number for _, number in duplicates.unread)

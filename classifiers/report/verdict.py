@@ -150,7 +150,7 @@ def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     if best["n_test"] < FEWEST:
         return ""  # the headline is about nothing else
     if judged_by_copies(full):
-        return f"Its interval, {interval((low, high))} %, holds for copies of the training images, not for new ones."
+        return f"Its interval, {interval((low, high))} %, counts copies of training images as if they were new ones."
     where = " on images like the test images" if shifted(full) else ""
     bounds = interval((low, high)).replace(" to ", " and ")
     sentence = f"With 95 % confidence its true accuracy{where} lies between {bounds} %"

@@ -76,8 +76,8 @@ class TrainingCourse:
             )
         if most == first:
             return (
-                f"The network learnt nothing that the cached head did not know: no epoch got more of {images} right "
-                f"than its {percent(first)} %"
+                f"The network is not shown to have learnt what the cached head did not know: no epoch got more of "
+                f"{images} right than its {percent(first)} %"
             )
         return (
             f"Every epoch got fewer of {images} right than the cached head: {percent(most)} % at most, against its "

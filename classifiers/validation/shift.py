@@ -11,6 +11,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.stats import rankdata
 
 from classifiers.linalg import truncated_svd
 from classifiers.types import Index
@@ -236,7 +237,7 @@ def _reduced(X: NDArray[np.float32], classes: NDArray[np.intp], fitted: Index, s
     own = coo_array((1 / counts[classes], (classes, np.arange(len(classes))))).tocsr()
     centred = X - np.asarray(own @ X, dtype=np.float32)[classes]
     deviation = centred[fitted].std(axis=0)
-    centred /= np.where(deviation > 1e-6, deviation, np.inf)
+    centred /= np.where(deviation > 1e-6 * float(deviation.max(initial=0.0)), deviation, np.inf)
     rank = min(_RANK, *centred[fitted].shape)
     _, s, V = truncated_svd(centred[fitted], rank, iterations=1, seed=seed)
     return np.asarray(centred @ V.T / (np.sqrt((s**2).mean() / len(fitted)) or 1.0), dtype=np.float32)
@@ -292,9 +293,9 @@ def _within(scores: NDArray[np.float32], strata: NDArray[np.intp], labels: NDArr
     wins, pairs = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
     for stratum in np.unique(strata):
         its = strata == stratum
-        truth = np.take_along_axis(labels[its], np.argsort(scores[its], axis=0), axis=0)
+        truth = labels[its]
         ones, n = truth.sum(axis=0), len(truth)
-        wins += (truth * np.arange(1, n + 1)[:, None]).sum(axis=0) - ones * (ones + 1) / 2
+        wins += (truth * rankdata(scores[its], axis=0)).sum(axis=0) - ones * (ones + 1) / 2
         pairs += ones * (n - ones)
     return np.asarray(wins / np.maximum(pairs, 1))
 

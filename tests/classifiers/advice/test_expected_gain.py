@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from classifiers.advice.expected_gain import expected_gain
+from classifiers.advice.expected_gain import LEAD, expected_gain
 
 BASE = {"train": 700, "per_class": 100.0, "distance": 0.6, "images": 200}
 
@@ -37,7 +37,7 @@ def test_images_of_another_kind_gain_more_and_are_less_sure():
 
 def test_what_an_earlier_node_knows_is_found_again():
     plain, led = (expected_gain(0.3, **BASE, lead=lead) for lead in (-0.1, 0.1))
-    assert led.gain == pytest.approx(plain.gain + 0.02)
+    assert led.gain == pytest.approx(plain.gain + 0.1 * LEAD)
 
 
 def test_the_document():

@@ -193,7 +193,7 @@ def test_one_picture_under_two_classes_is_told_with_both():
     b = int(np.flatnonzero(features.y != features.y[0])[0])
     leaks, _ = look(same_bytes(features, [(a, b)]))
     kind, text = leaks.texts[-1]
-    assert kind == "data" and text.startswith("1 pair of images is the same bytes under two classes (for instance ")
+    assert kind == "data" and text.startswith("1 pair of images has the same bytes under two classes (for instance ")
     assert f"{features.ids[a]} as {features.classes[features.y[a]]} and {features.ids[b]}" in text
     assert leaks.to_json()["conflicts"] == 1
 
