@@ -145,7 +145,9 @@ def _show(document: dict[str, Any]) -> None:
     from classifiers.formatting import count, interval, percent, probability, seconds
 
     show = options.console()
-    what = "the head" if document["reopen"] == "head" else f"{document['reopen']} of the network"
+    what = {"head": "the head only", "all": "the whole network"}.get(
+        document["reopen"], f"{document['reopen']} and everything behind it"
+    )
     network = f"{document['backbone']}, weights {document['weights']}, input {document['input_size']} pixels"
     show.print(f"{network}: trained {what}")
     for note in document["notes"]:
@@ -160,7 +162,10 @@ def _show(document: dict[str, Any]) -> None:
     show.print(f"on {judged}; exact McNemar test: p = {probability(document['p'])}")
     show.print(document["verdict"])
     if document["judged_on"] == "validation":
-        show.print("note: there is no test part; these images also chose the epoch, which flatters the fine-tune")
+        why = "these images also chose the epoch, which flatters the fine-tune"
+        if not kept:
+            why = "a cached head was judged that did not see these images; that in the bundle was trained on them, too"
+        show.print(f"note: there is no test part; {why}")
     show.print(f"saved {document['bundle']}" + (f" and {document['weights_file']}" if document["weights_file"] else ""))
 
 

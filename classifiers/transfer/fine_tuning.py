@@ -170,7 +170,10 @@ def finetune(
     state, failure = _run(trainer)
     tuned = TunedNetwork.of(plan, classifier, state, cached=cached, first=first, bundle=out)
     judged, judged_on = (start.test, "test") if len(start.test) else (start.valid, "validation")
-    right = tuned.right(judged)
+    # A head that was fitted to the very images that judge would only show how well it remembers them.
+    unseen = cached if judged_on == "test" else first
+    right_cached = TunedNetwork(network, unseen, plan.cached_head.name, None).right(judged)
+    right = tuned.right(judged) if state.best else right_cached
     tuned.save(out, _summary(plan, state, float(right.mean()), judged_on))
     if failure is not None:
         raise TrainingError(
@@ -182,7 +185,7 @@ def finetune(
         bundle=out,
         weights_file=tuned.weights_file,
         judged_on=judged_on,
-        right_cached=TunedNetwork(network, cached, plan.cached_head.name, None).right(judged),
+        right_cached=right_cached,
         right_tuned=right,
         settings=settings.to_json(),
         history=state.history,

@@ -44,10 +44,16 @@ def test_it_says_in_words_what_it_did_and_never_writes_over_a_bundle(place, caps
     arguments = [place / "store", place / "images", "-o", place / "b.bundle", *QUICK, "--regime", "1", "--epochs", "1"]
     status, text, _ = run([*arguments, "--no-augmentation", "--head", "knn"], capsys)
     assert status == 0
-    assert "input 32 pixels: trained the head" in text and "knn has no gradients" in text
+    assert "input 32 pixels: trained the head only\n" in text and "knn has no gradients" in text
     assert "cached head" in text and "fine-tuned" in text and "on 20 test images; exact McNemar test: p = " in text
     status, _, err = run(arguments, capsys)
     assert status == 1 and "exists already" in err and "--overwrite" in err
+
+
+def test_a_network_that_was_reopened_at_a_node_is_said_to_be_trained_from_there_on(place, capsys, tmp_path):
+    arguments = [place / "store", place / "images", "-o", tmp_path / "b", *QUICK, "--regime", "3", "--epochs", "1"]
+    status, text, _ = run([*arguments, "--unfreeze", "features.9"], capsys)
+    assert status == 0 and "input 32 pixels: trained features.9 and everything behind it\n" in text
 
 
 @pytest.mark.parametrize(

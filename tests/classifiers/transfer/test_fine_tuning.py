@@ -303,6 +303,13 @@ def test_without_a_test_part_the_validation_judges_and_that_is_said(place, tmp_p
     options = {**QUICK, "weights": weights, "regime": 1, "epochs": 1}
     result = finetune(tmp_path / "pictures", tmp_path / "s", tmp_path / "b", **options)
     assert result.judged_on == "validation" and len(result.right_tuned) == 9
+    # The cached head that is judged did not train on these images: it is the one that the fine-tune began with.
+    assert result.right_cached.mean() == pytest.approx(result.history[0]["valid_accuracy"])
+    nothing = {**options, "learning_rate": 1e-12, "head_rate": 1e-12, "keep_any": False}
+    result = finetune(tmp_path / "pictures", tmp_path / "s", tmp_path / "c", **nothing)
+    assert result.best == 0 and 0.0 < result.history[0]["valid_accuracy"] < 1.0
+    assert result.right_tuned.mean() == result.right_cached.mean() == result.history[0]["valid_accuracy"]
+    assert load_bundle(tmp_path / "c").summary["accuracy"] == result.right_cached.mean()
 
 
 @pytest.mark.parametrize(

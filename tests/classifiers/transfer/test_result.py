@@ -50,6 +50,19 @@ def test_the_verdict_says_gained_or_lost_where_that_is_shown():
     assert "Epoch 2 was chosen on 60 validation images" in lost and lost.endswith("Keep the cached head.")
 
 
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"reopen": "all"}, "Reopening the network"),
+        ({"reopen": "head"}, "Training the head further"),
+        ({"reopen": "all", "from_scratch": True}, "Training from random weights"),
+    ],
+)
+def test_the_verdict_names_what_was_done(settings, what):
+    assert judged(50, 2, 20, 28, settings=settings).verdict.startswith(f"{what} gained 18.0 points")
+    assert judged(50, 20, 2, 28, settings=settings).verdict.startswith(f"{what} lost 18.0 points")
+
+
 def test_no_difference_shown_is_not_called_equality():
     verdict = judged(90, 7, 11, 12).verdict  # 3.3 points on 120 images
     assert verdict.startswith("No difference shown: +3.3 points (between ")
