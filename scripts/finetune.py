@@ -110,8 +110,6 @@ def finetune(
     """
     from pathlib import Path
 
-    from classifiers.transfer.fine_tuning import finetune as run
-
     names = ("dataset", "backbone", "nodes", "pool", "weights", "precision", "key")
     chosen = {name: settings.pop(name) for name in names}
     nodes = chosen.pop("nodes")
@@ -120,6 +118,10 @@ def finetune(
     dataset, weights = chosen.pop("dataset"), chosen["weights"]
     select = options.selectors(node=nodes[0] if nodes else None, **chosen)
     place = weights if weights and Path(weights).is_file() else None
+    if not quiet:
+        options.say("looking at the cached features first; how long the training takes is told before it starts")
+    from classifiers.transfer.fine_tuning import finetune as run  # seconds, in which nothing else could be said
+
     with ExitStack() as stack:
         log = None
         if tensorboard is not None:

@@ -141,18 +141,21 @@ def finetune(
         network, regime=regime, head=head, budget=budget, device=place, given=given, progress=report
     )  # fmt: skip
     network, start, settings, notes = plan.network, plan.start, plan.settings, list(plan.notes)
-    if announce is not None:
-        announce(time_told(plan, place, workers))
+    out.parent.mkdir(parents=True, exist_ok=True)
     report("fit the head", 0, 2, "")
-    cached = plan.cached_head.fit(start, start.training)
-    report("fit the head", 1, 2, "")
+    fitting = time.monotonic()
     first = plan.cached_head.fit(start, start.fit)
+    fitting = time.monotonic() - fitting
+    if announce is not None:
+        left = fitting * len(start.training) / len(start.fit)
+        announce(time_told(plan, place, workers, folder=out.parent, head_seconds=left))
+    report("fit the head", 1, 2, "")
+    cached = plan.cached_head.fit(start, start.training)
     report("fit the head", 2, 2, "")
 
     classifier = _classifier(network, start, first, settings)
     classifier.to(memory_format=torch.channels_last).to(place)
     unfrozen = UnfrozenNetwork(classifier, settings.reopen)
-    out.parent.mkdir(parents=True, exist_ok=True)
     training_data = TrainingData(
         unfrozen, start, settings, store=store.path, folder=out.parent, device=place, workers=workers, progress=report
     )

@@ -1,6 +1,7 @@
 """The command finetune, as a user runs it."""
 
 import json
+import re
 
 import pytest
 
@@ -25,7 +26,8 @@ def run(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         options.run(finetune, [str(argument) for argument in arguments])
     output = capsys.readouterr()
-    return ended.value.code, output.out, output.err
+    first = "looking at the cached features first; how long the training takes is told before it starts\n"
+    return ended.value.code, output.out, output.err.removeprefix(first)
 
 
 def test_it_prints_one_json_document(place, capsys):
@@ -42,7 +44,8 @@ def test_it_prints_one_json_document(place, capsys):
 
 def test_it_says_in_words_what_it_did_and_never_writes_over_a_bundle(place, capsys):
     arguments = [place / "store", place / "images", "-o", place / "b.bundle", *QUICK, "--regime", "1", "--epochs", "1"]
-    status, text, _ = run([*arguments, "--no-augmentation", "--head", "knn"], capsys)
+    status, text, told = run([*arguments, "--no-augmentation", "--head", "knn"], capsys)
+    assert re.match(r"the training will take about \d+ seconds?: 1 epoch of ", told)
     assert status == 0
     assert "input 32 pixels: trained the head only\n" in text and "knn has no gradients" in text
     assert "cached head" in text and "fine-tuned" in text and "on 20 test images; exact McNemar test: p = " in text
