@@ -101,9 +101,7 @@ class FineTuneResult:
     def verdict(self) -> str:
         """What came of it, in one or two sentences."""
         if self.best == 0:
-            wish = "" if self.settings.get("keep_any") or not self.history[1:] else (
-                " (`keep_any=True` keeps the best epoch all the same)"
-            )  # fmt: skip
+            wish = " (`keep_any=True` keeps the best epoch all the same)" if self.course.undecided else ""
             return f"{self.course.kept_cached}, so the bundle holds the cached head{wish}."
         what = "Reopening the network"
         if self.settings.get("reopen") == HEAD:
@@ -120,6 +118,11 @@ class FineTuneResult:
             )
             if high < 100 * WORTH:
                 return f"{found}: a gain of {100 * WORTH:.1f} points is ruled out, so the cached head is enough here."
+            if gain < 0:
+                return (
+                    f"{found}: fewer images are right than with the cached head, but not more so than chance explains; "
+                    f"more {self.judged_on} images would tell."
+                )
             return f"{found}: too few to tell a gain from none; more {self.judged_on} images would."
         if gain > 0:
             return f"{what} gained {100 * gain:.1f} points on {images} (p = {self.p:.2g})."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.augment import source_transform
 from classifiers.training.checkpoint import FORMAT
 from classifiers.training.collapse_watch import BATCHES, PATIENCE
-from classifiers.training.data import CHUNK, decode_rows
+from classifiers.training.data import TrainingData, decode_rows
 from classifiers.training.unfreezing import HEAD, UnfrozenNetwork
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from featstore.system.machine import usable_cores
@@ -29,9 +28,9 @@ WRITTEN = 8 << 20
 """Bytes that are written to see how long a checkpoint takes."""
 COPIES = 5
 """Of the trained weights in a checkpoint: those of the last step, of the average, the best ones, and AdamW's two."""
-STARTS = 3.0
+STARTS = 5.0
 """Building the tuned network, its engine and the decoders that extract its features, in starts of a decoding pool: of
-processor time 1.7 s and 0.5 s for MobileNetV2. Both import libraries and build what they need, so that a slow or busy
+processor time 1.9 s and 0.35 s for MobileNetV2. Both import libraries and build what they need, so that a slow or busy
 machine slows them alike."""
 
 
@@ -63,16 +62,20 @@ def time_told(
     start, settings = plan.start, plan.settings
     fit, valid, rows = len(start.fit), len(start.valid), len(start.features)
     cost = measure(plan.network.backbone, len(start.classes), settings.reopen, device)
-    views = settings.views if cost.frozen_seconds_per_image > 0 else 0
+    unfrozen = _unfrozen(plan, device)
+    training_data = TrainingData(
+        unfrozen, start, settings, store=plan.network.store.path, folder=folder, device=device, workers=workers
+    )
+    decodings, views = training_data.decodings(), training_data.views
+    saving = _saving(unfrozen, folder)
+    unfrozen.requires_grad_(False).eval()
     frozen = cost.frozen_seconds_per_image if views else 0.0
     forward = cost.frozen_seconds_per_image + cost.validation_seconds_per_image
     decoding = _decoding(plan, 0)
     each = decoding / SAMPLE / max(1, usable_cores() if workers is None else workers)
     starting = 0.0 if workers == 0 else max(0.0, _decoding(plan, workers) - decoding)
-    saving = _saving(plan, folder)
 
-    pools = views * math.ceil(fit / CHUNK) + math.ceil(valid / CHUNK) if views else 2
-    preparing = pools * starting + (fit * max(1, views) + valid) * (each + frozen)
+    preparing = len(decodings) * starting + sum(decodings) * (each + frozen)
     steps = fit // min(fit, settings.batch_size)
     compared = BATCHES * min(fit, settings.batch_size) if steps > PATIENCE else 0
     beginning = (valid + compared) * cost.validation_seconds_per_image + saving
@@ -106,13 +109,18 @@ def _decoding(plan: FineTunePlan, workers: int | None) -> float:
         return time.perf_counter() - began
 
 
-def _saving(plan: FineTunePlan, folder: Path) -> float:
-    """Seconds that a checkpoint takes: a smaller file is written where it will be."""
+def _unfrozen(plan: FineTunePlan, device: torch.device) -> UnfrozenNetwork:
+    """The network as it will be trained, with a head that has learnt nothing."""
     backbone, classes = plan.network.backbone, plan.start.classes
-    width = next(iter(backbone.widths.values()))
-    unfrozen = UnfrozenNetwork(ImageClassifier(backbone, nn.Linear(width, len(classes)), classes), plan.settings.reopen)
+    head = nn.Linear(next(iter(backbone.widths.values())), len(classes))
+    classifier = ImageClassifier(backbone, head, classes)
+    classifier.to(memory_format=torch.channels_last).to(device)
+    return UnfrozenNetwork(classifier, plan.settings.reopen)
+
+
+def _saving(unfrozen: UnfrozenNetwork, folder: Path) -> float:
+    """Seconds that a checkpoint takes: a smaller file is written where it will be."""
     trained = COPIES * sum(p.numel() * p.element_size() for p in unfrozen.open_parts().parameters())
-    unfrozen.requires_grad_(False).eval()
     values = np.zeros(min(trained, WRITTEN), dtype=np.uint8)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         began = time.perf_counter()

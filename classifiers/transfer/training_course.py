@@ -57,6 +57,14 @@ class TrainingCourse:
         return said
 
     @property
+    def undecided(self) -> bool:
+        """Whether an epoch was no worse than epoch 0, and was not kept because it is not shown to be better."""
+        if self.best or self.settings.get("keep_any") or not self.history:
+            return False
+        first, *epochs = ((e["valid_accuracy"], -e.get("valid_log_loss", 0.0)) for e in self.history)
+        return any(entry >= first for entry in epochs)
+
+    @property
     def kept_cached(self) -> str:
         """Why the cached head was kept, without a full stop."""
         images = count(self.validation, "validation image")

@@ -70,6 +70,15 @@ def test_no_difference_shown_is_not_called_equality():
     assert "enough" not in verdict
 
 
+def test_an_end_below_the_cached_head_that_chance_can_explain_is_called_so():
+    verdict = judged(90, 6, 3, 21).verdict
+    assert verdict.startswith("No difference shown: -2.5 points (between ")
+    assert verdict.endswith(
+        "on 120 test images: fewer images are right than with the cached head, but not more so than chance explains; "
+        "more test images would tell."
+    )
+
+
 def test_only_where_a_gain_worth_having_is_ruled_out_the_cached_head_is_enough():
     result = judged(1900, 10, 10, 80)
     assert result.gain_ci[1] < 0.015
@@ -109,6 +118,7 @@ def test_a_cached_head_that_is_kept_is_said_with_the_reason():
         "Every epoch got fewer of 60 validation images right than the cached head: 80.0 % at most, against its 90.0 %, "
         "so the bundle holds the cached head."
     )
+    assert kept([0.9, 0.7, 0.8]).verdict == worse  # `keep_any` would keep the cached head, too
     stopped = kept([0.9], collapses=(COLLAPSE,) * 7, stopped="the network lost what the cached head knows").verdict
     assert stopped == (
         "The training collapsed and was stopped: the network lost what the cached head knows, so the bundle holds the "
