@@ -22,6 +22,7 @@ from classifiers.training.optim import (
     parameter_groups,
     put,
     total_weight,
+    unhurried_warmup,
     warmup_cosine,
 )
 from classifiers.training.regimes import FineTuneSettings
@@ -94,6 +95,8 @@ class Learner:
         self.steps_per_epoch = len(y) // self.batch
         self.steps = settings.epochs * self.steps_per_epoch
         self._parts = unfrozen.open_parts()
+        warmup = settings.warmup
+        self._schedule = warmup_cosine(self.steps, unhurried_warmup(self.steps) if warmup is None else warmup)
         self._averaged = moving_average(self._parts, settings.ema)
         self.live, self.average = float_tensors(self._parts), float_tensors(self._averaged.module)
         self._set_rates(1.0)
@@ -196,7 +199,7 @@ class Learner:
             tensors[f"scaler/{name}"] = torch.tensor(number, dtype=torch.float64)
         return tensors
 
-    def begin_again(self, start: Mapping[str, Tensor], rate_factor: float) -> None:
+    def begin_again(self, start: Mapping[str, Tensor], rate_factor: float, *, rise: int | None = None) -> None:
         """Train anew, from some weights and with a share of all rates.
 
         Parameters
@@ -205,12 +208,47 @@ class Learner:
             By the names of `live`.
         rate_factor : float
             Of the rates in the settings.
+        rise : int, optional
+            Steps over which the rates rise to their peak, to try them; default: the schedule of the whole training.
         """
         self._optimizer.zero_grad(set_to_none=True)
         put(self.live, start)
         put(self.average, start)
         self._averaged.n_averaged.fill_(1)
-        self._set_rates(rate_factor)
+        self._set_rates(rate_factor, rise)
+
+    @torch.no_grad()
+    def losses(self, rows: NDArray[np.intp], epoch: int) -> NDArray[np.float64]:
+        """Cross-entropy of each training row, as varied in an epoch, with the label smoothing of the training.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        self.unfrozen.eval()
+        logits = []
+        for i in range(0, len(rows), self.part):
+            with self._precision():
+                logits.append(self.unfrozen(self._loader.training(rows[i : i + self.part], epoch)).float().cpu())
+        found = F.cross_entropy(
+            torch.cat(logits).double(), self._y[torch.from_numpy(rows)],
+            label_smoothing=self._settings.label_smoothing, reduction="none",
+        )  # fmt: skip
+        return found.numpy()
+
+    @torch.no_grad()
+    def features(self, rows: NDArray[np.intp], epoch: int) -> NDArray[np.float32]:
+        """What the head gets for training rows, as varied in an epoch.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+        """
+        self.unfrozen.eval()
+        top = self._parts.get_submodule("top")
+        pieces = [rows[i : i + self.part] for i in range(0, len(rows), self.part)]
+        found = [top(self._loader.training(piece, epoch)).float().cpu().numpy() for piece in pieces]
+        return np.concatenate(found)
 
     def restore(self, tensors: Mapping[str, Tensor], step: int, rate_factor: float = 1.0) -> None:
         """Go back to what `tensors` returned after so many steps with a share of the rates.
@@ -235,7 +273,7 @@ class Learner:
         if scaler:
             self._scaler.load_state_dict({**scaler, "_growth_tracker": int(scaler["_growth_tracker"])})
 
-    def _set_rates(self, rate_factor: float) -> None:
+    def _set_rates(self, rate_factor: float, rise: int | None = None) -> None:
         """An optimiser that has seen nothing, with its schedule, at a share of the rates in the settings."""
         settings = self._settings
         groups = parameter_groups(
@@ -248,11 +286,11 @@ class Learner:
         )
         self._parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
         self._optimizer = torch.optim.AdamW(groups)
-        self._scheduler = self._scheduler_at(0)
+        self._scheduler = self._scheduler_at(0, rise)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=settings.precision == "fp16")
 
-    def _scheduler_at(self, step: int) -> LambdaLR:
-        factor = warmup_cosine(self.steps, self._settings.warmup)
+    def _scheduler_at(self, step: int, rise: int | None = None) -> LambdaLR:
+        factor = self._schedule if rise is None else (lambda at: min(1.0, (at + 1) / rise))
         scheduler = LambdaLR(self._optimizer, factor, last_epoch=step - 1)  # its "epochs" are our steps
         # Without gradients this does nothing. It tells the scheduler that the optimiser comes first, or it would warn
         # where float16 overflows and the scaler leaves the first step out.

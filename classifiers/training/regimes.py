@@ -75,8 +75,8 @@ class FineTuneSettings:
         Share of it for the first block, in (0, 1].
     head_rate : float
         Of the head.
-    warmup : float
-        Share of the steps over which the rates rise.
+    warmup : float or None
+        Share of the steps over which the rates rise; None for `optim.unhurried_warmup`.
     weight_decay : float
     label_smoothing : float
         Share of each target that is spread over all classes, in [0, 1).
@@ -120,7 +120,7 @@ class FineTuneSettings:
     learning_rate: float = 3e-4
     lowest_rate: float = 0.1
     head_rate: float = 3e-4
-    warmup: float = 0.05
+    warmup: float | None = None
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     clip: float = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,10 @@ from featstore.features import FeatureSet
 
 FEWEST = 5
 """Validation images: fewer cannot be gained by more than two standard errors, even where none is lost."""
+VIEWS = 2
+"""Of each image that a fine-tune's first head is fitted to, where images are few."""
+VARIED = 10_000
+"""Such views at most: a head of some thousand weights learns little more from more of them."""
 LINEAR = ("logistic", "svm")
 """Heads that a network's last layer can start from and go back to."""
 
@@ -161,11 +166,59 @@ class CachedHead:
     def fit(self, start: StartingPoint, rows: NDArray[np.intp]) -> Any:
         """A head fitted on some rows, its parameters chosen by cross-validation within them, sources kept together."""
         part = start.features.subset(rows)
-        together = None if start.groups is None else start.groups[rows]
-        folds = stratified_folds(part.y, FOLDS, self.seed, together)
+        return self.fit_features(part.X, part.y, None if start.groups is None else start.groups[rows])
+
+    def fit_features(self, X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> Any:
+        """The same on any features, for instance of varied images.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d), float32
+        y : ndarray of shape (n,), int64
+        groups : ndarray of shape (n,), int64, or None
+            Rows of one group stay in one fold.
+        """
+        folds = stratified_folds(y, FOLDS, self.seed, groups)
         options: dict[str, Any] = {"seed": self.seed, "budget": self.budget, "class_weight": self.class_weight}
         with convergence_kept_quiet():
-            return make_head(self.name, cv=folds, **options).fit(part.X, part.y)
+            return make_head(self.name, cv=folds, **options).fit(X, y)
+
+    def fit_varied(
+        self,
+        features: Callable[[NDArray[np.intp], int], NDArray[np.float32]],
+        y: NDArray[np.int64],
+        groups: NDArray[np.int64] | None,
+        *,
+        epoch: int,
+    ) -> Any:
+        """The same on varied views of the training images, which is what a fine-tune starts from.
+
+        The cached head knows each image in one form only. Turned, cropped or in other light, an image may wake features
+        that were all but silent in the training part, and whose weights are large for that reason: the loss then starts
+        at many times that of guessing, and its gradients tear the network apart. Linear probing before fine-tuning
+        means probing on what will be trained on (Kumar et al., "Fine-tuning can distort pretrained features", ICLR
+        2022).
+
+        Parameters
+        ----------
+        features : callable
+            Rows of the training part and an epoch -> their features as varied in it, (n, d) float32; see
+            `Learner.features`.
+        y : ndarray of shape (n,), int64
+            Of the training rows.
+        groups : ndarray of shape (n,), int64, or None
+            Source of each row. Views of one image stay together in any case.
+        epoch : int
+            The first whose variations are taken; beyond those that are trained on.
+        """
+        rows = np.arange(len(y))
+        if len(rows) > VARIED:
+            chosen = np.sort(np.random.default_rng(self.seed).permutation(rows)[:VARIED])
+            rows = chosen if len(np.unique(y[chosen])) == len(np.unique(y)) else rows
+        views = max(1, min(VIEWS, VARIED // len(rows)))
+        X = np.concatenate([features(rows, epoch + view) for view in range(views)])
+        together = np.tile(rows if groups is None else groups[rows], views).astype(np.int64)
+        return self.fit_features(X, np.tile(y[rows], views), together)
 
 
 def linear_head(name: str, notes: list[str]) -> str:

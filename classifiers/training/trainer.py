@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.collapse_watch import BATCHES, HALVINGS, PATIENCE
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.optim import put
+from classifiers.training.rate_range import find_rates
 from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.training_state import TrainingState
 from classifiers.training.validation_answers import ValidationAnswers
@@ -46,6 +48,8 @@ class Trainer:
         `(stage, done, total, note)`.
     log : callable, optional
         Gets each entry of the history.
+    start_head : callable, optional
+        Returns the head that the training starts from, after the cached head was judged as epoch 0; default: that one.
 
     Examples
     --------
@@ -78,11 +82,14 @@ class Trainer:
         checkpoints: CheckpointFolder,
         progress: Progress | None = None,
         log: Callable[[dict[str, Any]], None] | None = None,
+        start_head: Callable[[], nn.Module] | None = None,
     ) -> None:
         self._learner, self._settings, self._checkpoints = learner, settings, checkpoints
         self._images, self._y_valid = len(y_train), y_valid
         self._described = {**settings.to_json(), **identity}
         self._report, self._log = progress or silent, log
+        self._start_head = start_head
+        self._head: dict[str, Tensor] = {}
         self._best = {name: tensor.detach().clone() for name, tensor in learner.live.items()}
         self._order, self._ordered = np.empty(0, dtype=np.intp), -1
         self._first: ValidationAnswers | None = None
@@ -107,6 +114,11 @@ class Trainer:
         try:
             self.state = TrainingState.from_json(found.progress)
             self._learner.restore(found.tensors, self.state.step, self.state.rate_factor)
+            self._head = {
+                name.removeprefix("start/"): tensor
+                for name, tensor in found.tensors.items()
+                if name.startswith("start/")
+            }
             put(self._best, {name: found.tensors[f"best/{name}"] for name in self._best})
             first = self.state.history[0]
             right, losses = (found.tensors[f"first/{name}"].numpy() for name in ("right", "losses"))
@@ -194,11 +206,21 @@ class Trainer:
         return self._order[place * learner.batch : (place + 1) * learner.batch]
 
     def _look_at_the_start(self) -> None:
-        """Epoch 0; and the losses that a collapse is told by."""
+        """Epoch 0; the head to start from and the rates that it can start with; the losses that tell a collapse."""
         self._judge()
-        learner = self._learner
+        learner, state = self._learner, self.state
+        if not self._settings.from_scratch:
+            if self._start_head is not None:
+                self._head = {f"head.{name}": value for name, value in self._start_head().state_dict().items()}
+            unseen = self._settings.epochs + 1
+            trials = find_rates(learner, self._rows, self._begins(), images=self._images, epoch=unseen)
+            state.trials = [trial.to_json() for trial in trials]
         steps = range(BATCHES if self._watching() and learner.steps_per_epoch > PATIENCE else 0)
         self.state.watch.reference = [learner.loss(self._rows(step), 0, step) for step in steps]
+
+    def _begins(self) -> dict[str, Tensor]:
+        """What is trained from: as long as no epoch was of use, the best weights are those of epoch 0."""
+        return {**self._best, **self._head}
 
     def _judge(self) -> ValidationAnswers:
         """Judge the averaged weights; keep them where they are the best so far."""
@@ -264,7 +286,7 @@ class Trainer:
         )
         if len(state.collapses) > HALVINGS:
             state.stopped = f"the network lost what the cached head knows, even at 1/{2**HALVINGS} of the rates"
-        learner.begin_again(self._best, state.rate_factor)
+        learner.begin_again(self._begins(), state.rate_factor)
 
     def _consider_stopping(self) -> None:
         since = len(self.state.history) - 1 - _last_gain(self.state.history)
@@ -273,6 +295,7 @@ class Trainer:
 
     def _save(self) -> None:
         tensors = self._learner.tensors() | {f"best/{name}": tensor for name, tensor in self._best.items()}
+        tensors |= {f"start/{name}": tensor for name, tensor in self._head.items()}
         if self._first is not None:
             tensors["first/right"] = torch.from_numpy(self._first.right)
             tensors["first/losses"] = torch.from_numpy(self._first.losses)

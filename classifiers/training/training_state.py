@@ -34,6 +34,8 @@ class TrainingState:
         One entry for each time that it lost what the cached head knows and began again, with half of the rates: what
         was seen, and the history until then.
     watch : CollapseWatch
+    trials : list of dict
+        Of the rates, before the first step; see `rate_range.Trial`.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class TrainingState:
     stopped: str = ""
     collapses: list[dict[str, Any]] = field(default_factory=list)
     watch: CollapseWatch = field(default_factory=CollapseWatch)
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -62,7 +65,8 @@ class TrainingState:
     @property
     def rate_factor(self) -> float:
         """Share of the rates asked for that it trains with."""
-        return float(0.5 ** len(self.collapses))
+        found = float(self.trials[-1]["factor"]) if self.trials else 1.0
+        return found * 0.5 ** len(self.collapses)
 
     @property
     def steps_in_all(self) -> int:

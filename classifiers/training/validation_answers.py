@@ -89,7 +89,7 @@ class ValidationAnswers:
         gained, lost = self._changed(first)
         if self.stuck and not first.stuck:
             return lost >= gained
-        return shown(lost, gained) or (lost > gained and _larger(self.losses - first.losses))
+        return shown(lost, gained) or (lost > gained and larger(self.losses - first.losses))
 
     def _changed(self, first: ValidationAnswers) -> tuple[int, int]:
         """Images that are right here only, and there only."""
@@ -104,8 +104,18 @@ def shown(gained: int, lost: int) -> bool:
     return gained - lost > 2 * math.sqrt(gained + lost)
 
 
-def _larger(differences: NDArray[np.float64]) -> bool:
-    """Whether the mean is above zero by Student's t-test for pairs."""
+def larger(differences: NDArray[np.float64]) -> bool:
+    """Whether the mean of paired differences is above zero by Student's t-test.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n,), float64
+
+    Examples
+    --------
+    >>> larger(np.array([0.4, 0.5, 0.6])), larger(np.array([-0.4, 0.5, 0.6])), larger(np.array([3.0]))
+    (True, False, False)
+    """
     n = len(differences)
     if n < 2:
         return False

@@ -200,6 +200,7 @@ def finetune(
         details=_details(plan, unfrozen, training_data, tuned, place),
         notes=tuple(notes),
         collapses=tuple(state.collapses),
+        trials=tuple(state.trials),
     )
     return dataclasses.replace(result, notes=(*notes, *result.course.notes))
 
@@ -257,9 +258,18 @@ def _trainer(
         "head": plan.cached_head.name,
     }
     learner = Learner(unfrozen, loader, fit, plan.settings, device)
+    sources = None if start.groups is None else start.groups[start.fit]
+
+    def start_head() -> nn.Module:
+        fitted = plan.cached_head.fit_varied(learner.features, fit, sources, epoch=plan.settings.epochs + 2)
+        found: nn.Module = fitted.to_torch().float()
+        return found
+
+    varied = plan.settings.augmentation is not None and training_data.views != 1
     return Trainer(
-        learner, fit, valid, plan.settings, identity=identity, checkpoints=checkpoints, progress=report, log=log
-    )
+        learner, fit, valid, plan.settings, identity=identity, checkpoints=checkpoints, progress=report, log=log,
+        start_head=start_head if varied else None,
+    )  # fmt: skip
 
 
 def _run(trainer: Trainer) -> tuple[TrainingState, NotFiniteError | None]:

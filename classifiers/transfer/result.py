@@ -42,6 +42,8 @@ class FineTuneResult:
         What else is worth printing: data set, regime, input size, weights.
     collapses : tuple of mapping
         Attempts that lost what the cached head knows, after each of which the rates were halved.
+    trials : tuple of mapping
+        Of the rates, before the first step; see `rate_range.Trial`.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class FineTuneResult:
     details: Mapping[str, Any]
     notes: tuple[str, ...] = field(default=())
     collapses: tuple[Mapping[str, Any], ...] = field(default=())
+    trials: tuple[Mapping[str, Any], ...] = field(default=())
 
     @property
     def p(self) -> float:
@@ -95,7 +98,9 @@ class FineTuneResult:
     def course(self) -> TrainingCourse:
         """What happened on the way."""
         validation = int(self.details.get("validation", 0))
-        return TrainingCourse(self.history, self.best, self.collapses, self.stopped, self.settings, validation)
+        return TrainingCourse(
+            self.history, self.best, self.collapses, self.stopped, self.settings, validation, self.trials
+        )
 
     @property
     def verdict(self) -> str:
@@ -155,6 +160,7 @@ class FineTuneResult:
             "stopped": self.stopped,
             "gain_ci": list(self.gain_ci),
             "collapses": [dict(collapse) for collapse in self.collapses],
+            "rate_trials": [dict(trial) for trial in self.trials],
             "preparation_seconds": round(self.preparation_seconds, 3),
             **self.details,
             "settings": dict(self.settings),

@@ -28,6 +28,8 @@ class TrainingCourse:
         As asked for.
     validation : int
         Images that chose the epoch.
+    trials : sequence of mapping
+        Of the rates, before the first step; see `rate_range.Trial`.
 
     Examples
     --------
@@ -42,11 +44,12 @@ class TrainingCourse:
     stopped: str
     settings: Mapping[str, Any]
     validation: int
+    trials: Sequence[Mapping[str, Any]] = ()
 
     @property
     def notes(self) -> list[str]:
         """What is to be told of the training, whatever came of it."""
-        said = []
+        said = [self._tried()] if self.trials and self.trials[0]["worse"] else []
         if self.collapses:
             said.append(self._collapsed())
         stuck = [epoch for epoch, entry in enumerate(self.history) if entry.get("largest_answer", 0.0) >= STUCK]
@@ -90,6 +93,18 @@ class TrainingCourse:
             f"Every epoch got fewer of {images} right than {start}: {percent(most)} % at most, against its "
             f"{percent(first)} %"
         )
+
+    def _tried(self) -> str:
+        """Why the rates are smaller than those asked for."""
+        first, last, asked = self.trials[0], self.trials[-1], float(self.settings["learning_rate"])
+        grew = "infinite" if first["after"] is None else f"{first['after']:.2f}"
+        said = (
+            f"{_rate(asked)} was too much to start with: the loss of training images rose from {first['before']:.2f} "
+            f"to {grew} in the first steps"
+        )
+        if last["worse"]:
+            return f"{said}, and so it did at the smallest rates, {_rate(asked * last['factor'])}, which were taken"
+        return f"{said}; it trains with {_rate(asked * last['factor'])}, and the other rates as much smaller"
 
     def _stuck_from_the_start(self, epochs: Sequence[int]) -> list[str]:
         """What is said where epoch 0 gives one class to all images already; `epochs` are those that do, too."""
