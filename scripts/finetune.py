@@ -128,6 +128,7 @@ def finetune(
             from classifiers.transfer.tensorboard_log import TensorBoardLog
 
             log = stack.enter_context(TensorBoardLog(tensorboard))
+        stack.enter_context(options.told(lambda: _left(out)))
         report = stack.enter_context(options.reporter(quiet))
         result = run(
             data, store, out, dataset=dataset, select=select, weights=place, progress=report, log=log,
@@ -140,6 +141,16 @@ def finetune(
         options.emit(document)
         return
     _show(document)
+
+
+def _left(out: str) -> str:
+    """What stays after Ctrl-C."""
+    from classifiers.transfer.fine_tuning import checkpoint_folder
+
+    checkpoints = checkpoint_folder(out)
+    if not checkpoints.begun:
+        return "the training had not begun: nothing of it was written"
+    return f"the training so far stays in {checkpoints.path}; the same command goes on from there"
 
 
 def _show(document: dict[str, Any]) -> None:

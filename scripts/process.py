@@ -148,7 +148,7 @@ NOBODY_READS = 141
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a command as a process: one sentence and an exit status instead of a traceback (`--debug` shows it)."""
     with suppress(AttributeError, OSError, ValueError):  # what the output's encoding cannot say is escaped
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # other streams: suppressed
     try:
         status = _status(command, arguments)
     except BrokenPipeError:  # standard error is closed, too
@@ -174,7 +174,7 @@ def _handed_out(stream: TextIO | None, status: int) -> int:
             say(f"Error: the output cannot be written: {getattr(error, 'strerror', None) or error}")
         status = status or 1
     with suppress(OSError, ValueError):  # the interpreter writes once more when it ends; nothing is left to be said
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]  # suppressed, too
     return status
 
 

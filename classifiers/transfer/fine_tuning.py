@@ -34,7 +34,7 @@ from classifiers.transfer.time_told import time_told
 from classifiers.transfer.tuned_network import TunedNetwork, weights_path
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import training_device
-from featstore.errors import OutputExistsError, TrainingError
+from featstore.errors import OutputExistsError, StoreWriteError, TrainingError
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress, silent
 
@@ -164,7 +164,7 @@ def finetune(
     preparation = time.monotonic() - preparing
     notes += training_data.notes
 
-    checkpoints = _checkpoint_folder(out)
+    checkpoints = checkpoint_folder(out)
     if restart:
         checkpoints.clear()
     trainer = _trainer(plan, unfrozen, training_data, loader, place, checkpoints, report, log)
@@ -330,12 +330,18 @@ def _details(
     }
 
 
-def _checkpoint_folder(out: Path) -> CheckpointFolder:
-    return CheckpointFolder(out.with_name(out.stem + ".checkpoints"))
+def checkpoint_folder(bundle: str | os.PathLike[str]) -> CheckpointFolder:
+    """Where an interrupted fine-tune is kept until it goes on: beside its bundle."""
+    bundle = Path(bundle)
+    return CheckpointFolder(bundle.with_name(bundle.stem + ".checkpoints"))
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
-    unfinished = _checkpoint_folder(out).begun  # then the weights beside it may be this very run's
+    there = next(place for place in (out.parent, *out.parent.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = f"in {there} nothing may be written" if there.is_dir() else f"{there} is no folder"
+        raise StoreWriteError(f"{out} cannot be written: {why}; name another place")
+    unfinished = checkpoint_folder(out).begun  # then the weights beside it may be this very run's
     for path in (out,) if unfinished else (out, weights_path(out)):
         if not overwrite and (path.exists() or path.is_symlink()):
             raise OutputExistsError(f"{path} exists already; name another place or add `overwrite=True`")

@@ -76,10 +76,11 @@ def time_told(
     starting = 0.0 if workers == 0 else max(0.0, _decoding(plan, workers) - decoding)
 
     preparing = len(decodings) * starting + sum(decodings) * (each + frozen)
-    steps = fit // min(fit, settings.batch_size)
-    compared = BATCHES * min(fit, settings.batch_size) if steps > PATIENCE else 0
+    batch = min(fit, settings.batch_size)
+    steps = fit // batch  # what fills no batch is left out of an epoch
+    compared = BATCHES * batch if steps > PATIENCE else 0
     beginning = (valid + compared) * cost.validation_seconds_per_image + saving
-    epoch = saving + cost.of(fit, settings.epochs, views, valid)["seconds_per_epoch"]
+    epoch = saving + cost.of(steps * batch, settings.epochs, views, valid)["seconds_per_epoch"]
     adding = 0.0  # the tuned network's own features
     if settings.reopen != HEAD:
         adding = STARTS * starting + rows * (each + forward)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from classifiers.training.learner import Learner
 from featstore.extract import extract
 from featstore_scripts import options
 from featstore_scripts.finetune import finetune
@@ -74,6 +75,37 @@ def test_what_cannot_be_done_is_one_sentence(place, capsys, tmp_path, arguments,
     )
     wrong_name = "unknown " in err
     assert status == 1 + wrong_name and sentence in err and err.count("\n") == 1 and out == ""
+
+
+@pytest.mark.parametrize(("step", "left"), [(2, "so far stays in {}; the same command goes on"), (0, "had not begun")])
+def test_ctrl_c_says_what_stays_and_the_same_command_goes_on(place, capsys, tmp_path, monkeypatch, step, left):
+    arguments = [place / "store", place / "images", "-o", tmp_path / "b", *QUICK, "--regime", "1", "--epochs", "3"]
+    with monkeypatch.context() as patched:
+        inner = Learner.step
+
+        def interrupted(self, rows, epoch, at):
+            if epoch == step:
+                raise KeyboardInterrupt
+            return inner(self, rows, epoch, at)
+
+        if step:
+            patched.setattr(Learner, "step", interrupted)
+        else:
+            patched.setattr(Learner, "__init__", interrupted_at_once)
+        status, _, err = run(arguments, capsys)
+    assert status == 130 and f"The training {left.format(tmp_path / 'b.checkpoints')}" in err
+    assert "Interrupted." in err and not (tmp_path / "b").exists()
+    status, text, err = run([*arguments, "--head-rate", "0.5"], capsys)
+    if step:
+        assert status == 1
+        assert "head rate was 0.0003, now 0.5. Give the same options to go on with it, or --restart" in err
+        status, text, _ = run(arguments, capsys)
+        assert "note: went on after epoch 2 of an interrupted run" in text
+    assert status == 0 and (tmp_path / "b").is_file() and not (tmp_path / "b.checkpoints").exists()
+
+
+def interrupted_at_once(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_where_nobody_reads_the_errors_either_it_ends_all_the_same():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("work", ["sys.stdout.write('a line')", "click.echo('a line' * 100_000)"])
 def test_a_full_disk_under_the_output_is_one_sentence(work):
-    with open("/dev/full", "wb") as full, as_process(work, stdout=full) as process:  # noqa: PTH123
+    with open("/dev/full", "wb") as full, as_process(work, stdout=full) as process:  # noqa: PTH123 - a device
         said = process.communicate()[1].decode()
     assert process.returncode == 1 and said.count("\n") == 1
     assert said.startswith("Error: the output cannot be written: No space left on device")

@@ -1,6 +1,7 @@
 """Fine-tuning from end to end, on small pictures and a small network."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -26,12 +27,14 @@ from featstore.errors import (
     FeaturesError,
     OutputExistsError,
     StoreNotFoundError,
+    StoreWriteError,
     TrainingError,
     UnknownNameError,
     WeightsNotFoundError,
 )
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
+from featstore.system import fsio
 from tests.support.pictures import encode
 
 QUICK = {
@@ -414,6 +417,36 @@ def test_a_class_without_training_images_is_refused(place, tmp_path):
     )  # fmt: skip
     with pytest.raises(FeaturesError, match=r"no training image with features \(bees\)"):
         finetune(tmp_path / "insects", tmp_path / "s", tmp_path / "b", **{**QUICK, "weights": weights})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_refused_before_the_work(place, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StoreWriteError, match=r"closed nothing may be written; name another place"):
+        tune(place, tmp_path / "closed" / "new" / "b", dataset="is not looked for")
+
+
+def test_a_place_below_a_file_is_refused_before_the_work(place, tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(StoreWriteError, match=r"b cannot be written: .*file is no folder; name another place"):
+        tune(place, tmp_path / "file" / "new" / "b", dataset="is not looked for")
+
+
+def test_a_full_disk_is_said_and_the_run_can_go_on(place, tmp_path, monkeypatch):
+    replace, written = fsio.replace, []
+
+    def full(path, *arguments, **options):
+        written.append(path)
+        if len(written) == 3:
+            raise StoreWriteError(f"{path} cannot be written: No space left on device; free some space")
+        return replace(path, *arguments, **options)
+
+    monkeypatch.setattr(fsio, "replace", full)
+    with pytest.raises(StoreWriteError, match=r"b\.checkpoints.*No space left"):
+        tune(place, tmp_path / "b", regime=1, epochs=4)
+    assert not (tmp_path / "b").exists()
+    result = tune(place, tmp_path / "b", regime=1, epochs=4)
+    assert "went on after epoch 1 of an interrupted run" in result.notes and len(result.history) == 5
 
 
 def test_nothing_is_overwritten(place, tuned, tmp_path):
