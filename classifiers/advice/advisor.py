@@ -135,7 +135,7 @@ def advise(
     advice = judge(evidence)
     if backbone is not None and pilot is not None:
         seen = run_pilot(
-            backbone, last, sets[evidence.best], minutes=pilot, regime=advice.regime, store=store.path,
+            backbone, sets, minutes=pilot, regime=advice.regime, store=store.path,
             groups=members, seed=seed, device=device, workers=workers, progress=progress,
             like=evidence.shift.likeness if evidence.shift is not None and evidence.shift.shifted else None,
         )  # fmt: skip

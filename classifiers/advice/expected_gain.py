@@ -14,8 +14,8 @@ WORTH = 0.015
 LEVEL = 0.9
 """Of the interval."""
 
-CLOSE = (0.25, 0.75)
-"""Chances of a gain worth having between which the advice is a toss-up."""
+TOSS_UP = (0.25, 0.75)
+"""Chances of a gain worth having between which it may as well turn out the other way."""
 
 FEWEST = 20
 """Training images from which nothing is learnt that the pretrained network does not know."""
@@ -69,7 +69,7 @@ class ExpectedGain:
     @property
     def close(self) -> bool:
         """Whether it may as well turn out the other way."""
-        return CLOSE[0] <= self.chance <= CLOSE[1]
+        return TOSS_UP[0] <= self.chance <= TOSS_UP[1]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
