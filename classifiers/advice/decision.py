@@ -118,6 +118,12 @@ class Advice:
         return nodes[self.evidence.best if self.verdict == "more-data" else self.evidence.last].node
 
     @property
+    def by_pilot(self) -> bool:
+        """Whether the expected gain is what a pilot measured."""
+        decided = self.pilot is not None and (self.pilot["pays"] or self.pilot["conclusive"])
+        return decided and self.verdict not in ("earlier-node", "more-data")
+
+    @property
     def first(self) -> str:
         """What is to be done before the next command, as a sentence; empty where nothing is."""
         shift = self.evidence.shift

@@ -65,8 +65,8 @@ def reasons(
     ... )
     >>> reopening = expected_gain(0.1, train=200, per_class=100, distance=0.1, images=100)
     >>> said = reasons(evidence, verdict="cache-is-enough", regime=1, gains={"more-data": 0.0}, reopening=reopening)
-    >>> said[0][:76]
-    'Reopening the network is expected to bring +0.3 points over the linear head '
+    >>> said[0][:77]
+    'The expected gain of reopening is over the linear head on avgpool, its inter'
     """
     blocks = {
         "reopening": [_reopening(evidence, verdict, regime, reopening, pilot)],
@@ -122,8 +122,9 @@ def _data(evidence: Evidence, more: float) -> list[str]:
     if evidence.doubled is not None:
         expected, low, high = evidence.doubled
         said.append(
-            f"With twice the training images the linear head is expected to be right on {percent(expected)} % "
-            f"({percent(low)} to {percent(high)} %), a gain of {points(more)} points."
+            f"With twice the training images the linear head on {evidence.nodes[evidence.best].node} is expected to be "
+            f"right on {percent(expected)} % (95 % interval {percent(low)} to {percent(high)} %), a gain of "
+            f"{points(more)} points."
         )
     if evidence.per_class_max > 3 * evidence.per_class_min:
         said.append(
@@ -186,13 +187,16 @@ def _reopening(
     evidence: Evidence, verdict: str, regime: int, reopening: ExpectedGain, pilot: Mapping[str, Any] | None
 ) -> str:
     low, high = reopening.ci
-    images = "test image" if evidence.test else "image"
-    began = "Before the pilot, reopening the network was" if pilot else "Reopening the network is"
-    said = (
-        f"{began} expected to bring {points(reopening.gain)} points over {base(evidence)} ({100 * LEVEL:g} % interval "
-        f"{points(low)} to {points(high)} on {count(reopening.images, images)}). The chance that it brings at least "
-        f"{100 * WORTH:g} points is {100 * reopening.chance:.0f} %."
-    )
+    meant = count(reopening.images, "test image" if evidence.test else "image")
+    if pilot is None and verdict not in ("earlier-node", "more-data"):  # the figures are those of the headline
+        said = f"The expected gain of reopening is over {base(evidence)}, its interval meant for {meant}."
+    else:
+        began = "Before the pilot, reopening the network was" if pilot else "Reopening the network is"
+        said = (
+            f"{began} expected to bring {points(reopening.gain)} points over {base(evidence)} ({100 * LEVEL:g} % "
+            f"interval {points(low)} to {points(high)} on {meant})."
+        )
+    said += f" The chance that it brings at least {100 * WORTH:g} points is {100 * reopening.chance:.0f} %."
     reopened = verdict.startswith("reopen")
     if reopening.close and pilot is None:
         said += " That is close: a short fine-tune (`pilot`) decides it." + (

@@ -24,7 +24,7 @@ def shifted():
 
 def test_what_the_verdict_stands_on_comes_first():
     reopened = judge(evidence((0.6, 0.7, 0.75), **NEAR))
-    assert reopened.verdict.startswith("reopen") and reopened.reasons[0].startswith("Reopening the network is expected")
+    assert reopened.verdict.startswith("reopen") and reopened.reasons[0].startswith("The expected gain of reopening")
     earlier = judge(evidence((0.5, 0.93, 0.80), train=200, per_class=50, classes=4, distance=0.4, shown=True))
     assert earlier.verdict == "earlier-node" and earlier.reasons[0] == "Nodes."
     noise = LabelNoise(0.15, 0.11, 0.2, True, "About 15 % of the labels are wrong.")
@@ -107,6 +107,8 @@ def test_the_base_of_gains_is_named():
     found = evidence((0.5, 0.6, 0.7), **NEAR)
     assert base(found) == "the linear head on avgpool, the last cached node"
     assert base(found) in judge(found).reasons[0]
+    earlier = judge(evidence((0.5, 0.93, 0.80), train=200, per_class=50, classes=4, distance=0.4, shown=True))
+    assert f"points over {base(earlier.evidence)}" in earlier.reasons[1]
 
 
 def test_one_format_for_each_quantity():
