@@ -24,9 +24,11 @@ class ErrorElsewhere:
     Attributes
     ----------
     here : float
-        Share in [0, 1] of the training images that are judged wrongly, out of fold.
+        Share in [0, 1] of the training images that are judged wrongly, out of fold, by the head that guesses. It looks
+        at directions of features only, so this is not the accuracy of the linear heads that advice speaks of.
     there : float
-        Expected share in [0, 1] of the other images; a guess, which stands on how unsure the head is of them.
+        Expected share in [0, 1] of the other images; a guess, which stands on how unsure the head is of them. It was
+        too low on six of the eight shifted problems of docs/judgement.md.
     """
 
     here: float

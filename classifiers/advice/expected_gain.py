@@ -1,4 +1,4 @@
-"""ExpectedGain: what reopening the network is expected to bring, with an interval that was calibrated."""
+"""ExpectedGain: what reopening the network is expected to bring, with an interval and the chance that it pays."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ ELSEWHERE = 0.2
 SPREAD = 0.18
 """Standard deviation of the share of the error that goes away, between data sets alike in all of this."""
 
+GUESSED = 1.5
+"""How many times as wide it is where the error is guessed."""
+
 DIFFERING = 0.3
 """Share of the wrong images on which both networks differ beside what the gain makes them differ."""
 
@@ -46,12 +49,13 @@ class ExpectedGain:
     Attributes
     ----------
     gain : float
-        Expected; a share in [-1, 1].
+        Expected; a share in [0, error of the linear head].
     ci : tuple of float
-        Interval of 90 % of what a fine-tune will show on a test part of `images` images: what is not known of the
-        gain, and what so many images add to it.
+        Interval of what a fine-tune will show on a test part of `images` images, meant to hold nine times in ten
+        (`LEVEL`): what is not known of the gain, and what so many images add to it. Its ends lie in [-1, error].
     chance : float
-        Of a true gain worth having, at least `WORTH`; in [0, 1].
+        Of a true gain worth having, at least `WORTH`; in [0, 1]. What is not known of the gain counts, the number of
+        test images does not.
     images : int
         Test images that the interval is meant for.
     """
@@ -95,9 +99,13 @@ def expected_gain(
 ) -> ExpectedGain:
     """Expect a gain from what the cache shows.
 
-    The share of the error that goes away grows with the number of training images and with the distance from ImageNet.
-    The form follows published comparisons; its few figures and the interval are those of 63 small problems that were
-    fine-tuned (docs/judgement.md).
+    A share of the error goes away: `SHARE` times the distance from ImageNet times the decades of training images above
+    `FEWEST`, less where a class has few images, and `ELSEWHERE` more of it on images of another kind. `LEAD` of what an
+    earlier node knows better comes on top, and all together is at most the error. That fine-tuning gains more with more
+    images and farther from ImageNet is published; the form and the figures are own ones, fitted to all of 63 small
+    problems that were fine-tuned shortly (docs/judgement.md), with a network like MobileNetV2 on 36 to 800 images.
+    Elsewhere they extrapolate. What is not known of the gain is taken to be normal, with a standard deviation of
+    `SPREAD` times the error.
 
     Parameters
     ----------
@@ -106,15 +114,19 @@ def expected_gain(
     train : int
         Training images.
     per_class : float
-        The median.
+        Training images a class, the median.
     distance : float in [0, 1]
         From ImageNet.
     images : int
         Test images.
-    lead : float
-        Accuracy of the chosen node over the last.
+    lead : float in [-1, 1]
+        Accuracy of the chosen node over the last; below 0 it counts as 0.
     elsewhere : bool
         The error is a guess about images of another kind.
+
+    Returns
+    -------
+    ExpectedGain
 
     References
     ----------
@@ -132,7 +144,7 @@ def expected_gain(
     size = np.log10(max(train, FEWEST) / FEWEST) * per_class / (per_class + ENOUGH_A_CLASS)
     share = SHARE * distance * float(size) + (ELSEWHERE if elsewhere else 0.0)
     gain = min(error * min(share, 1.0) + LEAD * max(lead, 0.0), error)
-    known = max(error * SPREAD * (1.5 if elsewhere else 1.0), 1e-6)
+    known = max(error * SPREAD * (GUESSED if elsewhere else 1.0), 1e-6)
     # The sampling error of a paired difference is made of the images on which the two networks differ.
     differing = min(1.0, abs(gain) + DIFFERING * error)
     sampling = np.sqrt(max(differing - gain**2, 0.0) / images)

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,11 +9,12 @@ import pytest
 from classifiers.advice.decision import VERDICTS, judge, revise
 from classifiers.advice.domain_distance import DomainDistance
 from classifiers.advice.error_elsewhere import ErrorElsewhere
-from classifiers.advice.evidence import Evidence, NodeEvidence
+from classifiers.advice.evidence import Evidence, NodeEvidence, gather
 from classifiers.advice.label_noise import LabelNoise
 from classifiers.advice.pilot import Pilot
 from classifiers.validation.shift import find_shift
 from featstore.backbone.landmarks import network_order
+from tests.support.feature_sets import feature_set
 
 CLEAN = LabelNoise(0.0, 0.0, 0.02, True, "Few labels are wrong.")
 
@@ -140,6 +143,29 @@ def test_the_document_is_plain_json_of_the_contract():
     assert document["verdict"] in VERDICTS
     assert {"regime", "expected_gain", "expected_gain_ci", "evidence", "next"} <= set(document)
     assert document["evidence"]["nodes"][0]["node"] == "features.10"
+
+
+def keys(value):
+    """Every key of a document, at any depth."""
+    if isinstance(value, dict):
+        return set(value) | set().union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list | tuple) else set()
+
+
+def test_every_key_of_the_document_is_explained():
+    design = (Path(__file__).parents[3] / "docs" / "design.md").read_text(encoding="utf-8")
+    section = design.partition("## Advice data")[2].partition("## A bundle")[0]
+    rng, y = np.random.default_rng(0), np.arange(120) % 2
+    X = rng.normal(size=(120, 8)) + 3 * y[:, None]
+    X[90:, 1] += 6
+    features = feature_set(X, y, splits=np.repeat(["train", "test"], [90, 30]))
+    advice = revise(judge(gather([features])), seen(0.9, 0.9, p=1.0))
+    assert advice.evidence.elsewhere is not None
+    words = set(re.findall(r"[\w-]+", section))
+    said_elsewhere = {"auc", "auc_ci", "n_train", "n_other", "shifted", "p"} | {
+        f"proportions_{what}" for what in ("p", "differ", "text")
+    }
+    assert not keys(json.loads(json.dumps(advice.to_json()))) - words - said_elsewhere
 
 
 def test_nodes_are_put_in_the_order_of_the_forward_pass():
