@@ -89,10 +89,9 @@ def _gain(advice: Advice) -> str:
     from classifiers.formatting import points
 
     low, high = advice.expected_gain_ci
-    which = "Gain in the pilot" if advice.by_pilot else "Expected gain"
     return (
-        f"{which}: {points(advice.expected_gain)} points of accuracy ({100 * advice.expected_gain_level:g} % interval "
-        f"{points(low)} to {points(high)}) over the linear head on {advice.base_node}"
+        f"Expected gain: {points(advice.expected_gain)} points of accuracy ({100 * advice.expected_gain_level:g} % "
+        f"interval {points(low)} to {points(high)}) over the linear head on {advice.base_node}"
         + (", if the network were reopened all the same." if advice.verdict == "cache-is-enough" else ".")
     )
 

@@ -13,6 +13,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from scipy.special import ndtri
+
 from classifiers.advice.evidence import Evidence
 from classifiers.advice.expected_gain import LEVEL, WORTH, ExpectedGain, expected_gain
 from classifiers.advice.reasons import LABEL_FIRST, reasons, situation
@@ -50,20 +52,22 @@ class Advice:
         1 small and similar, 2 small and different, 3 large and similar, 4 large and different.
     expected_gain, expected_gain_ci : float, tuple of float
         Accuracy of the action advised over the linear head on `base_node`; where the cache is enough, of reopening the
-        network all the same. Shares in [-1, 1]. Measured, where a pilot decided.
+        network all the same. Shares in [-1, 1]. What a pilot measured is in it.
     expected_gain_level : float
-        Of the interval: 0.9 of an expectation of reopening, 0.95 of what was measured or extended from measurements.
+        Of the interval: 0.9 where the network is concerned, 0.95 of an earlier node's lead and of more images.
     difference : float in [0, 1]
         Distance from ImageNet, see `domain_distance`: 0 as near as pets and insects, 1 as far as microscopy.
     gains : dict
         Expected gain of each action, without a pilot: "reopen" and "earlier-node" over the linear head on the last
         node, "more-data" (twice the images) over that on the chosen node.
     reopening : ExpectedGain
-        What reopening the network is expected to bring, whatever is advised.
+        What reopening the network is expected to bring, whatever is advised and without a pilot.
     reasons : tuple of str
         Sentences, the most important first.
     pilot : dict or None
         What a short fine-tune showed, where one was run, see `Pilot`.
+    after_pilot : ExpectedGain or None
+        What reopening is expected to bring with that; None where the pilot tells nothing.
     cost : dict or None
         What the action costs, see `cost_of_advice`; None where the network could not be built.
     next : str
@@ -101,6 +105,7 @@ class Advice:
     evidence: Evidence
     reopening: ExpectedGain
     pilot: dict[str, Any] | None = None
+    after_pilot: ExpectedGain | None = None
     cost: dict[str, Any] | None = None
     next: str = ""
     about: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -116,12 +121,6 @@ class Advice:
         """The cached node whose linear head the expected gain is measured against."""
         nodes = self.evidence.nodes
         return nodes[self.evidence.best if self.verdict == "more-data" else self.evidence.last].node
-
-    @property
-    def by_pilot(self) -> bool:
-        """Whether the expected gain is what a pilot measured."""
-        decided = self.pilot is not None and (self.pilot["pays"] or self.pilot["conclusive"])
-        return decided and self.verdict not in ("earlier-node", "more-data")
 
     @property
     def first(self) -> str:
@@ -145,6 +144,7 @@ class Advice:
             "reasons": list(self.reasons),
             "evidence": {**self.evidence.to_json(), "difference": self.difference, "gains": self.gains},
             "pilot": self.pilot,
+            "after_pilot": self.after_pilot and self.after_pilot.to_json(),
             "cost": self.cost,
             "first": self.first,
             "next": self.next,
@@ -175,11 +175,7 @@ def judge(evidence: Evidence) -> Advice:
     regime = 1 + int(distance >= DIFFERENT) + 2 * int(large)
     reopening = reopening_gain(evidence)
     more = max(evidence.doubled[0] - evidence.linear_accuracy, 0.0) if evidence.doubled else 0.0
-    verdict = _closed(evidence, more)
-    # Labels come first; where it is close, a small set stays with what cannot harm, and a pilot decides.
-    first = (verdict == "more-data" and _noisy(evidence)) or (not large and reopening.close)
-    if reopening.worth and not first and (verdict != "earlier-node" or reopening.gain > evidence.lead):
-        verdict = "reopen-all" if regime == 4 or not large else "reopen-top"
+    verdict = _verdict(evidence, regime, reopening, more, cautious=True)
     return _advice(
         evidence, verdict, regime, reopening,
         {"earlier-node": evidence.lead, "reopen": reopening.gain, "more-data": more},
@@ -195,9 +191,12 @@ def _advice(
     gains: dict[str, float],
     gain: _Gain,
     pilot: Mapping[str, Any] | None = None,
+    after: ExpectedGain | None = None,
 ) -> Advice:
     """An advice with the sentences that its state makes."""
-    said = reasons(evidence, verdict=verdict, regime=regime, gains=gains, reopening=reopening, pilot=pilot)
+    said = reasons(
+        evidence, verdict=verdict, regime=regime, gains=gains, reopening=reopening, pilot=pilot, after=after
+    )  # fmt: skip
     return Advice(
         verdict=verdict,
         regime=regime,
@@ -210,6 +209,7 @@ def _advice(
         evidence=evidence,
         reopening=reopening,
         pilot=None if pilot is None else dict(pilot),
+        after_pilot=after,
     )
 
 
@@ -232,6 +232,16 @@ def _noisy(evidence: Evidence) -> bool:
     return evidence.noise.told and evidence.noise.low >= NOISY
 
 
+def _verdict(evidence: Evidence, regime: int, reopening: ExpectedGain, more: float, *, cautious: bool) -> str:
+    """The verdict; `cautious`: where it is close, a small set stays with what cannot harm, and a pilot decides."""
+    verdict, large = _closed(evidence, more), regime > 2
+    if not reopening.worth or (verdict == "more-data" and _noisy(evidence)):  # labels come first
+        return verdict
+    if (cautious and not large and reopening.close) or (verdict == "earlier-node" and reopening.gain <= evidence.lead):
+        return verdict
+    return "reopen-top" if regime == 3 else "reopen-all"
+
+
 def _closed(evidence: Evidence, more: float) -> str:
     """The verdict where the network stays as it is."""
     error = 1.0 - evidence.linear_accuracy
@@ -247,8 +257,10 @@ def _closed(evidence: Evidence, more: float) -> str:
 def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     """Correct a verdict by what a short fine-tune showed.
 
-    A pilot that pays reopens the network, whatever was expected. One that does not closes it where it is conclusive.
-    Any other, however bad, says nothing of a whole fine-tune: it changes nothing, and that is said.
+    A pilot that pays reopens the network, whatever was expected. A conclusive one changes the expectation by what it
+    measured, as much as its images allow, and the verdict follows; where it shows that no gain over the best cached
+    head is worth it, the network is closed. Any other pilot, however bad, says nothing of a whole fine-tune: it changes
+    nothing, and that is said.
 
     Parameters
     ----------
@@ -257,17 +269,21 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     pilot : mapping
         `classifiers.advice.pilot.Pilot.to_json()`.
     """
-    evidence, verdict, reopened = advice.evidence, advice.verdict, advice.verdict.startswith("reopen")
-    gain = _Gain(advice.expected_gain, advice.expected_gain_ci, advice.expected_gain_level)
-    if pilot["pays"] and not reopened:
-        verdict = "reopen-all"
-    elif not pilot["pays"] and pilot["conclusive"] and reopened:
-        verdict = _closed(evidence, advice.gains["more-data"])
+    evidence, verdict, more = advice.evidence, advice.verdict, advice.gains["more-data"]
+    gain, after = _Gain(advice.expected_gain, advice.expected_gain_ci, advice.expected_gain_level), None
     if pilot["pays"] or pilot["conclusive"]:
         low, high = pilot["gain_ci"]
-        measured = _Gain(float(pilot["gain"]), (float(low), float(high)), pilot["level"])
-        gain = _gain(evidence, verdict, advice.gains["more-data"], measured)
-    revised = _advice(evidence, verdict, advice.regime, advice.reopening, advice.gains, gain, pilot)
+        se = (high - low) / 2 / float(ndtri(0.5 + pilot["level"] / 2))
+        after = advice.reopening.updated(float(pilot["gain"]), se)
+        if not pilot["pays"]:
+            hopeless = pilot["lead_ci"][1] < WORTH
+            verdict = _closed(evidence, more) if hopeless else _verdict(
+                evidence, advice.regime, after, more, cautious=False
+            )  # fmt: skip
+        elif not verdict.startswith("reopen"):
+            verdict = "reopen-all"
+        gain = _gain(evidence, verdict, more, _Gain(after.gain, after.ci, LEVEL))
+    revised = _advice(evidence, verdict, advice.regime, advice.reopening, advice.gains, gain, pilot, after)
     kept = ("cost", "next", "about", "classes")
     return dataclasses.replace(revised, **{name: getattr(advice, name) for name in kept})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -49,7 +49,7 @@ class ExpectedGain:
     Attributes
     ----------
     gain : float
-        Expected; a share in [0, error of the linear head].
+        Expected; a share in [-1, error of the linear head], not below 0 before anything was measured.
     ci : tuple of float
         Interval of what a fine-tune will show on a test part of `images` images, meant to hold nine times in ten
         (`LEVEL`): what is not known of the gain, and what so many images add to it. Its ends lie in [-1, error].
@@ -58,12 +58,42 @@ class ExpectedGain:
         test images does not.
     images : int
         Test images that the interval is meant for.
+    unknown, sampling : float
+        Standard deviations: of what is not known of the gain, and of what so many images add to it.
+    error : float in [0, 1]
+        Of the linear head: more cannot be gained.
     """
 
     gain: float
     ci: tuple[float, float]
     chance: float
     images: int
+    unknown: float
+    sampling: float
+    error: float
+
+    @classmethod
+    def of(cls, gain: float, *, unknown: float, sampling: float, error: float, images: int) -> Self:
+        """An expectation with the interval and the chance that follow from what is not known of it."""
+        half = float(ndtri(0.5 + LEVEL / 2)) * float(np.hypot(unknown, sampling))
+        chance = float(ndtr((gain - WORTH) / unknown))
+        ci = (max(-1.0, gain - half), max(gain, min(error, gain + half)))
+        return cls(gain, ci, chance, images, unknown, sampling, error)
+
+    def updated(self, measured: float, se: float) -> Self:
+        """What is expected after the gain was measured, each by its precision: few images change little.
+
+        Parameters
+        ----------
+        measured : float
+            A share in [-1, 1].
+        se : float
+            Its standard error, above 0.
+        """
+        before, seen = self.unknown**-2, se**-2
+        gain = min((before * self.gain + seen * measured) / (before + seen), self.error)
+        unknown = float((before + seen) ** -0.5)
+        return self.of(gain, unknown=unknown, sampling=self.sampling, error=self.error, images=self.images)
 
     @property
     def worth(self) -> bool:
@@ -148,6 +178,4 @@ def expected_gain(
     # The sampling error of a paired difference is made of the images on which the two networks differ.
     differing = min(1.0, abs(gain) + DIFFERING * error)
     sampling = np.sqrt(max(differing - gain**2, 0.0) / images)
-    half = float(ndtri(0.5 + LEVEL / 2)) * float(np.hypot(known, sampling))
-    chance = float(ndtr((gain - WORTH) / known))
-    return ExpectedGain(gain, (max(-1.0, gain - half), max(gain, min(error, gain + half))), chance, images)
+    return ExpectedGain.of(gain, unknown=known, sampling=float(sampling), error=error, images=images)

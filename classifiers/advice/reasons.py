@@ -23,6 +23,7 @@ def reasons(
     gains: Mapping[str, float],
     reopening: ExpectedGain,
     pilot: Mapping[str, Any] | None = None,
+    after: ExpectedGain | None = None,
 ) -> tuple[str, ...]:
     """The sentences of an advice, the most important first.
 
@@ -40,6 +41,8 @@ def reasons(
         Of reopening the network, as it was before a pilot.
     pilot : mapping, optional
         `classifiers.advice.pilot.Pilot.to_json()`.
+    after : ExpectedGain, optional
+        Of reopening the network, with what the pilot measured, where that tells something.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def reasons(
     first = {"earlier-node": "nodes", "more-data": "data"}.get(verdict, "reopening")
     said = [] if evidence.shift is None or not evidence.shift.shifted else _shift(evidence, evidence.shift)
     if pilot is not None:
-        said.append(_pilot(pilot, evidence, verdict))
+        said.append(_pilot(pilot, evidence, verdict, after))
     said += blocks.pop(first)
     for block in blocks.values():
         said += block
@@ -156,7 +159,7 @@ def _elsewhere(here: float, there: float) -> str:
     )
 
 
-def _pilot(pilot: Mapping[str, Any], evidence: Evidence, verdict: str) -> str:
+def _pilot(pilot: Mapping[str, Any], evidence: Evidence, verdict: str, after: ExpectedGain | None) -> str:
     last = evidence.nodes[evidence.last].node
     cached = f"The linear head on {last} is right on {percent(pilot['accuracy_last'])} % of them"
     if pilot["best_node"] != last:
@@ -172,12 +175,13 @@ def _pilot(pilot: Mapping[str, Any], evidence: Evidence, verdict: str) -> str:
     )
     if pilot["shorter_than_an_epoch"]:
         return found + "nothing can be told from less than one epoch; give it more minutes."
-    if pilot["pays"]:
-        return found + (
-            "reopening pays." if pilot["conclusive"] else "reopening pays, and a whole fine-tune may bring more."
+    if after is not None:
+        shown = "a gain is shown" if pilot["pays"] else "no gain is shown"
+        more = ", and a whole fine-tune may bring more" if pilot["pays"] and not pilot["conclusive"] else ""
+        return (
+            f"{found}{shown}{more}. Together with what was expected before, reopening brings {points(after.gain)} "
+            f"points over {base(evidence)}; the chance of at least {100 * WORTH:g} points is {100 * after.chance:.0f} %."
         )
-    if pilot["conclusive"]:
-        return found + "reopening is not shown to pay."
     if verdict.startswith("reopen"):
         return found + "too short to tell, so the verdict stands on what is expected; give it more minutes."
     return found + "too short to tell; no sign yet that reopening would pay."

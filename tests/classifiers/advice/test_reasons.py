@@ -66,7 +66,7 @@ def test_a_pilot_is_told_against_the_last_node_and_the_best_one():
     assert "right on 80.0 % of 250 other training images" in advice.reasons[0]
     assert "The linear head on avgpool is right on 69.0 % of them, that on features.10" in advice.reasons[0]
     assert "on 70.0 %" in advice.reasons[0]
-    assert "gains +10.0 points (95 % interval +7.0 to +13.0; p <0.001): reopening pays." in advice.reasons[0]
+    assert "gains +10.0 points (95 % interval +7.0 to +13.0; p <0.001): a gain is shown. Together" in advice.reasons[0]
     assert any(reason.startswith("Before the pilot, reopening the network was expected") for reason in advice.reasons)
 
 
@@ -74,14 +74,18 @@ def test_a_pilot_is_told_against_the_last_node_and_the_best_one():
     ("pilot", "end"),
     [
         (seen(0.97, 0.90, p=0.001, epochs=0.4), "nothing can be told from less than one epoch; give it more minutes."),
-        (seen(0.97, 0.90, p=0.001, epochs=4.0), "reopening pays, and a whole fine-tune may bring more."),
-        (seen(0.97, 0.90, p=0.001), "reopening pays."),
-        (seen(0.89, 0.90, p=0.9), "reopening is not shown to pay."),
+        (seen(0.97, 0.90, p=0.001, epochs=4.0), "a gain is shown, and a whole fine-tune may bring more. Together"),
+        (seen(0.97, 0.90, p=0.001), "a gain is shown. Together"),
+        (seen(0.89, 0.90, p=0.9), "no gain is shown. Together"),
         (seen(0.89, 0.90, p=0.9, epochs=4.0), "too short to tell; no sign yet that reopening would pay."),
     ],
 )
 def test_what_a_pilot_means_is_said_last(pilot, end):
-    assert revise(known("hymenoptera"), pilot).reasons[0].endswith(f": {end}")
+    advice = revise(known("hymenoptera"), pilot)
+    said = advice.reasons[0].partition(" with what was expected")
+    assert said[0].endswith(f": {end}")
+    if said[1]:
+        assert f"{100 * advice.after_pilot.chance:.0f} %" in said[2]
 
 
 def test_a_verdict_that_a_short_pilot_left_standing_says_what_it_stands_on():
