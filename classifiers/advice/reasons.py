@@ -177,10 +177,13 @@ def _pilot(pilot: Mapping[str, Any], evidence: Evidence, verdict: str, after: Ex
         return found + "nothing can be told from less than one epoch; give it more minutes."
     if after is not None:
         shown = "a gain is shown" if pilot["pays"] else "no gain is shown"
+        if high < WORTH:
+            shown = "it is shown that no gain over that head is worth the trouble"
         more = ", and a whole fine-tune may bring more" if pilot["pays"] and not pilot["conclusive"] else ""
         return (
-            f"{found}{shown}{more}. Together with what was expected before, reopening brings {points(after.gain)} "
-            f"points over {base(evidence)}; the chance of at least {100 * WORTH:g} points is {100 * after.chance:.0f} %."
+            f"{found}{shown}{more}. Together with what was expected before, reopening is expected to bring "
+            f"{points(after.gain)} points over {base(evidence)}; the chance that it brings at least {100 * WORTH:g} "
+            f"points is {100 * after.chance:.0f} %."
         )
     if verdict.startswith("reopen"):
         return found + "too short to tell, so the verdict stands on what is expected; give it more minutes."
