@@ -71,5 +71,5 @@ def _train_command(
     for name, value in usual.items():
         given = protocol.get(name)
         if given not in (None, value, "") and isinstance(given, str | int) and (name, given) != ("folds", 0):
-            command += [f"--{name.replace('_', '-')}", str(given)]
+            command += ["--" + name.replace("_", "-"), str(given)]
     return shlex.join([*command, "-o", f"{dataset}.safetensors"])

@@ -235,5 +235,5 @@ def _next_command(
             del chosen["groups"]
     command += ["--seed", str(seed)] if seed else []
     for option, value in chosen.items():
-        command += [f"--{option}", value]
+        command += ["--" + option, value]
     return shlex.join(["featstore", *command])
