@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ class Crossing:
     Attributes
     ----------
     identical, near, by_filename, look_alikes : int
-        Pairs of byte-identical files, of copies, of files in one group by name, of look-alikes; each pair counts once.
+        Pairs of byte-identical files, of copies, of further files in one group by name, of look-alikes; each pair
+        counts once.
+    conflicts : int
+        Those of `identical` and `near` that `DuplicateGroups.conflicts` names: of two classes.
     training, judged : ndarray of int
         Rows that stand in such pairs, but for look-alikes.
     resembling : ndarray of int
@@ -36,6 +40,7 @@ class Crossing:
     near: int
     by_filename: int
     look_alikes: int
+    conflicts: int
     training: NDArray[np.intp]
     judged: NDArray[np.intp]
     resembling: NDArray[np.intp]
@@ -81,12 +86,16 @@ def find_crossing(features: FeatureSet, duplicates: DuplicateGroups, parts: list
     n = len(features)
     identical = _across(duplicates.identical, parts, n)
     near = _across(duplicates.copies, parts, n)
-    near = np.concatenate([near, _through_others(duplicates, parts, np.concatenate([identical, near]))])
+    direct = np.concatenate([identical, near])
+    near = np.concatenate([near, _through_others(duplicates, parts, direct)])
     alike = _across(duplicates.look_alikes, parts, n)
+    copied = np.concatenate([identical, near])
     by_filename, n_by_filename = np.empty((0, 3), dtype=np.int64), 0
     if duplicates.by_filename is not None:
-        by_filename = _filename_pairs(duplicates.by_filename.groups, parts)
-        n_by_filename = _count_filename_pairs(duplicates.by_filename.groups, parts)
+        groups = duplicates.by_filename.groups
+        told = np.unique(np.sort(copied[:, :2], axis=1), axis=0)
+        n_by_filename = _count_filename_pairs(groups, parts) - int((groups[told[:, 0]] == groups[told[:, 1]]).sum())
+        by_filename = _filename_pairs(groups, parts) if n_by_filename else by_filename
     pairs = np.concatenate([identical, near, by_filename])
     kinds = [(kind, found.tolist()) for kind, found in (("identical", identical), ("near", near), ("stem", by_filename),
              ("look_alike", alike)) if len(found)]  # fmt: skip
@@ -97,6 +106,7 @@ def find_crossing(features: FeatureSet, duplicates: DuplicateGroups, parts: list
         near=len(near),
         by_filename=n_by_filename,
         look_alikes=len(alike),
+        conflicts=int((features.y[direct[:, 0]] != features.y[direct[:, 1]]).sum()),
         training=np.unique(pairs[:, trains]).astype(np.intp),
         judged=np.unique(pairs[:, judges]).astype(np.intp),
         resembling=np.unique(alike[:, judges]).astype(np.intp),
@@ -105,11 +115,13 @@ def find_crossing(features: FeatureSet, duplicates: DuplicateGroups, parts: list
 
 
 def _through_others(duplicates: DuplicateGroups, parts: list[Fold], direct: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(trains, judges, -1) for every judged row of which a copy of a copy trains, and no copy."""
+    """(trains, judges, -1) for every judged row of which a copy of a copy trains, and no copy; each pair once."""
     linked = np.concatenate([duplicates.identical, duplicates.copies])
     groups = connected_groups(len(duplicates.groups), linked[:, 0], linked[:, 1])
     found = _filename_pairs(groups, parts)
-    return found[~np.isin(found[:, 1], direct[:, :2])]  # a cross-validation judges either image of a pair
+    found = found[~np.isin(found[:, 1], direct[:, :2])]  # a cross-validation judges either image of a pair
+    _, first = np.unique(np.sort(found[:, :2], axis=1), axis=0, return_index=True)
+    return found[np.sort(first)]
 
 
 def _example(features: FeatureSet, kind: str, pair: list[int]) -> dict[str, Any]:
@@ -148,7 +160,21 @@ def _filename_pairs(groups: NDArray[np.int64], parts: list[Fold]) -> NDArray[np.
 
 
 def _count_filename_pairs(groups: NDArray[np.int64], parts: list[Fold]) -> int:
-    size = int(groups.max()) + 1
-    crossing = [int(np.bincount(groups[a], minlength=size) @ np.bincount(groups[b], minlength=size)) for a, b in parts]
-    # In a cross-validation each pair is divided twice: once with either image judged.
-    return sum(crossing) // (2 if len(parts) > 1 else 1)
+    """Pairs of one group that some part divides, each once."""
+    if len(parts) == 1:
+        size = int(groups.max()) + 1
+        train, test = (np.bincount(groups[rows], minlength=size) for rows in parts[0])
+        return int(train @ test)
+    sides = np.zeros((len(groups), len(parts)), dtype=np.int64)
+    for number, (train, test) in enumerate(parts):
+        sides[train, number], sides[test, number] = 1, 2
+    # Images of one group that stand on the same sides of all parts are as one.
+    cells, sizes = np.unique(np.column_stack([groups, sides]), axis=0, return_counts=True)
+    begins = np.flatnonzero(np.r_[True, np.diff(cells[:, 0]) > 0, True])
+    total = 0
+    for begin, end in itertools.pairwise(begins.tolist()):
+        if end - begin > 1:
+            own = cells[begin:end, 1:]
+            divided = (own == 1) @ (own == 2).T
+            total += int(sizes[begin:end] @ (divided | divided.T) @ sizes[begin:end]) // 2
+    return total

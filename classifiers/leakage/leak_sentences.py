@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from classifiers.formatting import count, percent, printable
+from classifiers.formatting import capital, count, listing, percent, printable
 from classifiers.leakage.crossing import Crossing
 from classifiers.leakage.duplicate_groups import DuplicateGroups
+from classifiers.leakage.filename_groups import FilenameGroups
 from classifiers.validation.protocol import EvaluationProtocol
 from classifiers.validation.significance import wilson
 from featstore.features import FeatureSet
 
 _USUAL = 0.9  # accuracy whose interval tells how many images could change what is concluded
 _POINTS = 0.02  # accuracy that matters however many images judge
+_WHERE = {"folder": "within a folder", "folders": "across folders", "classes": "across classes"}
 
 
 def leak_texts(
@@ -59,16 +61,24 @@ def leak_texts(
     ... )
     >>> protocol, found = make_protocol(pets), find_duplicate_groups(pets)
     >>> ((kind, text),) = leak_texts(pets, protocol, found, find_crossing(pets, found, list(protocol.outer)), None)
-    >>> kind, text[-48:]
-    ('leak', '; `groups="auto"` keeps the 20 sources together.')
+    >>> kind, text[:41]
+    ('leak', 'Images of one source stand in different f')
     """
-    kind = _kind(judged, len(protocol.judged))
-    texts = [(kind, text) for text in _sentences(protocol, duplicates, judged, grouped, "judged")]
-    if folds is not None and folds.any and not judged.any:
-        kind = _kind(folds, len(protocol.outer[0][0]))
-        texts += [(kind, text) for text in _sentences(protocol, duplicates, folds, grouped, "folds")]
+    texts, told = [], ""
+    given = protocol.name == "given"
+    if judged.any:
+        told = _conflicts(features, duplicates, judged)
+        remedy = _remedy(duplicates, given, grouped)
+        texts.append(
+            (_kind(judged, len(protocol.judged)), _one_source(duplicates, judged, _sides(protocol), told, remedy))
+        )
+    elif folds is not None and folds.any:
+        told = _conflicts(features, duplicates, folds)
+        remedy, sides = _remedy(duplicates, False, grouped), "different folds of the search"
+        texts.append((_kind(folds, len(protocol.outer[0][0])), _one_source(duplicates, folds, sides, told, remedy)))
     texts += [("split", text) for text in _resembling(protocol, duplicates, judged)]
-    texts += [("data", text) for text in _conflicts(features, duplicates)]
+    if not told and len(duplicates.conflicts):
+        texts.append(("data", _conflicts(features, duplicates)))
     return tuple(texts)
 
 
@@ -83,7 +93,7 @@ def how_found(duplicates: DuplicateGroups) -> str:
     if duplicates.compared:
         found = int(duplicates.confirmed.sum())
         said.append(
-            f"The pixels of {count(duplicates.compared, 'pair')} of images that are near in features were compared: "
+            f"The pixels of {count(duplicates.compared, 'pair')} of images with similar features were compared: "
             f"{found:,} {'shows' if found == 1 else 'show'} one picture."
         )
     if duplicates.blank:
@@ -91,7 +101,7 @@ def how_found(duplicates: DuplicateGroups) -> str:
     if duplicates.usual:
         said.append(
             f"{count(duplicates.usual, 'pair')} of these {'agrees' if duplicates.usual == 1 else 'agree'}, but no "
-            "further than other pictures of the class do (one form, one camera, one material): not called copies."
+            "more than other pictures of the class do (one form, one camera, one material): not called copies."
         )
     if duplicates.unread:
         reason, most = duplicates.unread[0]
@@ -101,13 +111,68 @@ def how_found(duplicates: DuplicateGroups) -> str:
             "compared there: only images whose features are nearly equal are called copies."
         )
     if duplicates.by_filename is not None:
-        said.append(f"Images whose paths agree in {duplicates.by_filename.pattern!r} look alike.")
-    for group in duplicates.rejected:
-        said.append(
-            f"Many paths agree in {group.pattern!r}, but such images look no more alike than others: that part of the "
-            "name was not taken for the source."
-        )
+        said.append(_by_name(duplicates.by_filename))
+    said += [_not_by_name(one) for one in duplicates.rejected]
     return " ".join(said)
+
+
+def conflict_examples(features: FeatureSet, duplicates: DuplicateGroups) -> list[dict[str, str]]:
+    """Pairs of one picture under two classes, as a report names them.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    duplicates : DuplicateGroups
+        Of `features`.
+
+    Returns
+    -------
+    list of dict
+        a, b (ids), a_class, b_class; three at most.
+    """
+    return [
+        {"a": features.ids[a], "a_class": features.classes[features.y[a]], "b": features.ids[b],
+         "b_class": features.classes[features.y[b]]}
+        for a, b in duplicates.conflicts[:3].tolist()
+    ]  # fmt: skip
+
+
+def suggested_groups(duplicates: DuplicateGroups) -> str | None:
+    """What to give as `groups`: "auto", a pattern, or None where every image is for itself.
+
+    Parameters
+    ----------
+    duplicates : DuplicateGroups
+    """
+    if duplicates.suggestion in (None, "auto") or duplicates.by_filename is None:
+        return duplicates.suggestion
+    return duplicates.by_filename.suggestion
+
+
+def _by_name(found: FilenameGroups) -> str:
+    """What tells the source in names, where it was shown to, and where not."""
+    whose = ""
+    if "classes" not in found.joined:
+        whose = " of one folder" if found.joined == ("folder",) else " of one class"
+    elif found.joined == ("classes",):
+        whose = " of different classes"
+    said = (
+        f"Images{whose} that share {found.spoken} were more alike than others in {percent(found.evidence)} % of the "
+        "comparisons (by chance: 50 %), so they count as one source."
+    )
+    if not found.apart:
+        return said
+    where = listing([_WHERE[scope] for scope in found.apart])
+    return f"{said} {capital(where)} this was not seen, and there they do not."
+
+
+def _not_by_name(found: FilenameGroups) -> str:
+    """Why a part of the names was not taken for the source."""
+    few = ", but this is seen in too few groups to tell" if found.telling else ""
+    return (
+        f"Many images share {found.spoken}. They were more alike than others in {percent(found.evidence)} % of the "
+        f"comparisons (by chance: 50 %){few}: it is not taken for the source."
+    )
 
 
 def _kind(crossing: Crossing, judged: int) -> str:
@@ -124,9 +189,7 @@ def _harmless(judged: int) -> float:
     return max((high - low) / 2, _POINTS)
 
 
-def _sides(protocol: EvaluationProtocol, where: str) -> str:
-    if where != "judged":
-        return "different folds of the search"
+def _sides(protocol: EvaluationProtocol) -> str:
     return {
         "given": "the training and the test part",
         "holdout": "the training and the held-out part",
@@ -134,37 +197,46 @@ def _sides(protocol: EvaluationProtocol, where: str) -> str:
     }[protocol.name]
 
 
-def _sentences(
-    protocol: EvaluationProtocol, duplicates: DuplicateGroups, crossing: Crossing, grouped: bool, where: str
-) -> list[str]:
-    if not crossing.any:
-        return []
-    given = protocol.name == "given" and where == "judged"
-    sides = _sides(protocol, where)
-    act = "`drop_leaks=True` leaves such images out of training" if given else _act(duplicates)
-    act = "" if grouped and not given else f"; {act}"
-    said = []
+def _one_source(duplicates: DuplicateGroups, crossing: Crossing, sides: str, conflicts: str, remedy: str) -> str:
+    """How many pairs of each kind stand on both sides, and what to do about it: one warning."""
+    facts = []
     if crossing.identical:
-        said.append(f"{count(crossing.identical, 'pair')} of byte-identical images stand in {sides} "
-                    f"({_pair(crossing, 'identical')}){act}.")  # fmt: skip
+        facts.append(f"{count(crossing.identical, 'pair')} of byte-identical files ({_pair(crossing, 'identical')})")
     if crossing.near:
-        said.append(
-            f"{count(crossing.near, 'pair')} of images show one picture{_shown_by(duplicates)} and stand in {sides} "
-            f"({_pair(crossing, 'near')}){act}."
+        facts.append(
+            f"{count(crossing.near, 'pair')} of images that show one picture{_shown_by(duplicates)} "
+            f"({_pair(crossing, 'near')})"
         )
     if crossing.by_filename and duplicates.by_filename is not None:
-        said.append(
-            f"{count(crossing.by_filename, 'pair')} of images share a stem of their names, look alike and stand in "
-            f"{sides} ({_pair(crossing, 'stem')}){act}."
+        noun = "further pair" if facts else "pair"
+        facts.append(
+            f"{count(crossing.by_filename, noun)} of images that share {duplicates.by_filename.spoken} "
+            f"({_pair(crossing, 'stem')})"
         )
-    return said
+    return " ".join(filter(None, [f"Images of one source stand in {sides}: {listing(facts)}.", conflicts, remedy]))
+
+
+def _remedy(duplicates: DuplicateGroups, given: bool, grouped: bool) -> str:
+    """What to do: which argument serves which parts. Groups that the user gave are not argued with."""
+    drop = "To keep your test part, compare with `drop_leaks=True`: it leaves such images out of training."
+    if grouped:
+        return drop if given else ""
+    found = suggested_groups(duplicates)
+    sources = count(len(np.unique(duplicates.groups)), "source")
+    keep = '`groups="auto"`' if found == "auto" else f"`groups=r'{found}'`"
+    said = f"{keep} keeps each of the {sources} together" + (" in the folds of the search." if given else ".")
+    if found == "auto":
+        said = (
+            f"{said[:-1]}; where the paths name the source, your own expression is surer (`groups=r'patient(\\d+)'`)."
+        )
+    return f"{drop} {said}" if given else said
 
 
 def _shown_by(duplicates: DuplicateGroups) -> str:
     """What shows that copies are copies."""
     if duplicates.confirmed.all():
-        return ", as their pixels show,"
-    return ", as their pixels or, where these cannot be read, nearly equal features show,"
+        return ", as their pixels show"
+    return ", as their pixels or, where these cannot be read, nearly equal features show"
 
 
 def _resembling(protocol: EvaluationProtocol, duplicates: DuplicateGroups, judged: Crossing) -> list[str]:
@@ -178,35 +250,31 @@ def _resembling(protocol: EvaluationProtocol, duplicates: DuplicateGroups, judge
             f"{percent(effect.kept)} % when they are kept together"
         )
     return [
-        f"{count(judged.look_alikes, 'pair')} of images look alike and stand in {_sides(protocol, 'judged')} "
-        f"({_pair(judged, 'look_alike')}): one scene, one object, one material? They are not known to be "
-        f"copies{trial}. If they come from one source, `groups` with an expression on their paths keeps them together."
+        f"{count(judged.look_alikes, 'pair')} of images look alike and stand in {_sides(protocol)} "
+        f"({_pair(judged, 'look_alike')}). They are not known to be copies: they may show one scene, one object or one "
+        f"material{trial}. Where such images come from one source, `groups` with an expression for the part of their "
+        "paths that names it keeps them together."
     ]
 
 
-def _conflicts(features: FeatureSet, duplicates: DuplicateGroups) -> list[str]:
-    """One picture under two classes."""
-    if not len(duplicates.conflicts):
-        return []
-    a, b = duplicates.conflicts[0].tolist()
-    first, second = (
-        f"{printable(features.ids[row])} as {printable(features.classes[features.y[row]])}" for row in (a, b)
-    )
+def _conflicts(features: FeatureSet, duplicates: DuplicateGroups, crossing: Crossing | None = None) -> str:
+    """One picture under two classes; of the pairs of a crossing: "" where these are not all that there are."""
     n = len(duplicates.conflicts)
-    identical = set(map(tuple, duplicates.identical.tolist()))
-    same = sum(tuple(pair) in identical for pair in duplicates.conflicts.tolist())
-    has, shows = ("has", "shows") if n == 1 else ("have", "show")
-    bytes_, picture = f"{has} the same bytes", f"{shows} one picture"
-    how = bytes_ if same == n else picture if not same else f"{bytes_} or {picture}"
-    return [
-        f"{count(n, 'pair')} of images {how} under two classes (for instance {first} and {second}): one of the two "
-        "labels is wrong, or the picture shows both."
-    ]
-
-
-def _act(duplicates: DuplicateGroups) -> str:
-    pattern = '"auto"' if duplicates.suggestion == "auto" else f"r'{duplicates.suggestion}'"
-    return f"`groups={pattern}` keeps the {count(len(np.unique(duplicates.groups)), 'source')} together"
+    if not n or (crossing is not None and crossing.conflicts != n):
+        return ""
+    example = conflict_examples(features, duplicates)[0]
+    shown = " and ".join(f"{printable(example[k])} as {printable(example[f'{k}_class'])}" for k in "ab")
+    if crossing is not None:
+        who = f"{n:,} of them {'stands' if n == 1 else 'stand'}"
+    else:
+        identical = set(map(tuple, duplicates.identical.tolist()))
+        same = sum(tuple(pair) in identical for pair in duplicates.conflicts.tolist())
+        has, shows = ("has", "shows") if n == 1 else ("have", "show")
+        bytes_, picture = f"{has} the same bytes", f"{shows} one picture"
+        who = (
+            f"{count(n, 'pair')} of images {bytes_ if same == n else picture if not same else f'{bytes_} or {picture}'}"
+        )
+    return f"{who} under two classes (for instance {shown}): one of the two labels is wrong, or the picture shows both."
 
 
 def _pair(crossing: Crossing, kind: str) -> str:

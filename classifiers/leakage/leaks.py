@@ -9,7 +9,7 @@ import numpy as np
 
 from classifiers.leakage.crossing import Crossing, find_crossing
 from classifiers.leakage.duplicate_groups import DuplicateGroups
-from classifiers.leakage.leak_sentences import how_found, leak_texts
+from classifiers.leakage.leak_sentences import conflict_examples, how_found, leak_texts, suggested_groups
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.features import FeatureSet
 
@@ -28,7 +28,11 @@ class Leaks:
     texts : tuple of (kind, sentence)
         Warnings about the judgement where it is touched, else about the folds of the search: of kind "leak" where the
         images touched are so many that what is concluded could change, of kind "split" where they are not; and of kind
-        "data" about one picture under two classes.
+        "data" about one picture under two classes, where these have not said it.
+    seconds : float
+        What finding the duplicates took.
+    conflicts : tuple of dict
+        Examples of one picture under two classes: a, b, a_class, b_class.
 
     Examples
     --------
@@ -51,6 +55,7 @@ class Leaks:
     duplicates: DuplicateGroups
     texts: tuple[tuple[str, str], ...]
     seconds: float
+    conflicts: tuple[dict[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report's `leaks`."""
@@ -66,11 +71,12 @@ class Leaks:
             "stems": self.judged.by_filename,
             "look_alikes": self.judged.look_alikes,
             "conflicts": len(s.conflicts),
+            "conflict_examples": list(self.conflicts),
             "compared": s.compared,
             "images": len(shown.training),
             "tested": len(shown.judged),
             "examples": list(shown.examples),
-            "groups": s.suggestion if touched else None,
+            "groups": suggested_groups(s) if touched else None,
             "groups_text": how_found(s),
             "n_groups": len(np.unique(s.groups)),
             "folds": found or None,
@@ -126,4 +132,4 @@ def find_leaks(
         rows = protocol.outer[0][0]
         folds = find_crossing(features, duplicates, [(rows[a], rows[b]) for a, b in protocol.inner[0]])
     texts = leak_texts(features, protocol, duplicates, judged, folds, grouped=grouped)
-    return Leaks(judged, folds, duplicates, texts, seconds)
+    return Leaks(judged, folds, duplicates, texts, seconds, tuple(conflict_examples(features, duplicates)))

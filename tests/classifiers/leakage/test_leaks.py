@@ -21,13 +21,13 @@ def test_identical_files_on_both_sides_are_counted_and_named():
     np.testing.assert_array_equal(leaks.judged.judged, [0, 1])
     kind, text = leaks.texts[0]
     assert kind == "split" and text.startswith(
-        "2 pairs of byte-identical images stand in the training and the test part"
+        "Images of one source stand in the training and the test part: 2 pairs of byte-identical files (for instance "
     )
-    assert features.ids[200] in text and "`drop_leaks=True`" in text
+    assert features.ids[200] in text and "`drop_leaks=True`" in text and "`groups=r'" in text
     assert leaks.folds.identical <= 2
     document = leaks.to_json()
     assert document["identical"] == 2 and document["examples"][0]["kind"] == "identical"
-    assert document["groups"] == "auto"
+    assert document["groups"] == "auto" and document["conflict_examples"][0]["a_class"] in features.classes
 
 
 def test_dropping_leaves_nothing_that_leaks():

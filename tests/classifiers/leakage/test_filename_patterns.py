@@ -1,0 +1,62 @@
+import re
+
+import pytest
+from hypothesis import given, strategies as st
+
+from classifiers.leakage.filename_patterns import PATTERNS, part_codes
+from classifiers.validation.splits import group_by
+
+name = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text("ab12_-. ()/", max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "names", "part"),
+    [
+        (
+            "copy, flip, aug or (2)",
+            ["tom.jpg", "tom_flip.jpg", "tom-aug3.png", "tom (2).jpg", "tom - Copy (3).jpg"],
+            "tom",
+        ),
+        ("copy, flip, aug or (2)", ["tom_12.jpg", "tom_12_hflip_rot90.jpg", "tom_12.rotated.jpg"], "tom_12"),
+        ("copy, flip or aug before", ["tom.jpg", "aug_3_tom.jpg", "rot90-tom.png", "Copy of tom.jpg"], "tom"),
+        ("up to .rf.", ["tom_jpg.rf.0123abcd.jpg", "tom_jpg.rf.99.jpg"], "tom_jpg"),
+        ("up to its first number", ["p12.jpg", "p12_rot90.jpg", "p12b3.jpg"], "p12"),
+        ("the first number", ["left12.jpg", "right12_3.jpg", "12.jpg"], "12"),
+        ("up to its last word", ["old_house.jpg", "old_house_sepia.jpg"][1:], "old_house"),
+        ("up to its last number", ["scan_a_017.png", "scan_a_2.png"], "scan_a_"),
+        ("the first word", ["anna_1.jpg", "anna.left.jpg", "anna-2"], "anna"),
+        ("of the folder", ["anna/1.jpg", "anna/b.png"], "anna"),
+    ],
+)
+def test_each_pattern_reads_what_its_words_say(spoken, names, part):
+    (pattern,) = (one for one in PATTERNS if spoken in one.spoken)
+    assert pattern.read(names)[0] == [part] * len(names)
+    if "folder" not in spoken:
+        assert pattern.read([f"a/b/{name}" for name in names]) == ([part] * len(names), ["a/b"] * len(names))
+
+
+@pytest.mark.parametrize("name", ["parrot_12.jpg", "carrot.jpg", "duplo_3.png", "microcrops.jpg"])
+def test_words_that_only_hold_a_mark_are_whole(name):
+    stem = name.rpartition(".")[0]
+    assert PATTERNS[1].read([name])[0] == [stem] and PATTERNS[2].read([name])[0] == [stem]
+
+
+@given(st.lists(name))
+def test_parts_are_those_that_the_expression_gives(names):
+    for pattern in PATTERNS:
+        parts, folders = pattern.read(names)
+        assert len(parts) == len(folders) == len(names)
+        if any(part is not None for part in parts):
+            assert part_codes(parts).tolist() == group_by(names, pattern.anywhere).tolist()
+        for name, part, folder in zip(names, parts, folders, strict=True):
+            assert part is None or (part in name and name.startswith(folder))
+            found = re.search(pattern.with_folder, name)
+            assert (found is None) == (part is None) or name.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "random"), [("9f86d081884c7d659a2f.jpg", True), ("patient12_3.jpg", False), ("2021-05-12.jpg", False)]
+)
+def test_a_piece_of_a_random_id_is_known(name, random):
+    (pattern,) = (one for one in PATTERNS if "up to its first number" in one.spoken)
+    assert pattern.reads_ids([name]) is random
