@@ -51,6 +51,9 @@ class FilenameGroups:
         Whether `pattern` gives the very groups; else only `groups="auto"` does.
     spoken : str
         What the shared part is, in words.
+    marked : bool
+        Whether the names say themselves that images of one folder are variants (`photo.jpg`, `photo_flip.jpg`), and
+        looks do not speak against it.
     """
 
     pattern: str
@@ -61,6 +64,7 @@ class FilenameGroups:
     apart: tuple[str, ...] = ()
     exact: bool = True
     spoken: str = "a part"
+    marked: bool = False
 
     @property
     def telling(self) -> bool:
@@ -70,7 +74,7 @@ class FilenameGroups:
     @property
     def credible(self) -> bool:
         """Whether sharing this part of a name means something, seen in enough groups."""
-        return self.telling and self.at_least >= _SHOWN
+        return self.marked or (self.telling and self.at_least >= _SHOWN)
 
     @property
     def suggestion(self) -> str:
@@ -89,7 +93,8 @@ def find_filename_groups(
     number of `cat/001_a.jpg` and `dog/001_a.jpg` is no source if it starts again in every folder, but `patient_12`
     may be one in all of them. A pair (i, j) is held against pairs (i, k), where k is of the same folder and class as j
     (of the same class where the folder holds no other), so that what folders or classes have in common proves nothing.
-    A part of a random id (a digest, a UUID) is none.
+    A part of a random id (a digest, a UUID) is none. Names of one folder that differ in words such as copy, flip or aug
+    only say more than looks: there it is enough that images are more alike than chance, however few or many they are.
 
     Parameters
     ----------
@@ -131,10 +136,11 @@ def find_filename_groups(
         codes = part_codes(parts)
         if any(np.array_equal(codes, other) for other in known):
             continue
-        if not _may_tell(parts, codes, y) or pattern.reads_ids(names):
+        marked = pattern.marked and _say_themselves(names, parts, codes)
+        if not (marked or _may_tell(parts, codes, y)) or pattern.reads_ids(names):
             continue
         known.append(codes)
-        found = _judged(pattern, names, _Looks(unit, y, part_codes(folders), codes), rng)
+        found = _judged(pattern, marked, names, _Looks(unit, y, part_codes(folders), codes), rng)
         if found is not None and not any(np.array_equal(found.groups, c.groups) for c in candidates):
             candidates.append(found)
     good = [c for c in candidates if c.credible]
@@ -143,10 +149,21 @@ def find_filename_groups(
     return best, [c for c in candidates if not c.credible and within & {*c.joined, *c.apart}]
 
 
+def _say_themselves(names: Sequence[str], parts: list[str | None], codes: NDArray[np.int64]) -> bool:
+    """Whether names that share a part are mostly an original and its variants, not `beagle_crop_1`, `beagle_crop_2`:
+    the part alone is a name, or it holds a number."""
+    several = np.bincount(codes) > 1
+    own = np.zeros(len(several), dtype=bool)
+    for code, name, part in zip(codes.tolist(), names, parts, strict=True):
+        if part is not None:
+            stem = name.rpartition("/")[2].rpartition(".")
+            own[code] |= part == (stem[0] or stem[2]) or any(map(str.isdigit, part))
+    return bool(several.any() and own[several].mean() > 0.5)
+
+
 def _may_tell(parts: list[str | None], codes: NDArray[np.int64], y: NDArray[np.int64]) -> bool:
     """Whether enough images share a part, and the parts are not a few kinds of things."""
-    sizes = np.bincount(codes)
-    shared = sizes[codes] > 1
+    shared = np.bincount(codes)[codes] > 1
     if shared.mean() < _SHARED:
         return False
     words = np.array([part is not None and not any(map(str.isdigit, part)) for part in parts])
@@ -224,26 +241,29 @@ class _Chances:
         owner = np.unique(groups[self.rows], return_inverse=True)[1]
         return np.bincount(owner, weights=self.below) / np.bincount(owner)
 
-    def shown(self, groups: NDArray[np.int64]) -> bool:
-        """Whether the pairs are alike beyond chance, and clearly so."""
+    def shown(self, groups: NDArray[np.int64], at_least: float = _CREDIBLE) -> bool:
+        """Whether the pairs are alike beyond chance, and as clearly as is asked for."""
         if not len(self.rows):
             return False
         each = self.each(groups)
         # A pair that is like any other wins against 0 to k of k others, each as likely.
         variance = float((1 / 12 + 1 / (6 * self.others)).mean()) / len(each)
         mean = float(each.mean())
-        return mean >= _CREDIBLE and mean - float(norm.ppf(_LEVEL)) * variance**0.5 > 0.5
+        return mean >= at_least and mean - float(norm.ppf(_LEVEL)) * variance**0.5 > 0.5
 
 
 def _judged(
-    pattern: FilenamePattern, names: Sequence[str], looks: _Looks, rng: np.random.Generator
+    pattern: FilenamePattern, marked: bool, names: Sequence[str], looks: _Looks, rng: np.random.Generator
 ) -> FilenameGroups | None:
     """The groups of a pattern, joined where looks bear them out; None where nothing can be told."""
     chances = {scope: looks.chances(pairs, rng) for scope, pairs in looks.pairs(rng).items() if len(pairs)}
     told = [scope for scope in chances if len(chances[scope].rows)]
     if not told:
         return None
-    joined = tuple(scope for scope in told if chances[scope].shown(_groups(looks, (scope,))))
+    by_words = marked and "folder" in told and chances["folder"].shown(_groups(looks, ("folder",)), 0.5)
+    joined = tuple(
+        scope for scope in told if chances[scope].shown(_groups(looks, (scope,))) or (by_words and scope == "folder")
+    )
     apart = tuple(scope for scope in chances if scope not in joined)
     counted = joined or told  # nothing shown: all together tell how little the part means
     groups = _groups(looks, counted)
@@ -253,7 +273,7 @@ def _judged(
                        if _gives(e, names, groups)), None)  # fmt: skip
     return FilenameGroups(
         expression or pattern.anywhere, groups, float(each.mean()), low, joined, apart, expression is not None,
-        pattern.spoken,
+        pattern.spoken, by_words,
     )  # fmt: skip
 
 

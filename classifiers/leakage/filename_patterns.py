@@ -28,6 +28,9 @@ class FilenamePattern:
         Regular expressions without groups that count; `head` begins where the name of a file (or folder) begins.
     spoken : str
         What the part is, in words: images share it.
+    marked : bool
+        Whether names of one folder that share the part say themselves that they are variants: they differ in words
+        such as copy, flip or aug only.
 
     Examples
     --------
@@ -40,6 +43,7 @@ class FilenamePattern:
     part: str
     tail: str
     spoken: str = ""
+    marked: bool = False
 
     @property
     def anywhere(self) -> str:
@@ -66,7 +70,7 @@ class FilenamePattern:
 
         Examples
         --------
-        >>> PATTERNS[1].read(["b/tom.jpg", "b/tom_flip.jpg", "b/tom (2).jpg"])
+        >>> PATTERNS[1].read(["b/tom.jpg", "b/tom_flip.jpg", "b/tom - Copy (2).jpg"])
         (['tom', 'tom', 'tom'], ['b', 'b', 'b'])
         """
         expression = re.compile(self.anywhere)
@@ -102,14 +106,21 @@ class FilenamePattern:
         return inside > _INSIDE * len(names)
 
 
-_VARIANT = rf"[ _.-]*(?:\(\d+\)|(?<![A-Za-z]){_MARK})[^/]*"
+_VARIANT = rf"[ _.-]*(?<![A-Za-z]){_MARK}[^/]*"
 
 PATTERNS = (
     # photo_jpg.rf.0123abcd.jpg
-    FilenamePattern("", r"[^/]+", r"\.rf\.[^/]*", "the name up to .rf."),
-    # photo.jpg, photo_flip.jpg, photo-aug3.jpg, photo (2).jpg, photo - Copy.jpg
+    FilenamePattern("", r"[^/]+", r"\.rf\.[^/]*", "the name up to .rf.", True),
+    # photo.jpg, photo_flip.jpg, photo-aug3.jpg, photo - Copy.jpg
     FilenamePattern(
-        "", r"[^/]*?[^/ _.-]", rf"(?:{_VARIANT})?{_END}", "the name, up to a word such as copy, flip, aug or (2)"
+        "", r"[^/]*?[^/ _.-]", rf"(?:{_VARIANT})?{_END}", "the name, up to a word such as copy, flip or aug", True
+    ),
+    # photo.jpg, photo (2).jpg, photo_flip.jpg: numbers in brackets may also count what a camera took
+    FilenamePattern(
+        "",
+        r"[^/]*?[^/ _.-]",
+        rf"(?: *\(\d+\)|{_VARIANT})?{_END}",
+        "the name, up to a word such as flip or a number (2)",
     ),
     # photo.jpg, aug_3_photo.jpg, rot90-photo.jpg, Copy of photo.jpg
     FilenamePattern(

@@ -202,6 +202,37 @@ def test_what_a_folder_has_in_common_proves_nothing_about_numbers_in_it():
     assert best is not None and same_partition(best.groups, folder)  # the camera; not five numbers in each
 
 
+@pytest.mark.parametrize(("originals", "alike"), [(6, 0.75), (60, 0.15)])
+def test_words_that_mark_variants_need_less_than_other_parts(originals, alike):
+    rng = np.random.default_rng(0)
+    source = np.r_[np.arange(300), np.arange(originals)]
+    X = rng.normal(size=(300, 40))[source]
+    X[300:] = alike * X[300:] + rng.normal(size=(originals, 40))  # variants: few, or hardly known again
+    y = source % 2
+    names = [f"class{s % 2}/photo{s:03d}.jpg" for s in range(300)]
+    turned = [f"class{s % 2}/photo{s:03d}_rot45.jpg" for s in range(originals)]
+    marked, _ = find_filename_groups([*names, *turned], y, X)
+    assert marked is not None and marked.marked and same_partition(marked.groups, source)
+    plain, _ = find_filename_groups([*names, *(one.replace("rot45", "b") for one in turned)], y, X)
+    assert plain is None
+
+
+@pytest.mark.parametrize("form", ["beagle{b}_crop_{i}.jpg", "trip{b} ({i}).jpg"])
+def test_kinds_and_numbered_series_are_no_variants_of_one_name(form):
+    rng = np.random.default_rng(0)
+    kind = np.arange(200) % 8
+    X = (0.5 * rng.normal(size=(8, 60))[kind] + rng.normal(size=(200, 60))).astype(np.float32)
+    names = [f"class{b % 2}/{form.format(b='abcdefgh'[b], i=i)}" for i, b in enumerate(kind)]
+    assert find_filename_groups(names, kind % 2, X)[0] is None
+
+
+def test_words_that_mark_variants_prove_nothing_where_looks_speak_against_them():
+    rng = np.random.default_rng(0)
+    names = [f"class{s % 2}/field{s // 4}_crop_{s}.jpg" for s in range(400)]
+    best, rejected = find_filename_groups(names, np.arange(400) % 2, rng.normal(size=(400, 40)).astype(np.float32))
+    assert best is None and rejected
+
+
 name = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.from_regex(
     r"(train/|test/)?[ab]/(img|été|图|aug_|)[0-9٣]{0,3}(_flip| \(2\)| - Copy|_[0-9])?\.(jpg|png)", fullmatch=True
 )
