@@ -120,7 +120,7 @@ PATTERNS = (
         "",
         r"[^/]*?[^/ _.-]",
         rf"(?: *\(\d+\)|{_VARIANT})?{_END}",
-        "the name, up to a word such as flip or a number (2)",
+        "the name, up to a word such as flip or to (2)",
     ),
     # photo.jpg, aug_3_photo.jpg, rot90-photo.jpg, Copy of photo.jpg
     FilenamePattern(
