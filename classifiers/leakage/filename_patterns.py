@@ -113,21 +113,21 @@ PATTERNS = (
     FilenamePattern("", r"[^/]+", r"\.rf\.[^/]*", "the name up to .rf.", True),
     # photo.jpg, photo_flip.jpg, photo-aug3.jpg, photo - Copy.jpg
     FilenamePattern(
-        "", r"[^/]*?[^/ _.-]", rf"(?:{_VARIANT})?{_END}", "the name, up to a word such as copy, flip or aug", True
+        "", r"[^/]*?[^/ _.-]", rf"(?:{_VARIANT})?{_END}", "the name up to a word such as copy, flip or aug", True
     ),
     # photo.jpg, photo (2).jpg, photo_flip.jpg: numbers in brackets may also count what a camera took
     FilenamePattern(
         "",
         r"[^/]*?[^/ _.-]",
         rf"(?: *\(\d+\)|{_VARIANT})?{_END}",
-        "the name, up to a word such as flip or to (2)",
+        "the name up to a word such as flip or to (2)",
     ),
     # photo.jpg, aug_3_photo.jpg, rot90-photo.jpg, Copy of photo.jpg
     FilenamePattern(
         rf"(?:{_MARK}\d*[ _.-]+(?:\d+[ _.-]+)?)*",
         r"[^/]+?",
         _END,
-        "the name, but for words such as copy, flip or aug before it",
+        "the name after words such as copy, flip or aug",
     ),
     # scan12_rot90.jpg, scan12b.jpg
     FilenamePattern("", r"[^/\d]*\d+", r"(?:[^/\d][^/]*)?", "the name up to its first number"),

@@ -16,7 +16,12 @@ name = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text(
         (1, "a word such as copy", ["tom.jpg", "tom_flip.jpg", "tom-aug3.png", "tom - Copy (3).jpg"], "tom"),
         (1, "a word such as copy", ["tom_12.jpg", "tom_12_hflip_rot90.jpg", "tom_12.rotated.jpg"], "tom_12"),
         (2, "such as flip or to (2)", ["tom.jpg", "tom (2).jpg", "tom_flip.jpg", "tom - Copy (3).jpg"], "tom"),
-        (3, "aug before it", ["tom.jpg", "aug_3_tom.jpg", "rot90-tom.png", "Copy of tom.jpg"], "tom"),
+        (
+            3,
+            "the name after words such as copy",
+            ["tom.jpg", "aug_3_tom.jpg", "rot90-tom.png", "Copy of tom.jpg"],
+            "tom",
+        ),
         (4, "up to its first number", ["p12.jpg", "p12_rot90.jpg", "p12b3.jpg"], "p12"),
         (5, "the first number", ["left12.jpg", "right12_3.jpg", "12.jpg"], "12"),
         (6, "up to its last number", ["scan_a_017.png", "scan_a_2.png"], "scan_a_"),
