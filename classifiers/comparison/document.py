@@ -120,7 +120,7 @@ def document(
         "store": store,
         "warnings": _gravest_first(
             _shifts(shift, unlabelled_shift)
-            + doubts(sets[0].about)
+            + doubts(_untold(sets[0], plan, leaks))
             + _tuned(sets, plan)
             + divided
             + _warnings(leaks, notes, runs, omitted, asked),
@@ -246,6 +246,23 @@ def _warnings(
         for one in omitted
         if one["head"] in asked
     ]
+
+
+def _untold(features: FeatureSet, plan: EvaluationProtocol, leaks: Leaks | None) -> Mapping[str, Any]:
+    """What is known of how the data were read, without doubts that the leak finder has the newer word on."""
+    rows = features.about.get("doubts")
+    if leaks is None or not isinstance(rows, list | tuple):
+        return features.about
+    told = {"same-bytes-in-two-classes": ""} if leaks.conflicts else {}
+    if plan.name == "given":  # such images are told with all other copies, or were dropped
+        told["copies-in-two-parts"] = f" in {features.splits[plan.judged[0]]} "
+    return {
+        **features.about,
+        "doubts": [
+            row for row in rows
+            if not (isinstance(row, Mapping) and row.get("name") in told and told[row["name"]] in str(row.get("text")))
+        ],
+    }  # fmt: skip
 
 
 def _named(text: str, run: Run) -> str:

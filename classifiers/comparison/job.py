@@ -77,7 +77,8 @@ def compare(
         a regular expression on image paths whose first group (or match) names the group. Byte-identical files stay
         together in any case.
     drop_leaks : bool
-        Leave images out of training whose source is also in the part that judges.
+        Leave images out of training whose source is also in the part that judges: by what was found, by the groups that
+        the data name, and by `groups`.
     class_weight : "balanced" or mapping of class to weight, optional
         For every head that can.
     calibrate : bool
@@ -135,7 +136,7 @@ def compare(
     looked = time.perf_counter() - looked
     members = members_of(sets[0], sources, groups)
     repeats = REPEATS[budget] if repeats is None else repeats
-    apart = joined(sources.groups, data_groups(sets[0])) if drop_leaks else None
+    apart = joined(joined(sources.groups, data_groups(sets[0])), members) if drop_leaks else None
     plan = make_protocol(
         sets[0], protocol=protocol, folds=folds, repeats=repeats, seed=seed, groups=members, apart=apart
     )  # fmt: skip
