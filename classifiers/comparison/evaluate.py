@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.comparison.plain_json import plain
 from classifiers.formatting import percent
 from classifiers.heads.base.convergence import convergence_kept_quiet
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.types import Budget, Fold
 from classifiers.validation.calibration import Calibration, fit_calibration
 from classifiers.validation.protocol import EvaluationProtocol, Rows
-from classifiers.validation.scores import Scores, brier_scores, log_losses
+from classifiers.validation.scores import DENSE, Scores, brier_scores, log_losses
 from classifiers.validation.significance import bootstrap, wilson
 from featstore.features import FeatureSet
 
@@ -191,12 +192,9 @@ class Run:
                 },
             }
         )
-        if len(scores.classes) <= _DENSE:  # plain already, and up to a million cells
+        if len(scores.classes) <= DENSE:  # plain already, and up to a million cells
             row["confusion"] = scores.confusion.tolist()
         return row
-
-
-_DENSE = 1000  # classes above which a confusion matrix is no longer written out
 
 
 def evaluate(
@@ -336,18 +334,3 @@ def _all_columns(proba: NDArray[np.floating], classes: NDArray[np.int64], featur
     wide = np.zeros((len(proba), len(features.classes)))
     wide[:, classes] = proba
     return wide
-
-
-def plain(value: Any) -> Any:
-    """The same as JSON can hold it: NumPy's numbers as Python's, tuples as lists, what is not finite as None."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
