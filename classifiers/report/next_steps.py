@@ -40,10 +40,11 @@ def next_steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     if leaking(full):
         steps.append(_without_copies(full))
     if full["conflicts"]:
-        pairs = count(len(full["conflicts"]), "pair")
+        n = len(full["conflicts"])
+        stand, have, show, them = ("stands", "has", "shows", "it") if n == 1 else ("stand", "have", "show", "them")
         steps.append(
-            f"correct the labels: {pairs} of images stand under two classes and have the same bytes or show one "
-            "picture (report.json lists them under conflicts). Then extract and compare again."
+            f"correct the labels: {count(n, 'pair')} of images {stand} under two classes and {have} the same bytes or "
+            f"{show} one picture (report.json lists {them} under conflicts). Then extract and compare again."
         )
     if shifted(full):
         steps.append(
@@ -54,7 +55,8 @@ def next_steps(full: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         steps.append('extract with pretrained weights (`weights="auto"`, or `weights="FILE"`) and compare again.')
     if alone is not None:
         steps.append(_other_classes(full, alone))
-    if lost and alone is None and best["n_test"] >= FEWEST and not of_bundle(full) and not shifted(full):
+    nobody = lost and not any(run["beats_majority"] for run in full["runs"])
+    if nobody and alone is None and best["n_test"] >= FEWEST and not of_bundle(full) and not shifted(full):
         steps.append(_elsewhere(full, best))
     low, high = best["accuracy_ci"]
     if high - low > WIDE and best["n_test"] and alone is None and not (lost and shifted(full)):
@@ -139,8 +141,8 @@ def _keep(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
         which += ["--folds", str(folds)]
     if protocol.get("allow_few"):
         which += ["--allow-few"]
-    place, images = _store(full)
-    step = f"`featstore train {place} {' '.join(which)}{images} -o classifier.safetensors` keeps this head"
+    place, of = _store(full)
+    step = f"`featstore train {' '.join([place, *which, *of])} -o classifier.safetensors` keeps this head"
     if dropped := protocol.get("dropped"):
         step += f" (trained on all images, the {dropped:,} too that were left out here)"
     return f"{step}." if full["duel"] else f"{step}, and {_advice(full, best)}."
@@ -148,14 +150,14 @@ def _keep(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 
 def _advice(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     """The command that asks for advice about the network of the chosen head."""
-    place, images = _store(full)
+    place, of = _store(full)
     which = ["--backbone", printable(best["backbone"])] if full["store"] else []
     labels = {feature["weights"] for feature in full["features"] if feature["backbone"] == best["backbone"]}
     which += ["--weights", shlex.quote(printable(best["weights"]))] if len(labels) > 1 else []
     if (groups := full["protocol"].get("groups")) not in (None, "auto"):
         which += ["--groups", shlex.quote(printable(groups))]
-    words = " ".join(["featstore advise", place, *which, *_seed(full)])
-    return f"`{words}{images}` says whether reopening the backbone would pay"
+    words = " ".join([place, *which, *_seed(full), *of])
+    return f"`featstore advise {words}` says whether reopening the backbone would pay"
 
 
 def _seed(full: Mapping[str, Any]) -> list[str]:
@@ -163,8 +165,8 @@ def _seed(full: Mapping[str, Any]) -> list[str]:
     return ["--seed", str(seed)] if type(seed) is int and seed > 0 else []
 
 
-def _store(full: Mapping[str, Any]) -> tuple[str, str]:
+def _store(full: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The store, and the option that names the data set, as they are typed."""
     if not full["store"]:
-        return "STORE", ""
-    return shlex.quote(printable(full["store"])), f" --dataset {shlex.quote(printable(full['dataset']['name']))}"
+        return "STORE", []
+    return shlex.quote(printable(full["store"])), ["--dataset", shlex.quote(printable(full["dataset"]["name"]))]
