@@ -91,6 +91,9 @@ def document(
     crossing = "" if drop_leaks else split_groups(sets[0], plan)
     divided = [{"kind": "leak", "of": "groups", "text": crossing}] if crossing else []
     pairs = comparisons(runs, duel)
+    beaten_majority = beats_majority(pairs, runs)
+    if len(np.unique(sets[0].y[plan.judged])) == 1:  # then no head can beat the answer that is always this class
+        beaten_majority = [None] * len(runs)
     return {
         "format": 1,
         "dataset": _dataset(sets[0], plan),
@@ -112,8 +115,7 @@ def document(
         },
         "features": [_feature(one) for one in sets],
         "runs": [
-            {**run.to_dict(), "beats_majority": beaten}
-            for run, beaten in zip(runs, beats_majority(pairs, runs), strict=True)
+            {**run.to_dict(), "beats_majority": beaten} for run, beaten in zip(runs, beaten_majority, strict=True)
         ],
         "comparisons": pairs,
         "best": chosen.head,

@@ -97,6 +97,8 @@ def _without_copies(full: Mapping[str, Any]) -> str:
     how = "`drop_leaks=True`"
     if groups and (split_by_folds(full) or not given):
         how = '`groups="auto"`' if groups == "auto" else f"`groups=r'{printable(groups)}'`"
+    if all(warning.get("of") == "groups" for warning in full["warnings"] if warning["kind"] == "leak"):
+        return f"compare again with {how}, so that no image is judged by a head that has seen its group."
     return f"compare again with {how}, so that no image is judged by its own copies, nor a head chosen by them."
 
 

@@ -170,7 +170,7 @@ def make_protocol(
             'Leave `drop_leaks` away: `protocol="cv"` with `groups="auto"` parts all images anew, by their sources'
         )
     left = len(train) - len(kept)
-    without = f" ({left} left out that are or look like copies of judged images)" if left else ""
+    without = f" ({left} left out: copies of judged images, or of their group)" if left else ""
     if protocol == "given":
         how = (
             f"Heads are tuned by {folds}-fold cross-validation of the {len(kept)} training images{without}, fitted "

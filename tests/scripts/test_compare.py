@@ -177,6 +177,7 @@ def test_a_class_that_no_test_image_shows_needs_a_word(tmp_path):
     assert "No image judges 1 class" in str(judged["warnings"])
     assert any("compare again with `--protocol cv`" in sentence for sentence in judged["verdict"])
     assert judged["verdict"][0].startswith("Nothing can be told from 16 judged images")
+    assert {run["beats_majority"] for run in judged["runs"]} == {None}
     assert not any("beats" in sentence or "featstore train" in sentence for sentence in judged["verdict"])
 
 

@@ -185,6 +185,29 @@ def test_a_few_doubles_or_groups_of_the_data_on_both_sides_are_no_copies_that_ju
     assert verdict(data)[0].startswith("Use logistic") and "flattered" not in text(data)
 
 
+def test_groups_of_the_data_on_both_sides_are_named_in_the_next_step():
+    data = planted()
+    data["warnings"] = [{"kind": "leak", "of": "groups", "text": "2 groups of the data lie in both parts"}]
+    assert "with `drop_leaks=True`, so that no image is judged by a head that has seen its group." in text(data)
+
+
+@pytest.mark.parametrize(
+    ("p", "best", "said"),
+    [
+        (0.3, "frozen", "no gain is shown, which does not rule one out; the frozen features stay."),
+        (0.01, "frozen", "the fine-tuned network is shown to be worse, so the frozen features stay."),
+        (0.01, "tuned", "the fine-tuning is shown to pay."),
+        (None, "frozen", "Only a data set with a test part of its own can show what the fine-tuning brought."),
+    ],
+)
+def test_a_duel_without_a_shown_gain_is_no_word_against_reopening(p, best, said):
+    data = planted(n_test=200, strengths={"logistic": 3.0, "svm": 2.9})
+    data["duel"] = {"frozen_run": 0, "tuned_run": 1, "p": p, "frozen_only": 3, "tuned_only": 5}
+    data["best_run"] = data["duel"][f"{best}_run"]
+    assert said in text(data)
+    assert "enough" not in text(data) and "featstore advise" not in text(data)
+
+
 def test_ten_images_tell_nothing():
     data = planted(n_test=10, n_classes=2)
     for run in data["runs"]:
