@@ -225,7 +225,7 @@ def evaluate(
     feature : int
         Number of the feature set in the report.
     seed, budget, class_weight
-        See `make_head`. Weights are by name of class or its number.
+        See `make_head`. Weights are by name of class or its number; "majority" has none.
     calibrate : bool
         Learn a calibration from the out-of-fold predictions and apply it to those that are judged.
     X : ndarray of shape (n, d), float32, optional
@@ -252,10 +252,12 @@ def evaluate(
     seconds = {"search": 0.0, "fit": 0.0, "predict": 0.0}
     converged = True
     fitted: Any = None
+    # Weighed classes would make the majority another one than the most frequent.
+    weights = None if head == "majority" else _by_number(class_weight, features)
     calibration = Calibration()
     oof_rows, oof = np.empty(0, dtype=np.intp), np.empty((0, len(features.classes)))
     for i, (train, test, folds) in enumerate(work):
-        fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=_by_number(class_weight, features))
+        fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=weights)
         if progress is not None:
             fitted.progress = partial(_tell, progress, i / len(work))
         with convergence_kept_quiet():
