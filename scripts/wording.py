@@ -16,9 +16,9 @@ _AS_NAMED = (
     "allow", "allow_few", "allow_truncated", "allow_untested", "backbone", "batch_size", "bit_depth", "budget",
     "bundle", "class_from", "class_weight", "columns", "dataset", "device", "drop_leaks", "engine", "folds", "goal",
     "group_column", "groups", "id", "keep_any", "key", "label_column", "labels", "layout", "learning_rate", "node",
-    "nvjpeg", "overwrite", "path_column", "pilot", "pool", "precision", "rate", "restart", "retry_failed", "root",
-    "seed", "split", "split_column", "steps", "strict", "suffix", "unlabelled", "valid_fraction", "variation_weight",
-    "weights",
+    "nvjpeg", "overwrite", "path_column", "pilot", "pool", "precision", "protocol", "rate", "restart", "retry_failed",
+    "root", "seed", "split", "split_column", "steps", "strict", "suffix", "unlabelled", "valid_fraction",
+    "variation_weight", "weights",
 )  # fmt: skip
 OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _AS_NAMED},

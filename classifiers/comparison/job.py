@@ -154,7 +154,8 @@ def compare(
     bar.start("curves and checks")
     data = document(
         sets, plan, runs, omitted, leaks, notes, asked=names, members=members, seed=seed, budget=budget, groups=groups,
-        drop_leaks=drop_leaks, class_weight=class_weight, store=store, shift=parts[0], unlabelled_shift=parts[1],
+        drop_leaks=drop_leaks, class_weight=class_weight, store=store, allow_few=allow_few, shift=parts[0],
+        unlabelled_shift=parts[1],
     )  # fmt: skip
     bar.end()
     data["environment"] = environment() | {"seconds": time.perf_counter() - began}
