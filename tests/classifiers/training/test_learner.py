@@ -17,7 +17,7 @@ from featstore.backbone import Backbone
 
 SETTINGS = FineTuneSettings(
     reopen="features.9", epochs=2, batch_size=6, learning_rate=1e-3, lowest_rate=0.5, head_rate=2e-3, ema=0.0,
-    augmentation=None,
+    warmup=0.05, augmentation=None,
 )  # fmt: skip
 
 

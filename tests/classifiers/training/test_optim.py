@@ -17,6 +17,7 @@ from classifiers.training.optim import (
     moving_average,
     parameter_groups,
     total_weight,
+    unhurried_warmup,
     warmup_cosine,
 )
 from classifiers.training.unfreezing import UnfrozenNetwork
@@ -159,3 +160,7 @@ def test_the_average_of_a_reopened_network_has_its_tensors_in_the_same_order(nam
         (parts.named_buffers(), average.named_buffers()),
     ):
         assert [(n, t.shape) for n, t in own] == [(n, t.shape) for n, t in averaged]
+
+
+def test_a_short_run_gives_three_of_ten_steps_to_the_rise_and_a_long_one_2000_steps():
+    assert [unhurried_warmup(steps) for steps in (0, 1, 100, 10_000, 100_000)] == [0.3, 0.3, 0.3, 0.2, 0.02]

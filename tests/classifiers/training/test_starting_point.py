@@ -171,3 +171,40 @@ def test_what_a_validation_part_cannot_tell_is_said(classes, words):
 
 def test_a_validation_part_that_can_tell_needs_no_word():
     assert starting_point(given_parts([0, 1, 2] * 2), fraction=0.2, seed=0, groups="none").notes == ()
+
+
+def test_a_head_for_varied_images_keeps_views_of_one_image_together_and_sources(monkeypatch):
+    rng, y = np.random.default_rng(0), np.arange(60) % 3
+    middles, asked, seen = rng.normal(size=(3, 8)) * 3, [], {}
+
+    def varied(rows, epoch):
+        asked.append(epoch)
+        return (middles[y[rows]] + rng.normal(size=(len(rows), 8))).astype(np.float32)
+
+    inner = CachedHead.fit_features
+    monkeypatch.setattr(
+        CachedHead, "fit_features", lambda self, X, y, groups: (seen.update(groups=groups), inner(self, X, y, groups))[1]
+    )
+    head = CachedHead("logistic", 0, "quick", None)
+    fitted = head.fit_varied(varied, y, None, epoch=7)
+    assert asked == [7, 8] and seen["groups"].tolist() == [*range(60), *range(60)]
+    assert (fitted.predict((middles[y]).astype(np.float32)) == y).all()
+    head.fit_varied(varied, y, np.arange(60) // 3, epoch=0)
+    assert seen["groups"].tolist() == [*(np.arange(60) // 3), *(np.arange(60) // 3)]
+
+
+def test_many_images_are_seen_once_and_not_all_but_no_class_is_lost(monkeypatch):
+    monkeypatch.setattr("classifiers.training.starting_point.VARIED", 40)
+    rng, asked = np.random.default_rng(0), []
+
+    def varied(rows, epoch):
+        asked.append((len(rows), epoch))
+        return rng.normal(size=(len(rows), 4)).astype(np.float32)
+
+    head = CachedHead("logistic", 0, "quick", None)
+    head.fit_varied(varied, np.arange(90) % 2, None, epoch=3)
+    assert asked == [(40, 3)]
+    rare = np.zeros(900, dtype=np.int64)
+    rare[:6] = 1
+    fitted = head.fit_varied(varied, rare, None, epoch=3)
+    assert fitted.predict_proba(np.zeros((1, 4), dtype=np.float32)).shape == (1, 2)

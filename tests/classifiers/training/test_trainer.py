@@ -20,6 +20,7 @@ from classifiers.training.collapse_watch import HALVINGS
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.loaders import PixelLoader
 from classifiers.training.optim import put
+from classifiers.training.rate_range import Trial
 from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.trainer import Trainer
 from classifiers.training.unfreezing import UnfrozenNetwork
@@ -41,7 +42,7 @@ def one_thread():
 
 SETTINGS = FineTuneSettings(
     reopen="features.9", epochs=3, batch_size=8, learning_rate=1e-3, head_rate=1e-2, ema=0.8, patience=9,
-    augmentation=Augmentation(mixup=0.2), keep_any=True,
+    augmentation=Augmentation(mixup=0.2), keep_any=True, warmup=0.05,
 )  # fmt: skip
 
 
@@ -295,6 +296,17 @@ COLLAPSING = dataclasses.replace(
 )
 
 
+@pytest.fixture
+def untried(monkeypatch):
+    """Rates are taken as they are asked for, so that a collapse can be seen."""
+
+    def taken(learner, rows, start, **kept):
+        learner.begin_again(start, 1.0)
+        return [Trial(1.0, 0.5, 0.5, worse=False)]
+
+    monkeypatch.setattr("classifiers.training.trainer.find_rates", taken)
+
+
 def knowing(folder, reference, settings=COLLAPSING, **changes):
     """A run that begins with weights that know the classes."""
     run, learner = trainer(folder, settings, **changes)
@@ -303,7 +315,7 @@ def knowing(folder, reference, settings=COLLAPSING, **changes):
     return run, learner
 
 
-def test_a_start_that_loses_what_it_knew_begins_again_with_half_of_the_rates(tmp_path, reference):
+def test_a_start_that_loses_what_it_knew_begins_again_with_half_of_the_rates(tmp_path, reference, untried):
     seen, notes = [], []
     run, learner = knowing(tmp_path, reference, log=seen.append, progress=lambda *now: notes.append(now[-1]))
     state = run.run()
@@ -320,7 +332,7 @@ def test_a_start_that_loses_what_it_knew_begins_again_with_half_of_the_rates(tmp
 
 
 @pytest.mark.parametrize("steps", [2, 3])
-def test_a_run_that_collapsed_and_was_broken_off_ends_with_the_same_bits(tmp_path, reference, monkeypatch, steps):
+def test_a_run_that_collapsed_and_was_broken_off_ends_with_the_same_bits(tmp_path, reference, monkeypatch, steps, untried):
     monkeypatch.setattr("classifiers.training.trainer.SECONDS_A_CHECKPOINT", 0.0)
     whole, learner = knowing(tmp_path / "whole", reference)
     expected, expected_state = (whole.run(), weights(learner))[1], whole.state
@@ -345,7 +357,7 @@ def test_a_run_that_collapsed_and_was_broken_off_ends_with_the_same_bits(tmp_pat
     assert state.collapses
 
 
-def test_a_loss_that_becomes_nan_at_the_start_is_a_collapse_too(tmp_path, reference, monkeypatch):
+def test_a_loss_that_becomes_nan_at_the_start_is_a_collapse_too(tmp_path, reference, monkeypatch, untried):
     run, learner = knowing(tmp_path, reference, SETTINGS)
     inner, count = learner._loader.training, 0
 
@@ -357,6 +369,35 @@ def test_a_loss_that_becomes_nan_at_the_start_is_a_collapse_too(tmp_path, refere
     monkeypatch.setattr(learner._loader, "training", poisoned)
     state = run.run()
     assert "the loss became nan at step 2" in state.collapses[0]["what"] and state.epochs == 3
+
+
+def test_rates_that_harm_the_training_images_are_not_begun_with(tmp_path, reference):
+    run, _ = knowing(tmp_path, reference, dataclasses.replace(COLLAPSING, learning_rate=0.05, head_rate=0.05))
+    state = run.run()
+    assert [trial["worse"] for trial in state.trials[:-1]] == [True] * (len(state.trials) - 1) != []
+    assert state.rate_factor == state.trials[-1]["factor"] * 0.5 ** len(state.collapses)
+    assert state.history[1]["rate_factor"] == state.rate_factor
+
+
+def test_the_training_starts_from_the_head_that_is_given_and_epoch_0_is_the_cached_one(tmp_path, reference):
+    def start_head():
+        calls.append(1)
+        head = nn.Sequential(nn.LayerNorm(576), nn.Dropout(0.2), nn.Linear(576, 2))
+        nn.init.zeros_(head[2].weight)
+        nn.init.constant_(head[2].bias, 3.0)
+        return head
+
+    calls, still = [], dataclasses.replace(SETTINGS, learning_rate=1e-12, head_rate=1e-12, epochs=1, keep_any=False)
+    run, learner = trainer(tmp_path, still, start_head=start_head)
+    before = weights(learner)
+    state = run.run()
+    assert state.best == 0 and state.history[0]["valid_log_loss"] != pytest.approx(np.log(2), abs=1e-3)
+    assert state.history[1]["valid_log_loss"] == pytest.approx(np.log(2), abs=1e-5)  # zeros tell nothing apart
+    assert_same_bits(weights(learner), before)
+    again, _ = trainer(tmp_path, still, start_head=start_head)
+    assert again.resume() and torch.equal(again._head["head.2.bias"], torch.full((2,), 3.0))
+    again.run()
+    assert calls == [1]
 
 
 def test_what_collapses_at_every_rate_stops_with_what_it_began_with(tmp_path, reference, monkeypatch):

@@ -57,6 +57,23 @@ def test_what_trained_from_scratch_is_held_against_the_untrained_network_it_bega
         )
 
 
+def test_rates_that_were_too_much_are_told_with_what_was_taken():
+    def told(*trials):
+        keys = ("factor", "before", "after", "worse")
+        found = [dict(zip(keys, trial, strict=True)) for trial in trials]
+        entries = [{"valid_accuracy": 0.9, "largest_answer": 0.4}] * 2
+        return TrainingCourse(entries, 0, (), "", SETTINGS, validation=60, trials=found).notes
+
+    assert told((1.0, 1.2, 1.1, False)) == []
+    assert told((1.0, 1.2, 3.4, True), (0.316, 1.2, 1.1, False)) == [
+        "`learning_rate=0.001` was too much to start with: the loss of training images rose from 1.20 to 3.40 in the "
+        "first steps; it trains with `learning_rate=0.000316`, and the other rates as much smaller"
+    ]
+    (note,) = told((1.0, 1.2, None, True), (0.01, 1.2, 1.4, True))
+    assert "rose from 1.20 to infinite in" not in note and "became infinite" in note
+    assert note.endswith("and so it did at the smallest rates, `learning_rate=1e-05`, which were taken")
+
+
 def test_a_collapse_is_told_with_its_rate_and_what_was_done():
     (note,) = course([0.5], [collapse(1.0)]).notes
     assert note == (
