@@ -42,6 +42,9 @@ class RidgeProbe:
         Out-of-fold class of each row; -1 for rows that no fold judges.
     strength : float
         The one with the most rows right in all folds, the strongest among equals: what to fit on all rows.
+    even_scores : ndarray of shape (n, k), float32
+        As `scores`, with `strength` in every fold. Scores of a strong penalty are small: where folds differ in theirs,
+        no single temperature makes probabilities of `scores`.
     train_accuracy : float
         On the rows that it was fitted to, the mean of the folds.
     inner_scores : ndarray of shape (folds, n, k), float32, or None
@@ -59,6 +62,7 @@ class RidgeProbe:
     scores: NDArray[np.float32]
     answers: NDArray[np.int64]
     strength: float
+    even_scores: NDArray[np.float32]
     train_accuracy: float
     inner_scores: NDArray[np.float32] | None = None
 
@@ -118,18 +122,21 @@ class RidgeProbe:
                 found = _sum(parts, i).fit(strengths)
             right[i] = [((Z[valid] @ w + at).argmax(axis=1) == codes[valid]).sum() for w, at in found]
             fits.append(found)
+        overall = _most(right.sum(axis=0))
         scores = np.full(target.shape, np.nan, dtype=np.float32)
+        even = scores.copy()
         answers, hits, seen = np.full(len(y), -1, dtype=np.int64), 0, 0
         for i, (train, valid) in enumerate(folds):
             # A single fold has no others to ask.
             weights, at = fits[i][_most(right.sum(axis=0) - right[i] if len(folds) > 1 else right[i])]
             said = Z @ weights + at
             scores[valid], answers[valid] = said[valid], classes[said[valid].argmax(axis=1)]
+            weights, at = fits[i][overall]
+            even[valid] = Z[valid] @ weights + at
             hits += int((said[train].argmax(axis=1) == codes[train]).sum())
             seen += len(train)
-        strength = strengths[_most(right.sum(axis=0))]
-        inner = _inner_scores(Z, target, folds, parts, strength) if nested else None
-        return cls(classes, scores, answers, strength, hits / seen, inner)
+        inner = _inner_scores(Z, target, folds, parts, strengths[overall]) if nested else None
+        return cls(classes, scores, answers, strengths[overall], even, hits / seen, inner)
 
 
 Linear = tuple[NDArray[np.float32], NDArray[np.float32]]

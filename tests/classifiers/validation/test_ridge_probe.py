@@ -36,6 +36,7 @@ def test_it_is_ridge_regression_at_the_strength_that_is_best_on_the_other_folds(
         expected[valid] = scores[best(train), valid]
     assert probe.strength == STRENGTHS[best(np.arange(n))]
     np.testing.assert_allclose(probe.scores, expected, atol=2e-4)
+    np.testing.assert_allclose(probe.even_scores, scores[best(np.arange(n))], atol=2e-4)
     assert (probe.answers == expected.argmax(axis=1)).all()
     assert probe.train_accuracy >= (probe.answers == y).mean() > 0.4
 
