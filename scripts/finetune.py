@@ -110,8 +110,6 @@ def finetune(
     """
     from pathlib import Path
 
-    from classifiers.transfer.fine_tuning import finetune as run
-
     names = ("dataset", "backbone", "nodes", "pool", "weights", "precision", "key")
     chosen = {name: settings.pop(name) for name in names}
     nodes = chosen.pop("nodes")
@@ -120,13 +118,20 @@ def finetune(
     dataset, weights = chosen.pop("dataset"), chosen["weights"]
     select = options.selectors(node=nodes[0] if nodes else None, **chosen)
     place = weights if weights and Path(weights).is_file() else None
+    if not quiet:
+        options.say("looking at the cached features first; how long the training takes is told before it starts")
     with ExitStack() as stack:
+        report = stack.enter_context(options.reporter(quiet))
+        report("load", 0, 1, "libraries")
+        from classifiers.transfer.fine_tuning import finetune as run  # takes seconds, on a busy machine a minute
+
+        report("load", 1, 1, "")
         log = None
         if tensorboard is not None:
             from classifiers.transfer.tensorboard_log import TensorBoardLog
 
             log = stack.enter_context(TensorBoardLog(tensorboard))
-        report = stack.enter_context(options.reporter(quiet))
+        stack.enter_context(options.told(lambda: _left(out)))
         result = run(
             data, store, out, dataset=dataset, select=select, weights=place, progress=report, log=log,
             announce=None if quiet else options.say,
@@ -140,12 +145,24 @@ def finetune(
     _show(document)
 
 
+def _left(out: str) -> str:
+    """What stays after Ctrl-C."""
+    from classifiers.transfer.fine_tuning import checkpoint_folder
+
+    checkpoints = checkpoint_folder(out)
+    if not checkpoints.begun:
+        return "the training had not begun: nothing of it was written"
+    return f"the training so far stays in {checkpoints.path}; the same command goes on from there"
+
+
 def _show(document: dict[str, Any]) -> None:
     """Print the result for people."""
     from classifiers.formatting import count, interval, percent, probability, seconds
 
     show = options.console()
-    what = "the head" if document["reopen"] == "head" else f"{document['reopen']} of the network"
+    what = {"head": "the head only", "all": "the whole network"}.get(
+        document["reopen"], f"{document['reopen']} and everything behind it"
+    )
     network = f"{document['backbone']}, weights {document['weights']}, input {document['input_size']} pixels"
     show.print(f"{network}: trained {what}")
     for note in document["notes"]:
@@ -160,7 +177,10 @@ def _show(document: dict[str, Any]) -> None:
     show.print(f"on {judged}; exact McNemar test: p = {probability(document['p'])}")
     show.print(document["verdict"])
     if document["judged_on"] == "validation":
-        show.print("note: there is no test part; these images also chose the epoch, which flatters the fine-tune")
+        why = "these images also chose the epoch, which flatters the fine-tune"
+        if not kept:
+            why = "a cached head was judged that did not see these images; that in the bundle was trained on them, too"
+        show.print(f"note: there is no test part; {why}")
     show.print(f"saved {document['bundle']}" + (f" and {document['weights_file']}" if document["weights_file"] else ""))
 
 

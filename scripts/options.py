@@ -295,7 +295,8 @@ def reporter(quiet: bool = False) -> Iterator[Callable[[str, int, int, str], Non
     Drawn as one bar a stage; where standard error is no terminal, a plain line a minute. Silent with `quiet`.
     """
     if not quiet and not sys.stderr.isatty():
-        yield ProgressLines(say)
+        with ProgressLines(say) as lines:
+            yield lines
         return
     with progress(quiet) as bar:
         tasks: dict[str, Any] = {}

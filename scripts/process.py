@@ -7,20 +7,21 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 import click
 
 from featstore.errors import FeatstoreError, UnknownNameError
 from featstore_scripts.wording import typed
 
-EVERY = 60.0
-"""Seconds between two lines of progress, and before the first one: short commands stay silent."""
+FIRST, EVERY = 10.0, 60.0
+"""Seconds before the first line of progress, so that short commands stay silent, and between two lines."""
 
 
 def say(message: str) -> None:
@@ -36,6 +37,8 @@ def say_failed(path: str, reason: str) -> None:
 class ProgressLines:
     """A progress callback, `(stage, done, total, note)`, that writes a plain line a minute where no bars are drawn.
 
+    The first line comes sooner, and within `with` they come also while a long step reports nothing.
+
     Parameters
     ----------
     write : callable
@@ -45,35 +48,63 @@ class ProgressLines:
 
     Examples
     --------
-    >>> seconds = iter([0.0, 10.0, 70.0])
+    >>> seconds = iter([0.0, 1.0, 11.0])
     >>> tell = ProgressLines(print, clock=lambda: next(seconds))
     >>> tell("decode", 100, 1000, "")
     >>> tell("decode", 400, 1000, "2 failed")
-    decode: 400 of 1,000, 2 failed, about 2 min 00 s left
+    decode: 400 of 1,000, 2 failed, about 20.0 s left
     """
 
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._write, self._clock = write, clock
-        self._told = clock()
-        self._stage, self._began, self._first, self._last = "", 0.0, 0, 0
+        self._next = clock() + FIRST
+        self._stage, self._began, self._first = "", 0.0, 0
+        self._done, self._total, self._note = 0, 0, ""
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="progress lines", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Take a report; write a line where a minute has passed since the last one."""
-        now = self._clock()
-        if stage != self._stage or done < self._last:  # another stage, or one that begins again
-            self._stage, self._began, self._first = stage, now, done
-        self._last = done
-        if now - self._told < EVERY:
-            return
-        self._told = now
-        parts = [f"{stage}: {done:,} of {total:,}" if total else f"{stage}: {done:,}"]
-        if note:
-            parts.append(note)
-        if total > done > self._first and now > self._began:
-            from classifiers.formatting import seconds
+        """Take a report; write a line where one is due."""
+        with self._lock:
+            now = self._clock()
+            if stage != self._stage or done < self._done:  # another stage, or one that begins again
+                self._stage, self._began, self._first = stage, now, done
+            self._done, self._total, self._note = done, total, note
+            self._tell(now)
 
-            left = (total - done) * (now - self._began) / (done - self._first)
-            parts.append(f"about {seconds(left)} left")
+    def wait(self) -> None:
+        """Write a line where one is due, of the last report."""
+        with self._lock:
+            if self._stage:
+                self._tell(self._clock())
+
+    def _watch(self) -> None:
+        while not self._ended.wait(1.0):
+            with suppress(OSError, ValueError):  # nobody reads: the work itself says so where that matters
+                self.wait()
+
+    def _tell(self, now: float) -> None:
+        if now < self._next:
+            return
+        self._next = now + EVERY
+        from classifiers.formatting import seconds
+
+        done, total, spent = self._done, self._total, now - self._began
+        parts = [f"{self._stage}: {done:,} of {total:,}" if total else f"{self._stage}: {done:,}"]
+        if self._note:
+            parts.append(self._note)
+        if total > done > self._first and spent > 0:
+            parts.append(f"about {seconds((total - done) * spent / (done - self._first))} left")
+        elif total > done and spent >= 1:
+            parts.append(f"for {seconds(spent)} so far")
         self._write(", ".join(parts))
 
 
@@ -117,7 +148,7 @@ NOBODY_READS = 141
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a command as a process: one sentence and an exit status instead of a traceback (`--debug` shows it)."""
     with suppress(AttributeError, OSError, ValueError):  # what the output's encoding cannot say is escaped
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # other streams: suppressed
     try:
         status = _status(command, arguments)
     except BrokenPipeError:  # standard error is closed, too
@@ -143,7 +174,7 @@ def _handed_out(stream: TextIO | None, status: int) -> int:
             say(f"Error: the output cannot be written: {getattr(error, 'strerror', None) or error}")
         status = status or 1
     with suppress(OSError, ValueError):  # the interpreter writes once more when it ends; nothing is left to be said
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]  # suppressed, too
     return status
 
 

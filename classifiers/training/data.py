@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,8 +65,18 @@ class TrainingData:
         self._store, self._folder, self._device, self._workers = store, folder, device, workers
         self._report = progress or silent
         self._transform = unfrozen.classifier.transform
-        self.views = 0
+        self._caches: dict[bool, ActivationCache] = {}
         self.notes: list[str] = []
+        self.views = self._affordable_views() if unfrozen.bottom is not None and settings.views else 0
+
+    def decodings(self) -> list[int]:
+        """How many images each decoding pool of `loader` will get; cached activations need no image."""
+        features = self._start.features
+        fit, valid = features.subset(self._start.fit), features.subset(self._start.valid)
+        if not self.views:
+            return [len(fit), len(valid)]
+        lacking = [len(self._lacking(view, fit)) for view in range(self.views)] + [len(self._lacking(0, valid))]
+        return [min(CHUNK, images - at) for images in lacking for at in range(0, images, CHUNK)]
 
     def loader(self) -> Loader:
         """Decode, and where a part of the network is frozen compute its activations, or find them in the store.
@@ -77,8 +88,6 @@ class TrainingData:
         StoreWriteError
             The disk is full.
         """
-        if self._unfrozen.bottom is not None and self._settings.views:
-            self.views = self._affordable_views()
         return self._activation_loader() if self.views else self._pixel_loader()
 
     def calibration(self, loader: Loader) -> list[torch.Tensor]:
@@ -103,28 +112,39 @@ class TrainingData:
         fit, valid = features.subset(self._start.fit), features.subset(self._start.valid)
         for part, views in ((fit, self.views), (valid, 1)):
             for view in range(views):
-                self._fill(self._cache(view), view, part)
+                self._fill(view, part)
         varied = [self._cache(view).rows(view, fit.digests) for view in range(self.views)]
         plain = self._cache(0).rows(0, valid.digests)
+        self._caches.clear()
         return ActivationLoader(varied, plain, seed=self._settings.seed, device=self._device)
 
     def _cache(self, view: int) -> ActivationCache:
         """The cache of a view; the first view is not varied, so that it serves whatever the augmentation."""
+        varied = view > 0
+        if varied not in self._caches:
+            self._caches[varied] = ActivationCache(self._store, self._recipe(varied))
+        return self._caches[varied]
+
+    def _recipe(self, varied: bool) -> dict[str, Any]:
+        """What the activations of a view depend on."""
         fingerprint, augmentation = self._start.features.fingerprint, self._settings.augmentation
-        recipe = {
+        return {
             **fingerprint.keyed,
             "node": self._unfrozen.cut,
             "pool": "none",
-            "augmentation": augmentation.to_json() if view and augmentation is not None else None,
-            "seed": self._settings.seed if view else None,
+            "augmentation": augmentation.to_json() if varied and augmentation is not None else None,
+            "seed": self._settings.seed if varied else None,
         }
-        return ActivationCache(self._store, recipe)
 
-    def _fill(self, cache: ActivationCache, view: int, part: FeatureSet) -> None:
-        """Compute what a cache lacks."""
-        rows = np.flatnonzero(cache.missing(view, part.digests))
+    def _lacking(self, view: int, part: FeatureSet) -> NDArray[np.intp]:
+        """Rows that a view's cache lacks; of images with the same bytes one."""
+        rows = np.flatnonzero(self._cache(view).missing(view, part.digests))
         _, first = np.unique(part.digests[rows].view("S32").ravel(), return_index=True)
-        rows = rows[np.sort(first)]
+        return rows[np.sort(first)]
+
+    def _fill(self, view: int, part: FeatureSet) -> None:
+        """Compute what a cache lacks."""
+        rows, cache = self._lacking(view, part), self._cache(view)
         self._unfrozen.eval()
         for at in range(0, len(rows), CHUNK):
             chunk = part.subset(rows[at : at + CHUNK])

@@ -98,7 +98,7 @@ def starting_point(features: FeatureSet, *, fraction: float, seed: int, groups: 
     training, test = features.training(), features.testing()
     counts = np.bincount(features.y[training], minlength=len(features.classes))
     if len(features.classes) < 2:
-        raise FeaturesError(f"{features.dataset!r} has one class only; expected at least two")
+        raise FeaturesError(f"{features.dataset!r} has one class only; expected at least two, add images of another")
     if not counts.all():
         empty = [features.classes[i] for i in np.flatnonzero(counts == 0)]
         raise FeaturesError(

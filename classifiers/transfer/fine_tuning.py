@@ -34,7 +34,7 @@ from classifiers.transfer.time_told import time_told
 from classifiers.transfer.tuned_network import TunedNetwork, weights_path
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import training_device
-from featstore.errors import OutputExistsError, TrainingError
+from featstore.errors import OutputExistsError, StoreWriteError, TrainingError
 from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress, silent
 
@@ -141,18 +141,21 @@ def finetune(
         network, regime=regime, head=head, budget=budget, device=place, given=given, progress=report
     )  # fmt: skip
     network, start, settings, notes = plan.network, plan.start, plan.settings, list(plan.notes)
-    if announce is not None:
-        announce(time_told(plan, place, workers))
+    out.parent.mkdir(parents=True, exist_ok=True)
     report("fit the head", 0, 2, "")
-    cached = plan.cached_head.fit(start, start.training)
-    report("fit the head", 1, 2, "")
+    fitting = time.monotonic()
     first = plan.cached_head.fit(start, start.fit)
+    fitting = time.monotonic() - fitting
+    if announce is not None:
+        left = fitting * len(start.training) / len(start.fit)
+        announce(time_told(plan, place, workers, folder=out.parent, head_seconds=left))
+    report("fit the head", 1, 2, "")
+    cached = plan.cached_head.fit(start, start.training)
     report("fit the head", 2, 2, "")
 
     classifier = _classifier(network, start, first, settings)
     classifier.to(memory_format=torch.channels_last).to(place)
     unfrozen = UnfrozenNetwork(classifier, settings.reopen)
-    out.parent.mkdir(parents=True, exist_ok=True)
     training_data = TrainingData(
         unfrozen, start, settings, store=store.path, folder=out.parent, device=place, workers=workers, progress=report
     )
@@ -161,7 +164,7 @@ def finetune(
     preparation = time.monotonic() - preparing
     notes += training_data.notes
 
-    checkpoints = _checkpoint_folder(out)
+    checkpoints = checkpoint_folder(out)
     if restart:
         checkpoints.clear()
     trainer = _trainer(plan, unfrozen, training_data, loader, place, checkpoints, report, log)
@@ -170,7 +173,10 @@ def finetune(
     state, failure = _run(trainer)
     tuned = TunedNetwork.of(plan, classifier, state, cached=cached, first=first, bundle=out)
     judged, judged_on = (start.test, "test") if len(start.test) else (start.valid, "validation")
-    right = tuned.right(judged)
+    # A head that was fitted to the very images that judge would only show how well it remembers them.
+    unseen = cached if judged_on == "test" else first
+    right_cached = TunedNetwork(network, unseen, plan.cached_head.name, None).right(judged)
+    right = tuned.right(judged) if state.best else right_cached
     tuned.save(out, _summary(plan, state, float(right.mean()), judged_on))
     if failure is not None:
         raise TrainingError(
@@ -182,7 +188,7 @@ def finetune(
         bundle=out,
         weights_file=tuned.weights_file,
         judged_on=judged_on,
-        right_cached=TunedNetwork(network, cached, plan.cached_head.name, None).right(judged),
+        right_cached=right_cached,
         right_tuned=right,
         settings=settings.to_json(),
         history=state.history,
@@ -314,12 +320,18 @@ def _details(
     }
 
 
-def _checkpoint_folder(out: Path) -> CheckpointFolder:
-    return CheckpointFolder(out.with_name(out.stem + ".checkpoints"))
+def checkpoint_folder(bundle: str | os.PathLike[str]) -> CheckpointFolder:
+    """Where an interrupted fine-tune is kept until it goes on: beside its bundle."""
+    bundle = Path(bundle)
+    return CheckpointFolder(bundle.with_name(bundle.stem + ".checkpoints"))
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
-    unfinished = _checkpoint_folder(out).begun  # then the weights beside it may be this very run's
+    there = next(place for place in (out.parent, *out.parent.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = f"in {there} nothing may be written" if there.is_dir() else f"{there} is no folder"
+        raise StoreWriteError(f"{out} cannot be written: {why}; name another place")
+    unfinished = checkpoint_folder(out).begun  # then the weights beside it may be this very run's
     for path in (out,) if unfinished else (out, weights_path(out)):
         if not overwrite and (path.exists() or path.is_symlink()):
             raise OutputExistsError(f"{path} exists already; name another place or add `overwrite=True`")

@@ -37,13 +37,13 @@ def choose_regime(
     evidence = gather(sets, groups=start.groups, original=original, statistics=statistics, progress=progress)
     advice = judge(evidence)
     regime = reopening_regime(advice.regime) if reopens else advice.regime
-    note = f"regime {regime}: {advice.situation}"
-    if regime != advice.regime:
-        note += (
-            f" That is regime {advice.regime}, which trains the head only; more is to be trained, so the rates are "
-            f"those of regime {regime}."
+    if regime == advice.regime:
+        notes.append(f"regime {regime}: {advice.situation}")
+    else:
+        notes.append(
+            f"the evidence says regime {advice.regime}: {advice.situation} Regime {advice.regime} trains the head "
+            f"only; more than the head was asked for, so the settings are those of regime {regime}"
         )
-    notes.append(note)
     return regime
 
 

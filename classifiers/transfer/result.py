@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from classifiers.advice.expected_gain import WORTH
 from classifiers.formatting import count
+from classifiers.training.unfreezing import HEAD
 from classifiers.transfer.training_course import TrainingCourse
 from classifiers.validation.significance import SIGNIFICANT, mcnemar_exact, wilson
 
@@ -100,10 +101,13 @@ class FineTuneResult:
     def verdict(self) -> str:
         """What came of it, in one or two sentences."""
         if self.best == 0:
-            wish = "" if self.settings.get("keep_any") or not self.history[1:] else (
-                " (`keep_any=True` keeps the best epoch all the same)"
-            )  # fmt: skip
+            wish = " (`keep_any=True` keeps the best epoch all the same)" if self.course.undecided else ""
             return f"{self.course.kept_cached}, so the bundle holds the cached head{wish}."
+        what = "Reopening the network"
+        if self.settings.get("reopen") == HEAD:
+            what = "Training the head further"
+        if self.settings.get("from_scratch"):
+            what = "Training from random weights"
         gain, n = float(self.right_tuned.mean() - self.right_cached.mean()), len(self.right_tuned)
         images = count(n, f"{self.judged_on} image")
         low, high = (100 * bound for bound in self.gain_ci)
@@ -114,14 +118,19 @@ class FineTuneResult:
             )
             if high < 100 * WORTH:
                 return f"{found}: a gain of {100 * WORTH:.1f} points is ruled out, so the cached head is enough here."
+            if gain < 0:
+                return (
+                    f"{found}: fewer images are right than with the cached head, but not more so than chance explains; "
+                    f"more {self.judged_on} images would tell."
+                )
             return f"{found}: too few to tell a gain from none; more {self.judged_on} images would."
         if gain > 0:
-            return f"Reopening the network gained {100 * gain:.1f} points on {images} (p = {self.p:.2g})."
+            return f"{what} gained {100 * gain:.1f} points on {images} (p = {self.p:.2g})."
         chosen = "" if self.judged_on == "validation" else (
             f" Epoch {self.best} was chosen on {count(self.course.validation, 'validation image')}, which said "
             f"otherwise: the two parts differ, or it was luck. Keep the cached head."
         )  # fmt: skip
-        return f"Reopening the network lost {-100 * gain:.1f} points on {images} (p = {self.p:.2g}).{chosen}"
+        return f"{what} lost {-100 * gain:.1f} points on {images} (p = {self.p:.2g}).{chosen}"
 
     def to_json(self) -> dict[str, Any]:
         """The document that `finetune --json` prints."""

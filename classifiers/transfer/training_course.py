@@ -49,14 +49,20 @@ class TrainingCourse:
         said = []
         if self.collapses:
             said.append(self._collapsed())
-        first = self.history[0] if self.history else {}
         stuck = [epoch for epoch, entry in enumerate(self.history) if entry.get("largest_answer", 0.0) >= STUCK]
-        if stuck and first.get("largest_answer", 0.0) < STUCK:
-            said.append(
-                f"{_spans(stuck)} {'gives' if len(stuck) == 1 else 'give'} the most frequent class to every validation "
-                f"image, or to all but one in fifty: the network had learnt to tell nothing apart"
-            )
+        if stuck and stuck[0] == 0:
+            said += self._stuck_from_the_start(stuck[1:])
+        elif stuck:
+            said.append(f"{_one_class(stuck)}: the network had learnt to tell nothing apart")
         return said
+
+    @property
+    def undecided(self) -> bool:
+        """Whether an epoch was no worse than epoch 0, and was not kept because it is not shown to be better."""
+        if self.best or self.settings.get("keep_any") or not self.history:
+            return False
+        first, *epochs = ((e["valid_accuracy"], -e.get("valid_log_loss", 0.0)) for e in self.history)
+        return any(entry >= first for entry in epochs)
 
     @property
     def kept_cached(self) -> str:
@@ -66,23 +72,31 @@ class TrainingCourse:
             if self.collapses:
                 return f"The training collapsed and was stopped: {self.stopped}"
             return "No epoch was finished"
+        start = "the untrained network" if self.settings.get("from_scratch") else "the cached head"
         first = self.history[0]["valid_accuracy"]
         epoch = max(range(1, len(self.history)), key=lambda i: self.history[i]["valid_accuracy"])
         most = self.history[epoch]["valid_accuracy"]
         if most > first:
             return (
-                f"Epoch {epoch} got {percent(most)} % of {images} right, the cached head {percent(first)} %: too few "
+                f"Epoch {epoch} got {percent(most)} % of {images} right, {start} {percent(first)} %: too few "
                 f"images to show that it is better"
             )
         if most == first:
             return (
-                f"The network is not shown to have learnt what the cached head did not know: no epoch got more of "
+                f"The network is not shown to have learnt what {start} did not know: no epoch got more of "
                 f"{images} right than its {percent(first)} %"
             )
         return (
-            f"Every epoch got fewer of {images} right than the cached head: {percent(most)} % at most, against its "
+            f"Every epoch got fewer of {images} right than {start}: {percent(most)} % at most, against its "
             f"{percent(first)} %"
         )
+
+    def _stuck_from_the_start(self, epochs: Sequence[int]) -> list[str]:
+        """What is said where epoch 0 gives one class to all images already; `epochs` are those that do, too."""
+        if self.settings.get("from_scratch"):  # an untrained network tells nothing apart, which needs no word
+            return [f"{_one_class(epochs)}: the network had not learnt to tell anything apart"] if epochs else []
+        so_do = f", and so {'does' if len(epochs) == 1 else 'do'} {_spans(epochs)}" if epochs else ""
+        return [f"the cached head gives one class to every validation image, or to all but one in fifty{so_do}"]
 
     def _collapsed(self) -> str:
         """When, and what was done."""
@@ -98,13 +112,19 @@ class TrainingCourse:
         then = (
             "each time it began again from the cached head with half of all rates, until it was given up"
             if not self.history[1:]
-            else f"it began again from the cached head, at last with {_rate(asked * last)} and "
-            f"all other rates in the same proportion"
+            else f"{'it' if times == 'once' else 'each time it'} began again from the cached head with half of all "
+            f"rates ({'' if times == 'once' else 'at last '}{_rate(asked * last)})"
         )
         return (
             f"the training lost what the cached head knows ({percent(first)} % of the validation part) {times}: with "
             f"{'; '.join(told)}; {then}"
         )
+
+
+def _one_class(epochs: Sequence[int]) -> str:
+    """Which epochs answer one class whatever they see."""
+    give = "gives" if len(epochs) == 1 else "give"
+    return f"{_spans(epochs)} {give} one class to every validation image, or to all but one in fifty"
 
 
 def _rate(value: float) -> str:

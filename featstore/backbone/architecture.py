@@ -37,7 +37,7 @@ class NetworkHead:
     removed: str = ""
 
 
-def build_network(name: str, head: NetworkHead = NetworkHead(), device: str = "meta") -> nn.Module:  # noqa: B008
+def build_network(name: str, head: NetworkHead = NetworkHead(), device: str = "meta") -> nn.Module:
     """Build a network in eval mode, without in-place operations and gradients.
 
     Parameters

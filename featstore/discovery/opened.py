@@ -1,7 +1,7 @@
 """Opened data: which source they are, and the images in it with classes and parts."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH118, PTH120
+# ruff: noqa: PTH100, PTH110, PTH112, PTH118, PTH120
 
 from __future__ import annotations
 

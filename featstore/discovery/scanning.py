@@ -1,7 +1,6 @@
 """Scan: any data, hashed: an ImageSet. Row order is decided here and nowhere else."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH118
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def extract(
     if opened is None:
         check_devices(device, engine=engine, precision=precision, nvjpeg=nvjpeg)
     # Made only now that the images, the network and the device are known to be usable.
-    cache = opened or FeatureStore(os.fspath(store), create=True)  # type: ignore[arg-type]
+    cache = opened or FeatureStore(os.fspath(store), create=True)  # type: ignore[arg-type]  # a store is `opened`
     cache.put_imageset(images)
     plan = ExtractionPlan.of(cache, images, specs.fingerprints, retry_failed=retry_failed, share=share, strict=strict)
     computed = int(np.count_nonzero(plan.wanted))

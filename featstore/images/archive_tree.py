@@ -1,7 +1,7 @@
 """The Tree of an archive, or of several that are shards of one data set: members listed, nothing unpacked."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH100, PTH118, PTH119, PTH120, PTH122
+# ruff: noqa: PTH100, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """SHA-256 of many files and members of archives, with threads, noticing files that change while they are read."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH116
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """ImageSet: which images, in which order, with which label and split."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH118, PTH119, PTH120
+# ruff: noqa: PTH118
 
 from __future__ import annotations
 

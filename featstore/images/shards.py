@@ -1,7 +1,7 @@
 """Shards: several tar archives that make up one data set, as their names are written: shard-{000..099}.tar, *.tar."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH103, PTH110, PTH112, PTH113, PTH118, PTH119, PTH120, PTH122
+# ruff: noqa: PTH112, PTH113, PTH118, PTH122
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where the files of a list may be: a disk, or the files of a tree; names found although they are spelled otherwise."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH116, PTH118, PTH119, PTH120, PTH122
+# ruff: noqa: PTH118, PTH119, PTH120, PTH122
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A list of images and labels, read as it stands or applied to the files of a folder or archive."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH100, PTH109, PTH112, PTH117, PTH118, PTH119, PTH120
+# ruff: noqa: PTH100, PTH109, PTH112, PTH117, PTH118, PTH120
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which file each cell of a list means: where paths start from, and how they are spelled."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH118, PTH119, PTH120, PTH122
+# ruff: noqa: PTH119
 
 from __future__ import annotations
 

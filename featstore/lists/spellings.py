@@ -1,7 +1,6 @@
 """The paths that a cell may mean: as it is written, without quotes and spaces, with / for backslashes."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH118
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From paths to addresses: a path that leads into a container becomes the place of the bytes in it."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH116, PTH120
+# ruff: noqa: PTH120
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Index: the address of every member of a container by its name, kept for the process."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH116
 
 from __future__ import annotations
 

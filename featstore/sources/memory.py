@@ -73,7 +73,7 @@ def _checked(picture: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
         raise ImageSetError(f"{type(picture).__name__} in place of a picture; {_EXPECTED}")
     try:
         array = np.asarray(picture)
-    except Exception as error:  # noqa: BLE001 - a stranger's __array__ may raise anything (a tensor on a GPU)
+    except Exception as error:  # a stranger's __array__ may raise anything (a tensor on a GPU)
         raise ImageSetError(f"{type(picture).__name__} cannot become an array ({error}); {_EXPECTED}") from error
     if array.dtype.kind == "f":
         raise ImageSetError(

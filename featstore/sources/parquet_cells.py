@@ -5,7 +5,6 @@ are held at a time, so that it gets by within the memory that a decoding process
 """
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH116
 
 from __future__ import annotations
 
@@ -108,7 +107,7 @@ def cell(place: ParquetCell) -> bytes:
         if error.strerror:
             raise
         raise damaged(error) from error
-    except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
+    except Exception as error:  # pyarrow may raise anything on hostile bytes
         cursors.pop(key, None)
         raise damaged(error) from error
 

@@ -34,7 +34,7 @@ class ParquetIndex:
             self._rows: dict[str, dict[bytes, int]] = {c: cell_names(file, c) for c in self.columns[:1]}
         except (OSError, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
+        except Exception as error:  # pyarrow may raise anything on hostile bytes
             raise damaged(error) from error
         finally:
             file.close()

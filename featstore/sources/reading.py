@@ -5,7 +5,6 @@ and pyarrow is loaded for Parquet cells only. Streams and row groups that are re
 """
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH116
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def _download(address: str, path: Path, promised: str, timeout: float, progress:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
             body = _Body(address, file, shutil.disk_usage(path.parent).free - _SPARE)
             digest = receive(
                 address,

@@ -171,14 +171,14 @@ def _listed(file: GzipStream | _PlainFile, packed: bool) -> Iterator[tuple[Membe
         try:
             if archive is None:
                 archive = _opened(headers)
-            archive.offset, archive.firstmember = offset, None  # type: ignore[attr-defined]
+            archive.offset, archive.firstmember = offset, None  # type: ignore[attr-defined]  # no stub has it
             headers.seek(offset)
             entry = archive.next()
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 - tarfile may raise anything on hostile bytes
+        except Exception as error:  # tarfile may raise anything on hostile bytes
             raise OSError(0, f"no header at byte {offset:,}: {error or type(error).__name__}") from error
-        archive.members.clear()  # type: ignore[attr-defined]
+        archive.members.clear()  # type: ignore[attr-defined]  # no stub has it
         if entry is None:
             if not headers.last:
                 raise _NoClosingMarkError
@@ -196,7 +196,7 @@ def _opened(headers: _Headers) -> tarfile.TarFile:
     try:
         headers.seek(0)
         return tarfile.TarFile(
-            fileobj=headers,  # type: ignore[arg-type]
+            fileobj=headers,  # type: ignore[arg-type]  # it reads and seeks, no more is used
             mode="r",
             format=tarfile.PAX_FORMAT,
             encoding="utf-8",

@@ -58,7 +58,7 @@ def zip_members(path: bytes, wants_head: Callable[[bytes], bool], notes: list[st
         try:
             with zipfile.ZipFile(cast(IO[bytes], _Bounded(file))) as archive:
                 entries = archive.infolist()
-        except Exception as error:  # noqa: BLE001 - zipfile may raise anything on hostile bytes
+        except Exception as error:  # zipfile may raise anything on hostile bytes
             raise ImageSetError(
                 f"{place}: the list of members at its end is missing or damaged ({error}), so the file was cut off or "
                 "is no zip archive; copy or download it again"

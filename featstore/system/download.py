@@ -52,7 +52,7 @@ def fetch(url: str, target: Path, sha256: str, *, timeout: float = 10.0, progres
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
             digest = receive(url, file.write, timeout=timeout, progress=progress)
             file.flush()
             os.fsync(file.fileno())

@@ -100,7 +100,7 @@ def test_python_guesses_the_name_that_was_meant(pantry):
 def test_a_home_that_cannot_be_imported_says_so_itself(pantry):
     package = importlib.import_module("pantry")
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'pantry\.missing'"):
-        package.Nowhere  # noqa: B018
+        package.Nowhere  # noqa: B018 - asking is what is tested
 
 
 def test_the_source_is_read_once(pantry, monkeypatch):

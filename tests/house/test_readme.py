@@ -68,7 +68,7 @@ def test_the_python_of_the_readme_runs(photos):
     code = code.replace('backbone="resnet18")', f'backbone="resnet18", {small})')
     code = code.replace('["logistic", "svm", "knn"])', '["logistic", "svm", "knn"], budget="quick")')
     names = {}
-    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    exec(compile(code, "README.md", "exec"), names)
     assert names["features"].X.shape == (32, 512)
     assert [r["head"] for r in Report.load(photos / "report").data["runs"]][:3] == ["logistic", "svm", "knn"]
 

@@ -1,9 +1,11 @@
 """The command finetune, as a user runs it."""
 
 import json
+import re
 
 import pytest
 
+from classifiers.training.learner import Learner
 from featstore.extract import extract
 from featstore_scripts import options
 from featstore_scripts.finetune import finetune
@@ -25,7 +27,8 @@ def run(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         options.run(finetune, [str(argument) for argument in arguments])
     output = capsys.readouterr()
-    return ended.value.code, output.out, output.err
+    first = "looking at the cached features first; how long the training takes is told before it starts\n"
+    return ended.value.code, output.out, output.err.removeprefix(first)
 
 
 def test_it_prints_one_json_document(place, capsys):
@@ -42,12 +45,19 @@ def test_it_prints_one_json_document(place, capsys):
 
 def test_it_says_in_words_what_it_did_and_never_writes_over_a_bundle(place, capsys):
     arguments = [place / "store", place / "images", "-o", place / "b.bundle", *QUICK, "--regime", "1", "--epochs", "1"]
-    status, text, _ = run([*arguments, "--no-augmentation", "--head", "knn"], capsys)
+    status, text, told = run([*arguments, "--no-augmentation", "--head", "knn"], capsys)
+    assert re.match(r"the training will take about \d+ seconds?: 1 epoch of ", told)
     assert status == 0
-    assert "input 32 pixels: trained the head" in text and "knn has no gradients" in text
+    assert "input 32 pixels: trained the head only\n" in text and "knn has no gradients" in text
     assert "cached head" in text and "fine-tuned" in text and "on 20 test images; exact McNemar test: p = " in text
     status, _, err = run(arguments, capsys)
     assert status == 1 and "exists already" in err and "--overwrite" in err
+
+
+def test_a_network_that_was_reopened_at_a_node_is_said_to_be_trained_from_there_on(place, capsys, tmp_path):
+    arguments = [place / "store", place / "images", "-o", tmp_path / "b", *QUICK, "--regime", "3", "--epochs", "1"]
+    status, text, _ = run([*arguments, "--unfreeze", "features.9"], capsys)
+    assert status == 0 and "input 32 pixels: trained features.9 and everything behind it\n" in text
 
 
 @pytest.mark.parametrize(
@@ -65,6 +75,37 @@ def test_what_cannot_be_done_is_one_sentence(place, capsys, tmp_path, arguments,
     )
     wrong_name = "unknown " in err
     assert status == 1 + wrong_name and sentence in err and err.count("\n") == 1 and out == ""
+
+
+@pytest.mark.parametrize(("step", "left"), [(2, "so far stays in {}; the same command goes on"), (0, "had not begun")])
+def test_ctrl_c_says_what_stays_and_the_same_command_goes_on(place, capsys, tmp_path, monkeypatch, step, left):
+    arguments = [place / "store", place / "images", "-o", tmp_path / "b", *QUICK, "--regime", "1", "--epochs", "3"]
+    with monkeypatch.context() as patched:
+        inner = Learner.step
+
+        def interrupted(self, rows, epoch, at):
+            if epoch == step:
+                raise KeyboardInterrupt
+            return inner(self, rows, epoch, at)
+
+        if step:
+            patched.setattr(Learner, "step", interrupted)
+        else:
+            patched.setattr(Learner, "__init__", interrupted_at_once)
+        status, _, err = run(arguments, capsys)
+    assert status == 130 and f"The training {left.format(tmp_path / 'b.checkpoints')}" in err
+    assert "Interrupted." in err and not (tmp_path / "b").exists()
+    status, text, err = run([*arguments, "--head-rate", "0.5"], capsys)
+    if step:
+        assert status == 1
+        assert "head rate was 0.0003, now 0.5. Give the same options to go on with it, or --restart" in err
+        status, text, _ = run(arguments, capsys)
+        assert "note: went on after epoch 2 of an interrupted run" in text
+    assert status == 0 and (tmp_path / "b").is_file() and not (tmp_path / "b.checkpoints").exists()
+
+
+def interrupted_at_once(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

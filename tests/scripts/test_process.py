@@ -1,9 +1,11 @@
 """A command as a process: its exit status, and the one sentence that it leaves on standard error."""
 
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -195,7 +197,7 @@ def test_where_nobody_reads_the_errors_either_it_ends_all_the_same():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("work", ["sys.stdout.write('a line')", "click.echo('a line' * 100_000)"])
 def test_a_full_disk_under_the_output_is_one_sentence(work):
-    with open("/dev/full", "wb") as full, as_process(work, stdout=full) as process:  # noqa: PTH123
+    with open("/dev/full", "wb") as full, as_process(work, stdout=full) as process:  # noqa: PTH123 - a device
         said = process.communicate()[1].decode()
     assert process.returncode == 1 and said.count("\n") == 1
     assert said.startswith("Error: the output cannot be written: No space left on device")
@@ -243,29 +245,57 @@ def telling():
 
 
 def test_short_work_stays_silent(telling):
-    for second in range(60):
+    for second in range(10):
         assert telling(second, "decode", second, 100, "") == []
 
 
-def test_a_line_a_minute_with_stage_count_note_and_time_left(telling):
+def test_a_first_line_and_then_one_a_minute_with_stage_count_note_and_time_left(telling):
     for second in range(301):
         lines = telling(second, "train", second, 400, f"epoch {1 + second // 100}/4")
     assert lines == [
-        "train: 60 of 400, epoch 1/4, about 5 min 40 s left",
-        "train: 120 of 400, epoch 2/4, about 4 min 40 s left",
-        "train: 180 of 400, epoch 2/4, about 3 min 40 s left",
-        "train: 240 of 400, epoch 3/4, about 2 min 40 s left",
-        "train: 300 of 400, epoch 4/4, about 1 min 40 s left",
+        "train: 10 of 400, epoch 1/4, about 6 min 30 s left",
+        "train: 70 of 400, epoch 1/4, about 5 min 30 s left",
+        "train: 130 of 400, epoch 2/4, about 4 min 30 s left",
+        "train: 190 of 400, epoch 2/4, about 3 min 30 s left",
+        "train: 250 of 400, epoch 3/4, about 2 min 30 s left",
     ]
+
+
+def test_a_step_that_reports_nothing_for_long_is_told_all_the_same():
+    clock, lines = Clock(), []
+    report = ProgressLines(lines.append, clock)
+    clock.now += 30
+    report.wait()  # nothing has begun, nothing is known
+    assert lines == []
+    clock.now -= 25
+    report("fit the head", 0, 2, "")
+    for _ in range(140):
+        clock.now += 1
+        report.wait()
+    assert lines == [
+        "fit the head: 0 of 2, for 5.0 s so far",
+        "fit the head: 0 of 2, for 1 min 05 s so far",
+        "fit the head: 0 of 2, for 2 min 05 s so far",
+    ]
+
+
+def test_within_a_with_block_the_lines_come_by_themselves(monkeypatch):
+    monkeypatch.setattr("featstore_scripts.process.FIRST", 0.0)
+    monkeypatch.setattr("featstore_scripts.process.EVERY", 0.0)
+    lines, before = queue.Queue(), threading.active_count()
+    with ProgressLines(lines.put) as report:
+        report("hash", 0, 3, "")
+        assert [lines.get(timeout=30)[:11] for _ in range(3)] == ["hash: 0 of "] * 3
+    assert threading.active_count() == before
 
 
 def test_the_time_left_is_that_of_the_stage_and_of_an_attempt_that_begins_again(telling):
     telling(0, "decode", 0, 50, "")
-    telling(40, "decode", 50, 50, "")
-    telling(50, "train", 0, 10, "")
-    assert telling(62, "train", 1, 10, "") == ["train: 1 of 10, about 1 min 48 s left"]
-    telling(100, "train", 0, 10, "again")
-    assert telling(130, "train", 2, 10, "again")[1:] == ["train: 2 of 10, again, about 2 min 00 s left"]
+    telling(4, "decode", 50, 50, "")
+    telling(5, "train", 0, 10, "")
+    assert telling(17, "train", 1, 10, "") == ["train: 1 of 10, about 1 min 48 s left"]
+    telling(50, "train", 0, 10, "again")
+    assert telling(80, "train", 2, 10, "again")[1:] == ["train: 2 of 10, again, about 2 min 00 s left"]
 
 
 def test_without_a_total_or_a_first_step_no_time_is_guessed(telling):
@@ -277,7 +307,7 @@ def test_without_a_total_or_a_first_step_no_time_is_guessed(telling):
 @pytest.mark.parametrize(("quiet", "lines"), [(True, 0), (False, 1)])
 def test_commands_print_them_where_standard_error_is_no_terminal(capsys, monkeypatch, quiet, lines):
     clock = Clock()
-    monkeypatch.setattr("featstore_scripts.process.EVERY", 0.0)
+    monkeypatch.setattr("featstore_scripts.process.FIRST", 0.0)
     monkeypatch.setattr("time.monotonic", clock)
     with options.reporter(quiet) as report:
         report("decode", 1, 2, "")

@@ -84,7 +84,7 @@ class Shortcut:
     """An engine that takes no time: each image's first pixels are its features."""
 
     batch_size = usual_batch_size = 4
-    provenance = {"engine": "shortcut"}  # noqa: RUF012
+    provenance = {"engine": "shortcut"}
 
     def prepare(self):
         return 0.0

@@ -181,7 +181,7 @@ def decode_picture(
             picture = _attempted(name, some, min_side, bit_depth, True)
         except DecodeError:
             continue
-        if all(low == high for low, high in picture.image.getextrema()):  # type: ignore[misc]
+        if all(low == high for low, high in picture.image.getextrema()):  # type: ignore[misc]  # RGB: a pair a band
             continue  # nothing was there to be decoded
         remark = f"cut short or damaged, decoded as far as it goes ({str(failure).removeprefix(f'{name}: ')})"
         return Picture(picture.image, "; ".join(filter(None, (remark, picture.remark))))

@@ -1,7 +1,7 @@
 """Images in Parquet files, as the Hugging Face hub stores them: a column of image{bytes,path}, a label, class names."""
 
 # Paths are bytes here, which pathlib does not know.
-# ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH119, PTH120, PTH208
+# ruff: noqa: PTH112, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def parquet_images(paths: Sequence[bytes], reading: Reading) -> Labelled:
             count = _add(opened, index, columns, name, part, status.st_mtime_ns, found, skipped)
         except (ImageSetError, UnknownNameError, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - pyarrow may raise anything on hostile bytes
+        except Exception as error:  # pyarrow may raise anything on hostile bytes
             if isinstance(error, OSError) and error.strerror:
                 raise
             raise ImageSetError(f"{printable_path(file)} is damaged: {' '.join(str(error).split())[:200]}") from error

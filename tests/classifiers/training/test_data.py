@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from classifiers.models.image_classifier import ImageClassifier
+from classifiers.training import activation_cache, data as data_file
 from classifiers.training.augment import Augmentation
 from classifiers.training.data import TrainingData
 from classifiers.training.loaders import ActivationLoader, PixelLoader
@@ -84,14 +85,44 @@ def test_another_seed_or_augmentation_makes_other_views_and_keeps_the_first(star
 
 
 def test_too_many_bytes_mean_fewer_views_and_that_is_said(start, tmp_path, monkeypatch):
-    data, unfrozen = training_data(start, tmp_path, views=4)
+    _, unfrozen = training_data(start, tmp_path, views=4)
     one = 2 * unfrozen.lower(torch.zeros(1, 3, 32, 32)).numel() * len(start.fit)
     monkeypatch.setattr("classifiers.training.data.CACHE_LIMIT", 2 * one)
+    data, _ = training_data(start, tmp_path, views=4)
     data.loader()
     assert data.views == 2 and "kept 2 views" in data.notes[0]
     monkeypatch.setattr("classifiers.training.data.CACHE_LIMIT", one - 1)
     data, _ = training_data(start, tmp_path, views=4)
     assert isinstance(data.loader(), PixelLoader) and "computed anew in every epoch" in data.notes[0]
+
+
+def test_what_will_be_decoded_is_known_before(start, tmp_path, monkeypatch):
+    fit, valid = len(start.fit), len(start.valid)
+    assert training_data(start, tmp_path, reopen="all")[0].decodings() == [fit, valid]
+    monkeypatch.setattr("classifiers.training.data.CHUNK", fit - 1)
+    decode, decoded = data_file.decode_rows, []
+
+    def counted(rows, *arguments, **options):
+        decoded.append(len(rows))
+        return decode(rows, *arguments, **options)
+
+    monkeypatch.setattr("classifiers.training.data.decode_rows", counted)
+    data, _ = training_data(start, tmp_path, views=2)
+    expected = [fit - 1, 1, fit - 1, 1, valid]
+    assert data.decodings() == expected
+    data.loader()
+    assert decoded == expected
+    assert training_data(start, tmp_path, views=2)[0].decodings() == []
+    assert sum(training_data(start, tmp_path, views=2, seed=1)[0].decodings()) == fit  # the view that varies
+
+
+def test_cached_activations_are_read_once(start, tmp_path, monkeypatch):
+    training_data(start, tmp_path, views=3)[0].loader()
+    files, read = len(list(tmp_path.rglob("*.safetensors"))), []
+    inner = activation_cache.tensor_file.read
+    monkeypatch.setattr(activation_cache.tensor_file, "read", lambda *a: (read.append(a), inner(*a))[1])
+    training_data(start, tmp_path, views=3)[0].loader()
+    assert len(read) == files
 
 
 def test_calibration_gives_values_at_the_cut(start, tmp_path):

@@ -1,6 +1,7 @@
 """Fine-tuning from end to end, on small pictures and a small network."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -19,18 +20,21 @@ from torchvision.models import mobilenet_v3_small, resnet18
 from classifiers.models.bundle import load_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.prediction import predict_images
+from classifiers.training.learner import Learner
 from classifiers.transfer.fine_tuning import finetune
 from featstore.backbone import Backbone
 from featstore.errors import (
     FeaturesError,
     OutputExistsError,
     StoreNotFoundError,
+    StoreWriteError,
     TrainingError,
     UnknownNameError,
     WeightsNotFoundError,
 )
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
+from featstore.system import fsio
 from tests.support.pictures import encode
 
 QUICK = {
@@ -293,6 +297,79 @@ def test_a_loss_that_becomes_nan_keeps_the_best_weights_and_names_the_step(place
         assert "nothing was written" in str(caught.value) and not (tmp_path / "b").exists()
 
 
+def collapsing(monkeypatch, attempts):
+    """In its first attempts the network loses everything with each step: it gives the first class to every image."""
+    step, begin_again, begun = Learner.step, Learner.begin_again, []
+
+    def lose(self, *arguments):
+        found = step(self, *arguments)
+        if len(begun) < attempts:
+            for weights in (self.live, self.average):
+                for name, tensor in weights.items():
+                    if name.startswith("head"):
+                        tensor.data.zero_()
+                        tensor.data[0] = 1.0 if name.endswith("bias") else 0.0
+        return found
+
+    monkeypatch.setattr(Learner, "step", lose)
+    monkeypatch.setattr(Learner, "begin_again", lambda *a: (begun.append(a), begin_again(*a))[1])
+
+
+def test_a_collapse_begins_again_with_half_of_the_rates_and_is_told(place, tmp_path, monkeypatch):
+    collapsing(monkeypatch, attempts=2)
+    result = tune(place, tmp_path / "b", regime=4, epochs=4, keep_any=False)
+    assert len(result.collapses) == 2 and len(result.history) == 5
+    told = next(note for note in result.notes if "lost what the cached head knows" in note)
+    for rate in ("0.001", "0.0005"):
+        assert f"`learning_rate={rate}` in epoch 2 (33.3 %, one class for all images)" in told
+    assert told.endswith(
+        "each time it began again from the cached head with half of all rates (at last `learning_rate=0.00025`)"
+    )
+    assert not any("give one class" in note for note in result.notes)
+
+
+def test_what_collapses_at_every_rate_ends_with_the_cached_head_and_says_why(place, tmp_path, monkeypatch):
+    collapsing(monkeypatch, attempts=99)
+    result = tune(place, tmp_path / "b", regime=4, epochs=4, keep_any=False)
+    assert result.best == 0 and result.weights_file is None
+    np.testing.assert_array_equal(result.right_tuned, result.right_cached)
+    assert result.verdict == (
+        "The training collapsed and was stopped: the network lost what the cached head knows, even at 1/64 of the "
+        "rates, so the bundle holds the cached head."
+    )
+
+
+def test_six_epochs_at_one_class_are_called_what_they_are(place, tmp_path, monkeypatch):
+    collapsing(monkeypatch, attempts=99)
+    monkeypatch.setattr("classifiers.training.trainer.WATCHED", -1.0)  # so that nothing begins again
+    result = tune(place, tmp_path / "b", regime=4, epochs=6, keep_any=False)
+    assert [entry["largest_answer"] for entry in result.history[1:]] == [1.0] * 6 and result.best == 0
+    assert any(
+        note == "epochs 1 to 6 give one class to every validation image, or to all but one in fifty: the network had "
+        "learnt to tell nothing apart"
+        for note in result.notes
+    )
+    assert "Every epoch got fewer of 9 validation images right than the cached head: 33.3 % at most" in result.verdict
+    assert "keep_any" not in result.verdict  # it would keep the cached head, too
+
+
+def test_the_advice_to_keep_any_epoch_keeps_one(place, tmp_path):
+    tiny = {"regime": 4, "learning_rate": 1e-12, "head_rate": 1e-12}
+    result = tune(place, tmp_path / "a", **tiny, keep_any=False)
+    assert result.best == 0
+    assert result.verdict.endswith(
+        "the bundle holds the cached head (`keep_any=True` keeps the best epoch all the same)."
+    )
+    again = tune(place, tmp_path / "b", **tiny, keep_any=True)
+    assert again.best > 0 and again.weights_file is not None
+
+
+def test_a_network_trained_from_scratch_that_tells_nothing_apart_is_said_to_be_one(place, tmp_path):
+    nothing = {"regime": 4, "from_scratch": True, "learning_rate": 1e-12, "head_rate": 1e-12}
+    result = tune(place, tmp_path / "a", **nothing)
+    assert "epochs 1 to 2 give one class to every validation image, or to all but one in fifty: " in str(result.notes)
+
+
 def test_without_a_test_part_the_validation_judges_and_that_is_said(place, tmp_path):
     shutil.copytree(place / "insects" / "train", tmp_path / "pictures")
     weights = str(place / "net.safetensors")
@@ -303,6 +380,13 @@ def test_without_a_test_part_the_validation_judges_and_that_is_said(place, tmp_p
     options = {**QUICK, "weights": weights, "regime": 1, "epochs": 1}
     result = finetune(tmp_path / "pictures", tmp_path / "s", tmp_path / "b", **options)
     assert result.judged_on == "validation" and len(result.right_tuned) == 9
+    # The cached head that is judged did not train on these images: it is the one that the fine-tune began with.
+    assert result.right_cached.mean() == pytest.approx(result.history[0]["valid_accuracy"])
+    nothing = {**options, "learning_rate": 1e-12, "head_rate": 1e-12, "keep_any": False}
+    result = finetune(tmp_path / "pictures", tmp_path / "s", tmp_path / "c", **nothing)
+    assert result.best == 0 and 0.0 < result.history[0]["valid_accuracy"] < 1.0
+    assert result.right_tuned.mean() == result.right_cached.mean() == result.history[0]["valid_accuracy"]
+    assert load_bundle(tmp_path / "c").summary["accuracy"] == result.right_cached.mean()
 
 
 @pytest.mark.parametrize(
@@ -333,6 +417,36 @@ def test_a_class_without_training_images_is_refused(place, tmp_path):
     )  # fmt: skip
     with pytest.raises(FeaturesError, match=r"no training image with features \(bees\)"):
         finetune(tmp_path / "insects", tmp_path / "s", tmp_path / "b", **{**QUICK, "weights": weights})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_refused_before_the_work(place, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StoreWriteError, match=r"closed nothing may be written; name another place"):
+        tune(place, tmp_path / "closed" / "new" / "b", dataset="is not looked for")
+
+
+def test_a_place_below_a_file_is_refused_before_the_work(place, tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(StoreWriteError, match=r"b cannot be written: .*file is no folder; name another place"):
+        tune(place, tmp_path / "file" / "new" / "b", dataset="is not looked for")
+
+
+def test_a_full_disk_is_said_and_the_run_can_go_on(place, tmp_path, monkeypatch):
+    replace, written = fsio.replace, []
+
+    def full(path, *arguments, **options):
+        written.append(path)
+        if len(written) == 3:
+            raise StoreWriteError(f"{path} cannot be written: No space left on device; free some space")
+        return replace(path, *arguments, **options)
+
+    monkeypatch.setattr(fsio, "replace", full)
+    with pytest.raises(StoreWriteError, match=r"b\.checkpoints.*No space left"):
+        tune(place, tmp_path / "b", regime=1, epochs=4)
+    assert not (tmp_path / "b").exists()
+    result = tune(place, tmp_path / "b", regime=1, epochs=4)
+    assert "went on after epoch 1 of an interrupted run" in result.notes and len(result.history) == 5
 
 
 def test_nothing_is_overwritten(place, tuned, tmp_path):

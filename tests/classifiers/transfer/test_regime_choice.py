@@ -113,9 +113,9 @@ def test_a_lead_that_chance_can_explain_is_called_so():
 def test_where_more_than_the_head_is_to_be_trained_the_regime_that_is_named_is_the_one_used():
     network, notes = Cached([features(156)], TELLING), []
     assert choose_regime(network, start_of(network.features), notes, lambda *_: None, reopens=True) == 3
-    assert notes[0].startswith("regime 3: The training part is small")
-    assert notes[0].endswith("That is regime 1, which trains the head only; more is to be trained, so the rates are "
-                             "those of regime 3.")  # fmt: skip
+    assert notes[0].startswith("the evidence says regime 1: The training part is small")
+    assert notes[0].endswith("Regime 1 trains the head only; more than the head was asked for, so the settings are "
+                             "those of regime 3")  # fmt: skip
 
 
 def test_of_nodes_that_do_equally_well_the_networks_own_is_kept():

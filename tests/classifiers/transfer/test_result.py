@@ -50,11 +50,33 @@ def test_the_verdict_says_gained_or_lost_where_that_is_shown():
     assert "Epoch 2 was chosen on 60 validation images" in lost and lost.endswith("Keep the cached head.")
 
 
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"reopen": "all"}, "Reopening the network"),
+        ({"reopen": "head"}, "Training the head further"),
+        ({"reopen": "all", "from_scratch": True}, "Training from random weights"),
+    ],
+)
+def test_the_verdict_names_what_was_done(settings, what):
+    assert judged(50, 2, 20, 28, settings=settings).verdict.startswith(f"{what} gained 18.0 points")
+    assert judged(50, 20, 2, 28, settings=settings).verdict.startswith(f"{what} lost 18.0 points")
+
+
 def test_no_difference_shown_is_not_called_equality():
     verdict = judged(90, 7, 11, 12).verdict  # 3.3 points on 120 images
     assert verdict.startswith("No difference shown: +3.3 points (between ")
     assert "on 120 test images: too few to tell a gain from none; more test images would." in verdict
     assert "enough" not in verdict
+
+
+def test_an_end_below_the_cached_head_that_chance_can_explain_is_called_so():
+    verdict = judged(90, 6, 3, 21).verdict
+    assert verdict.startswith("No difference shown: -2.5 points (between ")
+    assert verdict.endswith(
+        "on 120 test images: fewer images are right than with the cached head, but not more so than chance explains; "
+        "more test images would tell."
+    )
 
 
 def test_only_where_a_gain_worth_having_is_ruled_out_the_cached_head_is_enough():
@@ -96,6 +118,7 @@ def test_a_cached_head_that_is_kept_is_said_with_the_reason():
         "Every epoch got fewer of 60 validation images right than the cached head: 80.0 % at most, against its 90.0 %, "
         "so the bundle holds the cached head."
     )
+    assert kept([0.9, 0.7, 0.8]).verdict == worse  # `keep_any` would keep the cached head, too
     stopped = kept([0.9], collapses=(COLLAPSE,) * 7, stopped="the network lost what the cached head knows").verdict
     assert stopped == (
         "The training collapsed and was stopped: the network lost what the cached head knows, so the bundle holds the "

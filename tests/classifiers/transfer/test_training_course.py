@@ -7,9 +7,9 @@ from classifiers.transfer.training_course import TrainingCourse
 SETTINGS = {"learning_rate": 1e-3}
 
 
-def course(answers, collapses=(), first=0.4):
+def course(answers, collapses=(), first=0.4, **settings):
     entries = [{"valid_accuracy": 0.9, "largest_answer": share} for share in (first, *answers)]
-    return TrainingCourse(entries, 0, collapses, "", SETTINGS, validation=60)
+    return TrainingCourse(entries, 0, collapses, "", SETTINGS | settings, validation=60)
 
 
 def collapse(factor, **changes):
@@ -23,9 +23,9 @@ def test_a_training_that_went_well_needs_no_word():
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ([0.5, 1.0, 0.5], "epoch 2 gives the most frequent class to every validation image"),
-        ([0.5, 0.5, 1.0, 0.99, 1.0, 1.0], "epochs 3 to 6 give the most frequent class"),
-        ([1.0, 0.5, 1.0, 1.0, 0.5, 1.0], "epochs 1, 3 to 4 and 6 give the most frequent class"),
+        ([0.5, 1.0, 0.5], "epoch 2 gives one class to every validation image"),
+        ([0.5, 0.5, 1.0, 0.99, 1.0, 1.0], "epochs 3 to 6 give one class to every validation image"),
+        ([1.0, 0.5, 1.0, 1.0, 0.5, 1.0], "epochs 1, 3 to 4 and 6 give one class"),
     ],
 )
 def test_epochs_at_one_class_are_called_what_they_are(answers, words):
@@ -33,20 +33,43 @@ def test_epochs_at_one_class_are_called_what_they_are(answers, words):
     assert note.startswith(words)
 
 
-def test_a_head_that_gave_one_class_to_all_itself_is_no_reason_to_say_so():
-    assert course([1.0, 1.0], first=1.0).notes == []
+def test_a_head_that_gave_one_class_to_all_itself_is_called_so_too():
+    every = "the cached head gives one class to every validation image, or to all but one in fifty"
+    assert course([1.0, 0.5, 1.0], first=1.0).notes == [f"{every}, and so do epochs 1 and 3"]
+    assert course([0.5, 1.0], first=1.0).notes == [f"{every}, and so does epoch 2"]
+    assert course([0.5], first=1.0).notes == [every]
+
+
+def test_an_untrained_network_needs_no_word_but_epochs_that_learn_nothing_do():
+    assert course([0.5, 0.6], first=1.0, from_scratch=True).notes == []
+    (note,) = course([1.0, 0.6], first=1.0, from_scratch=True).notes
+    assert note.startswith("epoch 1 gives one class to every") and note.endswith(
+        "had not learnt to tell anything apart"
+    )
+
+
+def test_what_trained_from_scratch_is_held_against_the_untrained_network_it_began_with():
+    entries = [{"valid_accuracy": a, "largest_answer": 0.5} for a in (0.5, 0.4)]
+    for settings, start in (({"from_scratch": True}, "the untrained network"), ({}, "the cached head")):
+        kept = TrainingCourse(entries, 0, (), "", settings, validation=60).kept_cached
+        assert kept == (
+            f"Every epoch got fewer of 60 validation images right than {start}: 40.0 % at most, against its 50.0 %"
+        )
 
 
 def test_a_collapse_is_told_with_its_rate_and_what_was_done():
     (note,) = course([0.5], [collapse(1.0)]).notes
     assert note == (
         "the training lost what the cached head knows (90.0 % of the validation part) once: with "
-        "`learning_rate=0.001` in epoch 1 (71.0 %); it began again from the cached head, at last with "
-        "`learning_rate=0.0005` and all other rates in the same proportion"
+        "`learning_rate=0.001` in epoch 1 (71.0 %); it began again from the cached head with half of all rates "
+        "(`learning_rate=0.0005`)"
     )
     (note,) = course([0.5], [collapse(0.5**i, largest_answer=1.0) for i in range(5)]).notes
     assert "5 times: with `learning_rate=0.001` in epoch 1 (71.0 %, one class for all images); ...;" in note
-    assert "`learning_rate=6.25e-05` in epoch 1" in note and "at last with `learning_rate=3.13e-05`" in note
+    assert "`learning_rate=6.25e-05` in epoch 1" in note
+    assert note.endswith(
+        "each time it began again from the cached head with half of all rates (at last `learning_rate=3.13e-05`)"
+    )
 
 
 def test_a_training_that_never_got_on_is_said_to_be_given_up():

@@ -4,7 +4,7 @@ from torch import nn
 
 from featstore.backbone.nodes import NetworkGraph
 from featstore.backbone.pixel_trunk import PixelTrunk, fold_batch_norms
-from tests.featstore.backbone.test_nodes import one_thread, seeded  # noqa: F401
+from tests.featstore.backbone.test_nodes import one_thread, seeded  # noqa: F401 - a fixture
 from tests.support.engine_example import assert_same_features, example, images, torchvision_features
 
 

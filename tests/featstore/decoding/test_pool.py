@@ -16,7 +16,7 @@ from featstore.discovery.scanning import scan
 from featstore.errors import DecodeError
 from featstore.system.machine import usable_cores
 from tests.support.pictures import encode, hostile, texture
-from tests.support.pool_inputs import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401
+from tests.support.pool_inputs import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 

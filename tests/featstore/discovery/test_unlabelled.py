@@ -50,7 +50,7 @@ def test_a_named_file_is_taken_whatever_its_name_and_order_is_kept(tmp_path):
 
 def test_names_that_are_no_text(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff\xfe.jpg"
-    with open(path, "wb") as file:  # noqa: PTH123
+    with open(path, "wb") as file:  # noqa: PTH123 - a path of bytes
         file.write(JPEG)
     found = find_images([tmp_path])
     assert found.paths == (path,) and found.names == (f"{tmp_path}/\\xff\\xfe.jpg",)

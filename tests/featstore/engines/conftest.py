@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.engine_example import own_cache  # noqa: F401
+from tests.support.engine_example import own_cache  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from torch.nn import functional
 from featstore.backbone.pixel_trunk import PixelTrunk
 from featstore.engines import low_precision
 from featstore.engines.low_precision import KEPT, inference_module, layer_precisions, precision_provenance
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
 from tests.support.engine_example import (
     assert_same_features,
     coarse_images,

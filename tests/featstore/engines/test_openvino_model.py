@@ -8,7 +8,7 @@ from featstore.backbone.catalogue import BACKBONES
 from featstore.backbone.nodes import NetworkGraph
 from featstore.engines.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
 from featstore.errors import DeviceError
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
 from tests.support.engine_example import assert_same_features, coarse_images, delicate, example, images
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")

@@ -5,7 +5,7 @@ import torch
 from featstore.backbone.pixel_trunk import PixelTrunk
 from featstore.engines.parity import check, check_images
 from featstore.errors import DeviceError
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401
+from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
 from tests.support.engine_example import example
 
 
