@@ -120,16 +120,18 @@ def finetune(
     place = weights if weights and Path(weights).is_file() else None
     if not quiet:
         options.say("looking at the cached features first; how long the training takes is told before it starts")
-    from classifiers.transfer.fine_tuning import finetune as run  # seconds, in which nothing else could be said
-
     with ExitStack() as stack:
+        report = stack.enter_context(options.reporter(quiet))
+        report("load", 0, 1, "libraries")
+        from classifiers.transfer.fine_tuning import finetune as run  # takes seconds, on a busy machine a minute
+
+        report("load", 1, 1, "")
         log = None
         if tensorboard is not None:
             from classifiers.transfer.tensorboard_log import TensorBoardLog
 
             log = stack.enter_context(TensorBoardLog(tensorboard))
         stack.enter_context(options.told(lambda: _left(out)))
-        report = stack.enter_context(options.reporter(quiet))
         result = run(
             data, store, out, dataset=dataset, select=select, weights=place, progress=report, log=log,
             announce=None if quiet else options.say,
