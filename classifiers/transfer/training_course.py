@@ -97,7 +97,9 @@ class TrainingCourse:
     def _tried(self) -> str:
         """Why the rates are smaller than those asked for."""
         first, last, asked = self.trials[0], self.trials[-1], float(self.settings["learning_rate"])
-        grew = "became infinite" if first["after"] is None else f"rose from {first['before']:.2f} to {first['after']:.2f}"
+        grew = (
+            "became infinite" if first["after"] is None else f"rose from {first['before']:.2f} to {first['after']:.2f}"
+        )
         said = f"{_rate(asked)} was too much to start with: the loss of training images {grew} in the first steps"
         if last["worse"]:
             return f"{said}, and so it did at the smallest rates, {_rate(asked * last['factor'])}, which were taken"

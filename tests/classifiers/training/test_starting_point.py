@@ -183,7 +183,9 @@ def test_a_head_for_varied_images_keeps_views_of_one_image_together_and_sources(
 
     inner = CachedHead.fit_features
     monkeypatch.setattr(
-        CachedHead, "fit_features", lambda self, X, y, groups: (seen.update(groups=groups), inner(self, X, y, groups))[1]
+        CachedHead,
+        "fit_features",
+        lambda self, X, y, groups: (seen.update(groups=groups), inner(self, X, y, groups))[1],
     )
     head = CachedHead("logistic", 0, "quick", None)
     fitted = head.fit_varied(varied, y, None, epoch=7)

@@ -332,7 +332,9 @@ def test_a_start_that_loses_what_it_knew_begins_again_with_half_of_the_rates(tmp
 
 
 @pytest.mark.parametrize("steps", [2, 3])
-def test_a_run_that_collapsed_and_was_broken_off_ends_with_the_same_bits(tmp_path, reference, monkeypatch, steps, untried):
+def test_a_run_that_collapsed_and_was_broken_off_ends_with_the_same_bits(
+    tmp_path, reference, monkeypatch, steps, untried
+):
     monkeypatch.setattr("classifiers.training.trainer.SECONDS_A_CHECKPOINT", 0.0)
     whole, learner = knowing(tmp_path / "whole", reference)
     expected, expected_state = (whole.run(), weights(learner))[1], whole.state
