@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from classifiers.leakage.pixel_comparison import SAME, compare_pixels
+from classifiers.leakage.prepared_pictures import PreparedPictures
 from classifiers.leakage.usual_agreement import UsualAgreement, usual_agreement
 from tests.support.copied_pictures import square
 
@@ -30,9 +31,9 @@ def test_filled_in_forms_are_no_copies_and_a_form_saved_again_is_one():
     X = np.random.default_rng(0).normal(size=(31, 16)).astype(np.float32)
     X[30] = X[0] + 0.01
     pairs = np.array([[0, 30], [1, 2], [3, 4], [5, 6]])
-    found = compare_pixels(grey, pairs)
+    found = compare_pixels(PreparedPictures(grey), pairs)
     assert (found.verdict[1:] == SAME).any()  # the template alone agrees
-    usual = usual_agreement(X, y, pairs, lambda drawn: compare_pixels(grey, drawn).agreement)
+    usual = usual_agreement(X, y, pairs, lambda drawn: compare_pixels(PreparedPictures(grey), drawn).agreement)
     assert usual.exceeded(found.agreement, pairs, y).tolist() == [True, False, False, False]
 
 
