@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch.nn import functional
 
 from classifiers.leakage.prepared_pictures import VISIBLE, Layers, PreparedPictures
@@ -19,8 +21,9 @@ DIFFERENT, SAME, UNTOLD = range(3)
 
 _WORTH_A_TRY = 0.5  # correlation of the rough alignment from which it is refined
 _CLEAR = 0.9  # and from which no other alignment needs to be looked for
+_NEAR = 0.6  # and of the coarse refinement from which the fine one is worth it: fine structure agrees less than coarse
 _STARTS = 3  # rough alignments that are refined
-_BLOCK = 8192  # pairs at a time
+_BLOCK = 12_288  # pairs at a time
 _REFINED = 128  # pairs that are refined at a time, so that what they need stays in the processor's cache
 _TILES = 8  # a side, overlapping by half
 _AGREES = 0.5  # correlation from which a tile shows the same in both pictures
@@ -91,7 +94,7 @@ def compare_pixels(
     verdict, agreement = np.zeros(m, np.int8), np.zeros(m, np.float32)
     dissent, maps = np.ones(m, np.float32), np.tile(np.eye(2, 3, dtype=np.float32), (m, 1, 1))
     full = np.ones(m, dtype=bool) if thorough is None else thorough
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    order = _side_by_side(len(pictures), pairs) if m else np.arange(0)
     size = max(1, min(_BLOCK, -(-m // torch.get_num_threads())))
     blocks = [order[at : at + size] for at in range(0, m, size)]
     with one_each() as pool:
@@ -108,6 +111,15 @@ def compare_pixels(
                 progress(done)
     kinds = tuple(_kind(one) if said == SAME else "" for one, said in zip(maps, verdict, strict=True))
     return PixelComparison(verdict, agreement, dissent, kinds)
+
+
+def _side_by_side(n: int, pairs: NDArray[np.int64]) -> NDArray[np.intp]:
+    """An order of pairs in which those that share pictures are near each other: blocks of them need fewer pictures."""
+    graph = coo_matrix((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n)).tocsr()
+    rank = np.empty(n, dtype=np.int64)
+    rank[reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True)] = np.arange(n)
+    places = np.sort(rank[pairs], axis=1)
+    return np.lexsort((places[:, 1], places[:, 0]))
 
 
 _Found = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -127,9 +139,12 @@ def _compared(layers: Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_])
         for at in range(0, len(tried), _REFINED):
             some = tried[at : at + _REFINED]
             one, two = (torch.from_numpy(pairs[some, side]) for side in (0, 1))
-            found = torch.from_numpy(maps[some, rank])
-            found = refined(layers.coarse[one], layers.coarse[two], found, layers.shown_coarse[one], 10)
-            found = refined(layers.fine[one], layers.fine[two], found, layers.shown[one], 4)
+            found, fits = refined(
+                layers.coarse[one], layers.coarse[two], torch.from_numpy(maps[some, rank]), layers.shown_coarse[one], 10
+            )
+            near = (fits >= _NEAR).numpy()
+            some, one, two, found = some[near], one[near], two[near], found[near]
+            found, _ = refined(layers.fine[one], layers.fine[two], found, layers.shown[one], 4)
             said, agrees, dissents = _judged(layers, one, two, found)
             better = (said == SAME) | (agrees > agreement[some])
             where = some[better]
@@ -151,8 +166,8 @@ def _judged(
     a, b = layers.fine[one] * seen, moved[:, 0] * seen
 
     def tiled(values: torch.Tensor) -> torch.Tensor:
-        size = 2 * side // _TILES
-        return functional.avg_pool2d(values[:, None], size, size // 2)[:, 0].flatten(1)
+        halves = functional.avg_pool2d(values[:, None], side // _TILES)
+        return functional.avg_pool2d(halves, 2, 1)[:, 0].flatten(1)
 
     covered = tiled(seen)
     share = covered.clamp(min=1e-3)
