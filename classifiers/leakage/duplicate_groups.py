@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count
-from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs
+from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs, power_scaled
 from classifiers.leakage.compared_pairs import compare_pairs
 from classifiers.leakage.data_groups import connected_groups, data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
@@ -126,7 +126,7 @@ def find_duplicate_groups(
     first = np.setdiff1d(rows, identical[:, 1])  # one row of each file
     near = _candidates(features, first, seed, told)
     seen = compare_pairs(features, near, seed=seed, told=told)
-    X, y = features.X[rows], features.y[rows]
+    X, y = power_scaled(features.X[rows]), features.y[rows]
     names = tuple(features.ids[i] for i in rows.tolist())
     by_filename, rejected = find_filename_groups(names, y, X, seed=seed)
     if by_filename is not None and len(rows) < len(features):  # rows without a label stand alone
