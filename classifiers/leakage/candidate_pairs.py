@@ -24,6 +24,7 @@ _SAMPLE = 4000  # rows that the principal axes are read off
 _RANK = 128  # of the whitened features
 _EQUAL = 1e-3  # one minus the cosine up to which features are all but equal, though every image may have a twin
 _ROUNDING = 2e-6  # one minus the cosine up to which it is 0: what float32 leaves of the cosine of equal rows
+_SHORT = 1e-9  # length of a row whose squares float32 begins to lose
 _DIRECTIONS = 5.0  # that features need to have before their cosines alone make anything certain
 _BLOCK = 1024
 _FEW = 128  # pairs whose rows stay in the processor's cache
@@ -151,7 +152,9 @@ def power_scaled(X: NDArray[np.float32]) -> NDArray[np.float32]:
     array([ 0.508, -0.169], dtype=float32)
     """
     exponent = int(np.frexp(np.abs(X).max(initial=0))[1])
-    return np.asarray(np.ldexp(X, -exponent), dtype=np.float32)
+    for part in (-exponent // 2, -exponent - -exponent // 2):  # one factor might be too large for float32 itself
+        X = X * np.ldexp(np.float32(1), part)
+    return np.asarray(X, dtype=np.float32)
 
 
 def _principal_axes(
@@ -225,9 +228,12 @@ def _cosines(X: NDArray[np.float32], mean: NDArray[np.float32], pairs: NDArray[n
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length 1, however short they are; those of length 0 stay 0."""
-    largest = np.abs(rows).max(axis=1, initial=0)[:, None]
-    rows = np.ldexp(rows, -np.frexp(largest)[1])
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    if (length < _SHORT).any():
+        short = length < _SHORT
+        rows = rows.copy()
+        rows[short] /= np.maximum(np.abs(rows[short]).max(axis=1, initial=0, keepdims=True), np.finfo(np.float32).tiny)
+        length[short] = np.sqrt(np.einsum("ij,ij->i", rows[short], rows[short]))
     return np.asarray(rows / np.where(length > 0, length, 1)[:, None], dtype=np.float32)
 
 
