@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from classifiers.formatting import count
 from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs, power_scaled
-from classifiers.leakage.compared_pairs import compare_pairs
+from classifiers.leakage.compared_pairs import compare_pairs, time_ahead
 from classifiers.leakage.data_groups import connected_groups, data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
 from classifiers.leakage.grouping_effect import GroupingEffect, grouping_effect
-from classifiers.leakage.time_ahead import time_ahead
 from classifiers.validation.splits import group_by
 from featstore.features import FeatureSet
 

@@ -141,7 +141,7 @@ def test_few_images(n):
 
 
 def test_a_large_set_is_told_its_time_first(planted, monkeypatch):
-    monkeypatch.setattr("classifiers.leakage.time_ahead.LONG", 50)
+    monkeypatch.setattr("classifiers.leakage.compared_pairs.LONG", 50)
     monkeypatch.setattr("classifiers.leakage.compared_pairs._TRIAL", 10)
     said = []
     find_duplicate_groups(planted, told=said.append)
