@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_range_finder
 
 _CHUNK = 4096  # rows held in float64 at a time
+_TINIEST = 1e-37  # deviation whose inverse float32 can hold
 
 
 def standardiser(
@@ -38,7 +39,7 @@ def standardiser(
     for at in range(0, len(X), _CHUNK):
         variance += share[at : at + _CHUNK] @ (X[at : at + _CHUNK] - mean) ** 2
     deviation = np.sqrt(variance)
-    alive = deviation > np.maximum(1e-6 * np.abs(mean), 1e-30)
+    alive = deviation > np.maximum(1e-6 * np.abs(mean), _TINIEST)
     gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=alive)
     return mean.astype(np.float32), gain.astype(np.float32)
 
@@ -96,6 +97,6 @@ def standardised_kernel(X: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> kernel.shape, round(float(np.trace(kernel)) / 50, 3)
     ((50, 50), 1.0)
     """
-    deviation = X.std(axis=0)
-    rows = (X - X.mean(axis=0)) / np.where(deviation > 1e-6, deviation, 1.0)
+    mean, gain = standardiser(X, np.ones(len(X)))
+    rows = (X - mean) * gain
     return np.asarray(rows @ rows.T / rows.shape[1], dtype=np.float32)

@@ -75,19 +75,33 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         return
     out = options.console()
     out.print(VERDICTS[advice.verdict])
-    low, high = advice.expected_gain_ci
-    over = "over a linear head on the last cached node"
-    if advice.verdict == "cache-is-enough":
-        over = "if the network were reopened all the same"
-    out.print(
-        f"Expected gain: {100 * advice.expected_gain:+.1f} points of accuracy ({100 * low:+.1f} to {100 * high:+.1f}), "
-        f"{over}. Regime {advice.regime} of 4: {REGIMES[advice.regime].title}."
-    )
+    out.print(_gain(advice))
+    out.print(f"Regime {advice.regime} of 4: {REGIMES[advice.regime].title}.")
     if advice.cost is not None:
         out.print(f"Cost: {advice.cost['text']}.")
-    for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes):
+    for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes, _details(advice)):
         out.print(f"- {line}")
-    out.print(f"Next: {advice.next}")
+    out.print(f"Next: {advice.first} As the images are now: {advice.next}" if advice.first else f"Next: {advice.next}")
+
+
+def _gain(advice: Advice) -> str:
+    """The gain of what is advised, its interval, and over what."""
+    from classifiers.formatting import points
+
+    low, high = advice.expected_gain_ci
+    return (
+        f"Expected gain: {points(advice.expected_gain)} points of accuracy ({100 * advice.expected_gain_level:g} % "
+        f"interval {points(low)} to {points(high)}) over the linear head on {advice.base_node}"
+        + (", if the network were reopened all the same." if advice.verdict == "cache-is-enough" else ".")
+    )
+
+
+def _details(advice: Advice) -> str:
+    """Scores that are weak signs on their own, for who knows them."""
+    from classifiers.formatting import number
+
+    scores = (f"{n.node} {number(n.log_me, 2)} and {number(n.h_score, 2)}" for n in advice.evidence.nodes)
+    return f"Details: LogME and H-score by node, larger is better: {', '.join(scores)}."
 
 
 def _worded(advice: Advice) -> Advice:

@@ -63,6 +63,14 @@ def _references(_context: click.Context, _parameter: click.Parameter, value: str
 @options.budget
 @options.folds
 @click.option(
+    "--protocol",
+    type=click.Choice(["auto", "given", "holdout", "cv"]),
+    default="auto",
+    show_default=True,
+    help="Who judges: the test part of the data (given), a quarter held out of all images (holdout), or all images in "
+    "a nested cross-validation (cv); auto takes the test part where there is one.",
+)
+@click.option(
     "--references",
     metavar="all|none|NAME,...",
     callback=_references,
@@ -97,6 +105,7 @@ def compare(
     seed: int,
     budget: str,
     folds: int,
+    protocol: str,
     references: tuple[str, ...] | bool,
     groups: str | None,
     drop_leaks: bool,
@@ -123,8 +132,8 @@ def compare(
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
         judged = run(
-            features, **chosen, seed=seed, budget=budget, folds=folds, groups=groups, drop_leaks=drop_leaks,
-            class_weight=class_weight, references=references, allow_untested=allow_untested,
+            features, **chosen, seed=seed, budget=budget, folds=folds, protocol=protocol, groups=groups,
+            drop_leaks=drop_leaks, class_weight=class_weight, references=references, allow_untested=allow_untested,
             allow_few=allow_few, store=store, progress=report,
         )  # fmt: skip
         judged = Report(options.worded(judged.data))

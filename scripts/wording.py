@@ -16,9 +16,9 @@ _AS_NAMED = (
     "allow", "allow_few", "allow_truncated", "allow_untested", "backbone", "batch_size", "bit_depth", "budget",
     "bundle", "class_from", "class_weight", "columns", "dataset", "device", "drop_leaks", "engine", "folds", "goal",
     "group_column", "groups", "id", "keep_any", "key", "label_column", "labels", "layout", "learning_rate", "node",
-    "nvjpeg", "overwrite", "path_column", "pilot", "pool", "precision", "rate", "restart", "retry_failed", "root",
-    "seed", "split", "split_column", "steps", "strict", "suffix", "unlabelled", "valid_fraction", "variation_weight",
-    "weights",
+    "nvjpeg", "overwrite", "path_column", "pilot", "pool", "precision", "protocol", "rate", "restart", "retry_failed",
+    "root", "seed", "split", "split_column", "steps", "strict", "suffix", "unlabelled", "valid_fraction",
+    "variation_weight", "weights",
 )  # fmt: skip
 OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _AS_NAMED},
@@ -34,6 +34,9 @@ NEGATED = {"augment": "--no-augmentation", "turn": "--no-turn"}
 PROSE = frozenset({"engine_note", "notes", "reason", "reasons", "text", "texts", "verdict", "weights_note"})
 """Keys of documents under which the libraries put sentences; what users called things stands under others."""
 
+# The name is sought, not the next two backticks: a single one in a class or a path would shift all pairs behind it.
+_MISTAKEN = re.compile(rf"`(?:{'|'.join([*OPTIONS, *NEGATED])})")
+_ARGUMENT = re.compile(rf"(?<![^\s(])({_MISTAKEN.pattern}(?:=[^`]*)?)`")
 _AFTER = re.compile(r"[.,;:)]*(\s|$)")
 
 
@@ -55,15 +58,13 @@ def typed(text: str, code: bool = False, names: Iterable[str] = ()) -> str:
     """
 
     def option(found: re.Match[str]) -> str:
-        before = text[found.start() - 1 : found.start()]
-        apart = (not before or before.isspace() or before == "(") and _AFTER.match(text, found.end())
-        words = _option(found[1]) if apart else None
+        words = _option(found[1][1:]) if _AFTER.match(text, found.end()) else None
         return found[0] if words is None else f"`{words}`" if code else words
 
-    masked = sorted({name for name in names if "`" in name and name in text}, key=len, reverse=True)
+    masked = sorted({name for name in names if _MISTAKEN.search(name) and name in text}, key=len, reverse=True)
     for number, name in enumerate(masked):
         text = text.replace(name, f"\0{number}\0")
-    text = re.sub(r"`([^`]*)`", option, text)
+    text = _ARGUMENT.sub(option, text)
     return re.sub(r"\0(\d+)\0", lambda found: masked[int(found[1])], text) if masked else text
 
 

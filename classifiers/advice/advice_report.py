@@ -12,6 +12,7 @@ from typing import Any
 from classifiers.advice.decision import Advice
 from classifiers.report.report import Report
 from classifiers.report.report_data import filled
+from classifiers.types import FOLDS
 from featstore.errors import FeaturesError
 
 
@@ -53,15 +54,22 @@ def add_to_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) -
             f"the advice is about; it has {', '.join(f'{name} ({weights})' for name, weights in sorted(networks))}"
         )
     full = filled(data)
-    chosen, groups = full["runs"][full["best_run"]], full["protocol"].get("groups")
+    chosen = full["runs"][full["best_run"]]
     if advice.verdict == "cache-is-enough" and not chosen["reference"]:
-        advice = dataclasses.replace(advice, next=_train_command(store, about["dataset"], chosen, groups))
+        advice = dataclasses.replace(advice, next=_train_command(store, about["dataset"], chosen, full["protocol"]))
     Report({**data, "advice": advice.to_json()}).write(folder)
     return advice
 
 
-def _train_command(store: str | os.PathLike[str], dataset: str, run: Mapping[str, Any], groups: str | None) -> str:
-    """The command that keeps the head of a report's run."""
-    command = ["featstore", "train", os.fspath(store), "--key", run["feature_key"], "--head", run["head"]]
-    command += ["--groups", groups] if groups else []
+def _train_command(
+    store: str | os.PathLike[str], dataset: str, run: Mapping[str, Any], protocol: Mapping[str, Any]
+) -> str:
+    """The command that keeps the head of a report's run, trained as it was there."""
+    command = ["featstore", "train", os.fspath(store), "--dataset", dataset, "--key", run["feature_key"]]
+    command += ["--head", run["head"]]
+    usual = {"groups": None, "budget": "normal", "class_weight": None, "seed": 0, "folds": FOLDS}
+    for name, value in usual.items():
+        given = protocol.get(name)
+        if given not in (None, value, "") and isinstance(given, str | int) and (name, given) != ("folds", 0):
+            command += ["--" + name.replace("_", "-"), str(given)]
     return shlex.join([*command, "-o", f"{dataset}.safetensors"])

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,7 @@ def advise(
     advice = judge(evidence)
     if backbone is not None and pilot is not None:
         seen = run_pilot(
-            backbone, last, sets[evidence.best], minutes=pilot, regime=advice.regime, store=store.path,
+            backbone, sets, minutes=pilot, regime=advice.regime, store=store.path,
             groups=members, seed=seed, device=device, workers=workers, progress=progress,
             like=evidence.shift.likeness if evidence.shift is not None and evidence.shift.shifted else None,
         )  # fmt: skip
@@ -144,7 +144,10 @@ def advise(
         advice = dataclasses.replace(advice, cost=cost_of_advice(advice, backbone, len(training), device))
     own = last.fingerprint
     about = {"dataset": first.dataset, "backbone": own.backbone, "weights": own.weights}
-    command = _next_command(store, advice, first, seed)
+    given = {**selectors, "weights": weights_file or selectors.get("weights"), "groups": groups}
+    command = _next_command(
+        store, advice, sets, given, nodes=nodes, data=data, device=device, workers=workers, seed=seed
+    )
     return dataclasses.replace(advice, next=command, about=about, classes=first.classes), notes
 
 
@@ -195,21 +198,42 @@ def _sources(features: FeatureSet, groups: str | None, seed: int) -> tuple[NDArr
     return members, document | {"texts": [text for _, text in leaks.texts]}
 
 
-def _next_command(store: FeatureStore, advice: Advice, features: FeatureSet, seed: int) -> str:
-    """The command that does what was advised; `features`: at one of the network's cached nodes."""
-    best = advice.evidence.nodes[advice.evidence.best]
-    place, name, root = str(store.path), features.dataset, _source(features)
-    own = features.fingerprint
+def _next_command(
+    store: FeatureStore,
+    advice: Advice,
+    sets: Sequence[FeatureSet],
+    given: Mapping[str, Place],
+    *,
+    nodes: Sequence[str],
+    data: Place,
+    device: str,
+    workers: int | None,
+    seed: int,
+) -> str:
+    """The command that does what was advised, with what was given of the options that it has, too."""
+    own, name = sets[-1].fingerprint, sets[-1].dataset
+    chosen = {option: os.fsdecode(value) for option, value in given.items() if value is not None}
     several = len({(i.fingerprint.backbone, i.fingerprint.weights_sha256) for i in store.features()}) > 1
-    chosen = ["--backbone", own.backbone, "--weights", own.weights_sha256[:12]] if several else []
-    if advice.verdict in ("reopen-top", "reopen-all"):
-        command = ["finetune", place, root, "-o", f"{name}.bundle", "--dataset", name]
+    if several and "key" not in chosen:
+        chosen = {"backbone": own.backbone, "weights": own.weights_sha256[:12]} | chosen
+    reopened = advice.verdict.startswith("reopen")
+    if reopened:
+        source = _source(sets[-1]) if data is None else os.fsdecode(data)
+        command = ["finetune", str(store.path), source, "-o", f"{name}.bundle", "--dataset", name]
         command += ["--regime", str(reopening_regime(advice.regime))]
         if advice.verdict == "reopen-top":
             command += ["--unfreeze", last_stage(own.backbone)]
+        command += ["--node", own.node] if nodes else []
+        command += ["--device", device] if device != "auto" else []
+        command += ["--workers", str(workers)] if workers is not None else []
     else:
-        command = ["compare", place, "-o", "report", "--dataset", name]
-        if advice.verdict == "earlier-node":
-            command += ["--node", best.node]
+        command = ["compare", str(store.path), "-o", "report", "--dataset", name]
+        best = advice.evidence.nodes[advice.evidence.best].node
+        for node in [best] if advice.verdict == "earlier-node" else nodes:
+            command += ["--node", node]
+        if chosen.get("groups") == "none":  # that is what it does by itself
+            del chosen["groups"]
     command += ["--seed", str(seed)] if seed else []
-    return shlex.join(["featstore", *command, *chosen])
+    for option, value in chosen.items():
+        command += ["--" + option, value]
+    return shlex.join(["featstore", *command])

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ from featstore.system.machine import usable_cores
 
 BATCH, PROBE = 32, 8
 """Images of a step that is timed: as many as a fine-tune's own, or fewer where those would take too long."""
-STEPS, SECONDS = 4, 0.7
-"""Of these steps the fastest counts, for another program may have been busy; no further one is begun after so long."""
+STEPS, SECONDS = 5, 0.5
+"""Of these steps the median counts, for another program may have been busy in one; none is begun after so long."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Cost:
     device : str
     validation_seconds_per_image : float
         Forward through what is trained.
+    measured : str
+        How `seconds_per_image` was found.
 
     Examples
     --------
@@ -55,6 +58,7 @@ class Cost:
     frozen_seconds_per_image: float
     device: str
     validation_seconds_per_image: float = 0.0
+    measured: str = ""
 
     def of(self, images: int, epochs: int, views: int, validation: int = 0) -> dict[str, Any]:
         """The cost of so many epochs over so many images, JSON-able; times in seconds.
@@ -104,14 +108,15 @@ def measure(backbone: Backbone, classes: int, reopen: str, device: torch.device)
             precision=mixed_precision(device),
         )  # fmt: skip
         learner = Learner(unfrozen, loader, y, settings, device)
-        probe = _fastest(lambda: learner.step(rows[:PROBE], 0, 0), device, steps=2) / PROBE
-        batch = int(np.clip(SECONDS / 2 / probe, PROBE, BATCH))
-        trained = _fastest(lambda: learner.step(rows[:batch], 0, 0), device) / batch
-        judged = _fastest(lambda: learner.answers(y[:batch]), device, steps=2) / batch
+        (probe,) = _times(lambda: learner.step(rows[:PROBE], 0, 0), device, steps=1)
+        batch = int(np.clip(SECONDS / 3 / probe * PROBE, PROBE, BATCH))
+        times = _times(lambda: learner.step(rows[:batch], 0, 0), device, warmed=batch == PROBE)
+        judged = median(_times(lambda: learner.answers(y[:PROBE]), device, steps=2)) / PROBE
     finally:
         unfrozen.zero_grad(set_to_none=True)
         unfrozen.requires_grad_(False).eval()
-    return Cost(trained, frozen, str(device), judged)
+    measured = f"the median of {count(len(times), 'step')} of {batch} images"
+    return Cost(median(times) / batch, frozen, str(device), judged, measured)
 
 
 def _loader(unfrozen: UnfrozenNetwork, device: torch.device) -> tuple[float, Loader]:
@@ -124,24 +129,27 @@ def _loader(unfrozen: UnfrozenNetwork, device: torch.device) -> tuple[float, Loa
     if unfrozen.bottom is None:
         return 0.0, loader
     rows = np.arange(PROBE)
-    frozen = _fastest(lambda: loader.training(rows, 0), device, steps=3) / PROBE
+    frozen = median(_times(lambda: loader.training(rows, 0), device, steps=3)) / PROBE
     values = torch.cat([loader.validation(rows)] * (BATCH // PROBE)).cpu().numpy().astype(np.float16)
     return frozen, ActivationLoader([values], values, seed=0, device=device)
 
 
-def _fastest(work: Callable[[], object], device: torch.device, steps: int = STEPS) -> float:
-    """Seconds of the fastest of some calls, the first of which does not count where there are several."""
+def _times(
+    work: Callable[[], object], device: torch.device, steps: int = STEPS, *, warmed: bool = False
+) -> list[float]:
+    """Seconds of each of some calls, after one that is not timed unless it is `warmed`: it finds memory and kernels."""
     times: list[float] = []
-    started = time.perf_counter()
-    for step in range(1 + steps):
+    if not warmed:
+        work()
+    while len(times) < steps and sum(times) < SECONDS:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         began = time.perf_counter()
-        if step > 1 and began - started > SECONDS:
-            break
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return times
 
 
 def cost_of_advice(advice: Advice, backbone: Backbone, images: int, device: str) -> dict[str, Any]:
@@ -160,9 +168,11 @@ def cost_of_advice(advice: Advice, backbone: Backbone, images: int, device: str)
     }.get(advice.verdict, f"about {rough(reopening['seconds'])} of training on {reopening['device']}")
     if not done:
         text += f" (reopening the network would take about {rough(reopening['seconds'])} on {reopening['device']})"
+    text += f"; timed by {measured.measured}"
     if reopening["device"] == "cpu" and os.getloadavg()[0] > 1.5 * usable_cores():
-        text += ", measured while other programs kept this machine busy"
-    return {"text": text, "seconds": reopening["seconds"] if done else 0.0, "reopening": reopening | {"reopen": reopen}}
+        text += " while other programs kept this machine busy"
+    reopening |= {"reopen": reopen, "measured": measured.measured}
+    return {"text": text, "seconds": reopening["seconds"] if done else 0.0, "reopening": reopening}
 
 
 def rough(duration: float) -> str:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+from scipy.special import ndtri
 
 from classifiers.advice.evidence import Evidence
-from classifiers.advice.expected_gain import WORTH, ExpectedGain, expected_gain
-from classifiers.formatting import count
-from classifiers.validation.shift import Shift
-from classifiers.validation.significance import SIGNIFICANT
+from classifiers.advice.expected_gain import LEVEL, WORTH, ExpectedGain, expected_gain
+from classifiers.advice.reasons import LABEL_FIRST, reasons, situation
 
 VERDICTS = {
     "cache-is-enough": "The cache is enough: keep the frozen features.",
@@ -34,10 +34,8 @@ DIFFERENT = 0.5
 DATA_WORTH = 0.03
 """Accuracy that twice the data must be expected to bring before collecting it is the advice."""
 
-EXPECTED = "Reopening the network is expected to bring"
-EXPECTED_BEFORE = "Before the pilot, reopening the network was expected to bring"
-
-CLOSE = " It is close: a short fine-tune (`pilot`) decides it."
+MEASURED = 0.95
+"""Level of the interval of a node's lead and of a learning curve."""
 
 NOISY = 0.05
 """Share of wrong labels that is shown to be there (the low end of its interval) before labels come first."""
@@ -52,19 +50,28 @@ class Advice:
     verdict : one of `VERDICTS`
     regime : {1, 2, 3, 4}
         1 small and similar, 2 small and different, 3 large and similar, 4 large and different.
-    expected_gain, expected_gain_ci
-        Accuracy over the linear head on the last cached node, for the action advised; where the cache is enough, of
-        reopening the network all the same. Shares in [-1, 1].
+    expected_gain, expected_gain_ci : float, tuple of float
+        Accuracy of the action advised over the linear head on `base_node`; where the cache is enough, of reopening the
+        network all the same. Shares in [-1, 1]. What a pilot measured is in it.
+    expected_gain_level : float
+        Of the interval: 0.9 where the network is concerned, 0.95 of an earlier node's lead and of more images.
     difference : float in [0, 1]
         Distance from ImageNet, see `domain_distance`: 0 as near as pets and insects, 1 as far as microscopy.
     gains : dict
-        Expected gain of each action, over the same base.
+        Expected gain of each action, without a pilot: "reopen" and "earlier-node" over the linear head on the last
+        node, "more-data" (twice the images) over that on the chosen node.
     reopening : ExpectedGain
-        What reopening the network is expected to bring, whatever is advised.
+        What reopening the network is expected to bring, whatever is advised and without a pilot.
     reasons : tuple of str
         Sentences, the most important first.
     pilot : dict or None
-        What a short fine-tune showed, where one was run.
+        What a short fine-tune showed, where one was run, see `Pilot`.
+    after_pilot : ExpectedGain or None
+        What reopening is expected to bring with that; None where the pilot tells nothing.
+    cost : dict or None
+        What the action costs, see `cost_of_advice`; None where the network could not be built.
+    next : str
+        The command that does what was advised.
     about : mapping of str to str
         dataset, backbone and weights that the advice is about.
     classes : tuple of str
@@ -91,12 +98,14 @@ class Advice:
     regime: int
     expected_gain: float
     expected_gain_ci: tuple[float, float]
+    expected_gain_level: float
     difference: float
     gains: dict[str, float]
     reasons: tuple[str, ...]
     evidence: Evidence
     reopening: ExpectedGain
     pilot: dict[str, Any] | None = None
+    after_pilot: ExpectedGain | None = None
     cost: dict[str, Any] | None = None
     next: str = ""
     about: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -105,14 +114,19 @@ class Advice:
     @property
     def situation(self) -> str:
         """How large the training part is and how far from ImageNet: what the regime follows from, as a sentence."""
-        evidence = self.evidence
-        size = "large" if self.regime > 2 else "small"
-        far = "different from" if self.regime in (2, 4) else "similar to"
-        sources = f" from {evidence.sources} sources" if evidence.sources < evidence.train else ""
-        return (
-            f"The training part is {size} ({evidence.train} images{sources}, {evidence.per_class_median:g} a class) "
-            f"and {far} ImageNet (distance {evidence.distance:.2f} of 1). {evidence.domain.text}"
-        )
+        return situation(self.evidence, self.regime)
+
+    @property
+    def base_node(self) -> str:
+        """The cached node whose linear head the expected gain is measured against."""
+        nodes = self.evidence.nodes
+        return nodes[self.evidence.best if self.verdict == "more-data" else self.evidence.last].node
+
+    @property
+    def first(self) -> str:
+        """What is to be done before the next command, as a sentence; empty where nothing is."""
+        shift = self.evidence.shift
+        return LABEL_FIRST if shift is not None and shift.shifted else ""
 
     def to_json(self) -> dict[str, Any]:
         """The document that `advise --json` prints."""
@@ -124,13 +138,25 @@ class Advice:
             "regime": self.regime,
             "expected_gain": round(self.expected_gain, 4),
             "expected_gain_ci": [round(bound, 4) for bound in self.expected_gain_ci],
+            "expected_gain_level": self.expected_gain_level,
+            "base_node": self.base_node,
             "reopening": self.reopening.to_json(),
             "reasons": list(self.reasons),
             "evidence": {**self.evidence.to_json(), "difference": self.difference, "gains": self.gains},
             "pilot": self.pilot,
+            "after_pilot": self.after_pilot and self.after_pilot.to_json(),
             "cost": self.cost,
+            "first": self.first,
             "next": self.next,
         }
+
+
+class _Gain(NamedTuple):
+    """Of an action: a share, its interval, and the level of that."""
+
+    share: float
+    ci: tuple[float, float]
+    level: float
 
 
 def judge(evidence: Evidence) -> Advice:
@@ -149,32 +175,49 @@ def judge(evidence: Evidence) -> Advice:
     regime = 1 + int(distance >= DIFFERENT) + 2 * int(large)
     reopening = reopening_gain(evidence)
     more = max(evidence.doubled[0] - evidence.linear_accuracy, 0.0) if evidence.doubled else 0.0
-    gains = {"earlier-node": evidence.lead, "reopen": reopening.gain, "more-data": more}
-    verdict = _closed(evidence, more)
-    # Labels come first; where it is close, a small set stays with what cannot harm, and a pilot decides.
-    first = (verdict == "more-data" and _noisy(evidence)) or (not large and reopening.close)
-    if reopening.worth and not first and (verdict != "earlier-node" or reopening.gain > evidence.lead):
-        verdict = "reopen-all" if regime == 4 or not large else "reopen-top"
-    gain, interval = _expected(evidence, verdict, gains, (reopening.gain, *reopening.ci))
-    advice = Advice(
+    verdict = _verdict(evidence, regime, reopening, more, cautious=True)
+    return _advice(
+        evidence, verdict, regime, reopening,
+        {"earlier-node": evidence.lead, "reopen": reopening.gain, "more-data": more},
+        _gain(evidence, verdict, more, _Gain(reopening.gain, reopening.ci, LEVEL)),
+    )  # fmt: skip
+
+
+def _advice(
+    evidence: Evidence,
+    verdict: str,
+    regime: int,
+    reopening: ExpectedGain,
+    gains: dict[str, float],
+    gain: _Gain,
+    pilot: Mapping[str, Any] | None = None,
+    after: ExpectedGain | None = None,
+) -> Advice:
+    """An advice with the sentences that its state makes."""
+    said = reasons(
+        evidence, verdict=verdict, regime=regime, gains=gains, reopening=reopening, pilot=pilot, after=after
+    )  # fmt: skip
+    return Advice(
         verdict=verdict,
         regime=regime,
-        expected_gain=gain,
-        expected_gain_ci=interval,
-        difference=distance,
+        expected_gain=gain.share,
+        expected_gain_ci=gain.ci,
+        expected_gain_level=gain.level,
+        difference=evidence.distance,
         gains=gains,
-        reasons=(),
+        reasons=said,
         evidence=evidence,
         reopening=reopening,
+        pilot=None if pilot is None else dict(pilot),
+        after_pilot=after,
     )
-    return dataclasses.replace(advice, reasons=tuple(_reasons(advice)))
 
 
 def reopening_gain(evidence: Evidence) -> ExpectedGain:
     """What reopening is expected to bring, on images like those of the test part."""
-    elsewhere = evidence.elsewhere
+    elsewhere, error = evidence.elsewhere, 1.0 - evidence.last_accuracy
     return expected_gain(
-        1.0 - evidence.last_accuracy if elsewhere is None else max(elsewhere.here, elsewhere.there),
+        error if elsewhere is None else max(error, elsewhere.there),
         train=evidence.train,
         per_class=evidence.per_class_median,
         distance=evidence.distance,
@@ -187,6 +230,16 @@ def reopening_gain(evidence: Evidence) -> ExpectedGain:
 def _noisy(evidence: Evidence) -> bool:
     """Whether wrong labels are shown to be many."""
     return evidence.noise.told and evidence.noise.low >= NOISY
+
+
+def _verdict(evidence: Evidence, regime: int, reopening: ExpectedGain, more: float, *, cautious: bool) -> str:
+    """The verdict; `cautious`: where it is close, a small set stays with what cannot harm, and a pilot decides."""
+    verdict, large = _closed(evidence, more), regime > 2
+    if not reopening.worth or (verdict == "more-data" and _noisy(evidence)):  # labels come first
+        return verdict
+    if (cautious and not large and reopening.close) or (verdict == "earlier-node" and reopening.gain <= evidence.lead):
+        return verdict
+    return "reopen-top" if regime == 3 else "reopen-all"
 
 
 def _closed(evidence: Evidence, more: float) -> str:
@@ -204,130 +257,42 @@ def _closed(evidence: Evidence, more: float) -> str:
 def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     """Correct a verdict by what a short fine-tune showed.
 
-    A pilot that beats the best cached head reopens the network, whatever was expected. One that does not closes it, if
-    it ran for at least half of the epochs and on nearly all images that it could have; a shorter one, however bad,
-    says nothing of a whole fine-tune, changes nothing, and that is said.
+    A pilot that pays reopens the network, whatever was expected. A conclusive one changes the expectation by what it
+    measured, as much as its images allow, and the verdict follows; where it shows that no gain over the best cached
+    head is worth it, the network is closed. Any other pilot, however bad, says nothing of a whole fine-tune: it changes
+    nothing, and that is said.
 
     Parameters
     ----------
+    advice : Advice
+        Without a pilot so far.
     pilot : mapping
         `classifiers.advice.pilot.Pilot.to_json()`.
     """
-    evidence, lead = advice.evidence, float(pilot["lead"])
-    most = pilot["trained"] >= 0.9 * (evidence.train - pilot["judged"])
-    enough = pilot["complete"] or (pilot["epochs"] >= pilot["planned_epochs"] / 2 and most)
-    shown = pilot["epochs"] >= 1 and pilot["p"] < SIGNIFICANT and lead >= WORTH
-    reopened = advice.verdict.startswith("reopen")
-    verdict = advice.verdict
-    if shown and not reopened:
-        verdict = "reopen-all"
-    elif not shown and reopened and enough:
-        verdict = _closed(evidence, advice.gains["more-data"])
-    best, last = evidence.nodes[evidence.best].node, evidence.nodes[evidence.last].node
-    cached = f"{pilot['accuracy_last']:.1%} on {last}"
-    if best != last:
-        cached += f" and {pilot['accuracy_best']:.1%} on {best}, the best node in cross-validation"
-    found = (
-        f"The pilot trained the whole network for {pilot['epochs']:g} of {pilot['planned_epochs']} epochs on "
-        f"{pilot['trained']} images: {pilot['accuracy_tuned']:.1%} on {pilot['judged']} others, where a linear head "
-        f"gets {cached} ({_points(lead)}, p = {pilot['p']:.2g}): "
-    )
-    if pilot["epochs"] < 1:
-        found += "less than one epoch, so nothing can be told; give it more minutes."
-    elif shown:
-        found += "reopening pays." if enough else "reopening pays, and a whole fine-tune will bring more."
-    elif verdict != advice.verdict:
-        found += "reopening is not worth it."
-    elif reopened:
-        found += "too short to tell, so the verdict stands on what is expected; give it more minutes."
-    else:
-        found += "no sign that reopening would pay."
-    gain, interval = _expected(evidence, verdict, advice.gains, (float(pilot["gain"]), *pilot["gain_ci"]))
-    if verdict.startswith("reopen") and not shown:
-        gain, interval = advice.expected_gain, advice.expected_gain_ci
-    return dataclasses.replace(
-        advice,
-        verdict=verdict,
-        expected_gain=gain,
-        expected_gain_ci=(float(interval[0]), float(interval[1])),
-        reasons=(found, *(r.replace(EXPECTED, EXPECTED_BEFORE).replace(CLOSE, "") for r in advice.reasons)),
-        pilot=dict(pilot),
-    )
+    evidence, verdict, more = advice.evidence, advice.verdict, advice.gains["more-data"]
+    gain, after = _Gain(advice.expected_gain, advice.expected_gain_ci, advice.expected_gain_level), None
+    if pilot["pays"] or pilot["conclusive"]:
+        low, high = pilot["gain_ci"]
+        se = (high - low) / 2 / float(ndtri(0.5 + pilot["level"] / 2))
+        after = advice.reopening.updated(float(pilot["gain"]), se)
+        if not pilot["pays"]:
+            hopeless = pilot["lead_ci"][1] < WORTH
+            verdict = _closed(evidence, more) if hopeless else _verdict(
+                evidence, advice.regime, after, more, cautious=False
+            )  # fmt: skip
+        elif not verdict.startswith("reopen"):
+            verdict = "reopen-all"
+        gain = _gain(evidence, verdict, more, _Gain(after.gain, after.ci, LEVEL))
+    revised = _advice(evidence, verdict, advice.regime, advice.reopening, advice.gains, gain, pilot, after)
+    kept = ("cost", "next", "about", "classes")
+    return dataclasses.replace(revised, **{name: getattr(advice, name) for name in kept})
 
 
-def _expected(
-    evidence: Evidence, verdict: str, gains: Mapping[str, float], reopen: tuple[float, float, float]
-) -> tuple[float, tuple[float, float]]:
-    """The gain of an action over the linear head on the last node, and its interval; `reopen`: that of reopening."""
+def _gain(evidence: Evidence, verdict: str, more: float, reopening: _Gain) -> _Gain:
+    """Of the action advised; where the cache is enough, of reopening the network all the same."""
     if verdict == "earlier-node":
-        return evidence.lead, evidence.lead_ci
+        return _Gain(evidence.lead, evidence.lead_ci, MEASURED)
     if verdict == "more-data":
-        return gains["more-data"], _data_interval(evidence)
-    return reopen[0], (reopen[1], reopen[2])
-
-
-def _data_interval(evidence: Evidence) -> tuple[float, float]:
-    if evidence.doubled is None:
-        return 0.0, 1.0 - evidence.linear_accuracy
-    return evidence.doubled[1] - evidence.linear_accuracy, evidence.doubled[2] - evidence.linear_accuracy
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f} points"
-
-
-def _reasons(advice: Advice) -> list[str]:
-    evidence, reopening = advice.evidence, advice.reopening
-    said = [] if evidence.shift is None or not evidence.shift.shifted else [_shifted(evidence, evidence.shift)]
-    said.append(advice.situation)
-    said += evidence.nodes_text
-    said.append(
-        f"A linear head gets {evidence.linear_accuracy:.1%} out of fold and {evidence.train_accuracy:.1%} on what it "
-        f"was fitted to (a gap of {100 * (evidence.train_accuracy - evidence.linear_accuracy):.1f} points); nearest "
-        f"neighbours get {evidence.knn_accuracy:.1%}, the largest class alone {evidence.chance:.1%}."
-    )
-    said.append(
-        "LogME and H-score by node: "
-        + ", ".join(f"{node.node} {node.log_me:.2f} and {node.h_score:.2f}" for node in evidence.nodes)
-        + " (larger is better; weak signs on their own)."
-    )
-    if evidence.doubled is not None:
-        said.append(
-            f"The learning curve promises {evidence.doubled[0]:.1%} ({evidence.doubled[1]:.1%} to "
-            f"{evidence.doubled[2]:.1%}) with twice the images ({_points(advice.gains['more-data'])})."
-        )
-    said.append(_reopening(reopening))
-    if advice.verdict.startswith("reopen") and advice.regime < 3:
-        said.append(
-            "For so few images a fine-tune left to itself trains the head only; the gain is worth more here, so the "
-            "next command names the regime that reopens the network."
-        )
-    if evidence.noise.low > 0:
-        said.append(evidence.noise.text)
-    if evidence.per_class_max > 3 * evidence.per_class_min:
-        said.append(
-            f"The classes are unbalanced: {evidence.per_class_min} to {evidence.per_class_max} images; "
-            '`class_weight="balanced"` helps the rare ones.'
-        )
-    return said
-
-
-def _reopening(reopening: ExpectedGain) -> str:
-    low, high = reopening.ci
-    said = (
-        f"{EXPECTED} {_points(reopening.gain)} over a linear head on the last cached node "
-        f"({100 * low:+.1f} to {100 * high:+.1f} on a test part of {count(reopening.images, 'image')}, in nine of ten "
-        "data sets)."
-    )
-    return said + (CLOSE if reopening.close else "")
-
-
-def _shifted(evidence: Evidence, shift: Shift) -> str:
-    said = shift.text
-    if evidence.elsewhere is not None:
-        said += (
-            f" What follows was measured on images like the training part, where a linear head is wrong on "
-            f"{evidence.elsewhere.here:.1%}; on the test part it is unsure as if it were wrong on "
-            f"{evidence.elsewhere.there:.1%} or more. The gain to expect is meant for the test part."
-        )
-    return said
+        low, high = (evidence.linear_accuracy, 1.0) if evidence.doubled is None else evidence.doubled[1:]
+        return _Gain(more, (low - evidence.linear_accuracy, high - evidence.linear_accuracy), MEASURED)
+    return reopening

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Sequence
@@ -41,6 +42,10 @@ CROPS = 20
 """Squares that are cut from each reference photograph."""
 
 Moments = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+class _AllSeen(Exception):  # noqa: N818 - it ends a forward pass, it is no error
+    """Every batch norm that is looked at has seen the batch: the rest of the network need not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +243,8 @@ def _moments(backbone: Backbone, pixels: NDArray[np.uint8], norms: dict[str, nn.
         def look(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
             value = given[0]
             parts[name].append((value.mean(dim=(2, 3)).double(), value.square().mean(dim=(2, 3)).double()))
+            if len({len(seen) for seen in parts.values()}) == 1:
+                raise _AllSeen
 
         return look
 
@@ -247,7 +254,8 @@ def _moments(backbone: Backbone, pixels: NDArray[np.uint8], norms: dict[str, nn.
         with torch.inference_mode():
             for start in range(0, len(pixels), 16):
                 batch = (torch.from_numpy(pixels[start : start + 16]).float() / 255 - mean) / std
-                backbone.network(batch.permute(0, 3, 1, 2))
+                with contextlib.suppress(_AllSeen):
+                    backbone.network(batch.permute(0, 3, 1, 2))
     finally:
         for handle in handles:
             handle.remove()

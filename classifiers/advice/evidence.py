@@ -282,7 +282,8 @@ def gather(
         deepest = features[last].X
         shift = find_shift(deepest, train, test, y=first.y, groups=sources, seed=seed)
         if shift.shifted:
-            found_there = error_elsewhere(deepest[train], y, folds, deepest[test], seed=seed)
+            wrong = 1 - nodes[last].accuracy
+            found_there = error_elsewhere(deepest[train], y, folds, deepest[test], error=wrong, seed=seed)
             guessing = 1 - 1 / int((counts > 0).sum())  # no head is expected to be worse than that
             elsewhere = dataclasses.replace(found_there, there=min(found_there.there, guessing))
     chance = float(counts.max() / len(y))

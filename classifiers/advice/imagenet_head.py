@@ -87,16 +87,15 @@ class ImageNetHead:
         """
         if self.logits is None:
             return None
-        logits = self.logits.astype(np.float64)
-        spread = float(logits.std(axis=1).mean()) or 1.0
-        scaled = logits * (SHARPNESS / spread)
-        seen = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        seen = self.logits - self.logits.max(axis=1, keepdims=True)
+        seen *= np.float32(SHARPNESS / (float(seen.std(axis=1, dtype=np.float64).mean()) or 1.0))
+        np.exp(seen, out=seen)
         seen /= seen.sum(axis=1, keepdims=True)
         classes, codes = np.unique(y, return_inverse=True)
+        target = np.eye(len(classes), dtype=np.float32)[codes]
         hits = judged = 0
         for train, valid in folds:
-            joint = np.zeros((len(classes), seen.shape[1]))
-            np.add.at(joint, codes[train], seen[train])
+            joint = (target[train].T @ seen[train]).astype(np.float64)
             joint += 1e-3 / len(classes)  # a class that was never seen votes for nobody
             votes = seen[valid] @ (joint / joint.sum(axis=0)).T
             hits += int((votes.argmax(axis=1) == codes[valid]).sum())

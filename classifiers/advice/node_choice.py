@@ -120,8 +120,11 @@ def choose_node(
     In each fold the node with the lowest Brier score on the other folds' rows is chosen, by fits that did not see this
     fold, and answers on it: no row takes part in the choice that it judges. Nodes are compared row by row by the Brier
     scores of calibrated probabilities (one temperature a node): on a few hundred rows these differ clearly where counts
-    of right answers do not. The variance is cluster-robust (rows of one group count as one observation, with a t
-    distribution), and enlarged because the folds share training rows.
+    of right answers do not. All folds of a node answer at one strength of penalty, so that one temperature fits them.
+
+    The variance is cluster-robust (rows of one group count as one observation, with a t distribution). Folds share
+    training rows, so that a difference may come from unlucky fits and lie in all rows alike: the variance is enlarged
+    as Nadeau and Bengio do, from ``1 / J`` to ``1 / J + judged / trained`` for J folds (2.25 times for five).
 
     Leads are slightly flattered where they are reported at all: where chance favours the last node, it is the choice.
 
@@ -173,37 +176,32 @@ def choose_node(
     # (nodes, repeats, rows); NaN for rows that a repeat does not judge.
     hits = np.full((len(probes), len(folds), n), np.nan)
     briers = hits.copy()
-    for i, one in enumerate(probes):
-        for r, probe in enumerate(one):
-            hits[i, r], briers[i, r] = _row_scores(probe.classes, probe.scores, y)
+    nested_choice = np.full((len(folds), n), last)
+    for r, parts in enumerate(folds):
+        inner = np.full((len(parts), len(probes)), np.nan)
+        for i, one in enumerate(probes):
+            hits[i, r] = np.where(one[r].answers < 0, np.nan, one[r].answers == y)
+            briers[i, r], slope = _row_briers(one[r].classes, one[r].even_scores, y)
+            inner[:, i] = [_inner_brier(one[r], f, y, slope) for f in range(len(parts))]
+        for (_, valid), those in zip(parts, inner, strict=True):
+            nested_choice[r, valid] = last if np.isnan(those).any() else _lowest(those)
+    nested_hits, nested_briers = (
+        np.take_along_axis(values, nested_choice[None], axis=0)[0] for values in (hits, briers)
+    )
     judged = ~np.isnan(briers[last])
     best = _lowest(briers[:, judged].mean(axis=1))
-    nested_hits, nested_briers = hits[last].copy(), briers[last].copy()
-    for r, parts in enumerate(folds):
-        for f, (_, valid) in enumerate(parts):
-            inner = [_inner_brier(one[r], f, y) for one in probes]
-            chosen = last if np.isnan(inner).any() else _lowest(np.array(inner))
-            nested_hits[r, valid], nested_briers[r, valid] = hits[chosen, r, valid], briers[chosen, r, valid]
-    rows = judged.any(axis=0)
-    clusters = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
-    clusters = clusters[rows]
-    parts_of = [part for parts in folds for part in parts]
-    overlap = sum(len(valid) for _, valid in parts_of) / sum(len(train) for train, _ in parts_of)
+    trial = _Trial.of(folds, n, groups)
 
-    def row_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.nanmean(values[:, rows], axis=0))
-
-    nested, its, own = row_means(nested_hits), row_means(hits[best]), row_means(hits[last])
-    accuracies = tuple(float(row_means(one).mean()) for one in hits)
-    lead, low, high, p = 0.0, 0.0, 0.0, 1.0
+    nested = float(trial.rows(nested_hits).mean())
+    accuracies = tuple(float(trial.rows(one).mean()) for one in hits)
+    lead, low, high, p, ahead = 0.0, 0.0, 0.0, 1.0, False
     if best != last:
-        lead = float((nested - own).mean())
-        half = max(_half(nested - own, clusters, overlap, level), _half(its - own, clusters, overlap, level))
+        lead = nested - accuracies[last]
+        half = max(trial.half(nested_hits - hits[last], level), trial.half(hits[best] - hits[last], level))
         low, high = max(-1.0, lead - half), min(1.0, lead + half)
-        p = _paired_p(row_means(nested_briers) - row_means(briers[last]), clusters, overlap)
-    ahead = float((row_means(nested_briers) - row_means(briers[last])).mean()) < 0
-    mean_briers = [row_means(one) for one in briers]
-    corrected = holm([_paired_p(b - a, clusters, overlap) for a, b in zip(mean_briers, mean_briers[1:], strict=False)])
+        p = trial.p(nested_briers - briers[last])
+        ahead = lead > 0 and trial.rows(nested_briers - briers[last]).mean() < 0
+    corrected = holm([trial.p(b - a) for a, b in zip(briers, briers[1:], strict=False)])
     steps = tuple(
         NodeStep(
             names[i],
@@ -217,14 +215,14 @@ def choose_node(
     # Better than each: every single test must reject, so none is corrected (an intersection-union test, Berger 1982).
     unproven = [
         name
-        for name, other, accuracy in zip(names, mean_briers[:last], accuracies, strict=False)
-        if not (mean_briers[last] - other).mean() < 0
+        for name, other, accuracy in zip(names, briers[:last], accuracies, strict=False)
+        if not trial.rows(briers[last] - other).mean() < 0
         or accuracies[last] < accuracy
-        or _paired_p(mean_briers[last] - other, clusters, overlap) >= SIGNIFICANT
+        or trial.p(briers[last] - other) >= SIGNIFICANT
     ]
     choice = NodeChoice(
-        tuple(names), accuracies, best, float(nested.mean()), lead, (low, high), p,
-        bool(best != last and p < SIGNIFICANT and ahead and lead > 0), steps, last > 0 and not unproven, (),
+        tuple(names), accuracies, best, nested, lead, (low, high), p,
+        bool(ahead and p < SIGNIFICANT), steps, last > 0 and not unproven, (),
     )  # fmt: skip
     return replace(choice, text=_text(choice, unproven, level))
 
@@ -249,26 +247,29 @@ def _text(choice: NodeChoice, unproven: list[str], level: float) -> tuple[str, .
     return (f"Node {best} is chosen, but it is not shown to be better than the last one, {last}: {lead}.",)
 
 
-def _row_scores(
-    classes: NDArray[np.int64], scores: NDArray[np.float32], y: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Whether each row is right, and its Brier score in [0, 2] by calibrated probabilities; NaN where not judged."""
-    hits, briers = np.full(len(y), np.nan), np.full(len(y), np.nan)
+def _row_briers(
+    classes: NDArray[np.int64], scores: NDArray[np.float32], y: NDArray[np.int64], near: float = 8.0
+) -> tuple[NDArray[np.float64], float]:
+    """Brier score of each row in [0, 2], by calibrated probabilities, NaN where it is not judged; and their slope.
+
+    `near`: where the slope is looked for first.
+    """
+    briers = np.full(len(y), np.nan)
     rows = np.flatnonzero(~np.isnan(scores[:, 0]))
     if not rows.size:
-        return hits, briers
-    wide, codes = scores[rows].astype(np.float64), np.searchsorted(classes, y[rows])
-    proba = softmax(fit_slope(wide, codes) * wide)
-    hits[rows] = proba.argmax(axis=1) == codes
+        return briers, near
+    wide, codes = near * scores[rows].astype(np.float64), np.searchsorted(classes, y[rows])
+    slope = fit_slope(wide, codes)
+    proba = softmax(slope * wide)
     briers[rows] = (proba**2).sum(axis=1) + 1 - 2 * proba[np.arange(len(rows)), codes]
-    return hits, briers
+    return briers, float(np.clip(near * slope, 1e-2, 1e2))
 
 
-def _inner_brier(probe: RidgeProbe, fold: int, y: NDArray[np.int64]) -> float:
+def _inner_brier(probe: RidgeProbe, fold: int, y: NDArray[np.int64], near: float) -> float:
     """Mean Brier score outside a fold, by fits that did not see the fold; NaN where there are none."""
     if probe.inner_scores is None:
         raise ValueError("a probe has no inner scores, expected probes fitted with nested folds")
-    briers = _row_scores(probe.classes, probe.inner_scores[fold], y)[1]
+    briers = _row_briers(probe.classes, probe.inner_scores[fold], y, near)[0]
     return float(np.nanmean(briers)) if np.isfinite(briers).any() else np.nan
 
 
@@ -277,30 +278,47 @@ def _lowest(values: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(values == values.min())[-1])
 
 
-def _error(values: NDArray[np.float64], clusters: NDArray[np.intp], overlap: float = 0.0) -> tuple[float, int]:
-    """Standard error of the mean, clusters as observations, and its degrees of freedom.
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """What a paired comparison of two nodes rests on; differences have the shape (repeats, n), NaN where not judged.
 
-    `overlap`: rows that a fold judges over rows that it trains on. Folds share training rows, so their answers vary
-    together; the variance is enlarged by that share (Nadeau and Bengio, their correction of a single split).
+    clusters : (n,), the source of each row; shared : by how much the variance is enlarged for what folds share.
     """
-    sums = np.bincount(clusters, values - values.mean())
-    sums = sums[np.bincount(clusters) > 0]
-    many = len(sums)
-    return (
-        (float(np.sqrt((1 + overlap) * (sums**2).sum() * many / (many - 1))) / len(values), many - 1)
-        if many > 1
-        else (np.inf, 1)
-    )
+
+    clusters: NDArray[np.intp]
+    shared: float
+
+    @classmethod
+    def of(cls, folds: Sequence[Sequence[Fold]], n: int, groups: NDArray[np.int64] | None) -> _Trial:
+        clusters = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+        shared = [len(valid) / len(train) for parts in folds for train, valid in parts]
+        return cls(clusters, sum(shared) / len(folds))
+
+    def rows(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean over the repeats, of rows that are judged."""
+        return np.asarray(np.nanmean(values[:, _judged(values)], axis=0))
+
+    def half(self, values: NDArray[np.float64], level: float) -> float:
+        """Half an interval of the mean."""
+        error, freedom = self._error(values)
+        return float(stdtrit(freedom, 0.5 + level / 2)) * error
+
+    def p(self, values: NDArray[np.float64]) -> float:
+        """Two-sided p-value of a mean of 0."""
+        error, freedom = self._error(values)
+        if error == 0 or not np.isfinite(error):
+            return 1.0
+        return float(2 * stdtr(freedom, -abs(self.rows(values).mean()) / error))
+
+    def _error(self, values: NDArray[np.float64]) -> tuple[float, int]:
+        """Standard error of the mean, clusters as observations, and its degrees of freedom."""
+        rows, clusters = self.rows(values), self.clusters[_judged(values)]
+        sums = np.bincount(clusters, rows - rows.mean())[np.bincount(clusters) > 0]
+        many = len(sums)
+        if many < 2:
+            return np.inf, 1
+        return float(np.sqrt((1 + self.shared) * (sums**2).sum() * many / (many - 1))) / len(rows), many - 1
 
 
-def _half(values: NDArray[np.float64], clusters: NDArray[np.intp], overlap: float, level: float) -> float:
-    error, freedom = _error(values, clusters, overlap)
-    return float(stdtrit(freedom, 0.5 + level / 2)) * error
-
-
-def _paired_p(values: NDArray[np.float64], clusters: NDArray[np.intp], overlap: float) -> float:
-    """Two-sided p-value of a mean of 0."""
-    error, freedom = _error(values, clusters, overlap)
-    if error == 0 or not np.isfinite(error):
-        return 1.0
-    return float(2 * stdtr(freedom, -abs(values.mean()) / error))
+def _judged(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(values).all(axis=0))

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from classifiers.advice.cost import measure
+from classifiers.advice.expected_gain import WORTH
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.data import TrainingData
 from classifiers.training.learner import Learner
 from classifiers.training.regimes import REGIMES, reopening_regime, settings_for
 from classifiers.training.starting_point import CachedHead, StartingPoint
 from classifiers.training.unfreezing import ALL, UnfrozenNetwork
-from classifiers.validation.significance import mcnemar_exact
+from classifiers.validation.significance import SIGNIFICANT, mcnemar_exact
 from classifiers.validation.splits import holdout
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import mixed_precision, training_device
@@ -30,6 +32,10 @@ from featstore.features import FeatureSet
 from featstore.system.reporting import Progress, silent
 
 JUDGED = 0.25
+LEVEL = 0.95
+"""Of the intervals of what a pilot shows."""
+NEARLY_ALL = 0.9
+"""Share of the images that it could have from which a pilot speaks of a whole fine-tune."""
 FEWEST_EPOCHS = 3
 """Where not even these fit into the time, fewer images are trained on."""
 
@@ -40,16 +46,30 @@ class Pilot:
 
     Attributes
     ----------
+    minutes, seconds : float
+        Of training that were allowed; all that it took.
+    epochs : float
+        That were trained.
+    planned_epochs : int
+        Of a fine-tune that has the time.
+    trained, judged : int
+        Training images that the network was trained on, and those that judged it.
     accuracy_tuned, accuracy_last, accuracy_best : float in [0, 1]
-        Of the tuned network, of the linear head on the last cached node, and of the one on the best cached node.
-    gain, gain_ci
-        Tuned less last, with the 95 % interval of a paired difference.
-    lead, lead_ci
-        Tuned less best cached node.
+        On the images that judged, of the tuned network, of the linear head on the last cached node, and of the best of
+        the linear heads on the cached nodes. All heads were fitted to what the pilot could have been trained on.
+    best_node : str
+        The node of that best head. It is best on the very images that judge, which favours the cache.
+    gain, gain_ci : float, tuple of float
+        Tuned less last, a share in [-1, 1], with the 95 % interval of a paired difference.
+    lead, lead_ci : float, tuple of float
+        Tuned less best cached head, likewise.
     p : float
-        Exact McNemar test, tuned against the best cached node.
+        The largest p of the exact McNemar tests of the tuned network against each cached head: below a level, all of
+        them are beaten at that level.
     complete : bool
-        Whether it ran as long as a whole fine-tune would.
+        Whether it ran as long as a whole fine-tune would, on all images that it could have.
+    available : int
+        Training images that it could have been trained on.
     judged_like_test : bool
         Whether the images that judged it are those training images that look most like the test part.
 
@@ -57,11 +77,11 @@ class Pilot:
     --------
     >>> pilot = Pilot(
     ...     minutes=1.0, seconds=63.0, epochs=4.0, planned_epochs=10, trained=300, judged=100, accuracy_tuned=0.9,
-    ...     accuracy_last=0.8, accuracy_best=0.85, gain=0.1, gain_ci=(0.03, 0.17), lead=0.05, lead_ci=(-0.01, 0.11),
-    ...     p=0.1, complete=False,
+    ...     accuracy_last=0.8, accuracy_best=0.85, best_node="layer3", gain=0.1, gain_ci=(0.03, 0.17), lead=0.05,
+    ...     lead_ci=(-0.01, 0.11), p=0.1, complete=False, available=300,
     ... )
-    >>> pilot.to_json()["lead"]
-    0.05
+    >>> pilot.pays, pilot.conclusive, pilot.to_json()["lead"]
+    (False, False, 0.05)
     """
 
     minutes: float
@@ -73,12 +93,14 @@ class Pilot:
     accuracy_tuned: float
     accuracy_last: float
     accuracy_best: float
+    best_node: str
     gain: float
     gain_ci: tuple[float, float]
     lead: float
     lead_ci: tuple[float, float]
     p: float
     complete: bool
+    available: int
     judged_like_test: bool = False
 
     @property
@@ -89,15 +111,27 @@ class Pilot:
         """
         return self.epochs < 1
 
+    @property
+    def pays(self) -> bool:
+        """Whether fine-tuning is shown to beat every cached head, and the best of them by what is worth the trouble."""
+        return not self.shorter_than_an_epoch and self.p < SIGNIFICANT and self.lead >= WORTH
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether it may close the network: at least half of the epochs, on nearly all images that it could have."""
+        return self.complete or (
+            self.epochs >= max(1, self.planned_epochs / 2) and self.trained >= NEARLY_ALL * self.available
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        return asdict(self) | {"shorter_than_an_epoch": self.shorter_than_an_epoch}
+        derived = ("shorter_than_an_epoch", "pays", "conclusive")
+        return asdict(self) | {"level": LEVEL} | {name: getattr(self, name) for name in derived}
 
 
 def run_pilot(
     backbone: Backbone,
-    last: FeatureSet,
-    best: FeatureSet,
+    sets: Sequence[FeatureSet],
     *,
     minutes: float,
     regime: int,
@@ -116,9 +150,9 @@ def run_pilot(
     Parameters
     ----------
     backbone : Backbone
-        Whose features `last` are. It is trained, so it is of no use afterwards.
-    last, best : FeatureSet
-        Of the same images.
+        Whose features these are. It is trained, so it is of no use afterwards.
+    sets : sequence of FeatureSet
+        Of the same images at its cached nodes, from the earliest to the last, where it starts from.
     minutes : float
         Of training; heads, decoding and judging come on top.
     regime : {1, 2, 3, 4}
@@ -126,7 +160,7 @@ def run_pilot(
     groups : ndarray of shape (n,), int64, optional
         Source of every row.
     like : ndarray of shape (n_training,), float, optional
-        How much each row of `last.training()` looks like the test part, see `Shift.likeness`: the training images that
+        How much each row of the training part looks like the test part, see `Shift.likeness`: the training images that
         do most judge, where the test part holds another kind of images. No test image is ever looked at.
 
     Raises
@@ -148,14 +182,14 @@ def run_pilot(
     >>> features = FeatureStore(store).read()
     >>> backbone = Backbone("mobilenet_v3_small", "none", input_size=32)
     >>> pilot = run_pilot(
-    ...     backbone, features, features, minutes=0.01, regime=4, store=store, device="cpu", workers=0
+    ...     backbone, [features], minutes=0.01, regime=4, store=store, device="cpu", workers=0
     ... )
     >>> pilot.trained + pilot.judged <= 32, pilot.complete
     (True, False)
     >>> folder.cleanup()
     """
     began = time.monotonic()
-    report = progress or silent
+    report, last = progress or silent, sets[-1]
     training, place = last.training(), training_device(device)
     sources = None if groups is None else groups[training]
     if like is None:
@@ -169,10 +203,8 @@ def run_pilot(
     start = StartingPoint(last, fit, judged, np.empty(0, dtype=np.intp), groups)
     cached_head = CachedHead("logistic", seed, "quick", None)
     head = cached_head.fit(start, fit)
-    right_last = head.predict(last.X[judged]) == last.y[judged]
-    right_best = right_last
-    if best is not last:
-        right_best = cached_head.fit(start.at(best), fit).predict(best.X[judged]) == best.y[judged]
+    cached = [cached_head.fit(start.at(one), fit).predict(one.X[judged]) == one.y[judged] for one in sets[:-1]]
+    cached.append(head.predict(last.X[judged]) == last.y[judged])
 
     each = measure(backbone, len(last.classes), ALL, place).seconds_per_image
     images = int(min(len(fit), max(settings.batch_size, budget / (FEWEST_EPOCHS * each))))
@@ -193,8 +225,9 @@ def run_pilot(
         learner = Learner(unfrozen, loader, last.y[fit], settings, place)
         step = _train(learner, len(fit), settings.seed, budget, report)
         right_tuned, _ = learner.judge(last.y[judged])
-    gain, gain_ci = _difference(right_tuned, right_last)
-    lead, lead_ci = _difference(right_tuned, right_best)
+    best = max(range(len(sets)), key=lambda at: (int(cached[at].sum()), at))  # the deeper one among equals
+    gain, gain_ci = _difference(right_tuned, cached[-1])
+    lead, lead_ci = _difference(right_tuned, cached[best])
     return Pilot(
         minutes=minutes,
         seconds=round(time.monotonic() - began, 1),
@@ -203,14 +236,16 @@ def run_pilot(
         trained=len(fit),
         judged=len(judged),
         accuracy_tuned=float(right_tuned.mean()),
-        accuracy_last=float(right_last.mean()),
-        accuracy_best=float(right_best.mean()),
+        accuracy_last=float(cached[-1].mean()),
+        accuracy_best=float(cached[best].mean()),
+        best_node=sets[best].fingerprint.node,
         gain=gain,
         gain_ci=gain_ci,
         lead=lead,
         lead_ci=lead_ci,
-        p=mcnemar_exact(int((right_tuned & ~right_best).sum()), int((right_best & ~right_tuned).sum())),
+        p=max(mcnemar_exact(int((right_tuned & ~one).sum()), int((one & ~right_tuned).sum())) for one in cached),
         judged_like_test=like is not None,
+        available=len(kept),
         complete=step >= planned * learner.steps_per_epoch and images >= len(kept),
     )
 
@@ -290,5 +325,5 @@ def _difference(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, tupl
     paired: Sequence[float] = (a.astype(float) - b.astype(float)).tolist()
     mean = sum(paired) / n
     discordant = sum(abs(x) for x in paired) + 1
-    half = 1.96 * math.sqrt(max(discordant / n - mean**2, 0.0) / n)
+    half = float(ndtri(0.5 + LEVEL / 2)) * math.sqrt(max(discordant / n - mean**2, 0.0) / n)
     return mean, (max(-1.0, mean - half), min(1.0, mean + half))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from classifiers.comparison.curves import layer_curve, learning_curve
 from classifiers.comparison.embedding import flat_map
 from classifiers.comparison.evaluate import Run
-from classifiers.comparison.label_errors import wrong_labels
+from classifiers.comparison.label_errors import MOST, wrong_labels
 from classifiers.comparison.pairs import beats_majority, choose, comparisons
 from classifiers.formatting import listing
 from classifiers.heads.base.convergence import unconverged_text
@@ -48,6 +48,7 @@ def document(
     drop_leaks: bool,
     class_weight: str | Mapping[Any, float] | None,
     store: str | None,
+    allow_few: bool = False,
 ) -> dict[str, Any]:
     """The data of a report but for its environment and verdict, with the choice of the best run.
 
@@ -69,7 +70,7 @@ def document(
         Group of each image.
     shift, unlabelled_shift : Shift or None
         Of the given test part, and of the images without a label, against the training part.
-    seed, budget, groups, drop_leaks, class_weight, store
+    seed, budget, groups, drop_leaks, class_weight, store, allow_few
         As `compare` was given them.
 
     Returns
@@ -89,7 +90,10 @@ def document(
     chosen = runs[best]
     crossing = "" if drop_leaks else split_groups(sets[0], plan)
     divided = [{"kind": "leak", "of": "groups", "text": crossing}] if crossing else []
-    pairs = comparisons(runs)
+    pairs = comparisons(runs, duel)
+    beaten_majority = beats_majority(pairs, runs)
+    if len(np.unique(sets[0].y[plan.judged])) == 1:  # then no head can beat the answer that is always this class
+        beaten_majority = [None] * len(runs)
     return {
         "format": 1,
         "dataset": _dataset(sets[0], plan),
@@ -105,13 +109,13 @@ def document(
             **({} if named is None else {"groups_of_the_data": int((np.bincount(named) > 1).sum())}),
             **({} if aside is None else {"groups_set_aside": int((np.bincount(aside) > 1).sum())}),
             "drop_leaks": drop_leaks,
+            **({"allow_few": True} if allow_few else {}),
             "dropped": len(plan.dropped),
             "class_weight": dict(class_weight) if isinstance(class_weight, Mapping) else class_weight,
         },
         "features": [_feature(one) for one in sets],
         "runs": [
-            {**run.to_dict(), "beats_majority": beaten}
-            for run, beaten in zip(runs, beats_majority(pairs, runs), strict=True)
+            {**run.to_dict(), "beats_majority": beaten} for run, beaten in zip(runs, beaten_majority, strict=True)
         ],
         "comparisons": pairs,
         "best": chosen.head,
@@ -120,7 +124,7 @@ def document(
         "store": store,
         "warnings": _gravest_first(
             _shifts(shift, unlabelled_shift)
-            + doubts(sets[0].about)
+            + doubts(_untold(sets[0], plan, leaks))
             + _tuned(sets, plan)
             + divided
             + _warnings(leaks, notes, runs, omitted, asked),
@@ -128,6 +132,7 @@ def document(
         ),
         "omitted": list(omitted),
         "leaks": None if leaks is None else leaks.to_json(),
+        "conflicts": [] if leaks is None else _conflicts(sets[0], leaks),
         "shift": None if shift is None else shift.to_json(),
         **({} if unlabelled_shift is None else {"unlabelled_shift": unlabelled_shift.to_json()}),
         "wrong_labels": wrong_labels(
@@ -185,6 +190,14 @@ def _feature(one: FeatureSet) -> dict[str, Any]:
         "rows": len(one),
         "failed": [list(pair) for pair in one.failed],
     }
+
+
+def _conflicts(features: FeatureSet, leaks: Leaks) -> list[dict[str, Any]]:
+    """Pairs of one picture under two classes."""
+    return [
+        {"a": features.ids[a], "b": features.ids[b], "a_label": int(features.y[a]), "b_label": int(features.y[b])}
+        for a, b in leaks.duplicates.conflicts[:MOST].tolist()
+    ]
 
 
 def _shifts(shift: Shift | None, unlabelled: Shift | None) -> list[dict[str, str]]:
@@ -246,6 +259,23 @@ def _warnings(
         for one in omitted
         if one["head"] in asked
     ]
+
+
+def _untold(features: FeatureSet, plan: EvaluationProtocol, leaks: Leaks | None) -> Mapping[str, Any]:
+    """What is known of how the data were read, without doubts that the leak finder has the newer word on."""
+    rows = features.about.get("doubts")
+    if leaks is None or not isinstance(rows, list | tuple):
+        return features.about
+    told = {"same-bytes-in-two-classes": ""} if leaks.conflicts else {}
+    if plan.name == "given":  # such images are told with all other copies, or were dropped
+        told["copies-in-two-parts"] = f" in {features.splits[plan.judged[0]]} "
+    return {
+        **features.about,
+        "doubts": [
+            row for row in rows
+            if not (isinstance(row, Mapping) and row.get("name") in told and told[row["name"]] in str(row.get("text")))
+        ],
+    }  # fmt: skip
 
 
 def _named(text: str, run: Run) -> str:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.comparison.plain_json import plain
 from classifiers.formatting import percent
 from classifiers.heads.base.convergence import convergence_kept_quiet
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.types import Budget, Fold
 from classifiers.validation.calibration import Calibration, fit_calibration
 from classifiers.validation.protocol import EvaluationProtocol, Rows
-from classifiers.validation.scores import Scores, brier_scores, log_losses
+from classifiers.validation.scores import DENSE, Scores, brier_scores, log_losses
 from classifiers.validation.significance import bootstrap, wilson
 from featstore.features import FeatureSet
 
@@ -191,12 +192,9 @@ class Run:
                 },
             }
         )
-        if len(scores.classes) <= _DENSE:  # plain already, and up to a million cells
+        if len(scores.classes) <= DENSE:  # plain already, and up to a million cells
             row["confusion"] = scores.confusion.tolist()
         return row
-
-
-_DENSE = 1000  # classes above which a confusion matrix is no longer written out
 
 
 def evaluate(
@@ -227,7 +225,7 @@ def evaluate(
     feature : int
         Number of the feature set in the report.
     seed, budget, class_weight
-        See `make_head`. Weights are by name of class or its number.
+        See `make_head`. Weights are by name of class or its number; "majority" has none.
     calibrate : bool
         Learn a calibration from the out-of-fold predictions and apply it to those that are judged.
     X : ndarray of shape (n, d), float32, optional
@@ -254,10 +252,12 @@ def evaluate(
     seconds = {"search": 0.0, "fit": 0.0, "predict": 0.0}
     converged = True
     fitted: Any = None
+    # Weighed classes would make the majority another one than the most frequent.
+    weights = None if head == "majority" else _by_number(class_weight, features)
     calibration = Calibration()
     oof_rows, oof = np.empty(0, dtype=np.intp), np.empty((0, len(features.classes)))
     for i, (train, test, folds) in enumerate(work):
-        fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=_by_number(class_weight, features))
+        fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=weights)
         if progress is not None:
             fitted.progress = partial(_tell, progress, i / len(work))
         with convergence_kept_quiet():
@@ -336,18 +336,3 @@ def _all_columns(proba: NDArray[np.floating], classes: NDArray[np.int64], featur
     wide = np.zeros((len(proba), len(features.classes)))
     wide[:, classes] = proba
     return wide
-
-
-def plain(value: Any) -> Any:
-    """The same as JSON can hold it: NumPy's numbers as Python's, tuples as lists, what is not finite as None."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -77,7 +77,8 @@ def compare(
         a regular expression on image paths whose first group (or match) names the group. Byte-identical files stay
         together in any case.
     drop_leaks : bool
-        Leave images out of training whose source is also in the part that judges.
+        Leave images out of training whose source is also in the part that judges: by what was found, by the groups that
+        the data name, and by `groups`.
     class_weight : "balanced" or mapping of class to weight, optional
         For every head that can.
     calibrate : bool
@@ -135,7 +136,7 @@ def compare(
     looked = time.perf_counter() - looked
     members = members_of(sets[0], sources, groups)
     repeats = REPEATS[budget] if repeats is None else repeats
-    apart = joined(sources.groups, data_groups(sets[0])) if drop_leaks else None
+    apart = joined(joined(sources.groups, data_groups(sets[0])), members) if drop_leaks else None
     plan = make_protocol(
         sets[0], protocol=protocol, folds=folds, repeats=repeats, seed=seed, groups=members, apart=apart
     )  # fmt: skip
@@ -153,7 +154,8 @@ def compare(
     bar.start("curves and checks")
     data = document(
         sets, plan, runs, omitted, leaks, notes, asked=names, members=members, seed=seed, budget=budget, groups=groups,
-        drop_leaks=drop_leaks, class_weight=class_weight, store=store, shift=parts[0], unlabelled_shift=parts[1],
+        drop_leaks=drop_leaks, class_weight=class_weight, store=store, allow_few=allow_few, shift=parts[0],
+        unlabelled_shift=parts[1],
     )  # fmt: skip
     bar.end()
     data["environment"] = environment() | {"seconds": time.perf_counter() - began}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifiers.comparison.evaluate import Run
@@ -11,30 +11,34 @@ from classifiers.validation.significance import SIGNIFICANT, differences, holm, 
 TEST = "exact McNemar"
 
 
-def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def comparisons(runs: Sequence[Run], duel: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """Every head against every other, and every head against every reference.
 
     The two families are corrected by Holm's method each by itself: how many heads are tried against one another says
-    nothing about whether one of them beats a reference.
+    nothing about whether one of them beats a reference. The duel of a frozen and a fine-tuned network is one test of
+    two runs that cross-validation named before any test image was looked at: a family of its own.
 
     Parameters
     ----------
     runs : sequence of Run
         In the order of the report.
+    duel : mapping, optional
+        As `choose` gives it; its test is set apart where it decided.
 
     Returns
     -------
     list of dict
-        a, b (names), a_run, b_run (indexes into `runs`), family ("heads" or "references"), test, p, p_holm, a_only,
-        b_only, n.
+        a, b (names), a_run, b_run (indexes into `runs`), family ("heads", "references" or "duel"), test, p, p_holm,
+        a_only, b_only, n.
     """
-    found: dict[str, list[dict[str, Any]]] = {"heads": [], "references": []}
+    found: dict[str, list[dict[str, Any]]] = {"duel": [], "heads": [], "references": []}
+    decided = {duel["frozen_run"], duel["tuned_run"]} if duel is not None and duel["p"] is not None else set()
     for i, a in enumerate(runs):
         for j, b in enumerate(runs):
             if a.reference or (j <= i and not b.reference):
                 continue
             n, only_a, only_b = differences(a.right, b.right)
-            family = "references" if b.reference else "heads"
+            family = "references" if b.reference else "duel" if {i, j} == decided else "heads"
             found[family].append(
                 {
                     "a": a.name,
@@ -52,7 +56,7 @@ def comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for tests in found.values():
         for pair, corrected in zip(tests, holm([pair["p"] for pair in tests]).tolist(), strict=True):
             pair["p_holm"] = corrected
-    return found["heads"] + found["references"]
+    return found["duel"] + found["heads"] + found["references"]
 
 
 def beats_majority(pairs: Sequence[dict[str, Any]], runs: Sequence[Run]) -> list[bool | None]:

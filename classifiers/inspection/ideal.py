@@ -205,7 +205,7 @@ def search_ideal(
         }
         loss = torch.stack(list(parts.values())).sum()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # of torch
         optimiser.step()
         for name, value in (("loss", loss), *parts.items()):
             losses[name].append(value.item())

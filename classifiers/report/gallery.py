@@ -105,7 +105,7 @@ class LeakExample:
     Attributes
     ----------
     kind : str
-        `identical`, `near` or `stem`.
+        `identical`, `near`, `stem`, `look_alike`, or the two classes that one picture stands under.
     a, b : int or None
         Indexes into the report's images, None for an image that is not listed there.
     a_name, b_name : str
@@ -134,12 +134,17 @@ def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
     place = {name: i for i, name in enumerate(full["images"]["ids"])}
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     seen: set[frozenset[str]] = set()
-    for example in (full["leaks"] or {}).get("examples", []):
+    classes = full["dataset"]["classes"]
+    conflicts = [
+        {"kind": "one picture as {} and {}".format(*(printable(classes[row[f"{side}_label"]]) for side in "ab")), **row}
+        for row in full["conflicts"]
+    ]
+    for example in [*conflicts, *(full["leaks"] or {}).get("examples", [])]:
         pair = frozenset((example["a"], example["b"]))
         if pair in seen:  # near-duplicates that share a name, or each of which judges in one fold
             continue
         seen.add(pair)
-        kinds.setdefault(example["kind"], []).append(example)
+        kinds.setdefault("" if "a_label" in example else example["kind"], []).append(example)
     turns = [row for rank in range(most) for rows in kinds.values() if rank < len(rows) for row in [rows[rank]]]
     return [
         LeakExample(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifiers.formatting import NOTHING, count, interval, number, percent, printable, probability, seconds
+from classifiers.report.report_data import only_class, shown_better
 from classifiers.report.verdict import set_names
 from classifiers.validation.significance import SIGNIFICANT
 
@@ -106,6 +107,15 @@ class Leaderboard:
         }
         return Row(index, printable(run["name"]), index == self._full["best_run"], run["reference"], cells)
 
+    @property
+    def order(self) -> str:
+        """How the rows are sorted, in one sentence; empty where there is nothing to sort."""
+        heads = [run for run in self._full["runs"] if not run["reference"]]
+        if len(heads) < 2:
+            return ""
+        by = "accuracy in cross-validation (CV %)" if all(r["cv_accuracy"] is not None for r in heads) else "accuracy"
+        return f"The chosen head stands first, the other heads follow by their {by}, references last."
+
     def sets(self) -> list[str]:
         """The names of the feature sets, in their order."""
         return set_names(self._full["features"])
@@ -188,11 +198,11 @@ def _turned(c: Mapping[str, Any]) -> dict[str, Any]:
 def _row(c: Mapping[str, Any], runs: list[dict[str, Any]]) -> PairRow:
     a, b = printable(c["a"]), printable(c["b"])
     shown = c["p_holm"] < SIGNIFICANT
-    finding = "no difference shown"
-    if shown and None not in (c["a_run"], c["b_run"]):
-        ahead = runs[c["a_run"]]["accuracy"] > runs[c["b_run"]]["accuracy"]
-        finding = f"{a if ahead else b} is better"
-    elif shown:
-        finding = "they differ"
+    better = shown_better(c, runs)
+    finding = "they differ" if shown else "no difference shown"
+    if better is not None:
+        alone = only_class(runs[better])  # a head that always gives this class would win
+        more = "is better" if alone is None else f"gives {printable(alone)} more often"
+        finding = f"{a if better == c['a_run'] else b} {more}"
     only = [NOTHING if c[key] is None else str(c[key]) for key in ("a_only", "b_only")]
     return PairRow(a, b, only[0], only[1], probability(c["p"]), probability(c["p_holm"]), finding, shown)

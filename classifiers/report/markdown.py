@@ -42,13 +42,13 @@ def markdown(data: Mapping[str, Any]) -> str:
     lines += [f"- {sentence(said)}" for said in verdict.sentences]
     if read := data_reading(full):
         lines += ["", "## Data", "", *(f"- {what}: {sentence(text)}" for what, text in read)]
-    if verdict.steps:
-        lines += ["", "## Next", "", *(f"{i}. {sentence(step)}" for i, step in enumerate(verdict.steps, 1))]
     warnings = listed_warnings(full)
     if warnings or full["omitted"]:
         lines += ["", "## Warnings", ""]
         lines += [f"- {escaped(warning['kind'])}: {sentence(warning['text'])}" for warning in warnings]
         lines += [f"- left out: {escaped(gone['head'])}: {escaped(gone['reason'])}" for gone in full["omitted"]]
+    if verdict.steps:
+        lines += ["", "## Next", "", *(f"{i}. {sentence(step)}" for i, step in enumerate(verdict.steps, 1))]
     lines += ["", "## Heads", "", *_heads(full, board)]
     lines += _sets(full, board)
     listed = pair_rows(full)
@@ -86,7 +86,8 @@ def _heads(full: Mapping[str, Any], board: Leaderboard) -> list[str]:
         name = row.name + (" (chosen)" if row.best else " (reference)" if row.reference else "")
         cells = [row.cells[column.key] for column in board.columns]
         rows.append([name, *cells, parameters(full["runs"][row.run]["params"])])
-    return [f"{extent(full)}. {escaped(full['protocol'].get('text', ''))}", "", *table(titles, rows, 1)]
+    said = (f"{extent(full)}.", escaped(full["protocol"].get("text", "")), board.order)
+    return [" ".join(filter(None, said)), "", *table(titles, rows, 1)]
 
 
 def _sets(full: Mapping[str, Any], board: Leaderboard) -> list[str]:

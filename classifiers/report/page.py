@@ -17,8 +17,9 @@ from classifiers.report.figures import plots, scatter_map
 from classifiers.report.figures.page_templates import asset, templates
 from classifiers.report.figures.thumbnails import Sheet, Thumbnails
 from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
+from classifiers.report.next_steps import suspected_labels
 from classifiers.report.provenance import parameters, provenance
-from classifiers.report.report_data import filled, judged_by_copies
+from classifiers.report.report_data import filled, judged_by_copies, shifted
 from classifiers.report.run_panel import RECALL, RunPanel
 from classifiers.report.verdict_panel import VerdictPanel, listed_warnings
 
@@ -130,6 +131,7 @@ def _tables(full: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
     return {
         "columns": board.columns,
         "rows": board.rows,
+        "order": board.order,
         "sets": board.sets(),
         "matrix": matrix if len(full["features"]) > 1 else [],
         "whiskers": whiskers,
@@ -250,10 +252,17 @@ def _suspects_text(full: Mapping[str, Any], shown: int) -> str:
     found = full["wrong_labels"] or {"suspects": [], "heads": []}
     marked = sum(bool(row.get("suspected")) for row in found["suspects"])
     by = f"by {', '.join(printable(head) for head in found['heads'])}" if found.get("heads") else "out of fold"
-    which = f"{count(marked, 'label')} suspected" if marked else "No label stands out; these are the least likely ones"
+    which = (
+        f"Suspected labels of {suspected_labels(full)}"
+        if marked
+        else "No label stands out; these are the least likely ones"
+    )
+    aside = (
+        "No label of the test part is called suspect: heads mistake images of another kind." if shifted(full) else ""
+    )
     return (
         f"{which}: judged {by}, fitted without the image itself. "
-        f"{'The most suspect are shown; all are in report.json.' if marked > shown else ''}"
+        f"{'The most suspect are shown; all are in report.json. ' if marked > shown else ''}{aside}"
     )
 
 
@@ -262,6 +271,7 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     there: Sequence[tuple[str, str, Any]] = (
         ("verdict", "Verdict", True),
         ("warnings", "Warnings", context["warnings"] or context["omitted"] or context["leak_examples"]),
+        ("next", "Next", context["verdict"].steps),
         ("heads", "Heads", True),
         ("pairs", "Pairs", context["pairs"]),
         ("classes", "Classes", context["panels"]),

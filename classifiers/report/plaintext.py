@@ -10,7 +10,7 @@ from classifiers.formatting import count, printable
 from classifiers.report.data_reading import group_sentence, reading_sentence
 from classifiers.report.leaderboard import Leaderboard, extent, pair_rows
 from classifiers.report.report_data import filled
-from classifiers.report.verdict import verdict
+from classifiers.report.verdict import NEXT, verdict
 from classifiers.report.verdict_panel import listed_warnings, shift_note
 
 
@@ -27,6 +27,7 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
     Returns
     -------
     str
+        Table, verdict, warnings, pairs, and last what to do next.
     """
     from rich import box
     from rich.console import Console
@@ -50,11 +51,15 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
         out.print(grouped)
     out.print()
     Console(file=buffer, width=max(width, 1000), markup=False, emoji=False, color_system=None).print(table)
+    if board.order:
+        out.print(board.order)
     out.print()
     if shift := shift_note(full):
         out.print(f"Warning (shift): {printable(shift)}")
-    for sentence in list(full["verdict"]) or verdict(full):
-        out.print(sentence)
+    sentences = list(full["verdict"]) or verdict(full)
+    for sentence in sentences:
+        if not sentence.startswith(NEXT):
+            out.print(sentence)
     for warning in listed_warnings(full):
         out.print(f"Warning ({warning['kind']}): {printable(warning['text'])}")
     for gone in full["omitted"]:
@@ -68,4 +73,8 @@ def text(data: Mapping[str, Any], width: int = 120) -> str:
         out.print(f"  {pair.a} / {pair.b}: {pair.finding}, p {pair.p_holm}")
     if len(shown) > len(mine):
         out.print(f"  {len(shown) - len(mine)} between others: in the report")
+    if steps := [sentence for sentence in sentences if sentence.startswith(NEXT)]:
+        out.print()
+        for step in steps:
+            out.print(step)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from classifiers.validation.significance import SIGNIFICANT
 from featstore.errors import ReportError
 
 FORMAT = 1
@@ -35,6 +36,7 @@ _OPTIONAL: dict[str, Any] = {
     "warnings": [],
     "omitted": [],
     "leaks": None,
+    "conflicts": [],
     "shift": None,
     "wrong_labels": None,
     "learning_curve": None,
@@ -206,15 +208,16 @@ def of_bundle(full: Mapping[str, Any]) -> bool:
 
 
 def leaking(full: Mapping[str, Any]) -> bool:
-    """Whether leaks were found and nothing was done about them.
+    """Whether leaks are left that could change what is concluded.
+
+    Groups are no excuse: they do not move images of a given test part, and an expression may miss copies.
 
     Parameters
     ----------
     full : mapping
         As `filled` gives it.
     """
-    acted = full["protocol"].get("groups") or full["protocol"].get("drop_leaks")
-    return not acted and any(warning["kind"] == "leak" for warning in full["warnings"])
+    return not full["protocol"].get("drop_leaks") and any(warning["kind"] == "leak" for warning in full["warnings"])
 
 
 def judged_by_copies(full: Mapping[str, Any]) -> bool:
@@ -243,6 +246,41 @@ def split_by_folds(full: Mapping[str, Any]) -> bool:
 def _copies(full: Mapping[str, Any]) -> bool:
     """Whether a warning of kind "leak" is about copies, not about groups that the data name."""
     return leaking(full) and any(w["kind"] == "leak" and w.get("of") != "groups" for w in full["warnings"])
+
+
+def shown_better(pair: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> int | None:
+    """The run that a paired test shows to be better: the one place that says so, by the corrected p-value.
+
+    Parameters
+    ----------
+    pair : mapping
+        One of the report's comparisons, as `filled` gives it.
+    runs : sequence of mapping
+        Of the report.
+
+    Returns
+    -------
+    int or None
+        Index of the better run; None where no difference is shown, or where the report does not hold both runs.
+    """
+    a, b = pair["a_run"], pair["b_run"]
+    if pair["p_holm"] >= SIGNIFICANT or a is None or b is None:
+        return None
+    if pair["a_only"] is None or pair["b_only"] is None:
+        return int(a if runs[a]["accuracy"] > runs[b]["accuracy"] else b)
+    return int(a if pair["a_only"] > pair["b_only"] else b)
+
+
+def only_class(run: Mapping[str, Any]) -> str | None:
+    """The class that all judged images are of, None where there are several: such a part cannot tell classes apart.
+
+    Parameters
+    ----------
+    run : mapping
+        Of the report, as `filled` gives it.
+    """
+    judged = [row["name"] for row in run["per_class"] if row["support"]]
+    return judged[0] if len(judged) == 1 and len(run["per_class"]) > 1 else None
 
 
 def shifted(full: Mapping[str, Any]) -> bool:

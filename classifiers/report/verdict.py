@@ -7,8 +7,16 @@ from typing import Any
 
 from classifiers.formatting import count, interval, listing, percent, printable, probability
 from classifiers.report.next_steps import FEWEST, WIDE, next_steps
-from classifiers.report.report_data import filled, judged_by_copies, of_bundle, shifted, split_by_folds
-from classifiers.validation.significance import SIGNIFICANT, differences, mcnemar_exact
+from classifiers.report.report_data import (
+    filled,
+    judged_by_copies,
+    of_bundle,
+    only_class,
+    shifted,
+    shown_better,
+    split_by_folds,
+)
+from classifiers.validation.significance import SIGNIFICANT
 
 LONGEST_LABEL = 40  # characters of a file name or label of weights
 NEXT = "Next: "
@@ -32,7 +40,9 @@ def verdict(data: Mapping[str, Any]) -> list[str]:
     full = filled(data)
     best = full["runs"][full["best_run"]]
     chosen = _trained_before(full) if of_bundle(full) else _chosen(full, best)
-    sentences = [_headline(full, best), _sure(full, best), chosen, *_differences(full), *_references(full)]
+    sentences = [_headline(full, best), _sure(full, best), chosen]
+    if only_class(best) is None:  # else the head that gives this class most often would be called the best
+        sentences += [*_differences(full), *_references(full)]
     sentences.append(random_weights_note(full) or "")
     return [sentence for sentence in sentences if sentence] + [NEXT + step for step in next_steps(full, best)]
 
@@ -90,31 +100,38 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     right = f"right on {percent(best['accuracy'])} % of {_judged(full, best)}"
     if best["n_test"] < FEWEST:
         return _untold(best, f"the bundle's head, {head}," if of_bundle(full) else head)
+    if (alone := only_class(best)) is not None:
+        return (
+            f"All judged images are of one class, {printable(alone)}: {head} is {right}, which says how often it knows "
+            "this class, not how well it tells classes apart."
+        )
     if best["beats_majority"] is False and of_bundle(full):
         return (
             f"The bundle is not shown to know these images: its head, {head}, is {right}, and always giving their most "
             "frequent class may be as good."
         )
+    kind = "of another kind than the images it was trained on"
     if best["beats_majority"] is False:
-        others = [printable(run["name"]) for run in full["runs"] if run["beats_majority"]]
-        if others:
-            return (
-                f"The chosen head, {head}, is not shown to have learnt anything: it is {right}, and always giving the "
-                f"most frequent class may be as good. Of {listing(others)} it is shown."
-            )
-        return (
-            f"No head is shown to have learnt anything: the chosen one, {head}, is {right}, "
-            "and always giving the most frequent class may be as good."
-        )
+        also = f", which are {kind}" if shifted(full) else ""
+        return _no_better(full, head, right + also)
     if of_bundle(full):
         return f"The bundle's head, {head}, is {right}."
-    kind = "of another kind than the images it was trained on"
     if judged_by_copies(full):
         also = f" The test images are also {kind}." if shifted(full) else ""
         return f"Not to be trusted yet: {head} is {right}, but some images are judged by their own copies.{also}"
     if shifted(full):
         return f"Use {head}: it is {right}, which are {kind}."
     return f"Use {head}: it is {right}."
+
+
+def _no_better(full: Mapping[str, Any], head: str, right: str) -> str:
+    """The headline where the chosen head is not shown to be better than a constant answer."""
+    share = next((f" ({percent(run['accuracy'])} %)" for run in full["runs"] if run["head"] == "majority"), "")
+    than = f"better than always giving the most frequent class{share}"
+    others = [printable(run["name"]) for run in full["runs"] if run["beats_majority"]]
+    if others:
+        return f"The chosen head, {head}, is not shown to be {than}: it is {right}. Of {listing(others)} it is shown."
+    return f"No head is shown to be {than}: the chosen one, {head}, is {right}."
 
 
 def _untold(best: Mapping[str, Any], head: str) -> str:
@@ -152,6 +169,7 @@ def _sure(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     if judged_by_copies(full):
         return f"Its interval, {interval((low, high))} %, counts copies of training images as if they were new ones."
     where = " on images like the test images" if shifted(full) else ""
+    where = where if only_class(best) is None else " on this class"
     bounds = interval((low, high)).replace(" to ", " and ")
     sentence = f"With 95 % confidence its true accuracy{where} lies between {bounds} %"
     return sentence + (", a wide interval: few images were judged." if high - low > WIDE else ".")
@@ -185,12 +203,15 @@ def _decided(full: Mapping[str, Any], duel: Mapping[str, Any]) -> str:
             "The best head on frozen features was chosen: a fine-tuned network may have learnt from the images that "
             "judge it here. Only a data set with a test part of its own can show what the fine-tuning brought."
         )
-    won = full["best_run"] == duel["tuned_run"]
+    found = "no gain is shown, which does not rule one out; the frozen features stay."
+    if full["best_run"] == duel["tuned_run"]:
+        found = "the fine-tuning is shown to pay."
+    elif duel["p"] < SIGNIFICANT:
+        found = "the fine-tuned network is shown to be worse, so the frozen features stay."
     figures = f"{percent(frozen['accuracy'])} against {percent(tuned['accuracy'])} %, p {_equals(duel['p'])}"
     return (
         f"Frozen or fine-tuned was decided by the paired test on the test images ({figures}), for cross-validation "
-        "flatters the fine-tuned network: "
-        + ("the fine-tuning is shown to pay." if won else "no gain is shown, so the frozen features stay.")
+        "flatters the fine-tuned network: " + found
     )
 
 
@@ -199,19 +220,15 @@ def _differences(full: Mapping[str, Any]) -> list[str]:
     worse: list[str] = []
     better: list[str] = []
     same: list[str] = []
-    runs, mine = full["runs"], full["best_run"]
-    for pair in full["comparisons"]:
-        if mine not in (pair["a_run"], pair["b_run"]) or None in (pair["a_run"], pair["b_run"]):
+    runs = full["runs"]
+    for other, pair in _opponents(full).items():
+        if runs[other]["reference"] or pair.get("family") == "duel":  # that one is told where the choice is
             continue
-        other = runs[pair["b_run"] if pair["a_run"] == mine else pair["a_run"]]
-        name = printable(other["name"])
-        if other["reference"]:
-            continue
-        if pair["p_holm"] >= SIGNIFICANT:
+        name, winner = printable(runs[other]["name"]), shown_better(pair, runs)
+        if winner is None:
             same.append(name)
         else:
-            ahead = runs[mine]["accuracy"] > other["accuracy"]
-            (worse if ahead else better).append(f"{name} (p {_equals(pair['p_holm'])})")
+            (better if winner == other else worse).append(f"{name} (p {_equals(pair['p_holm'])})")
     sentences = []
     if worse:
         sentences.append(f"It is shown to be better than {listing(worse)}.")
@@ -221,43 +238,40 @@ def _differences(full: Mapping[str, Any]) -> list[str]:
         )
     if better:
         foreseen = "cross-validation on images of another kind" if shifted(full) else "cross-validation"
-        sentences.append(f"On the test part {listing(better)} did better, which {foreseen} did not foresee.")
+        where = "the images that judge it" if full["protocol"].get("name") == "cv" else "the test part"
+        sentences.append(f"On {where} {listing(better)} did better, which {foreseen} did not foresee.")
     return sentences
 
 
+def _opponents(full: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """The paired test of the best run and each other one, by the other's index."""
+    mine, found = full["best_run"], {}
+    for pair in full["comparisons"]:
+        sides = [pair["a_run"], pair["b_run"]]
+        if mine in sides and None not in sides:
+            found[sides[1] if sides[0] == mine else sides[0]] = pair
+    return found
+
+
 def _references(full: Mapping[str, Any]) -> list[str]:
-    """Whether the best head beats what stands in every report to be beaten."""
-    best = full["runs"][full["best_run"]]
+    """Whether the best head beats what stands in every report to be beaten, by the corrected p-values."""
+    runs = full["runs"]
     beaten: list[str] = []
     unbeaten: list[str] = []
-    for run in full["runs"]:
-        if run["reference"]:
-            shown = best["beats_majority"] if run["head"] == "majority" else None
-            shown = _beats(best, run) if shown is None else shown
-            (beaten if shown else unbeaten).append(f"{printable(run['head'])} ({percent(run['accuracy'])} %)")
+    ahead: list[str] = []
+    for other, pair in _opponents(full).items():
+        if runs[other]["reference"]:
+            winner = shown_better(pair, runs)
+            found = unbeaten if winner is None else ahead if winner == other else beaten
+            found.append(f"{printable(runs[other]['head'])} ({percent(runs[other]['accuracy'])} %)")
     sentences = []
+    if ahead:
+        sentences.append(f"It is shown to be worse than {listing(ahead)}.")
     if unbeaten:
         sentences.append(f"It is not shown to beat {listing(unbeaten)}, which a useful head must.")
     if beaten:
         sentences.append(f"It beats the reference{'s' if len(beaten) > 1 else ''} {listing(beaten)}.")
     return sentences
-
-
-def _beats(run: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
-    """Whether an exact McNemar test shows that a run is better; without predictions, whether the intervals say so."""
-    both, only, only_reference = differences(_right(run), _right(reference))
-    if not both:
-        return bool(run["accuracy_ci"][0] > reference["accuracy_ci"][1])
-    return only > only_reference and mcnemar_exact(only, only_reference) < SIGNIFICANT
-
-
-def _right(run: Mapping[str, Any]) -> dict[int, bool]:
-    """Image -> whether most of its predictions are right."""
-    votes: dict[int, int] = {}
-    found = run["predictions"] or {"image": [], "true": [], "predicted": []}
-    for image, true, predicted in zip(found["image"], found["true"], found["predicted"], strict=True):
-        votes[image] = votes.get(image, 0) + (1 if true == predicted else -1)
-    return {image: vote > 0 for image, vote in votes.items()}
 
 
 def _equals(p: float) -> str:

@@ -287,7 +287,7 @@ class Learner:
                 logits = self.unfrozen(values[i : i + self.part])
             part = wanted[i : i + self.part]
             loss = cross_entropy(logits, part, self._weights, self._settings.label_smoothing) / whole
-            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # of torch
             total += float(loss.detach())
             right += int((logits.detach().argmax(1) == y[i : i + self.part]).sum())
         return total, right

@@ -148,7 +148,7 @@ def moving_average(module: nn.Module, decay: float) -> AveragedModel:
 
     def update(averages: Any, values: Any, count: Any) -> None:
         n = int(count)
-        get_ema_multi_avg_fn(min(decay, n / (9 + n)))(averages, values, count)  # type: ignore[no-untyped-call]
+        get_ema_multi_avg_fn(min(decay, n / (9 + n)))(averages, values, count)  # type: ignore[no-untyped-call]  # of torch
 
     average = AveragedModel(module, multi_avg_fn=update, use_buffers=True).requires_grad_(False).eval()
     # The weights at the start count as the first ones; with 0, torch would forget them at the first step.

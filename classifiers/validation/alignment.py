@@ -201,7 +201,8 @@ def check_classes(
         raise FeaturesError(
             f"training images of {count(int(untested.sum()), 'class', 'classes')} that no test image shows: "
             f"{named(untested)}; nothing could be said about them. Check the labels for typing errors, add test "
-            "images, or go on with `allow_untested=True`"
+            'images, compare with `protocol="cv"` (all images judge, by cross-validation), or go on with '
+            "`allow_untested=True`"
         )
     if untested.any():
         warnings.append(f"No image judges {count(int(untested.sum()), 'class', 'classes')}: {named(untested)}.")

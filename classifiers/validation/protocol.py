@@ -155,20 +155,22 @@ def make_protocol(
         train, test = features.training(), features.testing()
         if not test.size:
             raise FeaturesError(
-                'the data brings no test part; extract with `split={"test": 0.25}`, or leave the choice to '
-                "protocol auto"
+                'the data brings no test part; extract with `split={"test": 0.25}`, or let `protocol="auto"` choose'
             )
         if not train.size:
-            raise FeaturesError("all images are in the test part; expected some that train")
+            raise FeaturesError(
+                'all images are in the test part; expected some that train: `protocol="cv"` cross-validates all images'
+            )
     else:
         train, test = holdout(features.y, HELD_OUT, seed, groups)
     kept = train if apart is None else _apart(train, test, apart)
     if not kept.size:
         raise FeaturesError(
-            "every training image has a copy in the judged part, or one of its group; nothing is left to train on"
+            "every training image has a copy in the judged part, or one of its group; nothing is left to train on. "
+            'Leave `drop_leaks` away: `protocol="cv"` with `groups="auto"` parts all images anew, by their sources'
         )
     left = len(train) - len(kept)
-    without = f" ({left} left out that are or look like copies of judged images)" if left else ""
+    without = f" ({left} left out: copies of judged images, or of their group)" if left else ""
     if protocol == "given":
         how = (
             f"Heads are tuned by {folds}-fold cross-validation of the {len(kept)} training images{without}, fitted "

@@ -13,8 +13,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
-from classifiers.linalg import truncated_svd
+from classifiers.linalg import standardiser, truncated_svd
 from classifiers.types import Index
+from classifiers.validation.class_proportions import ClassProportions
 from classifiers.validation.significance import wilson
 from featstore.errors import FeaturesError
 
@@ -165,16 +166,20 @@ def find_shift(
     known = y is not None and len(rows) > 0 and bool((np.asarray(y)[rows] >= 0).all())
     classes = np.unique(np.asarray(y)[rows], return_inverse=True)[1] if known else np.zeros(len(rows), dtype=np.intp)
     sources = _sources(X[rows], None if groups is None else np.asarray(groups)[rows])
-    proportions = _proportions(classes, sources, part, rng, what) if known else {}
-    sides = f"the {len(other):,} {what} images", f"the {len(train):,} training images"
+    proportions = ClassProportions()
+    if known:
+        proportions = ClassProportions.compare(classes, part, sources=sources, rng=rng, what=what)
+    parts: dict[str, Any] = {"n_train": len(train), "n_other": len(other)}
+    parts |= {f"proportions_{field}": value for field, value in dataclasses.asdict(proportions).items()}
+    # Only classes of both parts compare like with like.
+    both = np.isin(classes, np.intersect1d(classes[part], classes[~part]))
+    sides = _named(both[part], f"{what} images"), _named(both[~part], "training images")
 
     def unknown(why: str) -> Shift:
         text = f"It cannot be told whether {sides[0]} are of the same kind as {sides[1]}: {why}."
         even = np.full(len(train), 0.5)
-        return Shift(None, None, None, False, len(train), len(other), even, text, **proportions)
+        return Shift(None, None, None, False, likeness=even, text=text, **parts)
 
-    # Only classes of both parts compare like with like.
-    both = np.isin(classes, np.intersect1d(classes[part], classes[~part]))
     if not both.any():
         return unknown("they have no class in common")
     independent = min(len(np.unique(sources[both & side])) for side in (part, ~part))
@@ -184,6 +189,8 @@ def find_shift(
         )
     fitted = np.flatnonzero(_sampled(both, part, rng))
     Z = _reduced(X[rows], classes, fitted, seed)
+    if not Z.shape[1]:
+        return unknown(f"features do not differ between images{' of a class' if known else ''}")
     scores, labels = _cross_fitted(Z, classes, sources, part, fitted, rng)
     strata, sides_of = classes[fitted], labels[:, 0]
     aucs = _within(scores[fitted], strata, labels)
@@ -203,7 +210,14 @@ def find_shift(
         text = f"{sides[0].capitalize()} differ from {sides[1]}, by how much is not shown to matter ({figures})."
     else:
         text = f"{sides[0].capitalize()} are not shown to be of another kind than {sides[1]} ({figures})."
-    return Shift(auc, ci, p, shifted, len(train), len(other), likeness, text, **proportions)
+    return Shift(auc, ci, p, shifted, likeness=likeness, text=text, **parts)
+
+
+def _named(compared: NDArray[np.bool_], what: str) -> str:
+    """The images of one part; where only some of them are compared, those."""
+    if compared.all() or not compared.any():
+        return f"the {len(compared):,} {what}"
+    return f"the {int(compared.sum()):,} {what} of classes that both parts hold"
 
 
 def _sources(X: NDArray[np.float32], groups: NDArray[Any] | None) -> NDArray[np.intp]:
@@ -235,12 +249,14 @@ def _reduced(X: NDArray[np.float32], classes: NDArray[np.intp], fitted: Index, s
     """Principal components of the rows about their class means, of variance 1 on average, shape (n, r)."""
     counts = np.bincount(classes)
     own = coo_array((1 / counts[classes], (classes, np.arange(len(classes))))).tocsr()
-    centred = X - np.asarray(own @ X, dtype=np.float32)[classes]
+    mean, gain = standardiser(X, np.ones(len(X)))
+    centred = (X - mean) * gain  # first of all to one scale, so that squares of features neither overflow nor vanish
+    centred -= np.asarray(own @ centred, dtype=np.float32)[classes]
     deviation = centred[fitted].std(axis=0)
-    centred /= np.where(deviation > 1e-6 * float(deviation.max(initial=0.0)), deviation, np.inf)
+    centred /= np.where(deviation > 1e-6, deviation, np.inf)
     rank = min(_RANK, *centred[fitted].shape)
     _, s, V = truncated_svd(centred[fitted], rank, iterations=1, seed=seed)
-    return np.asarray(centred @ V.T / (np.sqrt((s**2).mean() / len(fitted)) or 1.0), dtype=np.float32)
+    return np.asarray(centred @ V.T / np.sqrt((s**2).sum() / max(len(s), 1) / len(fitted) or 1.0), dtype=np.float32)
 
 
 def _cross_fitted(
@@ -332,32 +348,3 @@ def _likeness(scores: NDArray[np.float32], fitted: Index, labels: NDArray[np.boo
     slope = max(float(ones.mean() - zeros.mean()), 0.0) / spread if spread > 0 else 0.0
     logit = slope * (scores.astype(np.float64) - (ones.mean() + zeros.mean()) / 2)
     return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
-
-
-def _proportions(
-    classes: NDArray[np.intp],
-    sources: NDArray[np.intp],
-    part: NDArray[np.bool_],
-    rng: np.random.Generator,
-    what: str,
-) -> dict[str, Any]:
-    """The fields of Shift about the proportions of classes."""
-    if not part.any() or part.all():
-        return {}
-    # A source counts once in each of its classes.
-    _, first = np.unique(np.column_stack([sources, part, classes]), axis=0, return_index=True)
-    total, ones = np.bincount(classes[first]), np.bincount(classes[first][part[first]], minlength=classes.max() + 1)
-    drawn = np.vstack([ones, rng.multivariate_hypergeometric(total, int(ones.sum()), size=PERMUTATIONS)])
-    expected = total * ones.sum() / total.sum()
-    chi2 = ((drawn - expected) ** 2 / np.maximum(expected, 1e-9)).sum(axis=1)
-    p = float((chi2 >= chi2[0] - 1e-9).mean())
-    shares = [np.bincount(classes[side], minlength=len(total)) / side.sum() for side in (part, ~part)]
-    apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    differ = p < SURE and apart >= 0.1
-    text = (
-        f"The {what} images have other proportions of classes than the training images: {apart:.0%} of them would have "
-        "to be of another class for the proportions to agree."
-        if differ
-        else f"The {what} and the training images are not shown to have other proportions of classes."
-    )
-    return {"proportions_p": p, "proportions_differ": differ, "proportions_text": text}

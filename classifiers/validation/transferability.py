@@ -7,6 +7,7 @@ evidence among other evidence, and meaningful only between feature sets of the s
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from featstore.errors import FeaturesError
@@ -18,7 +19,10 @@ def _checked(X: NDArray[np.floating], y: NDArray[np.int64]) -> tuple[NDArray[np.
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise FeaturesError(f"found {len(classes)} class in {len(y)} labels; transferability needs at least two")
-    return X.astype(np.float64), codes.astype(np.int64)
+    features = X.astype(np.float64)
+    # Both scores are the same for features of another unit; squares of this one neither overflow nor vanish.
+    features /= float(np.abs(features).max(initial=0.0)) or 1.0
+    return features, codes.astype(np.int64)
 
 
 def log_me(X: NDArray[np.floating], y: NDArray[np.int64], *, iterations: int = 50, tolerance: float = 1e-4) -> float:
@@ -52,13 +56,16 @@ def log_me(X: NDArray[np.floating], y: NDArray[np.int64], *, iterations: int = 5
     """
     features, codes = _checked(X, y)
     n, d = features.shape
-    # Rows outnumbered by columns or not, the thin SVD holds all that the evidence depends on.
-    left, singular, _ = np.linalg.svd(features, full_matrices=False)
-    energy = singular**2
+    targets = np.eye(int(codes.max()) + 1)[codes]
+    # The evidence depends on squared singular values, and on the targets in the space of left singular vectors: both
+    # by the smaller Gram matrix, three times as fast as by an SVD.
+    wide = d > n
+    energy, vectors = np.linalg.eigh(features @ features.T if wide else features.T @ features)
+    alive = energy > max(n, d) * np.finfo(np.float64).eps * energy[-1]
+    energy, vectors = energy[alive], vectors[:, alive]
+    shares = (vectors.T @ targets) ** 2 if wide else (vectors.T @ (features.T @ targets)) ** 2 / energy[:, None]
     evidences = []
-    for code in range(int(codes.max()) + 1):
-        target = (codes == code).astype(np.float64)
-        projected = (left.T @ target) ** 2
+    for target, projected in zip(targets.T, shares.T, strict=True):
         outside = max(float(target @ target - projected.sum()), 0.0)
         alpha, beta = 1.0, 1.0
         for _ in range(iterations):
@@ -73,12 +80,9 @@ def log_me(X: NDArray[np.floating], y: NDArray[np.int64], *, iterations: int = 5
         ratio = alpha / beta
         weight_norm = float((energy * projected / (energy + ratio) ** 2).sum())
         residual = float((projected * (ratio / (energy + ratio)) ** 2).sum()) + outside
-        log_determinant = float(np.log(alpha + beta * energy).sum()) + (d - len(energy)) * np.log(alpha)
-        evidence = (
-            n * np.log(beta) + d * np.log(alpha) - n * np.log(2 * np.pi)
-            - beta * residual - alpha * weight_norm - log_determinant
-        ) / 2  # fmt: skip
-        evidences.append(evidence / n)
+        log_determinant = float(np.log1p(energy / ratio).sum()) if len(energy) else 0.0
+        evidence = n * np.log(beta) - n * np.log(2 * np.pi) - beta * residual - alpha * weight_norm - log_determinant
+        evidences.append(evidence / 2 / n)
     return float(np.mean(evidences))
 
 
@@ -109,21 +113,30 @@ def h_score(X: NDArray[np.floating], y: NDArray[np.int64]) -> float:
     >>> h_score(X, y) > h_score(X, rng.permutation(y))
     True
     """
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
     features, codes = _checked(X, y)
     n, d = features.shape
-    features = features - features.mean(axis=0)
-    shrinkage = float(ledoit_wolf_shrinkage(features, assume_centered=True))
+    features -= features.mean(axis=0)
     counts = np.bincount(codes)
-    means = np.zeros((len(counts), d))
-    np.add.at(means, codes, features)
-    means /= counts[:, None]
-    between = means * np.sqrt(counts / n)[:, None]  # between.T @ between is the covariance of the class means
-    _, singular, right = np.linalg.svd(features, full_matrices=False)
-    variances = singular**2 / n
-    floor = shrinkage * float(variances.sum()) / d
-    inside = between @ right.T
-    inverse = 1.0 / ((1 - shrinkage) * variances + floor + 1e-12)
-    # The class means lie in the span of the rows, so directions outside it add nothing.
-    return float((1 - shrinkage) * (inside**2 * inverse).sum())
+    # The covariance of the class means is between.T @ between.
+    share = np.eye(len(counts))[codes] / np.sqrt(n * counts)
+    wide = d > n
+    gram = features @ features.T if wide else features.T @ features
+    variance = float(np.trace(gram)) / n
+    if variance == 0:
+        return 0.0
+    shrinkage = _shrinkage(features, gram)
+    # The class means lie in the span of the rows, so the rows' products can stand for those of the columns.
+    between = gram @ share if wide else features.T @ share
+    shrunk = gram * ((1 - shrinkage) / n)
+    shrunk[np.diag_indices_from(shrunk)] += (shrinkage + 1e-12) * variance / d
+    inverse = scipy.linalg.solve(shrunk, between, assume_a="pos", check_finite=False)
+    return float((1 - shrinkage) * ((share if wide else between) * inverse).sum())
+
+
+def _shrinkage(centred: NDArray[np.float64], gram: NDArray[np.float64]) -> float:
+    """Ledoit and Wolf's, in [0, 1]; as `sklearn.covariance.ledoit_wolf_shrinkage`, from products that are there."""
+    n, d = centred.shape
+    variance, energy = float(np.trace(gram)) / n, float((gram**2).sum()) / n**2
+    spread = energy - variance**2 / d
+    noise = (float((np.einsum("ij,ij->i", centred, centred) ** 2).sum()) / n - energy) / n
+    return 0.0 if d == 1 or noise <= 0 else min(noise / spread, 1.0) if spread > 0 else 1.0

@@ -36,8 +36,8 @@ GOLDEN = DATA / "golden"
 EXAMPLES = ("several-sets", "cross-validated")
 RENDERINGS = ("json", "txt", "narrow.txt", "md", "html", "notebook.html")
 SECTIONS = [
-    "verdict", "warnings", "heads", "pairs", "classes", "confusions", "calibration", "advice", "curves", "time", "map",
-    "mistakes", "labels", "search", "provenance",
+    "verdict", "warnings", "next", "heads", "pairs", "classes", "confusions", "calibration", "advice", "curves", "time",
+    "map", "mistakes", "labels", "search", "provenance",
 ]  # fmt: skip
 HEADS = ("logistic", "svm", "centroid", "knn", "lightgbm")
 

@@ -51,6 +51,23 @@ def test_for_people_it_says_the_same_in_words(place):
     assert f"Next: {told['next']}" in words
     assert " ".join(told["reasons"][0].split()) in words
     assert "`data=" not in shown
+    assert words.startswith(told["text"]) and f"over the linear head on {told['base_node']}" in words
+    assert " points of accuracy (90 % interval " in words
+    assert words.index("Details: LogME and H-score by node") > words.index(" ".join(told["reasons"][-1].split()))
+
+
+def test_where_the_test_part_is_shifted_labelling_is_said_before_the_command(place, tmp_path):
+    store = FeatureStore(tmp_path / "shifted", create=True)
+    parts = ["train" if i % 4 > 1 or i < 60 else "test" for i in range(120)]
+    store.put_imageset(images(NAMES, splits=parts))
+    rows = planted_rows(2, 6.0)
+    rows.X[np.array(parts) == "test", 1] += 6
+    store.commit(fingerprint(), rows, PROVENANCE)
+    told, shown = json.loads(run(store.path, "--json", "--quiet").stdout), run(store.path, "--quiet").stdout
+    assert told["first"].startswith("Label images like the test images") and told["reasons"][0].startswith(
+        told["first"]
+    )
+    assert f"Next: {told['first']} As the images are now: {told['next']}" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,22 @@ def test_a_class_that_no_test_image_shows_needs_a_word(tmp_path):
     assert isinstance(refused.exception, FeaturesError) and "`allow_untested=True`" in str(refused.exception)
     assert not (tmp_path / "r").exists()
     run(store.path, "-o", tmp_path / "r", "--allow-untested", *FAST)
-    assert "No image judges 1 class" in str(Report.load(tmp_path / "r").data["warnings"])
+    judged = Report.load(tmp_path / "r").data
+    assert "No image judges 1 class" in str(judged["warnings"])
+    assert any("compare again with `--protocol cv`" in sentence for sentence in judged["verdict"])
+    assert judged["verdict"][0].startswith("Nothing can be told from 16 judged images")
+    assert {run["beats_majority"] for run in judged["runs"]} == {None}
+    assert not any("beats" in sentence or "featstore train" in sentence for sentence in judged["verdict"])
+
+
+def test_all_images_judge_where_the_test_part_of_the_data_cannot(tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images(NAMES, splits=["train" if i % 3 or i % 2 else "test" for i in range(96)]))
+    store.commit(fingerprint(), planted_rows(NAMES), PROVENANCE)
+    run(store.path, "-o", tmp_path / "r", "--protocol", "cv", *FAST)
+    data = Report.load(tmp_path / "r").data
+    assert data["protocol"]["name"] == "cv" and data["dataset"]["test"] == 96
+    assert data["verdict"][0].startswith("Use ") or "No head" in data["verdict"][0]
 
 
 @pytest.mark.parametrize(

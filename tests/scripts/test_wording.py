@@ -58,6 +58,23 @@ def test_what_is_no_argument_or_part_of_a_name_is_left_alone(text):
     assert typed(text) == text
 
 
+@pytest.mark.parametrize("name", ["c`at", "`", "c`a`t", "``", "`dog", "x/`/y.jpg", "it`s (`a"])
+def test_backticks_in_names_hide_no_argument_behind_them(name):
+    sentence = f'a/{name}/1.jpg as {name} and {name}: `drop_leaks=True` leaves them out, `groups="auto"` ({name}) too.'
+    said = f"a/{name}/1.jpg as {name} and {name}: --drop-leaks leaves them out, --groups auto ({name}) too."
+    assert typed(sentence) == said == typed(sentence, names=[name])
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Zs", "Cc", "Zl", "Zp"]) | st.just("`"), min_size=1)
+
+
+@given(words, st.sampled_from(sorted(OPTIONS)))
+def test_any_word_of_the_data_leaves_the_argument_behind_it_as_it_was(word, argument):
+    if any(f"`{name}" in word for name in (*OPTIONS, *NEGATED)):
+        return
+    assert typed(f"{word} is there; use `{argument}`") == f"{word} is there; use {OPTIONS[argument]}"
+
+
 @given(st.text(alphabet=st.sampled_from("`ab_=\"'{}[] ./:-;(é\n")) | st.text())
 def test_text_without_a_known_argument_is_unchanged(text):
     assert any(name in text for name in (*OPTIONS, *NEGATED)) or typed(text) == typed(text, code=True) == text

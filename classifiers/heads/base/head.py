@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A scikit-learn classifier whose `fit` includes its search, and which is saved as numbers and text.
 
     Below it stand `SearchedHead` (candidates, one after the other, over folds) and `LinearHead` (a path over C in all

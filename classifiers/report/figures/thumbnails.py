@@ -125,7 +125,8 @@ class Thumbnails:
         wanted = [index for index in dict.fromkeys(indexes) if 0 <= index < len(self._paths)]
         if not self._root:
             return {}
-        paths = [os.path.join(os.fsencode(self._root), os.fsencode(self._paths[index])) for index in wanted]  # noqa: PTH118
+        root = os.fsencode(self._root)
+        paths = [os.path.join(root, os.fsencode(self._paths[index])) for index in wanted]  # noqa: PTH118 - bytes
         found = addresses(paths)
         order = reading_order(found) or range(len(found))
         streams = any(is_sequential(address) for address in found)  # which have one reader

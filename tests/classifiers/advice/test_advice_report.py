@@ -65,10 +65,19 @@ def test_where_the_cache_is_enough_the_next_command_keeps_the_best_head_whatever
     added = add_to_report(tmp_path, advice, store)
     together = ["--groups", groups] if groups else []
     assert shlex.split(added.next) == [
-        "featstore", "train", str(store), "--key", "fedcba9876543210", "--head", "svm", *together,
-        "-o", "planted.safetensors",
+        "featstore", "train", str(store), "--dataset", "planted", "--key", "fedcba9876543210", "--head", "svm",
+        *together, "-o", "planted.safetensors",
     ]  # fmt: skip
     assert Report.load(tmp_path).data["advice"]["next"] == added.next
+
+
+def test_the_head_is_to_be_trained_as_it_was_compared(advice, tmp_path):
+    data = planted(strengths={"knn": 1.0, "svm": 9.0})
+    data["protocol"] |= {"budget": "quick", "seed": 3, "folds": 7, "class_weight": "balanced"}
+    Report(data).write(tmp_path)
+    command = shlex.split(add_to_report(tmp_path, advice, "s").next)
+    for option, value in (("--budget", "quick"), ("--seed", "3"), ("--folds", "7"), ("--class-weight", "balanced")):
+        assert command[command.index(option) + 1] == value
 
 
 @pytest.mark.parametrize("verdict", ["earlier-node", "reopen-top", "reopen-all", "more-data"])

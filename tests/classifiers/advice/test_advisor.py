@@ -1,6 +1,8 @@
 """Advice on a real store: what is offered, extracted and tried; the verdicts themselves are test_decision's."""
 
+import dataclasses
 import json
+import shlex
 
 import pytest
 
@@ -41,3 +43,49 @@ def test_the_data_are_named_as_they_were_for_extract():
     assert _source(whole) == "/" + whole.root.decode().lstrip("/")
     listed = whole.with_about(source="/d/all.csv")
     assert _source(listed) == "/d/all.csv" and '`data="/d/all.csv"`' in _offer(["layer1"], listed)
+
+
+@pytest.fixture(scope="module")
+def judged(tones):
+    return advise(FeatureStore(tones / "store"), device="cpu", workers=0, nodes=("avgpool",))[0]
+
+
+def following(tones, advice, given=None, **more):
+    """The words of the next command, and what it makes of them."""
+    from classifiers.advice.advisor import _next_command
+    from featstore_scripts.main import group
+
+    store = FeatureStore(tones / "store")
+    options = {"nodes": (), "data": None, "device": "auto", "workers": None, "seed": 0} | more
+    words = shlex.split(_next_command(store, advice, [store.read(node="avgpool")], given or {}, **options))
+    assert words[0] == "featstore"
+    command = group.get_command(None, words[1])
+    return words, command.make_context(words[1], words[2:]).params
+
+
+@pytest.mark.parametrize("verdict", ["reopen-all", "reopen-top"])
+def test_what_was_given_is_kept_in_the_command_that_reopens(tones, judged, verdict):
+    advice = dataclasses.replace(judged, verdict=verdict)
+    words, _ = following(tones, advice)
+    assert words[1] == "finetune" and words[3] == str(tones / "tones")
+    assert not {"--device", "--workers", "--node", "--seed", "--groups"} & set(words)
+    given = {"groups": r"(\w+) \d", "pool": "avg", "precision": "fp32", "weights": "my weights.pth", "key": None}
+    _, taken = following(
+        tones, advice, given, data="my photos.zip", device="cpu", workers=0, seed=4, nodes=("layer1", "avgpool")
+    )
+    expected = {"data": "my photos.zip", "device": "cpu", "workers": 0, "seed": 4, "nodes": ("avgpool",)}
+    assert {name: taken[name] for name in (*expected, *given)} == expected | given
+    assert taken["reopen"] == ("layer4" if verdict == "reopen-top" else None)
+
+
+def test_what_was_given_is_kept_in_the_command_that_compares(tones, judged):
+    advice = dataclasses.replace(judged, verdict="cache-is-enough")
+    words, _ = following(tones, advice)
+    assert words[1:] == ["compare", str(tones / "store"), "-o", "report", "--dataset", "tones"]
+    given = {"groups": "auto", "pool": "avg", "precision": "fp32", "weights": "none", "key": "abcd"}
+    _, taken = following(tones, advice, given, device="cpu", workers=0, seed=4, nodes=("layer1", "avgpool"))
+    assert {name: taken[name] for name in given} == given
+    assert taken["nodes"] == ("layer1", "avgpool") and taken["seed"] == 4
+    earlier = dataclasses.replace(judged, verdict="earlier-node")
+    assert following(tones, earlier, {"groups": "none"}, nodes=("layer1", "avgpool"))[1]["nodes"] == ("avgpool",)
+    assert "--groups" not in following(tones, earlier, {"groups": "none"})[0]

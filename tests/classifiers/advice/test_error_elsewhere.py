@@ -47,3 +47,15 @@ def test_a_sample_is_enough(parts, monkeypatch):
     found = error_elsewhere(X, y, stratified_folds(y, 5, 0), other)
     assert found == error_elsewhere(X, y, stratified_folds(y, 5, 0), other)
     assert 0 <= found.there < 0.2
+
+
+def test_a_head_that_is_wrong_more_often_here_is_so_elsewhere(parts):
+    X, y, other, _ = parts
+    worse = (other + np.random.default_rng(0).normal(0, 0.6, other.shape)).astype(np.float32)
+    folds = stratified_folds(y, 5, 0)
+    own = error_elsewhere(X, y, folds, worse)
+    assert error_elsewhere(X, y, folds, worse, error=own.here) == own
+    found = [error_elsewhere(X, y, folds, worse, error=error) for error in (0.0, 0.05, 0.2, 0.5, 1.0)]
+    assert [one.here for one in found] == [0.0, 0.05, 0.2, 0.5, 1.0]
+    there = [one.there for one in found]
+    assert there == sorted(there) and there[-1] > 0.95

@@ -109,3 +109,23 @@ def test_nodes_of_other_images_are_refused():
     first, _, last = nodes()
     with pytest.raises(FeaturesError, match="node avgpool has other rows than layer2; extract both for all images"):
         gather([first, last.subset(np.arange(100))])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("power", [-100, 63])
+def test_another_unit_changes_nothing_that_is_concluded(power, seen):
+    scaled = [dataclasses.replace(one, X=np.ldexp(one.X, power)) for one in nodes()]
+    assert gather(scaled).to_json() == seen.to_json()
+
+
+@pytest.mark.filterwarnings("error")
+def test_zero_constant_and_wild_features_do_no_harm():
+    wild = []
+    for one in nodes(200):
+        n = len(one.X)
+        odd = [np.zeros((n, 2)), np.full((n, 1), 7.1), 1e19 * one.X[:, 5:6], 1e-30 * one.X[:, 6:7]]
+        wild.append(dataclasses.replace(one, X=np.hstack([one.X, *odd]).astype(np.float32)))
+    found, plain = gather(wild), gather(nodes(200))
+    assert found.linear_accuracy == pytest.approx(plain.linear_accuracy, abs=0.05)
+    assert found.knn_accuracy == pytest.approx(plain.knn_accuracy, abs=0.05)
+    json.dumps(found.to_json(), allow_nan=False)

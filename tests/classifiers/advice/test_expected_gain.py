@@ -40,5 +40,21 @@ def test_what_an_earlier_node_knows_is_found_again():
     assert led.gain == pytest.approx(plain.gain + 0.1 * LEAD)
 
 
+@given(measured=st.floats(-1, 1), se=st.floats(1e-3, 10))
+def test_a_measurement_moves_the_expectation_by_its_precision(measured, se):
+    before = expected_gain(0.3, **BASE)
+    after = before.updated(measured, se)
+    low, high = sorted((before.gain, measured))
+    assert min(low, 0.3) - 1e-9 <= after.gain <= min(high, 0.3) + 1e-9
+    assert after.unknown < min(before.unknown, se) and after.images == before.images
+    assert after.ci[0] <= after.gain <= after.ci[1]
+
+
+def test_two_measurements_are_one_of_both():
+    before = expected_gain(0.3, **BASE)
+    twice, once = before.updated(0.1, 0.05).updated(0.0, 0.05), before.updated(0.05, 0.05 / 2**0.5)
+    assert twice.gain == pytest.approx(once.gain) and twice.chance == pytest.approx(once.chance)
+
+
 def test_the_document():
     assert expected_gain(0.3, **BASE).to_json().keys() == {"gain", "ci", "level", "chance", "close", "images"}

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import sys
@@ -15,8 +16,8 @@ from classifiers.validation.protocol import make_protocol
 from tests.support.feature_sets import digits
 
 
-def judged(omitted, **options):
-    features = digits(300, split=0.3)
+def judged(omitted, features=None, **options):
+    features = digits(300, split=0.3) if features is None else features
     plan = make_protocol(features, folds=3, repeats=1, seed=0)
     sources = find_duplicate_groups(features, seed=0)
     leaks = find_leaks(features, plan, sources, grouped=False, seconds=0.0)
@@ -52,3 +53,23 @@ def test_it_says_what_ran_where():
     assert set(found["versions"]) == {"featstore", "numpy", "scikit-learn", "lightgbm", "torch"}
     assert found["cores"] >= 1 and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", found["date"])
     json.dumps(found)
+
+
+def test_copies_are_told_once_not_again_as_a_doubt_of_the_reading():
+    features = digits(300, split=0.3)
+    other = int(np.flatnonzero(features.y[90:] != features.y[0])[0]) + 90
+    digests = features.digests.copy()
+    digests[other] = digests[0]
+    texts = {
+        "same-bytes-in-two-classes": "2 images have the same bytes as one of another class",
+        "copies-in-two-parts": "1 image in test is in train as well, byte for byte; they make every score too good",
+        "one-class": "All images are of one class.",
+    }
+    about = {"doubts": [{"name": name, "text": text} for name, text in texts.items()]}
+    data = judged([], dataclasses.replace(features, digests=digests, about=about))
+    said = [warning["text"] for warning in data["warnings"]]
+    assert texts["one-class"] in said and not {*list(texts.values())[:2]} & {*said}
+    for once in ("byte-identical", "under two classes"):
+        assert sum(once in text for text in said) == 1
+    kept = [warning["text"] for warning in judged([], dataclasses.replace(features, about=about))["warnings"]]
+    assert texts["same-bytes-in-two-classes"] in kept  # of images that are not compared here

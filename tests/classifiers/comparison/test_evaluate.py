@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
-from classifiers.comparison.evaluate import evaluate, plain
+from classifiers.comparison.evaluate import evaluate
 from classifiers.validation.protocol import make_protocol
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import digits, feature_set
@@ -133,11 +133,10 @@ def test_a_path_tells_each_C(features):
     assert len(seen) == len(run.cv_results) + 1 and seen[0][1].startswith("C 0.0001: ")
 
 
-def test_plain_is_json_without_nan():
-    value = {
-        "a": np.float32(1.5),
-        3: (np.nan, np.int64(2)),
-        "b": np.array([[1, 2]]),
-        "c": [np.bool_(True), float("inf")],
-    }
-    assert plain(value) == {"a": 1.5, "3": [None, 2], "b": [[1, 2]], "c": [True, None]}
+def test_weighed_classes_leave_the_most_frequent_class_the_majority():
+    features = digits(200, classes=2)
+    rare = np.flatnonzero(features.y == 0)[:20]
+    features = features.subset(np.concatenate([rare, np.flatnonzero(features.y == 1)]))
+    plan = make_protocol(features, folds=3)
+    usual, weighed = (evaluate("majority", features, plan, class_weight=weight) for weight in (None, "balanced"))
+    assert usual.scores.accuracy == weighed.scores.accuracy == (features.y == 1).mean()

@@ -188,6 +188,15 @@ def test_leaks_into_a_given_test_part_can_be_dropped():
     assert dropped["protocol"]["dropped"] >= 30 and dropped["dataset"]["train"] <= 250
 
 
+def test_what_a_pattern_calls_one_source_is_dropped_as_well():
+    features = digits(400, split=0.3)
+    ids = tuple(f"class0/p{i % 200}_{i}.png" for i in range(400))  # 0 to 119 judge; 200 to 319 are theirs
+    named = dataclasses.replace(features, ids=ids, paths=tuple(map(str.encode, ids)))
+    dropped = compare(named, ("centroid",), **FAST, drop_leaks=True, groups=r"(p\d+)_").data
+    assert dropped["protocol"]["dropped"] == 120 == dropped["dataset"]["test"]
+    assert compare(named, ("centroid",), **FAST, groups=r"(p\d+)_").data["protocol"]["dropped"] == 0
+
+
 def test_shuffled_labels_beat_nothing():
     claims = 0
     for seed in range(5):

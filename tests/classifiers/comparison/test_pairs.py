@@ -84,7 +84,11 @@ def test_a_tuned_network_that_only_cross_validation_praises_is_not_chosen():
     assert data["best_run"] == 0 and data["duel"]["p"] < 0.05
     (text,) = (warning["text"] for warning in data["warnings"] if warning["kind"] == "weights")
     assert text.startswith("fine-tuned a.weights.safetensors: where such a network has learnt from the labels")
-    assert any("no gain is shown, so the frozen features stay." in sentence for sentence in data["verdict"])
+    assert any("is shown to be worse, so the frozen features stay." in sentence for sentence in data["verdict"])
+    # The duel is one planned test: no sentence says otherwise by the correction for a family that it is not of.
+    (pair,) = (pair for pair in data["comparisons"] if pair["family"] == "duel")
+    assert pair["p"] == pair["p_holm"] == data["duel"]["p"] and {pair["a_run"], pair["b_run"]} == {0, 1}
+    assert not any("No difference shown" in s or "shown to be better" in s for s in data["verdict"])
 
 
 def test_a_tuned_network_that_the_test_images_praise_is_chosen():

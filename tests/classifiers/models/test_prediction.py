@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_a_file_that_cannot_be_decoded_is_listed_and_changes_nothing(folder, bun
     mixed = predicted(bundle, [good[0], tmp_path, *good[1:]], batch_size=2)
     assert mixed.images == alone.images
     np.testing.assert_allclose(mixed.proba, alone.proba, atol=1e-6)
-    assert [os.path.basename(name) for name, _ in mixed.failed] == ["bad.jpg", "empty.png"]  # noqa: PTH119
+    assert [Path(name).name for name, _ in mixed.failed] == ["bad.jpg", "empty.png"]
     assert all(reason for _, reason in mixed.failed)
 
 
@@ -82,15 +83,14 @@ def test_names_with_spaces_newlines_and_no_text_come_out_printable(bundle, tmp_p
     names = [b"a b.jpg", b"line\nbreak,comma.jpg", b'quo"te.jpg', b"\xff.jpg"]
     picture = encode(np.full((40, 40, 3), 200, np.uint8))
     for name in names:
-        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:  # noqa: PTH118, PTH123
-            file.write(picture)
+        (tmp_path / os.fsdecode(name)).write_bytes(picture)
     found = predicted(bundle, [tmp_path])
     assert not found.failed
     out = io.StringIO(newline="")
     found.write_csv(out)
     out.getvalue().encode("utf-8")
     rows = list(csv.DictReader(io.StringIO(out.getvalue(), newline="")))
-    assert [os.path.basename(row["image"]) for row in rows] == [  # noqa: PTH119
+    assert [Path(row["image"]).name for row in rows] == [
         "a b.jpg", r"line\nbreak,comma.jpg", 'quo"te.jpg', r"\xff.jpg",
     ]  # fmt: skip
 

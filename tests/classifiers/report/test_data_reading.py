@@ -2,7 +2,7 @@
 
 import pytest
 
-from classifiers.report.data_reading import data_reading, doubts, reading_sentence
+from classifiers.report.data_reading import data_reading, doubts, group_sentence, reading_sentence
 from classifiers.report.markdown import markdown
 from classifiers.report.page import html
 from classifiers.report.plaintext import text
@@ -56,3 +56,8 @@ def test_every_key_is_optional_and_of_any_type(about):
 
 def test_doubts_are_warnings():
     assert doubts(ABOUT) == [{"kind": "data", "text": "4 files stand in two classes."}]
+
+
+def test_an_expression_is_shown_as_it_was_typed():
+    full = {"protocol": {"groups": r"(g\d)_", "n_groups": 7}}
+    assert group_sentence(full) == r"Groups: 7 by the expression '(g\d)_' stay on one side of every fold."

@@ -83,3 +83,17 @@ def test_two_copies_with_each_others_label_are_one_card():
     ]
     data["leaks"]["examples"] = [{"kind": "identical", "a": ids[7], "b": ids[3], "cosine": 1.0}]
     assert [card.image for card in gallery.suspects(filled(data))] == [3, 9]
+
+
+def test_one_picture_under_two_classes_is_shown_once_and_by_its_classes():
+    data = planted()
+    ids, classes = data["images"]["ids"], data["dataset"]["classes"]
+    data["conflicts"] = [{"a": ids[0], "b": ids[40], "a_label": 0, "b_label": 2}]
+    data["leaks"]["examples"] = [
+        {"kind": "identical", "a": ids[40], "b": ids[0], "cosine": 1.0},
+        {"kind": "near", "a": ids[1], "b": ids[2], "cosine": 0.99},
+    ]
+    shown = gallery.leak_examples(filled(data))
+    assert [(t.kind, t.a, t.b) for t in shown] == [
+        (f"one picture as {classes[0]} and {classes[2]}", 0, 40), ("near", 1, 2),
+    ]  # fmt: skip

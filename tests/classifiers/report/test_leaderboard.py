@@ -56,3 +56,15 @@ def test_pairs_of_the_best_come_first_and_say_what_is_shown():
     assert not near.shown and near.finding == "no difference shown"
     raw = next(c for c in data["comparisons"] if {c["a"], c["b"]} == {"logistic", "svm"})
     assert near.a_only == str(raw["a_only"]) and near.p_holm in ("1", f"{raw['p_holm']:.3f}")
+
+
+def test_it_is_said_how_the_rows_are_sorted():
+    data = planted(3, 60)
+    assert Leaderboard(filled(data)).order == (
+        "The chosen head stands first, the other heads follow by their accuracy in cross-validation (CV %), "
+        "references last."
+    )
+    for run in data["runs"]:
+        run["cv_accuracy"] = None
+    assert "follow by their accuracy, references" in Leaderboard(filled(data)).order
+    assert Leaderboard(filled(planted(3, 60, strengths={"knn": 1.0}))).order == ""

@@ -49,3 +49,11 @@ def test_warnings_and_what_was_left_out_are_said():
     data["omitted"] = [{"head": "forest", "feature": 0, "reason": "too few images"}]
     text = markdown(data)
     assert "- leak: 3 pairs; use `--drop-leaks`" in text and "- left out: forest: too few images" in text
+
+
+def test_warnings_stand_before_what_to_do_next():
+    data = planted()
+    data["warnings"] = [{"kind": "class", "text": "Few."}]
+    said = markdown(data)
+    assert said.index("## Warnings") < said.index("## Next") < said.index("## Heads")
+    assert "The chosen head stands first, the other heads follow by their accuracy in cross-validation" in said

@@ -34,3 +34,14 @@ def test_sentences_wrap_at_the_width_and_the_table_is_never_cut():
     assert len(table) == 1 and len(table[0]) > 50
     sentences = shown[shown.index("Use logistic") :].splitlines()
     assert max(len(line) for line in sentences) <= 50
+
+
+def test_what_to_do_next_comes_last():
+    data = planted(3, 300)
+    data["warnings"] = [{"kind": "class", "text": "Few."}]
+    lines = text(data).splitlines()
+    where = [next(i for i, line in enumerate(lines) if line.startswith(word)) for word in (
+        "* logistic", "The chosen head stands first", "Use logistic", "Warning (class)", "Pairs", "Next: ",
+    )]  # fmt: skip
+    assert where == sorted(where)
+    assert "Warning" not in "".join(lines[where[-1] :])

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from classifiers.report.report_data import check, filled
+from classifiers.report.report_data import check, filled, only_class, shown_better
 from featstore.errors import ReportError
 from tests.support.report_example import planted
 
@@ -54,3 +54,19 @@ def test_filled_derives_what_the_stable_part_implies():
     pair = full["comparisons"][0]
     assert full["runs"][pair["a_run"]]["name"] == pair["a"]
     assert full["map"] is None and full["images"]["paths"] == []
+
+
+def test_a_difference_is_shown_by_the_corrected_p_alone():
+    runs = [{"accuracy": 0.9}, {"accuracy": 0.8}]
+    pair = {"a_run": 0, "b_run": 1, "a_only": 2, "b_only": 9, "p": 0.03}
+    assert shown_better({**pair, "p_holm": 0.0625}, runs) is None
+    assert shown_better({**pair, "p_holm": 0.03}, runs) == 1  # by the images of the test, not by the accuracies
+    assert shown_better({**pair, "p_holm": 0.03, "a_only": None}, runs) == 0
+    assert shown_better({**pair, "p_holm": 0.03, "b_run": None}, runs) is None
+
+
+def test_only_class_is_the_class_of_all_judged_images():
+    rows = [{"name": "ant", "support": 0}, {"name": "bee", "support": 9}]
+    assert only_class({"per_class": rows}) == "bee"
+    assert only_class({"per_class": [{**row, "support": 3} for row in rows]}) is None
+    assert only_class({"per_class": rows[1:]}) is None and only_class({"per_class": []}) is None

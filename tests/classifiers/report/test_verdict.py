@@ -1,5 +1,7 @@
 import pytest
 
+from classifiers.report.leaderboard import pair_rows
+from classifiers.report.report_data import filled
 from classifiers.report.verdict import NEXT, random_weights_note, set_names, verdict
 from tests.support.report_example import planted
 
@@ -36,9 +38,71 @@ def test_a_head_that_the_test_part_prefers_is_named():
 def test_references_are_judged_on_the_same_images():
     data = planted(n_test=200)
     assert "It beats the reference majority" in text(data)
-    pixels = {**data["runs"][0], "head": "pixels", "name": "pixels", "reference": True}
-    data["runs"].append(pixels)
-    assert f"It is not shown to beat pixels ({100 * pixels['accuracy']:.1f} %), which a useful head must." in text(data)
+    assert "pixels" not in text(with_pixels(data, None))
+    pixels = data["runs"][-1]["accuracy"]
+    assert f"It is not shown to beat pixels ({100 * pixels:.1f} %), which a useful head must." in text(
+        with_pixels(data, 1.0)
+    )
+
+
+def with_pixels(data, p_holm, p=0.03, a_only=9, b_only=1):
+    """The data with a reference of pixels that only a corrected p tells from the chosen head."""
+    if data["runs"][-1]["head"] != "pixels":
+        data["runs"].append({**data["runs"][0], "head": "pixels", "name": "pixels", "reference": True})
+    if p_holm is not None:
+        sides = {"a": data["runs"][data["best_run"]]["name"], "b": "pixels", "a_only": a_only, "b_only": b_only}
+        data["comparisons"].append({**sides, "test": "exact McNemar", "p": p, "p_holm": p_holm})
+    return data
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "sides", "said"),
+    [
+        (0.0625, (9, 1), "It is not shown to beat pixels"),
+        (0.049, (9, 1), "pixels (97.5 %)."),
+        (0.049, (1, 9), "It is shown to be worse than pixels (97.5 %)."),
+    ],
+)
+def test_every_sentence_that_says_better_rests_on_the_corrected_p(p_holm, sides, said):
+    data = with_pixels(planted(n_test=200), p_holm, 0.03, *sides)
+    assert said in text(data)
+    beats = next((s for s in verdict(data) if s.startswith("It beats the reference")), "")
+    assert ("pixels" in beats) is (p_holm < 0.05 and sides[0] > sides[1])
+    shown = next(pair for pair in pair_rows(filled(data)) if pair.b == "pixels")
+    assert shown.shown is (p_holm < 0.05)
+
+
+def test_which_of_two_is_better_is_told_by_the_images_of_the_test():
+    data = planted(n_test=300, strengths={"logistic": 3.0, "knn": 0.5})
+    data["runs"][1]["accuracy"] = 1.0  # over repeats, which the test does not see
+    assert "It is shown to be better than knn (p <0.001)." in text(data)
+
+
+def one_class(name="given"):
+    data = planted(2, 60)
+    data["protocol"]["name"] = name
+    for run in data["runs"]:
+        run["per_class"][1]["support"] = 0
+    return data
+
+
+def test_images_of_one_class_tell_no_classes_apart():
+    said = verdict(one_class())
+    assert said[0].startswith("All judged images are of one class, class_00: svm is right on")
+    assert said[0].endswith("how often it knows this class, not how well it tells classes apart.")
+    assert "true accuracy on this class" in said[1]
+    assert not any("beat" in s or "better" in s or "No difference" in s or "featstore train" in s for s in said)
+    assert any('compare again with `protocol="cv"`' in s for s in said if s.startswith(NEXT))
+    data = one_class("cv")
+    data["protocol"]["groups"] = "g[0-9]+"
+    assert any("only class_00 has images of several groups" in s for s in verdict(data))
+    assert "gives class_00 more often" in pair_rows(filled(planted_pairs(one_class())))[0].finding
+
+
+def planted_pairs(data):
+    for pair in data["comparisons"]:
+        pair["p_holm"] = 0.001
+    return data
 
 
 def test_what_learnt_nothing_is_not_recommended():
@@ -46,7 +110,11 @@ def test_what_learnt_nothing_is_not_recommended():
     for run in data["runs"]:
         run["beats_majority"] = False
     said = verdict(data)
-    assert said[0].startswith("No head is shown to have learnt anything: the chosen one, logistic, is right on")
+    majority = 100 * data["runs"][-1]["accuracy"]
+    assert said[0].startswith(
+        f"No head is shown to be better than always giving the most frequent class ({majority:.1f} %): the chosen one, "
+        "logistic, is right on"
+    )
     assert not any("featstore train" in sentence for sentence in said)
     assert any("try another backbone or an earlier node" in s for s in said)
 
@@ -55,8 +123,9 @@ def test_a_chosen_head_that_learnt_nothing_does_not_speak_for_others():
     data = planted()
     data["runs"][data["best_run"]]["beats_majority"] = False
     said = verdict(data)
-    assert said[0].startswith("The chosen head, logistic, is not shown to have learnt anything: it is right on")
-    assert said[0].endswith("may be as good. Of svm and knn it is shown.")
+    assert said[0].startswith("The chosen head, logistic, is not shown to be better than always giving the most")
+    assert said[0].endswith("test images. Of svm and knn it is shown.")
+    assert not any("another backbone" in sentence for sentence in said)
 
 
 def shifted(**more):
@@ -76,6 +145,17 @@ def test_a_shifted_test_part_says_for_which_images_each_figure_holds():
     assert said[1].startswith("With 95 % confidence its true accuracy on images like the test images lies between")
     assert "That figure holds for images like the training images; it does not say how good a head is on" in said[2]
     assert next(s for s in said if s.startswith(NEXT)).startswith(NEXT + "label images like the test images and add")
+
+
+def test_a_shifted_test_part_on_which_nothing_is_shown():
+    data = shifted()
+    for run in data["runs"]:
+        run["beats_majority"] = False
+    said = verdict(data)
+    assert said[0].endswith("test images, which are of another kind than the images it was trained on.")
+    steps = [s for s in said if s.startswith(NEXT)]
+    assert steps[0].startswith(NEXT + "label images like the test images")
+    assert not any("node" in s or "backbone" in s or "halve" in s for s in steps)
 
 
 def test_copies_are_named_before_a_shift_and_are_not_blamed_for_its_gap():
@@ -105,6 +185,29 @@ def test_a_few_doubles_or_groups_of_the_data_on_both_sides_are_no_copies_that_ju
     assert verdict(data)[0].startswith("Use logistic") and "flattered" not in text(data)
 
 
+def test_groups_of_the_data_on_both_sides_are_named_in_the_next_step():
+    data = planted()
+    data["warnings"] = [{"kind": "leak", "of": "groups", "text": "2 groups of the data lie in both parts"}]
+    assert "with `drop_leaks=True`, so that no image is judged by a head that has seen its group." in text(data)
+
+
+@pytest.mark.parametrize(
+    ("p", "best", "said"),
+    [
+        (0.3, "frozen", "no gain is shown, which does not rule one out; the frozen features stay."),
+        (0.01, "frozen", "the fine-tuned network is shown to be worse, so the frozen features stay."),
+        (0.01, "tuned", "the fine-tuning is shown to pay."),
+        (None, "frozen", "Only a data set with a test part of its own can show what the fine-tuning brought."),
+    ],
+)
+def test_a_duel_without_a_shown_gain_is_no_word_against_reopening(p, best, said):
+    data = planted(n_test=200, strengths={"logistic": 3.0, "svm": 2.9})
+    data["duel"] = {"frozen_run": 0, "tuned_run": 1, "p": p, "frozen_only": 3, "tuned_only": 5}
+    data["best_run"] = data["duel"][f"{best}_run"]
+    assert said in text(data)
+    assert "enough" not in text(data) and "featstore advise" not in text(data)
+
+
 def test_ten_images_tell_nothing():
     data = planted(n_test=10, n_classes=2)
     for run in data["runs"]:
@@ -123,11 +226,16 @@ def test_leaks_come_before_everything_until_something_is_done():
     said = verdict(data)
     assert said[0].startswith("Not to be trusted yet: logistic is right on")
     assert "With 95 % confidence" not in " ".join(said)
+    # Groups keep images together in folds; they do not move images of the test part that the data bring.
     assert next(s for s in said if s.startswith(NEXT)) == (
-        NEXT + r"compare again with `groups=r'^_\d+_(\d+)'`, so that no image is judged by its own copies, "
-        "nor a head chosen by them."
+        NEXT + "compare again with `drop_leaks=True`, so that no image is judged by its own copies, nor a head chosen "
+        "by them."
     )
     assert not any("featstore train" in s for s in said)
+    data["protocol"]["groups"] = "auto"
+    assert verdict(data)[0].startswith("Not to be trusted yet") and "`drop_leaks=True`" in text(data)
+    data["protocol"] |= {"name": "cv", "groups": None}
+    assert r"compare again with `groups=r'^_\d+_(\d+)'`, so that" in text(data)
     data["leaks"]["groups"] = "auto"
     assert 'compare again with `groups="auto"`' in text(data)
     data["leaks"]["groups"] = None
@@ -150,8 +258,9 @@ def test_commands_are_suggested_for_the_store_that_was_given():
     data = planted()
     assert "featstore train STORE --head" in text(data)
     data["store"] = "my store"
-    assert "`featstore train 'my store' --head logistic --dataset " in text(data)
-    assert "`featstore advise 'my store' --dataset " in text(data)
+    key = data["features"][0]["feature_key"]  # the store may hold other feature sets and other networks
+    assert f"`featstore train 'my store' --key {key} --head logistic --dataset planted -o" in text(data)
+    assert "`featstore advise 'my store' --backbone mobilenet_v2 --dataset planted`" in text(data)
 
 
 def test_random_weights_are_named_and_better_ones_asked_for():

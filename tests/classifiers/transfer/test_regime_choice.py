@@ -51,7 +51,7 @@ def test_an_earlier_node_that_is_better_does_not_alone_make_a_domain_different()
     late, early = features(156, 0.7), features(156, 4.0, node="layer2")
     assert chosen(Cached([late], TELLING))[0] == 1
     found, note = chosen(Cached([late, early], TELLING))
-    assert found == 1 and "(distance 0.40 of 1)" in note
+    assert found == 1 and "(distance 0.40, where 0 is near and 1 is far)" in note
 
 
 def test_no_test_image_is_judged():

@@ -80,11 +80,11 @@ def test_training_rows_with_a_copy_in_the_judged_part_can_be_kept_apart(protocol
         assert set(apart[train]).isdisjoint(apart[test])
         for a, b in folds:
             assert set(apart[train[a]]).isdisjoint(apart[train[b]])
-    if protocol == "given":
+    if protocol.name == "given":
         np.testing.assert_array_equal(protocol.dropped, np.arange(180, 200))
         rest = len(features.training()) - 20
         assert (
-            f"of the {rest} training images (20 left out that are or look like copies of judged images), fitted"
+            f"of the {rest} training images (20 left out: copies of judged images, or of their group), fitted"
             in protocol.text
         )
 

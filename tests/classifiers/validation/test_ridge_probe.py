@@ -36,6 +36,7 @@ def test_it_is_ridge_regression_at_the_strength_that_is_best_on_the_other_folds(
         expected[valid] = scores[best(train), valid]
     assert probe.strength == STRENGTHS[best(np.arange(n))]
     np.testing.assert_allclose(probe.scores, expected, atol=2e-4)
+    np.testing.assert_allclose(probe.even_scores, scores[best(np.arange(n))], atol=2e-4)
     assert (probe.answers == expected.argmax(axis=1)).all()
     assert probe.train_accuracy >= (probe.answers == y).mean() > 0.4
 
@@ -81,3 +82,32 @@ def test_inner_scores_are_of_fits_that_saw_neither_fold(n, d):
 def test_inner_scores_are_found_only_where_they_are_asked_for():
     X, y = data(30, 5)
     assert RidgeProbe.fit(X, y, stratified_folds(y, 3, 0)).inner_scores is None
+
+
+def test_folds_that_do_not_train_on_all_other_rows_are_refused():
+    X, y = data(30, 5)
+    (train, valid), *_ = stratified_folds(y, 3, 0)
+    for folds in ([(train[1:], valid)], [(train, valid), (train, valid)]):
+        with pytest.raises(ValueError, match="expected folds that train on all other rows"):
+            RidgeProbe.fit(X, y, folds)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 200), (200, 20)])
+@pytest.mark.parametrize("power", [-100, 63])
+def test_another_unit_changes_nothing(n, d, power):
+    X, y = data(n, d)
+    folds = stratified_folds(y, 5, 0)
+    ours, other = (RidgeProbe.fit(x, y, folds, nested=True) for x in (X, np.ldexp(X, power)))
+    np.testing.assert_array_equal(ours.scores, other.scores)
+    np.testing.assert_array_equal(ours.inner_scores, other.inner_scores)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 200), (200, 20)])
+def test_a_feature_that_is_constant_but_for_one_row_spoils_nothing(n, d):
+    X, y = data(n, d)
+    folds = stratified_folds(y, 5, 0)
+    plain = RidgeProbe.fit(X, y, folds, nested=True)
+    X = np.hstack([X, np.zeros((n, 1), np.float32), np.where(np.arange(n) == folds[0][1][0], 1e19, 1.0)[:, None]])
+    probe = RidgeProbe.fit(X.astype(np.float32), y, folds, nested=True)
+    assert np.isfinite(probe.scores).all()
+    assert (probe.answers == y).mean() == pytest.approx((plain.answers == y).mean(), abs=0.05)

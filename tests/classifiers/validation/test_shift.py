@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from scipy.stats import mannwhitneyu
 
 from classifiers.validation.shift import FEWEST, LEVEL, _within, find_shift
@@ -204,3 +205,40 @@ def test_sources_of_several_classes_are_counted_in_each_of_them():
     X = rng.normal(size=(240, 8)).astype(np.float32)
     found = find_shift(X, np.arange(160), np.arange(160, 240), y=y, groups=np.arange(240) // 4)
     assert found.proportions_p > 0.5 and not found.proportions_differ
+
+
+@settings(max_examples=15, deadline=None)
+@given(power=st.integers(-100, 63), known=st.booleans(), seed=st.integers(0, 99))
+def test_any_other_unit_changes_nothing(power, known, seed):
+    X, y = images(90, seed)
+    X[60:, 5:9] += 1.5
+    ours, other = (find_shift(x, *halves(90, 30), y=y if known else None) for x in (X, np.ldexp(X, power)))
+    assert ours.to_json() == other.to_json() and np.array_equal(ours.likeness, other.likeness)
+
+
+@pytest.mark.filterwarnings("error")
+def test_features_of_any_size_zeros_and_constants_do_no_harm():
+    X, y = images(240)
+    X[180:, 5:9] += 1.5
+    plain = find_shift(X, *halves(240, 60), y=y)
+    wild = np.hstack([X, np.zeros((240, 2)), np.full((240, 1), 7.1), 1e19 * X[:, :1], 1e-30 * X[:, :1]])
+    assert find_shift(wild.astype(np.float32), *halves(240, 60), y=y).auc == pytest.approx(plain.auc, abs=0.03)
+
+
+@pytest.mark.filterwarnings("error")
+def test_features_that_are_the_same_in_all_images_of_a_class_tell_nothing():
+    y = np.arange(240) % 60
+    found = find_shift(np.eye(60, dtype=np.float32)[y], *halves(240, 60), y=y)
+    assert found.auc is None and "features do not differ between images of a class" in found.text
+    assert "1 independent images" in find_shift(np.ones((240, 3), np.float32), *halves(240, 60)).text
+
+
+def test_a_part_of_one_class_says_what_it_is_compared_with():
+    X, y = images(300, seed=2)
+    other = np.flatnonzero(y == 1)[:50]
+    like = int((y == 1).sum()) - 50
+    text = find_shift(X, np.setdiff1d(np.arange(300), other), other, y=y).text
+    assert (
+        f"The 50 test images are not shown to be of another kind than the {like} training images of classes that"
+        in text
+    )

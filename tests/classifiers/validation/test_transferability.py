@@ -52,3 +52,21 @@ def test_one_class_is_refused(score):
         score(np.ones((4, 2)), np.zeros(4, dtype=np.int64))
     with pytest.raises(FeaturesError, match="expected"):
         score(np.ones((4, 2)), np.zeros(3, dtype=np.int64))
+
+
+@pytest.mark.parametrize("score", [log_me, h_score])
+@pytest.mark.parametrize("shape", [(40, 6), (25, 60)])
+def test_another_unit_changes_nothing_and_features_of_zeros_tell_nothing(score, shape):
+    X, y = np.random.default_rng(0).normal(size=shape).astype(np.float32), np.arange(shape[0]) % 2
+    assert score(np.ldexp(X, 63), y) == score(np.ldexp(X, -100), y) == score(X, y)
+    assert score(np.zeros(shape), y) <= score(np.ones(shape), y) + 1e-9
+    assert np.isfinite(score(np.zeros(shape), y))
+
+
+def test_h_score_shrinks_as_scikit_learn_does_where_columns_outnumber_rows():
+    X, y = np.random.default_rng(0).normal(size=(30, 80)), np.arange(30) % 3
+    centred = X - X.mean(axis=0)
+    covariance = LedoitWolf(assume_centered=True).fit(centred)
+    means = np.stack([centred[y == c].mean(axis=0) for c in range(3)])[y]
+    expected = (1 - covariance.shrinkage_) * np.trace(np.linalg.solve(covariance.covariance_, means.T @ means / 30))
+    assert h_score(X, y) == pytest.approx(expected, rel=1e-6)

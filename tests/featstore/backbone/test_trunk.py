@@ -7,7 +7,7 @@ from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import lookup
 from featstore.backbone.trunk import NetworkGraph, PixelTrunk, Pool, fold_batch_norms
 from featstore.errors import UnknownNameError
-from tests.support.engine_example import (  # noqa: F401
+from tests.support.engine_example import (  # noqa: F401 - one_thread, a fixture
     assert_same_features,
     example,
     images,

@@ -12,7 +12,7 @@ from tests.support.engine_example import (
     delicate,
     example,
     images,
-    one_thread,  # noqa: F401
+    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
 

@@ -14,7 +14,7 @@ from tests.support.engine_example import (
     delicate,
     example,
     images,
-    one_thread,  # noqa: F401
+    one_thread,  # noqa: F401 - a fixture
 )
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")

@@ -9,7 +9,7 @@ from tests.support.engine_example import (
     assert_same_features,
     example,
     images,
-    one_thread,  # noqa: F401
+    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
 
