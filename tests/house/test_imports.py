@@ -10,6 +10,7 @@ import pytest
 from featstore import FeatureStore
 from featstore.extract import extract
 from featstore.store.format.rows import OK, Rows
+from featstore_scripts.main import VERBS
 from tests.house.imports import ROOT
 from tests.support.pictures import write_tree
 from tests.support.store_inputs import PROVENANCE, digests, fingerprint, images
@@ -88,7 +89,12 @@ def places(tmp_path_factory):
     return {name: root / name for name in ("images", "store", "planted", "out")}
 
 
-@pytest.mark.parametrize("line", RUNS)
+def test_every_command_is_run():
+    """But for those that work on the network's gradients, which is torch and torchvision, and the one made of others."""
+    assert {line.split()[0] for line in RUNS} - {"--help"} == set(VERBS) - {"demo", "activations", "ideal", "attack"}
+
+
+@pytest.mark.parametrize("line", RUNS, ids=[line.split()[0] for line in RUNS])
 def test_a_command_loads_only_what_it_uses(line, places):
     filled = {**places, "SMALL": " ".join(SMALL), "EAGER": " ".join(EAGER), "QUICK": " ".join(QUICK)}
     listed = places["out"] / "modules.txt"
