@@ -90,7 +90,7 @@ def places(tmp_path_factory):
 
 
 def test_every_command_is_run():
-    """But for those that work on the network's gradients, which is torch and torchvision, and the one made of others."""
+    """But for those that need the network's gradients, so torch and torchvision, and the one made of others."""
     assert {line.split()[0] for line in RUNS} - {"--help"} == set(VERBS) - {"demo", "activations", "ideal", "attack"}
 
 
