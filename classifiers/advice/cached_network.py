@@ -15,7 +15,7 @@ import numpy as np
 from classifiers.formatting import count, printable
 from classifiers.validation.labelled import labelled_part, without_empty_classes
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.nodes import PENULTIMATE
+from featstore.backbone.catalogue import PENULTIMATE
 from featstore.backbone.recipe import recipe_of
 from featstore.errors import FeaturesError, UnknownNameError
 from featstore.extract.current_image_set import REPLACED, usual_name

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from classifiers.validation.alignment import check_memory
 from classifiers.validation.labelled import labelled_part
 from featstore.backbone.backbone import Backbone
+from featstore.backbone.catalogue import PENULTIMATE
 from featstore.backbone.landmarks import landmarks, network_order
-from featstore.backbone.nodes import PENULTIMATE
 from featstore.backbone.recipe import recipe_of
 from featstore.errors import AmbiguousFeaturesError, StoreNotFoundError
 from featstore.features import FeatureSet

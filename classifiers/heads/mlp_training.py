@@ -85,8 +85,12 @@ def two_layers(first: Tensor, first_bias: Tensor, last: Tensor, last_bias: Tenso
     """Linear, ReLU, linear: weights (hidden, features), (hidden,), (classes, hidden), (classes,); copied, frozen."""
     layers = []
     for weight, bias in ((first, first_bias), (last, last_bias)):
-        layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta").to_empty(device="cpu")
-        layer.load_state_dict({"weight": weight, "bias": bias})
+        layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # whose to_empty would import SymPy
+        given = {"weight": weight, "bias": bias}
+        own = {
+            name: torch.empty(value.shape, dtype=torch.float32).copy_(value.detach()) for name, value in given.items()
+        }
+        layer.load_state_dict(own, assign=True)
         layers.append(layer.requires_grad_(False))
     return nn.Sequential(layers[0], nn.ReLU(), layers[1])
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from classifiers.report.figures.raster import coloured, grid
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import PENULTIMATE, NetworkGraph, aliases
+from featstore.backbone.catalogue import PENULTIMATE, aliases, lookup
+from featstore.backbone.trunk import NetworkGraph
 
 
 @dataclass(frozen=True, eq=False)

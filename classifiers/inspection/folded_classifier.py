@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from classifiers.models.image_classifier import ImageClassifier
-from featstore.backbone.nodes import Trunk
-from featstore.backbone.pixel_trunk import fold_batch_norms
+from featstore.backbone.trunk import Trunk, fold_batch_norms
 
 
 class FoldedClassifier(nn.Module):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifiers.models.image_classifier import ImageClassifier
-from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import PENULTIMATE, NetworkGraph, Pool, Trunk
+from featstore.backbone.catalogue import PENULTIMATE, lookup
+from featstore.backbone.trunk import NetworkGraph, Pool, Trunk
 from featstore.errors import UnknownNameError
 
 

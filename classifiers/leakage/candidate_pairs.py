@@ -23,6 +23,8 @@ _EXACT = 12_000  # rows up to which every row is compared with every other
 _SAMPLE = 4000  # rows that the principal axes are read off
 _RANK = 128  # of the whitened features
 _EQUAL = 1e-3  # one minus the cosine up to which features are all but equal, though every image may have a twin
+_ROUNDING = 2e-6  # one minus the cosine up to which it is 0: what float32 leaves of the cosine of equal rows
+_SHORT = 1e-9  # length of a row whose squares float32 begins to lose
 _DIRECTIONS = 5.0  # that features need to have before their cosines alone make anything certain
 _BLOCK = 1024
 _FEW = 128  # pairs whose rows stay in the processor's cache
@@ -42,10 +44,11 @@ class CandidatePairs:
     closest : ndarray of shape (m,), bool
         Among the nearest two of one of the images.
     alike : ndarray of shape (m,), bool
-        At most half as far apart as an image and its nearest neighbour usually are.
+        At most half as far apart as an image and the nearest that is not its equal usually are.
     sure : ndarray of shape (m,), bool
-        The same picture by features alone: cosine at least 0.95 and a quarter as far apart as an image and its nearest
-        neighbour usually are, or cosine at least 0.999; and half as far as all but one in a thousand pairs.
+        The same picture by features alone: cosine at least 0.95 and a quarter as far apart as an image and the
+        nearest that is not its equal usually are, or cosine at least 0.999; and half as far as all but one in a
+        thousand pairs. Where more pairs than that are equal, to be equal makes nothing sure.
     """
 
     pairs: NDArray[np.int64]
@@ -62,6 +65,9 @@ def find_candidate_pairs(
 
     Whitened features leave what is special about an image; copies that are cropped or turned are often nearer there.
     Above 12,000 rows an inverted index of seeded centres takes the place of comparing every row with every other.
+
+    Features are scaled by a power of two first, so that none is too large or too small to be squared; no other scale of
+    them changes anything. Nothing can be told of rows without features or all alike.
 
     Parameters
     ----------
@@ -91,7 +97,8 @@ def find_candidate_pairs(
     [[0, 4]]
     """
     n = len(X)
-    if n < 2:
+    X = power_scaled(X)
+    if n < 2 or not X.shape[1]:
         none = np.zeros(0, dtype=bool)
         return CandidatePairs(np.empty((0, 2), np.int64), np.empty(0, np.float32), none, none, none)
     rng = np.random.default_rng(seed)
@@ -127,7 +134,27 @@ def find_candidate_pairs(
         reach = 0.0
     order = np.argsort(-cosine, kind="stable")
     far = 1 - cosine[order]
-    return CandidatePairs(pairs[order], cosine[order], among[order], far <= 0.5 * usual, (far <= reach) & (reach > 0))
+    alike = (far <= 0.5 * usual) & (usual > 0)  # where all are equal there is nothing to tell them by
+    return CandidatePairs(pairs[order], cosine[order], among[order], alike, (far <= reach) & (reach > 0))
+
+
+def power_scaled(X: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features times the power of two that makes the largest about 1: the same numbers, safe to be squared.
+
+    Parameters
+    ----------
+    X : ndarray, float32
+        Finite.
+
+    Examples
+    --------
+    >>> power_scaled(np.array([3e20, -1e20], np.float32)).round(3)
+    array([ 0.508, -0.169], dtype=float32)
+    """
+    exponent = int(np.frexp(np.abs(X).max(initial=0))[1])
+    for part in (-exponent // 2, -exponent - -exponent // 2):  # one factor might be too large for float32 itself
+        X = X * np.ldexp(np.float32(1), part)
+    return np.asarray(X, dtype=np.float32)
 
 
 def _principal_axes(
@@ -135,7 +162,7 @@ def _principal_axes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Mean (d,), axes (r, d) and standard deviations (r,) of a sample of the rows."""
     rows = X if len(X) <= _SAMPLE else X[np.sort(rng.choice(len(X), _SAMPLE, replace=False))]
-    mean = rows.mean(axis=0)
+    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)  # of a constant feature exactly what it is
     rank = max(1, min(_RANK, len(rows) // 4, X.shape[1]))
     _, spread, axes = truncated_svd(np.asarray(rows - mean, dtype=np.float32), rank, iterations=2, seed=seed)
     alive = spread > 1e-4 * max(float(spread[0]) if len(spread) else 0.0, 1e-30)
@@ -195,17 +222,25 @@ def _cosines(X: NDArray[np.float32], mean: NDArray[np.float32], pairs: NDArray[n
     for at in range(0, len(pairs), _FEW):
         a, b = (_unit(X[pairs[at : at + _FEW, side]] - mean) for side in (0, 1))
         out[at : at + _FEW] = np.einsum("ij,ij->i", a, b)
+    out[out > 1 - _ROUNDING] = 1
     return out
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length 1, however short they are; those of length 0 stay 0."""
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    return np.asarray(rows / np.maximum(length, 1e-12)[:, None], dtype=np.float32)
+    if (length < _SHORT).any():
+        short = length < _SHORT
+        rows = rows.copy()
+        rows[short] /= np.maximum(np.abs(rows[short]).max(axis=1, initial=0, keepdims=True), np.finfo(np.float32).tiny)
+        length[short] = np.sqrt(np.einsum("ij,ij->i", rows[short], rows[short]))
+    return np.asarray(rows / np.where(length > 0, length, 1)[:, None], dtype=np.float32)
 
 
 def _usual_distance(n: int, pairs: NDArray[np.int64], cosine: NDArray[np.float32]) -> float:
-    """Median of one minus the cosine of an image and its nearest neighbour."""
-    nearest = np.full(n, -1.0, dtype=np.float32)
+    """Median of one minus the cosine of an image and the nearest that is not its equal; 0 where all are equal."""
+    nearest, differ = np.full(n, -np.inf, dtype=np.float32), cosine < 1
     for side in (0, 1):
-        np.maximum.at(nearest, pairs[:, side], cosine)
-    return float(1 - np.median(nearest))
+        np.maximum.at(nearest, pairs[differ, side], cosine[differ])
+    known = nearest[np.isfinite(nearest)]
+    return float(1 - np.median(known)) if len(known) else 0.0

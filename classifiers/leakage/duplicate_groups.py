@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.formatting import count, seconds
-from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs
+from classifiers.formatting import count
+from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs, power_scaled
+from classifiers.leakage.compared_pairs import compare_pairs, time_ahead
 from classifiers.leakage.data_groups import connected_groups, data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
 from classifiers.leakage.grouping_effect import GroupingEffect, grouping_effect
-from classifiers.leakage.small_pictures import SmallPictures, read_small_pictures
-from classifiers.leakage.usual_agreement import usual_agreement
 from classifiers.validation.splits import group_by
 from featstore.features import FeatureSet
 
-_LONG = 20_000  # images from which the time is told first
 _FEW = 0.02  # share of the images that may be look-alikes without a trial of what they change
-_TRIAL = 500  # pairs that are timed for that
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,8 +124,8 @@ def find_duplicate_groups(
     identical = rows[_identical(features.digests[rows])].reshape(-1, 2).astype(np.int64)
     first = np.setdiff1d(rows, identical[:, 1])  # one row of each file
     near = _candidates(features, first, seed, told)
-    seen = _Seen.of(features, near, seed, told)
-    X, y = features.X[rows], features.y[rows]
+    seen = compare_pairs(features, near, seed=seed, told=told)
+    X, y = power_scaled(features.X[rows]), features.y[rows]
     names = tuple(features.ids[i] for i in rows.tolist())
     by_filename, rejected = find_filename_groups(names, y, X, seed=seed)
     if by_filename is not None and len(rows) < len(features):  # rows without a label stand alone
@@ -145,7 +141,7 @@ def find_duplicate_groups(
         identical=identical,
         copies=copies,
         cosine=near.cosine[seen.copies],
-        kinds=tuple(np.array(seen.kinds, dtype=object)[seen.copies].tolist()),
+        kinds=tuple(seen.kinds[at] for at in np.flatnonzero(seen.copies).tolist()),
         confirmed=seen.confirmed[seen.copies],
         look_alikes=alike,
         conflicts=told_twice[features.y[told_twice[:, 0]] != features.y[told_twice[:, 1]]],
@@ -163,105 +159,11 @@ def find_duplicate_groups(
 def _candidates(
     features: FeatureSet, rows: NDArray[np.intp], seed: int, told: Callable[[str], None] | None
 ) -> CandidatePairs:
-    began, said = time.perf_counter(), False
-
-    def progress(share: float) -> None:
-        nonlocal said
-        if told is not None and not said and len(rows) >= _LONG and share > 0:
-            said = True
-            left = (time.perf_counter() - began) * (1 / share - 1)
-            told(f"looking for neighbours among {count(len(rows), 'image')} takes about {seconds(max(left, 1.0))}")
-
-    found = find_candidate_pairs(features.X[rows], seed=seed, progress=progress)
+    ahead = time_ahead(told, f"looking for neighbours among {count(len(rows), 'image')}", len(rows))
+    found = find_candidate_pairs(
+        features.X[rows], seed=seed, progress=lambda share: ahead(round(1e6 * share), 1_000_000)
+    )
     return dataclasses.replace(found, pairs=rows[found.pairs].reshape(-1, 2).astype(np.int64))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Seen:
-    """What comparing candidates brought: which are copies, which of them the pixels confirm, and how."""
-
-    copies: NDArray[np.bool_]
-    confirmed: NDArray[np.bool_]
-    kinds: list[str]
-    compared: int
-    blank: int
-    usual: int
-    unread: tuple[tuple[str, int], ...]
-
-    @classmethod
-    def of(cls, features: FeatureSet, near: CandidatePairs, seed: int, told: Callable[[str], None] | None) -> _Seen:
-        if not len(near.pairs):
-            none = np.zeros(0, dtype=bool)
-            return cls(none, none, [], 0, 0, 0, ())
-        wanted = np.unique(near.pairs)
-        began, said = time.perf_counter(), False
-
-        def progress(done: int) -> None:
-            nonlocal said
-            if told is not None and not said and len(wanted) >= _LONG and done >= _TRIAL:
-                said = True
-                left = (time.perf_counter() - began) * (len(wanted) / done - 1)
-                told(f"reading {count(len(wanted), 'image')} to compare their pixels takes about {seconds(left)}")
-
-        pictures = read_small_pictures(features, wanted, progress)
-        known = np.asarray(pictures.readable[pictures.places(near.pairs)].all(axis=1), dtype=np.bool_)
-        confirmed: NDArray[np.bool_] = np.zeros(len(known), dtype=np.bool_)
-        copies = near.sure & ~known
-        kinds, blank, usual = [""] * len(known), 0, 0
-        if known.any():
-            blank, usual = cls._compare(features, pictures, near, known, confirmed, kinds, seed, told)
-        return cls(copies | confirmed, confirmed, kinds, int(known.sum()), blank, usual, pictures.reasons)
-
-    @staticmethod
-    def _compare(
-        features: FeatureSet,
-        pictures: SmallPictures,
-        near: CandidatePairs,
-        known: NDArray[np.bool_],
-        confirmed: NDArray[np.bool_],
-        kinds: list[str],
-        seed: int,
-        told: Callable[[str], None] | None,
-    ) -> tuple[int, int]:
-        """Compare the pixels of the pairs that are known; how many are too blank, and how many agree as usual."""
-        from classifiers.leakage.pixel_comparison import SAME, UNTOLD, compare_pixels
-
-        rows = np.flatnonzero(known)
-        began, said = time.perf_counter(), False
-
-        def progress(done: int) -> None:
-            nonlocal said
-            if told is not None and not said and len(pictures.rows) >= _LONG:
-                said = True
-                left = (time.perf_counter() - began) * (len(rows) / done - 1)
-                told(f"comparing the pixels of {count(len(rows), 'pair')} of images takes about {seconds(left)}")
-
-        def places(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-            """Which picture is laid on which is decided by their bytes, so that no order of the rows matters."""
-            first, second = (features.digests[pairs[:, side]] for side in (0, 1))
-            apart = first != second
-            at = apart.argmax(axis=1)[:, None]
-            swap = (np.take_along_axis(first, at, 1) > np.take_along_axis(second, at, 1))[:, 0]
-            return pictures.places(np.where(swap[:, None], pairs[:, ::-1], pairs))
-
-        found = compare_pixels(pictures.grey, places(near.pairs[rows]), near.closest[rows], progress)
-        same = found.verdict == SAME
-        usual = 0
-        if same.any():
-            readable = np.zeros(len(features), dtype=bool)
-            readable[pictures.rows[pictures.readable]] = True
-            y = np.where(readable, features.y, -1)
-            drawn = usual_agreement(
-                features.X, y, near.pairs, lambda pairs: compare_pixels(pictures.grey, places(pairs)).agreement,
-                seed=seed,
-            )  # fmt: skip
-            further = drawn.exceeded(found.agreement, near.pairs[rows], features.y)
-            usual = int((same & ~further).sum())
-            same &= further
-        confirmed[rows] = same
-        for row, kind in zip(rows[same].tolist(), np.array(found.kinds, dtype=object)[same].tolist(), strict=True):
-            kinds[row] = kind
-        return int((found.verdict == UNTOLD).sum()), usual
 
 
 def _identical(digests: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from classifiers.linalg import standardised_kernel
+from classifiers.leakage.candidate_pairs import power_scaled
+from classifiers.linalg import standardised_kernel, standardiser
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError
@@ -75,6 +76,11 @@ def grouping_effect(
     -------
     GroupingEffect or None
         None where groups or classes are too few for folds.
+
+    References
+    ----------
+    Seber, G., Lee, A. (2003). Linear Regression Analysis, 2nd ed., chapter 10 (answers without a part of the rows, from
+    the fit of all of them).
     """
     rng = np.random.default_rng(seed)
     if len(y) > _MOST_ROWS:  # whole groups, or there would be nothing left to see
@@ -85,10 +91,10 @@ def grouping_effect(
     for c in np.unique(y):
         own = np.flatnonzero(y == c)
         dealt[own] = groups[rng.permutation(own)]
-    kernel = standardised_kernel(X)
+    left = _unanswered(power_scaled(X))
     try:
-        parted = _hits(kernel, y, dealt, seed)
-        kept_together = _hits(kernel, y, groups, seed)
+        parted = _hits(left, y, dealt, seed)
+        kept_together = _hits(left, y, groups, seed)
     except FeaturesError:
         return None
     both = (parted >= 0) & (kept_together >= 0)
@@ -100,16 +106,41 @@ def grouping_effect(
     return GroupingEffect(float(a.mean()), float(b.mean()), p, int(both.sum()), largest)
 
 
-def _hits(kernel: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int8]:
-    """1 where a ridge classifier that has not seen the row's group is right, 0 where wrong, -1 where none judges."""
+def _unanswered(X: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What ridge leaves of any target, as a matrix (n, n): the inverse of the rows' kernel with 1 on its diagonal.
+
+    It is made by way of the smaller of rows and features.
+    """
+    n, d = X.shape
+    if n <= d:
+        kernel = standardised_kernel(X)
+        kernel[np.diag_indices(n)] += 1
+        factor = scipy.linalg.cho_factor(kernel, lower=True, overwrite_a=True, check_finite=False)
+        return np.asarray(scipy.linalg.cho_solve(factor, np.eye(n, dtype=np.float32), check_finite=False))
+    mean, gain = standardiser(X, np.ones(n))
+    rows = (X - mean) * (gain / np.sqrt(np.float32(d)))
+    inner = rows.T @ rows
+    inner[np.diag_indices(d)] += 1
+    lower = scipy.linalg.cholesky(inner, lower=True, overwrite_a=True, check_finite=False)
+    seen = scipy.linalg.solve_triangular(lower, rows.T, lower=True, check_finite=False)
+    found = -(seen.T @ seen)
+    found[np.diag_indices(n)] += 1
+    return np.asarray(found, dtype=np.float32)
+
+
+def _hits(left: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int8]:
+    """1 where a ridge classifier that has not seen the row's group is right, 0 where wrong, -1 where none judges.
+
+    One fit of all rows serves every fold: what it leaves of the answers of some rows tells what a fit without them
+    says of them.
+    """
     codes = np.unique(y, return_inverse=True)[1]
     target = np.eye(int(codes.max()) + 1, dtype=np.float32)[codes]
     target -= target.mean(axis=0)
+    residual = left @ target
     out = np.full(len(y), -1, dtype=np.int8)
-    for train, valid in stratified_folds(codes, 5, seed, groups):
-        inner = kernel[np.ix_(train, train)]
-        inner[np.arange(len(train)), np.arange(len(train))] += 1
-        factor = scipy.linalg.cho_factor(inner, lower=True, overwrite_a=True, check_finite=False)
-        scores = kernel[np.ix_(valid, train)] @ scipy.linalg.cho_solve(factor, target[train], check_finite=False)
+    for _, valid in stratified_folds(codes, 5, seed, groups):
+        own = left[np.ix_(valid, valid)]
+        scores = target[valid] - scipy.linalg.solve(own, residual[valid], assume_a="pos", check_finite=False)
         out[valid] = scores.argmax(axis=1) == codes[valid]
     return out

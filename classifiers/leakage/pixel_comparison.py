@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch.nn import functional
 
+from classifiers.leakage.prepared_pictures import VISIBLE, Layers, PreparedPictures
 from classifiers.leakage.registration import AS_IT_IS, EVERY, places_under, refined, rough_alignments
 from classifiers.threads import one_each
 
@@ -19,19 +21,16 @@ DIFFERENT, SAME, UNTOLD = range(3)
 
 _WORTH_A_TRY = 0.5  # correlation of the rough alignment from which it is refined
 _CLEAR = 0.9  # and from which no other alignment needs to be looked for
+_NEAR = 0.6  # and of the coarse refinement from which the fine one is worth it: fine structure agrees less than coarse
 _STARTS = 3  # rough alignments that are refined
-_BLOCK = 8192  # pairs at a time
-_FEW = 128  # pictures whose layers are made at a time
+_BLOCK = 12_288  # pairs at a time
 _REFINED = 128  # pairs that are refined at a time, so that what they need stays in the processor's cache
-_HELD = 10_000  # pictures whose layers are held at once (420 MB); of more, those of a block of pairs
 _TILES = 8  # a side, overlapping by half
 _AGREES = 0.5  # correlation from which a tile shows the same in both pictures
 _ALIKE = 0.75  # correlation of all tiles together from which two pictures may be one
 _DISSENT = 0.1  # share of the tiles with structure that may not agree
 _FEWEST = 6  # tiles with structure that are needed to tell
-_VISIBLE = 1.0  # grey levels, standard deviation in a tile from which there is structure
 _SHARED = 0.6  # of the smaller picture that has to lie within the other
-_FILL_STEP, _FILL_RUN, _FILL_MOST = 2, 4, 0.55
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ class PixelComparison:
 
 
 def compare_pixels(
-    grey: NDArray[np.uint8],
+    pictures: PreparedPictures,
     pairs: NDArray[np.int64],
     thorough: NDArray[np.bool_] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -70,10 +69,9 @@ def compare_pixels(
 
     Parameters
     ----------
-    grey : ndarray of shape (n, s, s), uint8
-        s is 64.
+    pictures : PreparedPictures
     pairs : ndarray of shape (m, 2), int64
-        Into `grey`.
+        Into `pictures`.
     thorough : ndarray of shape (m,), bool, optional
         Pairs for which crops and turns are tried, too. Default: all.
     progress : callable, optional
@@ -88,7 +86,7 @@ def compare_pixels(
     >>> rng = np.random.default_rng(0)
     >>> x = np.kron(rng.integers(0, 256, (3, 8, 8)), np.ones((8, 8))).astype(np.uint8)
     >>> x[1] = x[0, :, ::-1] // 2 + 40  # mirrored, in other light
-    >>> seen = compare_pixels(x, np.array([[0, 1], [0, 2]]))
+    >>> seen = compare_pixels(PreparedPictures(x), np.array([[0, 1], [0, 2]]))
     >>> seen.verdict.tolist(), seen.kinds
     ([1, 0], ('mirrored', ''))
     """
@@ -96,17 +94,14 @@ def compare_pixels(
     verdict, agreement = np.zeros(m, np.int8), np.zeros(m, np.float32)
     dissent, maps = np.ones(m, np.float32), np.tile(np.eye(2, 3, dtype=np.float32), (m, 1, 1))
     full = np.ones(m, dtype=bool) if thorough is None else thorough
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    order = _side_by_side(len(pictures), pairs) if m else np.arange(0)
     size = max(1, min(_BLOCK, -(-m // torch.get_num_threads())))
     blocks = [order[at : at + size] for at in range(0, m, size)]
     with one_each() as pool:
-        once = _Layers.of(grey, pool) if len(grey) <= _HELD else None
 
         def compared(block: NDArray[np.intp]) -> _Found:
-            if once is not None:
-                return _compared(once, pairs[block], full[block])
-            used, inverse = np.unique(pairs[block], return_inverse=True)
-            return _compared(_Layers.of(np.asarray(grey[used])), inverse.reshape(-1, 2), full[block])
+            layers, local = pictures.layers_of(pairs[block])
+            return _compared(layers, local, full[block])
 
         done = 0
         for block, found in zip(blocks, pool.map(compared, blocks), strict=True):
@@ -118,84 +113,19 @@ def compare_pixels(
     return PixelComparison(verdict, agreement, dissent, kinds)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Layers:
-    """Pictures without their local mean, at two sizes of detail; where they show more than fill; which are blank."""
-
-    fine: torch.Tensor
-    shown: torch.Tensor
-    coarse: torch.Tensor
-    shown_coarse: torch.Tensor
-    blank: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, grey: NDArray[np.uint8], pool: ThreadPoolExecutor | None = None) -> _Layers:
-        cut = [grey[at : at + _FEW] for at in range(0, max(1, len(grey)), _FEW)]
-        parts = list((map if pool is None else pool.map)(cls._few, cut))
-        fine, shown, coarse, shown_coarse = (torch.cat(layer) for layer in zip(*parts, strict=True))
-        return cls(fine, shown, coarse, shown_coarse, fine.square().mean(dim=(1, 2)).sqrt().numpy() < _VISIBLE)
-
-    @staticmethod
-    def _few(grey: NDArray[np.uint8]) -> tuple[torch.Tensor, ...]:
-        values = torch.from_numpy(grey.astype(np.float32))
-        shown = torch.from_numpy(_shown(grey).astype(np.float32))
-        halved = functional.avg_pool2d(torch.stack([values, shown], dim=1), 2)
-        shown_coarse = (halved[:, 1] > 0.99).float()
-        return _band(values, shown, 1.0, 4.0), shown, _band(halved[:, 0], shown_coarse, 0.7, 4.0), shown_coarse
-
-
-def _band(values: torch.Tensor, shown: torch.Tensor, fine: float, broad: float) -> torch.Tensor:
-    """Structure between two sizes, in pixels; 0 where nothing is shown. What lies beside the fill is not its edge."""
-    parts = []
-    for sigma in (fine, broad):
-        kernel = _blur(values.shape[-1], sigma)
-        part = kernel @ (values * shown) @ kernel.T
-        filled = (~shown.bool()).flatten(1).any(dim=1)
-        part[filled] /= (kernel @ shown[filled] @ kernel.T).clamp(min=1e-3)
-        parts.append(part)
-    return (parts[0] - parts[1]) * shown
-
-
-def _blur(side: int, sigma: float) -> torch.Tensor:
-    """A Gaussian as a matrix (side, side) whose rows sum to 1, cut off at the picture's edge."""
-    at = torch.arange(side)
-    kernel = torch.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2)
-    return kernel / kernel.sum(dim=1, keepdim=True)
-
-
-def _shown(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where pictures show something: not what turning and shifting filled in, seen by runs without change to the edge.
-
-    A picture that is mostly such (an object on white) has a background, not a fill, and is left whole.
-    """
-    n, side, _ = grey.shape
-    fill = np.zeros(grey.shape, dtype=bool)
-    for axis in (1, 2):
-        values = grey.astype(np.int16)
-        for reverse in (False, True):
-            line = np.flip(values, axis) if reverse else values
-            # Against the pixel at the edge, not the one before: a sky that grows slowly darker is no fill.
-            still = np.abs(line - np.take(line, [0], axis)) <= _FILL_STEP
-            run = np.logical_and.accumulate(still, axis=axis)
-            long = run.sum(axis=axis, keepdims=True) >= _FILL_RUN
-            ends = run & long
-            fill |= np.flip(ends, axis) if reverse else ends
-    for axis in (1, 2):  # the picture's own edge against the fill is spread over a few pixels
-        wide = fill.copy()
-        for step in (1, 2):
-            head, tail = [slice(None)] * 3, [slice(None)] * 3
-            head[axis], tail[axis] = slice(step, None), slice(None, -step)
-            wide[tuple(head)] |= fill[tuple(tail)]
-            wide[tuple(tail)] |= fill[tuple(head)]
-        fill = wide
-    fill[fill.mean(axis=(1, 2)) > _FILL_MOST] = False
-    return ~fill
+def _side_by_side(n: int, pairs: NDArray[np.int64]) -> NDArray[np.intp]:
+    """An order of pairs in which those that share pictures are near each other: blocks of them need fewer pictures."""
+    graph = coo_matrix((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n)).tocsr()
+    rank = np.empty(n, dtype=np.int64)
+    rank[reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True)] = np.arange(n)
+    places = np.sort(rank[pairs], axis=1)
+    return np.lexsort((places[:, 1], places[:, 0]))
 
 
 _Found = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-def _compared(layers: _Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_]) -> _Found:
+def _compared(layers: Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_]) -> _Found:
     """Verdict, agreement, dissent and map of each pair of one block."""
     scores, maps = rough_alignments(layers.coarse, pairs, AS_IT_IS, _STARTS)
     more = np.flatnonzero(full & (scores[:, 0] < _CLEAR))
@@ -209,9 +139,12 @@ def _compared(layers: _Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_]
         for at in range(0, len(tried), _REFINED):
             some = tried[at : at + _REFINED]
             one, two = (torch.from_numpy(pairs[some, side]) for side in (0, 1))
-            found = torch.from_numpy(maps[some, rank])
-            found = refined(layers.coarse[one], layers.coarse[two], found, layers.shown_coarse[one], 10)
-            found = refined(layers.fine[one], layers.fine[two], found, layers.shown[one], 4)
+            found, fits = refined(
+                layers.coarse[one], layers.coarse[two], torch.from_numpy(maps[some, rank]), layers.shown_coarse[one], 10
+            )
+            near = (fits >= _NEAR).numpy()
+            some, one, two, found = some[near], one[near], two[near], found[near]
+            found, _ = refined(layers.fine[one], layers.fine[two], found, layers.shown[one], 4)
             said, agrees, dissents = _judged(layers, one, two, found)
             better = (said == SAME) | (agrees > agreement[some])
             where = some[better]
@@ -221,7 +154,7 @@ def _compared(layers: _Layers, pairs: NDArray[np.int64], full: NDArray[np.bool_]
 
 
 def _judged(
-    layers: _Layers, one: torch.Tensor, two: torch.Tensor, maps: torch.Tensor
+    layers: Layers, one: torch.Tensor, two: torch.Tensor, maps: torch.Tensor
 ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]:
     """What aligned pictures say, tile by tile."""
     side = layers.fine.shape[-1]
@@ -233,8 +166,8 @@ def _judged(
     a, b = layers.fine[one] * seen, moved[:, 0] * seen
 
     def tiled(values: torch.Tensor) -> torch.Tensor:
-        size = 2 * side // _TILES
-        return functional.avg_pool2d(values[:, None], size, size // 2)[:, 0].flatten(1)
+        halves = functional.avg_pool2d(values[:, None], side // _TILES)
+        return functional.avg_pool2d(halves, 2, 1)[:, 0].flatten(1)
 
     covered = tiled(seen)
     share = covered.clamp(min=1e-3)
@@ -247,7 +180,7 @@ def _judged(
     gain = (spread_a * counted).sum(1, keepdim=True) / (spread_b * counted).sum(1, keepdim=True).clamp(min=1e-6)
     larger = torch.maximum(spread_a, spread_b * gain)
     typical = (larger * counted).sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp(min=1)
-    structure = counted * ((larger > 0.05 * typical) & (torch.maximum(spread_a, spread_b) > _VISIBLE**2))
+    structure = counted * ((larger > 0.05 * typical) & (torch.maximum(spread_a, spread_b) > VISIBLE**2))
     correlation = together / (spread_a * spread_b).sqrt().clamp(min=1e-6)
     weight = structure * covered * larger.sqrt()
     total = weight.sum(dim=1).clamp(min=1e-6)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.leakage.candidate_pairs import power_scaled
+
 _DRAWN = 40  # pairs of a class that are compared
 _ALTOGETHER = 1000  # and of all classes
 _FEWEST = 10  # pairs that tell something of a class
@@ -83,6 +85,7 @@ def usual_agreement(
     classes = int(y.max(initial=-1)) + 1
     counts = np.bincount(y[y >= 0], minlength=classes)
     most = int(np.clip(_ALTOGETHER // max(int((counts > 1).sum()), 1), 1, _DRAWN))
+    X = power_scaled(X)
     mean, taken = X.mean(axis=0), candidates[:, 0] * len(X) + candidates[:, 1]
     drawn = []
     for number in np.flatnonzero(counts > 1).tolist():

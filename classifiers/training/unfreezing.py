@@ -9,8 +9,8 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from classifiers.models.image_classifier import ImageClassifier
-from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import NetworkGraph, Pool, aliases
+from featstore.backbone.catalogue import aliases, lookup
+from featstore.backbone.trunk import NetworkGraph, Pool
 from featstore.errors import UnknownNameError
 
 ALL, HEAD = "all", "head"

@@ -11,9 +11,10 @@ import torch
 from torchvision.models import get_model_weights
 
 from featstore.backbone.architecture import build_network
-from featstore.backbone.catalogue import BackboneInfo, lookup
-from featstore.backbone.nodes import PENULTIMATE, POOLS, NetworkGraph, Trunk
+from featstore.backbone.catalogue import PENULTIMATE, BackboneInfo, lookup
+from featstore.backbone.nodes import POOLS
 from featstore.backbone.recipe import FORMAT, gone, read_recipe
+from featstore.backbone.trunk import NetworkGraph, Trunk
 from featstore.backbone.weights import Weights, load_weights, state_dict_sha256
 from featstore.decoding.pixels import decode
 from featstore.decoding.pixels.transform import TransformSpec

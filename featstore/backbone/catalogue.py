@@ -12,6 +12,9 @@ from pathlib import Path
 
 from featstore.errors import UnknownNameError
 
+PENULTIMATE = "avgpool"
+"""The node whose numbers the classifier of every family starts from: the last feature map, pooled."""
+
 
 @dataclass(frozen=True)
 class BackboneInfo:
@@ -115,6 +118,16 @@ def lookup(name: str) -> BackboneInfo:
         return BACKBONES[name]
     except KeyError:
         raise UnknownNameError("backbone", str(name), BACKBONES, "`featstore backbones` lists them") from None
+
+
+def aliases(info: BackboneInfo) -> dict[str, tuple[str, str]]:
+    """Names that are no module paths (or mean something else) -> module path and note."""
+    last_map = "layer4" if info.family == "resnet" else "features"
+    known = {PENULTIMATE: (last_map, f"the last feature map ({last_map}), pooled")}
+    if info.family == "vgg":
+        known["fc6"] = ("classifier.1", "first 4096-wide layer, after its ReLU")
+        known["fc7"] = ("classifier.4", "second 4096-wide layer, after its ReLU")
+    return known
 
 
 def checkpoint_folder() -> Path:

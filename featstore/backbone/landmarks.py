@@ -6,11 +6,11 @@ import re
 from functools import cache
 from typing import Any
 
-from featstore.backbone.architecture import build_network
-from featstore.backbone.catalogue import lookup
-from featstore.backbone.nodes import PENULTIMATE, NodeInfo, node_table
+from featstore.backbone.catalogue import PENULTIMATE, lookup
+from featstore.backbone.nodes import NodeInfo, node_table
 
 MAX_NODES = 4
+_WITHOUT_PARAMETERS = ("ReLU", "MaxPool2d")
 
 
 def landmarks(backbone: str) -> tuple[str, ...]:
@@ -46,8 +46,7 @@ def last_stage(backbone: str) -> str:
     ------
     UnknownNameError
     """
-    network = build_network(backbone)
-    blocks = [b for b in _blocks(backbone) if any(True for _ in network.get_submodule(b.node).parameters())]
+    blocks = [block for block in _blocks(backbone) if block.note not in _WITHOUT_PARAMETERS]
     side = blocks[-1].shape[1]
     return next(block.node for block in blocks if block.shape[1] == side)
 

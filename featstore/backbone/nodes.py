@@ -1,20 +1,46 @@
-"""The places where a network can be cut: names, shapes, and the cut itself."""
+"""The places where a network can be cut: names, shapes and order. They are known without building the network.
+
+What the tables below say of torchvision's networks is compared with the networks themselves by a test.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, fx, nn
+from featstore.backbone.catalogue import PENULTIMATE, BackboneInfo, aliases, lookup
 
-from featstore.backbone.architecture import build_network
-from featstore.backbone.catalogue import BackboneInfo, lookup
-from featstore.errors import UnknownNameError
+if TYPE_CHECKING:
+    from torch import nn
 
-PENULTIMATE = "avgpool"
-"""The node whose numbers the classifier of every family starts from: the last feature map, pooled."""
+POOLS = ("avg", "max", "gem", "flatten")
+
+VGG_CONVOLUTIONS = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+"""How many each of the five stages has; their widths are the same in all of them."""
+
+RESNET_BLOCKS = {
+    **dict.fromkeys(("resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"), (3, 4, 6, 3)),
+    **dict.fromkeys(("resnet101", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"), (3, 4, 23, 3)),
+    "resnet18": (2, 2, 2, 2),
+    "resnet152": (3, 8, 36, 3),
+}
+"""How many blocks each of the four layers has."""
+
+MOBILENET_BLOCKS = {
+    "mobilenet_v2": ((16, 1, 1), (24, 2, 2), (32, 2, 3), (64, 2, 4), (96, 1, 3), (160, 2, 3), (320, 1, 1)),
+    "mobilenet_v3_small": ((16, 2, 1), (24, 2, 2), (40, 2, 3), (48, 1, 2), (96, 2, 3)),
+    "mobilenet_v3_large": ((16, 1, 1), (24, 2, 2), (40, 2, 3), (80, 2, 4), (112, 1, 2), (160, 2, 3)),
+}
+"""Width, stride and number of inverted residual blocks between the first and the last convolution."""
+
+_Place = tuple[str, tuple[int, ...], str]  # module path, shape of one image's value, what is there
 
 
 @dataclass(frozen=True)
@@ -46,109 +72,7 @@ class NodeInfo:
     @property
     def flat_width(self) -> int:
         """Numbers an image with pool "flatten"."""
-        return int(torch.Size(self.shape).numel())
-
-
-def aliases(info: BackboneInfo) -> dict[str, tuple[str, str]]:
-    """Names that are no module paths (or mean something else) -> module path and note."""
-    last_map = "layer4" if info.family == "resnet" else "features"
-    known = {PENULTIMATE: (last_map, f"the last feature map ({last_map}), pooled")}
-    if info.family == "vgg":
-        known["fc6"] = ("classifier.1", "first 4096-wide layer, after its ReLU")
-        known["fc7"] = ("classifier.4", "second 4096-wide layer, after its ReLU")
-    return known
-
-
-class NetworkGraph:
-    """A network's graph: every value that it computes, by name, in the order of computing.
-
-    A module path names what the module returns. A module that is called several times has further names with `_1`,
-    `_2` (`layer1.0.relu_1` is the second ReLU of a ResNet block); an operation outside of modules is named by its
-    function (`layer1.0.add`). These are the names of `torchvision.models.feature_extraction`.
-
-    Parameters
-    ----------
-    network : nn.Module
-        In eval mode, on any device.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.graph = fx.Tracer().trace(network)
-        found: dict[str, tuple[int, int, fx.Node]] = {}
-        for position, node in enumerate(self.graph.nodes):
-            if node.op in ("placeholder", "output", "get_attr"):
-                continue
-            stack = [path.replace("@", "_") for path in node.meta.get("nn_module_stack", {})]
-            if node.op != "call_module":
-                operation = node.target if isinstance(node.target, str) else node.target.__name__
-                stack.append(_unused(".".join([*stack[-1:], operation]), found))
-            for path in stack:
-                found[path] = (position, -path.count("."), node)
-        ordered = sorted(found.items(), key=lambda item: item[1][:2])
-        self.nodes: dict[str, fx.Node] = {path: node for path, (_, _, node) in ordered}
-
-    def shapes(self, network: nn.Module, input_size: int) -> dict[str, tuple[int, ...]]:
-        """Shape of every value for one image.
-
-        Parameters
-        ----------
-        network : nn.Module
-            On the meta device: nothing is computed.
-        """
-        recorder = _Recorder(fx.GraphModule(network, self.graph))
-        recorder.run(torch.empty(1, 3, input_size, input_size, device="meta"))
-        return {path: recorder.shapes[node] for path, node in self.nodes.items()}
-
-    def find(self, node: str, info: BackboneInfo) -> str:
-        """The module path of a node or alias.
-
-        Raises
-        ------
-        UnknownNameError
-            With close matches.
-        """
-        path = aliases(info).get(node, (node, ""))[0]
-        if path not in self.nodes:
-            known = [name for name, (target, _) in aliases(info).items() if target in self.nodes]
-            raise UnknownNameError(
-                f"node of {info.name}", node, [*known, *self.nodes], f"`featstore nodes {info.name}` lists them"
-            )
-        return path
-
-    def cut(self, network: nn.Module, paths: Iterable[str]) -> fx.GraphModule:
-        """A module that returns the values at `paths` as a tuple and computes nothing behind them.
-
-        It shares its parameters with `network`.
-        """
-        graph = fx.Graph()
-        copies: dict[fx.Node, fx.Node] = {}
-        graph.graph_copy(self.graph, copies)
-        graph.output(tuple(copies[self.nodes[path]] for path in paths))
-        body = fx.GraphModule(network, graph)
-        body.graph.eliminate_dead_code()
-        body.delete_all_unused_submodules()
-        body.recompile()
-        return body
-
-
-class _Recorder(fx.Interpreter):
-    """Keeps the shape of every value."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if isinstance(value, Tensor):
-            self.shapes[n] = tuple(value.shape[1:])
-        return value
-
-
-def _unused(name: str, taken: Iterable[str]) -> str:
-    taken = set(taken)
-    repeats = (f"{name}_{i}" for i in range(1, len(taken) + 1))
-    return name if name not in taken else next(other for other in repeats if other not in taken)
+        return math.prod(self.shape)
 
 
 def node_table(name: str, *, input_size: int | None = None, every: bool = False) -> list[NodeInfo]:
@@ -174,19 +98,84 @@ def node_table(name: str, *, input_size: int | None = None, every: bool = False)
     [('avgpool', (512,)), ('conv1', (64, 32, 32))]
     """
     info = lookup(name)
-    network = build_network(name)
-    graph = NetworkGraph(network)
-    shapes = graph.shapes(network, input_size or info.input_size)
+    side = input_size or info.input_size
+    places = _every_place(info, side) if every else list(_FAMILIES[info.family](info, side))
+    shapes = {path: shape for path, shape, _ in places}
     table = []
     for node, (path, note) in aliases(info).items():
         shape = shapes[path][:1] if node == PENULTIMATE else shapes[path]
         table.append(NodeInfo(node, shape, shape[0], note))
-    modules = {path for path, _ in network.named_modules()}
-    for path, shape in shapes.items():
-        if path in aliases(info) or not (every or (path.count(".") < 2 and path in modules)):
-            continue
-        table.append(NodeInfo(path, shape, shape[0], _kind(network, path)))
+    table += [NodeInfo(path, shape, shape[0], what) for path, shape, what in places if path not in aliases(info)]
     return table
+
+
+def _vgg(info: BackboneInfo, side: int) -> Iterator[_Place]:
+    name, _, norm = info.name.partition("_")
+    layers = ("Conv2d", "BatchNorm2d", "ReLU") if norm else ("Conv2d", "ReLU")
+    at = 0
+    for width, convolutions in zip((64, 128, 256, 512, 512), VGG_CONVOLUTIONS[name], strict=True):
+        for what in (*layers * convolutions, "MaxPool2d"):
+            if what == "MaxPool2d":
+                side //= 2
+            yield f"features.{at}", (width, side, side), what
+            at += 1
+    yield "features", (info.width, side, side), "Sequential"
+    yield from _classifier([4096] * 6 + [1000], [*("Linear", "ReLU", "Dropout") * 2, "Linear"])
+
+
+def _resnet(info: BackboneInfo, side: int) -> Iterator[_Place]:
+    side = _halved(side)
+    for path, what in (("conv1", "Conv2d"), ("bn1", "BatchNorm2d"), ("relu", "ReLU")):
+        yield path, (64, side, side), what
+    side = _halved(side)
+    yield "maxpool", (64, side, side), "MaxPool2d"
+    for i, blocks in enumerate(RESNET_BLOCKS[info.name]):
+        side = side if i == 0 else _halved(side)
+        shape = (info.width >> (3 - i), side, side)
+        for block in range(blocks):
+            yield f"layer{i + 1}.{block}", shape, "BasicBlock" if info.width == 512 else "Bottleneck"
+        yield f"layer{i + 1}", shape, "Sequential"
+    yield "fc", (1000,), "Linear"
+
+
+def _mobilenet(info: BackboneInfo, side: int) -> Iterator[_Place]:
+    first = (32 if info.name == "mobilenet_v2" else 16, 2, 1)
+    rows = [first, *MOBILENET_BLOCKS[info.name], (info.width, 1, 1)]
+    at = 0
+    for i, (width, stride, blocks) in enumerate(rows):
+        side = _halved(side) if stride == 2 else side
+        for _ in range(blocks):
+            what = "InvertedResidual" if 0 < i < len(rows) - 1 else "Conv2dNormActivation"
+            yield f"features.{at}", (width, side, side), what
+            at += 1
+    yield "features", (info.width, side, side), "Sequential"
+    if info.name == "mobilenet_v2":
+        yield from _classifier([info.width, 1000], ["Dropout", "Linear"])
+    else:
+        hidden = 1024 if info.name == "mobilenet_v3_small" else 1280
+        yield from _classifier([hidden] * 3 + [1000], ["Linear", "Hardswish", "Dropout", "Linear"])
+
+
+def _classifier(widths: list[int], layers: list[str]) -> Iterator[_Place]:
+    for i, (width, what) in enumerate(zip(widths, layers, strict=True)):
+        yield f"classifier.{i}", (width,), what
+    yield "classifier", (widths[-1],), "Sequential"
+
+
+def _halved(side: int) -> int:
+    """Side of a map after a padded layer of stride 2."""
+    return (side + 1) // 2
+
+
+_FAMILIES = {"vgg": _vgg, "resnet": _resnet, "mobilenet": _mobilenet}
+
+
+def _every_place(info: BackboneInfo, side: int) -> list[_Place]:
+    from featstore.backbone.architecture import build_network
+    from featstore.backbone.trunk import NetworkGraph
+
+    network = build_network(info.name)
+    return [(path, shape, _kind(network, path)) for path, shape in NetworkGraph(network).shapes(network, side).items()]
 
 
 def _kind(network: nn.Module, path: str) -> str:
@@ -194,53 +183,3 @@ def _kind(network: nn.Module, path: str) -> str:
         return type(network.get_submodule(path)).__name__
     except AttributeError:
         return "operation" if not path.rpartition("_")[2].isdigit() else "called again"
-
-
-class Pool(nn.Module):
-    """Spatial map -> one vector an image, in float32.
-
-    Parameters
-    ----------
-    kind : {"avg", "max", "gem", "flatten", "none"}
-        "gem" is the generalised mean with p = 3 over values clamped to at least 1e-6 (Radenovic, Tolias and Chum,
-        "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2019); "none" is for vectors.
-    """
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c), or (b, c * h * w) for "flatten"; (b, d) -> (b, d) for "none"."""
-        x = x.float()
-        if self.kind == "avg":
-            return x.mean((2, 3))
-        if self.kind == "max":
-            return x.amax((2, 3))
-        if self.kind == "gem":
-            return x.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3)
-        return x.flatten(1)
-
-
-POOLS = ("avg", "max", "gem", "flatten")
-
-
-class Trunk(nn.Module):
-    """A network cut at its deepest node, with pooling: normalised images -> one matrix a node.
-
-    Parameters
-    ----------
-    body : fx.GraphModule
-        Returns one value a node.
-    pools : sequence of str
-        Kind of pooling of each.
-    """
-
-    def __init__(self, body: fx.GraphModule, pools: Sequence[str]) -> None:
-        super().__init__()
-        self.body = body
-        self.pools = nn.ModuleList(Pool(kind) for kind in pools)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(b, 3, s, s) normalised float -> tuple of (b, d_i) float32."""
-        return tuple(pool(value) for pool, value in zip(self.pools, self.body(x), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -64,6 +65,19 @@ def describe(device: str) -> str:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
     return f"cpu {name} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def has_bf16() -> bool:
+    """Whether this machine's CPU computes in bf16 itself; where torch cannot tell, it is taken to.
+
+    Examples
+    --------
+    >>> has_bf16() in (True, False)
+    True
+    """
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest torch that is supported
+    known = [there for name, there in told.items() if name.endswith("bf16") or name == "avx_ne_convert"]
+    return any(known) or not known
 
 
 def training_device(name: str) -> torch.device:

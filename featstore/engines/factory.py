@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from featstore.backbone.backbone import Backbone
 from featstore.engines.cuda_runner import CudaRunner, cuda_batch
-from featstore.engines.devices import find_device
+from featstore.engines.devices import find_device, has_bf16
 from featstore.engines.engine import Engine, EngineOption
 from featstore.engines.openvino_runner import (
     OpenVINORunner,
@@ -47,6 +47,11 @@ def check_request(engine: str, device: str, precision: str) -> None:
         raise UnknownNameError("precision", precision, PRECISIONS)
     if device == "cpu" and precision == "fp16":
         raise DeviceError('fp16 on a CPU would be emulated, slower than fp32; use `precision="bf16"` or fp32')
+    if device == "cpu" and precision == "bf16" and engine == "auto" and not has_bf16():
+        raise DeviceError(
+            "this CPU has no bf16 arithmetic, so bf16 would be emulated, several times slower than fp32; extract with "
+            '`precision="fp32"`, or name the engine to have it all the same: `engine="eager"`'
+        )
     if engine == "openvino" and device != "cpu":
         raise DeviceError(
             f'the engine openvino runs on the CPU, not on {device}; use `device="cpu"`, or `engine="compile"`'
@@ -75,7 +80,8 @@ def make_engine(
         measurement decides, once for each machine and network.
     device : {"auto", "cpu", "cuda", "cuda:N", "mps"}
     precision : {"fp32", "bf16", "fp16"}
-        fp16 is for GPUs only: on a CPU it would be emulated, slower than fp32.
+        fp16 is for GPUs only: on a CPU it would be emulated, slower than fp32. So would bf16 on a CPU without bf16
+        arithmetic: there it needs an engine that is named.
     batch_size : int, optional
         Images to hand over at a time, of which `SHARD_ROWS` count; default by engine.
     threads : int, optional

@@ -20,8 +20,7 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.nodes import Trunk
-from featstore.backbone.pixel_trunk import PixelTrunk, fold_batch_norms
+from featstore.backbone.trunk import PixelTrunk, Trunk, fold_batch_norms
 from featstore.engines import autotune
 from featstore.engines.parity import check_images
 from featstore.engines.rounding import round_filters
@@ -121,7 +120,7 @@ def _module(backbone: Backbone, how: LayerPrecisions, dtype: torch.dtype) -> Pix
         layer = trunk.body.get_submodule(name)
         assert isinstance(layer, nn.Conv2d | nn.Linear)
         trunk.body.set_submodule(name, LowPrecision(layer, dtype))
-    return PixelTrunk(trunk, backbone.transform.mean, backbone.transform.std).eval()
+    return PixelTrunk.of(trunk, backbone.transform)
 
 
 def _chosen(backbone: Backbone, body: fx.GraphModule, precision: str) -> LayerPrecisions:

@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.pixel_trunk import PixelTrunk
+from featstore.backbone.trunk import PixelTrunk
 from featstore.engines.low_precision import layer_precisions
 from featstore.errors import DeviceError
 
@@ -92,7 +92,7 @@ def openvino_model(backbone: Backbone, request: int, precision: str = "fp32") ->
     body = how.body
     side = backbone.transform.crop
     images = ops.parameter([request, side, side, 3], np.uint8, name="images")
-    entry = PixelTrunk.of(backbone)
+    entry = PixelTrunk.of(backbone.trunk, backbone.transform)
     x = ops.multiply(ops.convert(images, "f32"), _constant(entry.scale))
     x = ops.transpose(ops.add(x, _constant(entry.shift)), np.array([0, 3, 1, 2]))
 
@@ -230,7 +230,7 @@ def _flatten(x: Value, start: int = 1) -> Value:
 
 
 def _pooled(x: Value, kind: str) -> Value:
-    """As `featstore.backbone.nodes.Pool`."""
+    """As `featstore.backbone.trunk.Pool`."""
     from openvino import opset13 as ops
 
     both = np.array([2, 3])

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.pixel_trunk import PixelTrunk
+from featstore.backbone.trunk import PixelTrunk
 from featstore.engines.runner import Runner, run_with_halving
 from featstore.errors import DeviceError
 
@@ -38,8 +38,9 @@ def check(runner: Runner, backbone: Backbone, precision: str) -> None:
         They differ by more than `TOLERANCE`.
     """
     images = check_images(backbone.transform.crop)
+    reference = PixelTrunk.of(backbone.trunk, backbone.transform)
     with torch.inference_mode():
-        expected = [output.numpy() for output in PixelTrunk.of(backbone)(torch.from_numpy(images))]
+        expected = [output.numpy() for output in reference(torch.from_numpy(images))]
     found = run_with_halving(runner, images)
     most, least = TOLERANCE[precision]
     for i, node in enumerate(backbone.nodes):

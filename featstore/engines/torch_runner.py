@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.pixel_trunk import PixelTrunk
+from featstore.backbone.trunk import PixelTrunk
 from featstore.engines.low_precision import inference_module, precision_provenance
 from featstore.engines.request_pool import RequestedBatch, RequestPool
 from featstore.engines.runner import Outputs

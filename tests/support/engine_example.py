@@ -4,11 +4,32 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
+from torchvision import models
 
 from featstore.backbone import Backbone
-from tests.featstore.backbone.test_nodes import seeded
 
 SIDE = 64
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors on a busy machine: waiting for a second thread costs more than it brings."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def seeded(name):
+    """torchvision's own network, in-place operations and all, with batch-norm statistics that matter."""
+    torch.manual_seed(0)
+    network = models.get_model(name, weights=None).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    return network
 
 
 def images(count, seed=0):

@@ -10,7 +10,7 @@ from classifiers.inspection.lossless_crop import to_tensor
 from featstore.backbone import Backbone
 from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BACKBONES
-from featstore.backbone.nodes import NetworkGraph
+from featstore.backbone.trunk import NetworkGraph
 from featstore.errors import UnknownNameError
 from tests.support.pictures import texture
 

@@ -1,8 +1,11 @@
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from classifiers.leakage import candidate_pairs as module
-from classifiers.leakage.candidate_pairs import NEIGHBOURS, find_candidate_pairs
+from classifiers.leakage.candidate_pairs import NEIGHBOURS, find_candidate_pairs, power_scaled
 from tests.support.feature_sets import copies
 
 
@@ -72,3 +75,52 @@ def test_few_rows(shape):
     for X in (np.zeros(shape, np.float32), np.random.default_rng(0).normal(size=shape).astype(np.float32)):
         found = find_candidate_pairs(X)
         assert np.isfinite(found.cosine).all() and not found.sure.any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(-110, 110), st.integers(0, 3))
+def test_no_power_of_two_changes_anything(power, seed):
+    X, _, _ = copies(sources=20, each=2, d=24, seed=seed)
+    plain = find_candidate_pairs(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scaled = find_candidate_pairs(np.ldexp(X, power))
+    for field in ("pairs", "cosine", "closest", "alike", "sure"):
+        np.testing.assert_array_equal(getattr(plain, field), getattr(scaled, field))
+
+
+@pytest.mark.parametrize("factor", [1e19, 1e37, 1e-19, 1e-30])
+def test_no_scale_is_too_large_or_too_small(factor):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 60)).astype(np.float32)
+    X[7] = X[3] + 0.01 * rng.normal(size=60)
+    found = find_candidate_pairs(X * np.float32(factor))
+    assert found.pairs[found.sure].tolist() == [[3, 7]]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0, 1e19, 3e38])
+def test_features_that_are_all_equal_tell_nothing(value):
+    found = find_candidate_pairs(np.full((60, 12), value, np.float32))
+    assert not found.sure.any() and not found.alike.any() and (found.cosine == 0).all()
+
+
+@pytest.mark.parametrize("equal", [20, 40, 70, 95])
+@pytest.mark.parametrize("value", [0.0, 0.1, None])
+def test_rows_that_many_images_share_are_alike_and_not_certain(equal, value):
+    X = np.random.default_rng(0).normal(size=(100, 64)).astype(np.float32)
+    X[:equal] = X[0] if value is None else value
+    found = find_candidate_pairs(X)
+    shared = (found.pairs < equal).all(axis=1)
+    assert (found.alike == shared).all() and (found.cosine[shared] == 1).all() and not found.sure.any()
+
+
+def test_of_no_features_nothing_is_told():
+    assert len(find_candidate_pairs(np.zeros((10, 0), np.float32)).pairs) == 0
+
+
+def test_scaling_keeps_the_numbers():
+    X = np.array([[3e38, -1.5], [2e-38, 0]], np.float32)
+    scaled = power_scaled(X)
+    assert 0.5 <= np.abs(scaled).max() < 1
+    np.testing.assert_array_equal(scaled / scaled[0, 0], X / X[0, 0])
+    np.testing.assert_array_equal(power_scaled(np.zeros((2, 2), np.float32)), np.zeros((2, 2)))

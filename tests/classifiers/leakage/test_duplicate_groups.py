@@ -64,12 +64,14 @@ def test_blank_pictures_cannot_be_told(tmp_path):
     assert len(found.copies) == 0 and found.blank >= 15
 
 
-def test_where_files_are_gone_features_speak_for_what_is_nearly_equal():
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", [1, 1e19, 1e-30])
+def test_where_files_are_gone_features_speak_for_what_is_nearly_equal(factor):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 60)).astype(np.float32)
     X[7] = X[3] + 0.01 * rng.normal(size=60)  # saved again
     X[9] = X[5] + 0.5 * rng.normal(size=60)  # a relative
-    found = find_duplicate_groups(feature_set(X, np.arange(80) % 2))
+    found = find_duplicate_groups(feature_set(X * np.float32(factor), np.arange(80) % 2))
     assert found.copies.tolist() == [[3, 7]] and not found.confirmed.any()
     assert found.look_alikes.tolist() == [[5, 9]]
     assert found.compared == 0 and found.unread == (("is gone", 80),)
@@ -139,8 +141,8 @@ def test_few_images(n):
 
 
 def test_a_large_set_is_told_its_time_first(planted, monkeypatch):
-    monkeypatch.setattr("classifiers.leakage.duplicate_groups._LONG", 50)
-    monkeypatch.setattr("classifiers.leakage.duplicate_groups._TRIAL", 10)
+    monkeypatch.setattr("classifiers.leakage.compared_pairs.LONG", 50)
+    monkeypatch.setattr("classifiers.leakage.compared_pairs._TRIAL", 10)
     said = []
     find_duplicate_groups(planted, told=said.append)
     assert said[0].startswith("looking for neighbours among 56 images takes about")

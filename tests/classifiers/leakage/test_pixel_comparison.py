@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from classifiers.leakage.pixel_comparison import DIFFERENT, SAME, UNTOLD, compare_pixels
+from classifiers.leakage.prepared_pictures import PreparedPictures
 from tests.support.copied_pictures import KINDS, copy_of, jpeg, scene, square, texture
 
 NUMBER = 12
@@ -13,7 +14,7 @@ NUMBER = 12
 def compared(ones, others):
     grey = np.stack([square(image) for image in (*ones, *others)])
     n = len(ones)
-    return compare_pixels(grey, np.stack([np.arange(n), np.arange(n) + n], axis=1))
+    return compare_pixels(PreparedPictures(grey), np.stack([np.arange(n), np.arange(n) + n], axis=1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,9 +65,9 @@ def test_blocks_do_not_matter(monkeypatch):
     scenes = [scene(i) for i in range(9)]
     grey = np.stack([square(image) for image in (*scenes, *(copy_of(s, "mirrored") for s in scenes))])
     pairs = np.array([(a, b) for a in range(18) for b in range(a + 1, 18)])
-    whole = compare_pixels(grey, pairs)
+    whole = compare_pixels(PreparedPictures(grey), pairs)
     monkeypatch.setattr("classifiers.leakage.pixel_comparison._BLOCK", 7)
-    parts = compare_pixels(grey, pairs)
+    parts = compare_pixels(PreparedPictures(grey), pairs)
     assert (whole.verdict == parts.verdict).all() and (whole.verdict == SAME).sum() == 9
     np.testing.assert_allclose(whole.agreement, parts.agreement, atol=1e-3)
 
@@ -75,10 +76,10 @@ def test_without_a_thorough_look_only_what_is_as_it_was_is_found():
     scenes = [scene(i) for i in range(6)]
     grey = np.stack([square(image) for image in (*scenes, *(copy_of(s, "turned by 90") for s in scenes))])
     pairs = np.stack([np.arange(6), np.arange(6) + 6], axis=1)
-    assert (compare_pixels(grey, pairs, np.zeros(6, bool)).verdict == DIFFERENT).all()
-    assert (compare_pixels(grey, pairs).verdict == SAME).all()
+    assert (compare_pixels(PreparedPictures(grey), pairs, np.zeros(6, bool)).verdict == DIFFERENT).all()
+    assert (compare_pixels(PreparedPictures(grey), pairs).verdict == SAME).all()
 
 
 def test_no_pair_is_no_work():
-    seen = compare_pixels(np.zeros((0, 64, 64), np.uint8), np.empty((0, 2), np.int64))
+    seen = compare_pixels(PreparedPictures(np.zeros((0, 64, 64), np.uint8)), np.empty((0, 2), np.int64))
     assert len(seen.verdict) == 0 and seen.kinds == ()

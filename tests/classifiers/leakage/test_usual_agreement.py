@@ -1,9 +1,11 @@
 """Pictures that share a template, a background or a material agree without being copies."""
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
 from classifiers.leakage.pixel_comparison import SAME, compare_pixels
+from classifiers.leakage.prepared_pictures import PreparedPictures
 from classifiers.leakage.usual_agreement import UsualAgreement, usual_agreement
 from tests.support.copied_pictures import square
 
@@ -30,9 +32,9 @@ def test_filled_in_forms_are_no_copies_and_a_form_saved_again_is_one():
     X = np.random.default_rng(0).normal(size=(31, 16)).astype(np.float32)
     X[30] = X[0] + 0.01
     pairs = np.array([[0, 30], [1, 2], [3, 4], [5, 6]])
-    found = compare_pixels(grey, pairs)
+    found = compare_pixels(PreparedPictures(grey), pairs)
     assert (found.verdict[1:] == SAME).any()  # the template alone agrees
-    usual = usual_agreement(X, y, pairs, lambda drawn: compare_pixels(grey, drawn).agreement)
+    usual = usual_agreement(X, y, pairs, lambda drawn: compare_pixels(PreparedPictures(grey), drawn).agreement)
     assert usual.exceeded(found.agreement, pairs, y).tolist() == [True, False, False, False]
 
 
@@ -59,3 +61,16 @@ def test_where_nothing_can_be_drawn_a_copy_may_disagree_by_half():
     usual = usual_agreement(np.ones((1, 3), np.float32), np.array([0]), NONE, lambda pairs: np.ones(len(pairs)))
     np.testing.assert_array_equal(usual.limit, np.float32([0.5, 0.5]))
     assert isinstance(usual, UsualAgreement)
+
+
+@pytest.mark.parametrize("factor", [2.0**-100, 2.0**64, 2.0**120])
+def test_the_scale_of_features_does_not_matter(factor):
+    X, y, drawn = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32), np.arange(40) % 2, []
+
+    def agreement_of(pairs):
+        drawn.append(pairs)
+        return np.full(len(pairs), 0.8, np.float32)
+
+    for scaled in (X, X * np.float32(factor)):
+        usual_agreement(scaled, y, NONE, agreement_of)
+    np.testing.assert_array_equal(*drawn)

@@ -16,7 +16,7 @@ from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture of every test here
+from tests.support.engine_example import one_thread  # noqa: F401 - a fixture of every test here
 from tests.support.pictures import write_tree
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from featstore.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from tests.featstore.backbone.test_nodes import seeded
+from tests.support.engine_example import seeded
 
 SMALL = "mobilenet_v3_small"
 

@@ -4,12 +4,12 @@ import torch
 
 from featstore.engines.cuda_runner import CudaRunner
 from featstore.engines.runner import Computation
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
 from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
     example,
     images,
+    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
 

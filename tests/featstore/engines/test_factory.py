@@ -65,6 +65,16 @@ def test_bad_arguments(backbone, options, error, match):
         make_engine(backbone, **options)
 
 
+def test_bf16_that_would_be_emulated_is_for_those_who_name_the_engine(backbone, monkeypatch):
+    monkeypatch.setattr(factory, "has_bf16", lambda: False)
+    sentence = 'no bf16 arithmetic.*slower than fp32; extract with `precision="fp32"`, or .*: `engine="eager"`'
+    with pytest.raises(DeviceError, match=sentence):
+        make_engine(backbone, device="cpu", precision="bf16")
+    assert [o.name for o in make_engine(backbone, device="cpu", precision="bf16", engine="eager")._options] == ["eager"]
+    monkeypatch.setattr(factory, "has_bf16", lambda: True)
+    assert make_engine(backbone, device="cpu", precision="bf16")._options
+
+
 def test_cuda_without_cuda(backbone, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(DeviceError, match="the device cuda is not on this machine"):

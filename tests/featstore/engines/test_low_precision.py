@@ -3,16 +3,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from featstore.backbone.pixel_trunk import PixelTrunk
+from featstore.backbone.trunk import PixelTrunk
 from featstore.engines import low_precision
 from featstore.engines.low_precision import KEPT, inference_module, layer_precisions, precision_provenance
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
 from tests.support.engine_example import (
     assert_same_features,
     coarse_images,
     delicate,
     example,
     images,
+    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
 
@@ -57,7 +57,7 @@ def test_half_precision_computes_in_it_and_returns_float32(backbone, precision, 
 
 def test_errors_are_a_fraction_of_those_of_plain_rounding():
     backbone, pixels = delicate(), coarse_images(6)
-    expected = features(PixelTrunk.of(backbone), pixels)[0]
+    expected = features(PixelTrunk.of(backbone.trunk, backbone.transform), pixels)[0]
     rough = PixelTrunk(inference_module(backbone, "fp32", CPU).trunk, backbone.transform.mean, backbone.transform.std)
     x = torch.from_numpy(pixels).float() * rough.scale + rough.shift
     with torch.inference_mode():

@@ -5,11 +5,17 @@ from torch import nn
 
 from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import BACKBONES
-from featstore.backbone.nodes import NetworkGraph
+from featstore.backbone.trunk import NetworkGraph
 from featstore.engines.openvino_model import FUNCTIONS, MODULES, mark_float32, openvino_model
 from featstore.errors import DeviceError
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
-from tests.support.engine_example import assert_same_features, coarse_images, delicate, example, images
+from tests.support.engine_example import (
+    assert_same_features,
+    coarse_images,
+    delicate,
+    example,
+    images,
+    one_thread,  # noqa: F401 - a fixture
+)
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
 

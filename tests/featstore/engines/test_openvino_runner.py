@@ -4,12 +4,12 @@ import pytest
 from featstore.engines import openvino_runner
 from featstore.engines.openvino_runner import OpenVINORunner, usual_request
 from featstore.errors import DeviceError, MissingExtraError
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
 from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
     example,
     images,
+    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
 

@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from featstore.backbone.pixel_trunk import PixelTrunk
+from featstore.backbone.trunk import PixelTrunk
 from featstore.engines.parity import check, check_images
 from featstore.errors import DeviceError
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
-from tests.support.engine_example import example
+from tests.support.engine_example import example, one_thread  # noqa: F401 - a fixture
 
 
 class Shifted:
@@ -16,7 +15,7 @@ class Shifted:
     batch_size = 1
 
     def __init__(self, backbone, spoil):
-        self.network, self.spoil = PixelTrunk.of(backbone), spoil
+        self.network, self.spoil = PixelTrunk.of(backbone.trunk, backbone.transform), spoil
 
     def submit(self, images):
         with torch.inference_mode():

@@ -18,12 +18,12 @@ from featstore.engines.runner import Computation, Pending, Runner, run_with_halv
 from featstore.engines.torch_runner import TorchRunner
 from featstore.errors import DeviceError
 from featstore.system.machine import is_out_of_memory
-from tests.featstore.backbone.test_nodes import one_thread  # noqa: F401 - a fixture
 from tests.support.engine_example import (
     assert_bits_depend_on_the_image_alone,
     assert_same_features,
     example,
     images,
+    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
 
