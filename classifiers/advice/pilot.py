@@ -20,7 +20,8 @@ from classifiers.advice.expected_gain import WORTH
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.data import TrainingData
 from classifiers.training.learner import Learner
-from classifiers.training.regimes import REGIMES, reopening_regime, settings_for
+from classifiers.training.rate_range import find_rates
+from classifiers.training.regimes import REGIMES, FineTuneSettings, reopening_regime, settings_for
 from classifiers.training.starting_point import CachedHead, StartingPoint
 from classifiers.training.unfreezing import ALL, UnfrozenNetwork
 from classifiers.validation.significance import SIGNIFICANT, mcnemar_exact
@@ -223,6 +224,7 @@ def run_pilot(
         )
         loader = training_data.loader()
         learner = Learner(unfrozen, loader, last.y[fit], settings, place)
+        _begin(learner, cached_head, start, settings)
         step = _train(learner, len(fit), settings.seed, budget, report)
         right_tuned, _ = learner.judge(last.y[judged])
     best = max(range(len(sets)), key=lambda at: (int(cached[at].sum()), at))  # the deeper one among equals
@@ -306,13 +308,32 @@ def most_alike(
     return np.flatnonzero(~held[units]), np.flatnonzero(held[units])
 
 
+def _begin(learner: Learner, cached_head: CachedHead, start: StartingPoint, settings: FineTuneSettings) -> None:
+    """As a whole fine-tune begins: from a head that knows varied images, at rates that do no harm."""
+    y, unseen = start.features.y[start.fit], settings.epochs + 1
+    begins = {name: tensor.detach().clone() for name, tensor in learner.live.items()}
+    if settings.augmentation is not None and len(np.unique(y)) == len(start.classes):
+        sources = None if start.groups is None else start.groups[start.fit]
+        head = cached_head.fit_varied(learner.features, y, sources, epoch=unseen + 1).to_torch().float()
+        begins |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    find_rates(
+        learner, lambda step: _rows(learner, step, len(y), settings.seed), begins, images=len(y), epoch=unseen
+    )  # fmt: skip
+
+
+def _rows(learner: Learner, step: int, images: int, seed: int) -> NDArray[np.intp]:
+    """Training rows of a step."""
+    epoch, at = divmod(step, learner.steps_per_epoch)
+    order = np.random.default_rng([seed, epoch, 0x6F7264]).permutation(images)
+    return order[at * learner.batch : (at + 1) * learner.batch]
+
+
 def _train(learner: Learner, images: int, seed: int, budget: float, report: Progress) -> int:
     """Steps until the schedule or the time ends; how many there were."""
     steps, ends = learner.steps, time.monotonic() + budget
     for step in range(steps):
-        epoch, at = divmod(step, learner.steps_per_epoch)
-        order = np.random.default_rng([seed, epoch, 0x6F7264]).permutation(images)
-        loss, _ = learner.step(order[at * learner.batch : (at + 1) * learner.batch], epoch, step)
+        epoch = step // learner.steps_per_epoch
+        loss, _ = learner.step(_rows(learner, step, images, seed), epoch, step)
         report("pilot", step + 1, steps, f"epoch {epoch + 1}, loss {loss:.3f}")
         if time.monotonic() >= ends:
             return step + 1
