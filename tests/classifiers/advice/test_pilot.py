@@ -127,7 +127,7 @@ def test_the_last_nodes_accuracy_is_a_linear_heads_on_the_images_that_judge(plac
 
 
 def test_training_that_moves_nothing_gains_nothing(place, last, seen):
-    seen["given"] |= {"learning_rate": 0.0, "head_rate": 0.0}
+    seen["given"] |= {"learning_rate": 0.0, "head_rate": 0.0, "augment": False}
     found, _ = piloted(place, last)
     assert found.epochs == 2 and found.accuracy_tuned == found.accuracy_last  # the cached features, seen anew
     assert (found.gain, found.lead, found.p) == (0.0, 0.0, 1.0)

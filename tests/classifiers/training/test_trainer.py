@@ -20,7 +20,6 @@ from classifiers.training.collapse_watch import HALVINGS
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.loaders import PixelLoader
 from classifiers.training.optim import put
-from classifiers.training.rate_range import Trial
 from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.trainer import Trainer
 from classifiers.training.unfreezing import UnfrozenNetwork
@@ -28,6 +27,7 @@ from classifiers.training.validation_answers import ValidationAnswers
 from featstore.backbone import Backbone
 from featstore.errors import DeviceError, TrainingError
 from tests.support.pictures import texture
+from tests.support.rates import take_rates_as_asked
 
 CPU = torch.device("cpu")
 
@@ -298,13 +298,8 @@ COLLAPSING = dataclasses.replace(
 
 @pytest.fixture
 def untried(monkeypatch):
-    """Rates are taken as they are asked for, so that a collapse can be seen."""
-
-    def taken(learner, rows, start, **kept):
-        learner.begin_again(start, 1.0)
-        return [Trial(1.0, 0.5, 0.5, worse=False)]
-
-    monkeypatch.setattr("classifiers.training.trainer.find_rates", taken)
+    """A collapse can be seen only where the rates are not tried first."""
+    take_rates_as_asked(monkeypatch)
 
 
 def knowing(folder, reference, settings=COLLAPSING, **changes):

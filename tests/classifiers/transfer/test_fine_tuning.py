@@ -36,6 +36,7 @@ from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
 from featstore.system import fsio
 from tests.support.pictures import encode
+from tests.support.rates import take_rates_as_asked
 
 QUICK = {
     "epochs": 2, "batch_size": 8, "views": 2, "groups": "none", "budget": "quick",
@@ -143,11 +144,14 @@ def test_the_bundle_predicts_from_images_what_it_predicts_from_features(place, t
     found = predict_images(bundle, [place / "insects" / "test"], engine="eager", workers=0)
     features = FeatureStore(place / "store").read(key=tuned.details["tuned_feature_key"])
     test = features.subset(features.testing())
-    np.testing.assert_allclose(found.proba, bundle.predict_proba(test), atol=1e-5)
+    np.testing.assert_array_equal(found.proba, bundle.predict_proba(test))
     classifier = ImageClassifier.from_bundle(bundle)
     with torch.no_grad():
         proba = torch.softmax(classifier(classifier.open(found.images)), 1).numpy()
-    np.testing.assert_allclose(proba, found.proba, atol=1e-5)
+    # Its batch norms are not folded, so features differ by rounding, which the head multiplies by its weights.
+    features_differ = 4 * np.finfo(np.float32).eps * np.abs(test.X).max()
+    logits_differ = features_differ * float(classifier.head.weight.detach().abs().sum(1).max())
+    np.testing.assert_allclose(proba, found.proba, atol=logits_differ / 2)
 
 
 def test_bundle_and_weights_can_be_moved_together(place, tuned, tmp_path):
@@ -288,6 +292,7 @@ def test_a_loss_that_becomes_nan_keeps_the_best_weights_and_names_the_step(place
 
     poisoned.count = 0
     monkeypatch.setattr(learner, "cross_entropy", poisoned)
+    take_rates_as_asked(monkeypatch)
     options = {"regime": 4, "epochs": 6, "learning_rate": 3e-3, "head_rate": 3e-3}
     with pytest.raises(TrainingError, match=r"loss became nan at step 10 \(epoch 4\).*`learning_rate`") as caught:
         tune(place, tmp_path / "b", **options)
@@ -313,6 +318,7 @@ def collapsing(monkeypatch, attempts):
 
     monkeypatch.setattr(Learner, "step", lose)
     monkeypatch.setattr(Learner, "begin_again", lambda *a: (begun.append(a), begin_again(*a))[1])
+    take_rates_as_asked(monkeypatch)
 
 
 def test_a_collapse_begins_again_with_half_of_the_rates_and_is_told(place, tmp_path, monkeypatch):
@@ -354,7 +360,7 @@ def test_six_epochs_at_one_class_are_called_what_they_are(place, tmp_path, monke
 
 
 def test_the_advice_to_keep_any_epoch_keeps_one(place, tmp_path):
-    tiny = {"regime": 4, "learning_rate": 1e-12, "head_rate": 1e-12}
+    tiny = {"regime": 4, "learning_rate": 1e-12, "head_rate": 1e-12, "augment": False}  # the cached head all along
     result = tune(place, tmp_path / "a", **tiny, keep_any=False)
     assert result.best == 0
     assert result.verdict.endswith(
