@@ -191,7 +191,7 @@ def _sources(features: FeatureSet, groups: str | None, seed: int) -> tuple[NDArr
         members = group_by(features.ids, str(groups))
     try:
         protocol = make_protocol(features, seed=seed, groups=members)
-        leaks = find_leaks(features, protocol, found, grouped=groups not in (None, "none"), seconds=0.0)
+        leaks = find_leaks(features, protocol, found, grouped=groups != "none", seconds=0.0)
     except FeaturesError:
         return members, {}
     document = leaks.to_json() | {"seconds": round(time.perf_counter() - began, 3)}

@@ -294,5 +294,6 @@ def _gain(evidence: Evidence, verdict: str, more: float, reopening: _Gain) -> _G
         return _Gain(evidence.lead, evidence.lead_ci, MEASURED)
     if verdict == "more-data":
         low, high = (evidence.linear_accuracy, 1.0) if evidence.doubled is None else evidence.doubled[1:]
-        return _Gain(more, (low - evidence.linear_accuracy, high - evidence.linear_accuracy), MEASURED)
+        low, high = low - evidence.linear_accuracy, high - evidence.linear_accuracy
+        return _Gain(more, (min(low, more), max(high, more)), MEASURED)  # more images are taken to do no harm
     return reopening

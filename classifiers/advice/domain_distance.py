@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from classifiers.formatting import percent
 from classifiers.training.data import decode_rows
 from featstore.backbone.backbone import Backbone
 from featstore.errors import ImageSetError
@@ -212,14 +213,14 @@ def domain_distance(
         whose = "ImageNet's" if statistics.reference == "running statistics" else "those of two natural photographs"
         text = (
             f"In the first half of the network the statistics of {statistics.images} images differ from {whose} by "
-            f"{statistics.shift:.2f} (root of the divergence; photographs of everyday things lie below {line:.2f}, "
+            f"{statistics.shift:.2f} (photographs of everyday things lie below {line:.2f}, "
             f"medical images, textures and drawings above)"
         )
     elif recovered is not None:
         distance = (0.85 - recovered) / 0.45
         text = (
             f"The images' statistics could not be compared with ImageNet's ({statistics.reason}); that the ImageNet "
-            f"classes tell {recovered:.0%} of what a linear head knows is a weak sign"
+            f"classes tell {percent(recovered, 0)} % of what a linear head knows is a weak sign"
         )
     elif len(nodes) > 1:
         distance = 0.0

@@ -266,7 +266,12 @@ def gather(
         (there,) = extrapolate(
             sizes, shares, [p["n"] for p in points], [2 * len(y) * (len(folds) - 1) // len(folds)], seed=seed
         )
-        doubled = (there.accuracy, there.low, there.high)
+        # The curve may judge other rows (where a class is of one source only): what counts is how far it rises.
+        most = max(sizes)
+        drawn_to = float(np.mean([share for size, share in zip(sizes, shares, strict=True) if size == most]))
+        apart = nodes[best].accuracy - drawn_to
+        low, middle, high = np.clip([there.low + apart, there.accuracy + apart, there.high + apart], 0.0, 1.0).tolist()
+        doubled = (middle, low, high)
 
     step("nearest neighbours")
     knn = make_head("knn", seed=seed, budget="quick", cv=folds).fit(X, y)

@@ -240,7 +240,7 @@ def _text(choice: NodeChoice, unproven: list[str], level: float) -> tuple[str, .
     low, high = choice.lead_ci
     lead = (
         f"{points(choice.lead)} points of accuracy, chosen and judged on different images ({100 * level:g} % interval "
-        f"{points(low)} to {points(high)}; Brier scores of the same images: p = {probability(choice.p)})"
+        f"{points(low)} to {points(high)}; Brier scores of the same images: p {_equals(choice.p)})"
     )
     if choice.shown:
         return (f"An earlier node, {best}, is shown to be better than the last one, {last}: {lead}.",)
@@ -322,3 +322,9 @@ class _Trial:
 
 def _judged(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(~np.isnan(values).all(axis=0))
+
+
+def _equals(p: float) -> str:
+    """A p-value behind its name: `= 0.043`, `< 0.001`."""
+    said = probability(p)
+    return said.replace("<", "< ") if said.startswith("<") else f"= {said}"

@@ -81,7 +81,7 @@ class DuplicateGroups:
         """What to give as `groups`: "auto", a pattern, or None where every image is for itself."""
         if len(self.copies) or len(self.identical):
             return "auto"
-        return self.by_filename.pattern if self.by_filename is not None else None
+        return self.by_filename.suggestion if self.by_filename is not None else None
 
 
 def find_duplicate_groups(

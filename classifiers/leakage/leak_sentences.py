@@ -137,18 +137,6 @@ def conflict_examples(features: FeatureSet, duplicates: DuplicateGroups) -> list
     ]  # fmt: skip
 
 
-def suggested_groups(duplicates: DuplicateGroups) -> str | None:
-    """What to give as `groups`: "auto", a pattern, or None where every image is for itself.
-
-    Parameters
-    ----------
-    duplicates : DuplicateGroups
-    """
-    if duplicates.suggestion in (None, "auto") or duplicates.by_filename is None:
-        return duplicates.suggestion
-    return duplicates.by_filename.suggestion
-
-
 def _by_name(found: FilenameGroups) -> str:
     """What tells the source in names, where it was shown to, and where not."""
     whose = ""
@@ -221,7 +209,7 @@ def _remedy(duplicates: DuplicateGroups, given: bool, grouped: bool) -> str:
     drop = "To keep your test part, compare with `drop_leaks=True`: it leaves such images out of training."
     if grouped:
         return drop if given else ""
-    found = suggested_groups(duplicates)
+    found = duplicates.suggestion
     sources = count(len(np.unique(duplicates.groups)), "source")
     keep = '`groups="auto"`' if found == "auto" else f"`groups=r'{found}'`"
     said = f"{keep} keeps each of the {sources} together" + (" in the folds of the search." if given else ".")

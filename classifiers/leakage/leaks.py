@@ -9,7 +9,7 @@ import numpy as np
 
 from classifiers.leakage.crossing import Crossing, find_crossing
 from classifiers.leakage.duplicate_groups import DuplicateGroups
-from classifiers.leakage.leak_sentences import conflict_examples, how_found, leak_texts, suggested_groups
+from classifiers.leakage.leak_sentences import conflict_examples, how_found, leak_texts
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.features import FeatureSet
 
@@ -76,7 +76,7 @@ class Leaks:
             "images": len(shown.training),
             "tested": len(shown.judged),
             "examples": list(shown.examples),
-            "groups": suggested_groups(s) if touched else None,
+            "groups": s.suggestion if touched else None,
             "groups_text": how_found(s),
             "n_groups": len(np.unique(s.groups)),
             "folds": found or None,

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from markupsafe import Markup
 
-from classifiers.formatting import interval, percent, printable
+from classifiers.formatting import interval, percent, points, printable
 from classifiers.report.figures import plots
 
 
@@ -46,7 +46,7 @@ class AdvicePanel:
         """
         if not advice:
             return None
-        low, high = (100 * bound for bound in advice["expected_gain_ci"])
+        low, high = advice["expected_gain_ci"]
         evidence = advice["evidence"]
         nodes = tuple(
             {
@@ -61,7 +61,8 @@ class AdvicePanel:
         )
         return cls(
             text=printable(advice["text"]),
-            gain=f"Expected gain: {100 * advice['expected_gain']:+.1f} points of accuracy ({low:+.1f} to {high:+.1f}).",
+            gain=f"Expected gain: {points(advice['expected_gain'])} points of accuracy "
+            f"({points(low)} to {points(high)}).",
             regime=f"Regime {advice['regime']} of 4.",
             cost=printable((advice.get("cost") or {}).get("text", "")),
             next=printable(advice["next"]),

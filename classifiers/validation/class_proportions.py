@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.formatting import percent
+
 SURE = 0.01
 """p-value below which a difference is taken for real."""
 
@@ -79,8 +81,8 @@ class ClassProportions:
         apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
         differ = p < SURE and apart >= APART
         text = (
-            f"The {what} images have other proportions of classes than the training images: {apart:.0%} of them would "
-            "have to be of another class for the proportions to agree."
+            f"The {what} images have other proportions of classes than the training images: {percent(apart, 0)} % of "
+            "them would have to be of another class for the proportions to agree."
             if differ
             else f"The {what} and the training images are not shown to have other proportions of classes."
         )
