@@ -74,7 +74,7 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         options.emit({**advice.to_json(), "notes": notes})
         return
     out = options.console()
-    out.print(VERDICTS[advice.verdict])
+    out.print(VERDICTS[advice.verdict] + _close(advice))
     out.print(_gain(advice))
     out.print(f"Regime {advice.regime} of 4: {REGIMES[advice.regime].title}.")
     if advice.cost is not None:
@@ -82,6 +82,16 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
     for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes, _details(advice)):
         out.print(f"- {line}")
     out.print(f"Next: {advice.first} As the images are now: {advice.next}" if advice.first else f"Next: {advice.next}")
+
+
+def _close(advice: Advice) -> str:
+    """A word behind the verdict where it could as well be another."""
+    settled = advice.pilot is not None and (advice.pilot["pays"] or advice.pilot["conclusive"])
+    if not advice.reopening.close or settled:
+        return ""
+    return " It is close: " + (
+        "--pilot MINUTES decides it." if advice.pilot is None else "a longer pilot would decide it."
+    )
 
 
 def _gain(advice: Advice) -> str:

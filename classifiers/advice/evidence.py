@@ -74,7 +74,7 @@ class Evidence:
     nodes_text : tuple of str
         The same in sentences.
     chance : float
-        Share of the largest class.
+        Share of the largest class among the rows that folds judge.
     sources : int
         Independent images: groups where there are any, else images.
     curve : tuple of (training images, accuracy, images judged)
@@ -97,6 +97,8 @@ class Evidence:
         Whether the test part holds another kind of images; None without one.
     elsewhere : ErrorElsewhere or None
         How wrong the linear head is expected to be there; None where nothing is shifted.
+    unjudged : tuple of str
+        Classes that no fold judges: all their images are of one source.
     leaks : dict
         As in a report: `texts`, what was found, and `groups`, what to give to --groups; empty where nobody looked.
 
@@ -148,6 +150,7 @@ class Evidence:
     test: int = 0
     shift: Shift | None = None
     elsewhere: ErrorElsewhere | None = None
+    unjudged: tuple[str, ...] = ()
 
     @property
     def distance(self) -> float:
@@ -291,7 +294,9 @@ def gather(
             found_there = error_elsewhere(deepest[train], y, folds, deepest[test], error=wrong, seed=seed)
             guessing = 1 - 1 / int((counts > 0).sum())  # no head is expected to be worse than that
             elsewhere = dataclasses.replace(found_there, there=min(found_there.there, guessing))
-    chance = float(counts.max() / len(y))
+    of_class = np.bincount(y[judged], minlength=len(first.classes))
+    chance = float(of_class.max() / len(judged))
+    unjudged = tuple(first.classes[i] for i in np.flatnonzero((counts > 0) & (of_class == 0)))
     head_accuracy = original.accuracy(y, folds)
     domain = domain_distance(
         [(node.node, node.accuracy) for node in nodes], chance, statistics or UNASKED,
@@ -330,6 +335,7 @@ def gather(
         test=len(test),
         shift=shift,
         elsewhere=elsewhere,
+        unjudged=unjudged,
     )
 
 

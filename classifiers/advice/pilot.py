@@ -65,7 +65,9 @@ class Pilot:
     lead, lead_ci : float, tuple of float
         Tuned less best cached head, likewise.
     p : float
-        The largest p of the exact McNemar tests of the tuned network against each cached head: below a level, all of
+        Exact McNemar test of the tuned network against the best cached head.
+    p_every : float
+        The largest p of these tests against each cached head: below a level, all of
         them are beaten at that level.
     complete : bool
         Whether it ran as long as a whole fine-tune would, on all images that it could have.
@@ -79,7 +81,7 @@ class Pilot:
     >>> pilot = Pilot(
     ...     minutes=1.0, seconds=63.0, epochs=4.0, planned_epochs=10, trained=300, judged=100, accuracy_tuned=0.9,
     ...     accuracy_last=0.8, accuracy_best=0.85, best_node="layer3", gain=0.1, gain_ci=(0.03, 0.17), lead=0.05,
-    ...     lead_ci=(-0.01, 0.11), p=0.1, complete=False, available=300,
+    ...     lead_ci=(-0.01, 0.11), p=0.1, p_every=0.2, complete=False, available=300,
     ... )
     >>> pilot.pays, pilot.conclusive, pilot.to_json()["lead"]
     (False, False, 0.05)
@@ -100,6 +102,7 @@ class Pilot:
     lead: float
     lead_ci: tuple[float, float]
     p: float
+    p_every: float
     complete: bool
     available: int
     judged_like_test: bool = False
@@ -115,7 +118,7 @@ class Pilot:
     @property
     def pays(self) -> bool:
         """Whether fine-tuning is shown to beat every cached head, and the best of them by what is worth the trouble."""
-        return not self.shorter_than_an_epoch and self.p < SIGNIFICANT and self.lead >= WORTH
+        return not self.shorter_than_an_epoch and self.p_every < SIGNIFICANT and self.lead >= WORTH
 
     @property
     def conclusive(self) -> bool:
@@ -228,6 +231,7 @@ def run_pilot(
         step = _train(learner, len(fit), settings.seed, budget, report)
         right_tuned, _ = learner.judge(last.y[judged])
     best = max(range(len(sets)), key=lambda at: (int(cached[at].sum()), at))  # the deeper one among equals
+    p = [mcnemar_exact(int((right_tuned & ~one).sum()), int((one & ~right_tuned).sum())) for one in cached]
     gain, gain_ci = _difference(right_tuned, cached[-1])
     lead, lead_ci = _difference(right_tuned, cached[best])
     return Pilot(
@@ -245,7 +249,8 @@ def run_pilot(
         gain_ci=gain_ci,
         lead=lead,
         lead_ci=lead_ci,
-        p=max(mcnemar_exact(int((right_tuned & ~one).sum()), int((one & ~right_tuned).sum())) for one in cached),
+        p=p[best],
+        p_every=max(p),
         judged_like_test=like is not None,
         available=len(kept),
         complete=step >= planned * learner.steps_per_epoch and images >= len(kept),

@@ -7,7 +7,7 @@ from typing import Any
 
 from classifiers.advice.evidence import Evidence
 from classifiers.advice.expected_gain import LEVEL, WORTH, ExpectedGain
-from classifiers.formatting import count, listing, percent, points, probability
+from classifiers.formatting import count, listing, percent, points, printable, probability
 from classifiers.training.regimes import reopening_regime
 from classifiers.validation.shift import Shift
 
@@ -80,6 +80,13 @@ def reasons(
     }
     first = {"earlier-node": "nodes", "more-data": "data"}.get(verdict, "reopening")
     said = [] if evidence.shift is None or not evidence.shift.shifted else _shift(evidence, evidence.shift)
+    if evidence.unjudged:
+        names = listing([printable(name) for name in evidence.unjudged], 3)
+        said.append(
+            f"No fold judges {count(len(evidence.unjudged), 'class', 'classes')} ({names}), for all images there are "
+            "of one source: the accuracies are of the other classes alone, and nothing is told of the whole task. "
+            "Images of other sources would tell, or another grouping (`groups`)."
+        )
     if pilot is not None:
         said.append(_pilot(pilot, evidence, verdict, after))
     said += blocks.pop(first)

@@ -9,7 +9,7 @@ from classifiers.advice.decision import judge
 from classifiers.advice.domain_distance import statistics_distance
 from classifiers.advice.evidence import gather
 from classifiers.advice.imagenet_head import ImageNetHead
-from classifiers.formatting import count
+from classifiers.formatting import count, points
 from classifiers.training.regimes import reopening_regime
 from classifiers.training.starting_point import CachedHead, StartingPoint
 from classifiers.training.validation_answers import shown
@@ -43,6 +43,12 @@ def choose_regime(
         notes.append(
             f"the evidence says regime {advice.regime}: {advice.situation} Regime {advice.regime} trains the head "
             f"only; more than the head was asked for, so the settings are those of regime {regime}"
+        )
+    if advice.verdict == "earlier-node" and not reopens:
+        best = evidence.nodes[evidence.best].node
+        notes.append(
+            f"the advice would be a head on {best} in the cache, {points(evidence.lead)} points better than one on "
+            f"{network.features.fingerprint.node}, where this fine-tune starts: compare heads on {best} first"
         )
     return regime
 

@@ -183,7 +183,7 @@ def seen(tuned, best, *, p, epochs=24.0, **change):
         "minutes": 3.0, "seconds": 200.0, "epochs": epochs, "planned_epochs": 24, "trained": 750, "judged": 250,
         "accuracy_tuned": tuned, "accuracy_last": best - 0.01, "accuracy_best": best, "best_node": "features.10",
         "gain": lead + 0.01, "gain_ci": (lead - 0.02, lead + 0.04), "lead": lead,
-        "lead_ci": (lead - 0.03, lead + 0.03), "p": p, "complete": epochs >= 24, "available": 750,
+        "lead_ci": (lead - 0.03, lead + 0.03), "p": p, "p_every": p, "complete": epochs >= 24, "available": 750,
     }  # fmt: skip
     return Pilot(**(settings | change)).to_json()
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from classifiers.advice.decision import judge
 from classifiers.advice.domain_distance import StatisticsDistance
 from classifiers.advice.evidence import gather
 from featstore.errors import FeaturesError
@@ -78,6 +79,24 @@ def test_an_earlier_node_that_is_better_is_told_from_luck():
     found = gather([early, late])
     assert (found.best, found.last) == (0, 1) and found.earlier_p < 1e-3
     assert found.last_accuracy == found.nodes[1].accuracy < found.linear_accuracy
+
+
+def test_a_class_of_one_source_is_said_not_to_be_judged_and_what_is_told_is_of_the_others():
+    good = nodes()[2]
+    groups = np.arange(len(good))
+    groups[good.y == 3] = len(good)
+    found = gather([good], groups=groups)
+    assert found.unjudged == (good.classes[3],)
+    counts = np.bincount(good.y[good.training()])
+    assert found.chance == np.delete(counts, 3).max() / (counts.sum() - counts[3])
+    if found.doubled is not None:
+        accuracy, low, high = found.doubled
+        assert low <= accuracy <= high and accuracy > found.linear_accuracy - 0.05
+    advice = judge(found)
+    low, high = advice.expected_gain_ci
+    assert low <= advice.expected_gain <= high
+    assert advice.reasons[0].startswith(f"No fold judges 1 class ({good.classes[3]}), for all images there are of one")
+    assert gather([good]).unjudged == ()
 
 
 def test_wrong_labels_are_counted_with_an_interval(seen):

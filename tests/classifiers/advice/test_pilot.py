@@ -27,7 +27,8 @@ CLASSES = ("dark", "light", "red")
 FOUND = {
     "minutes": 1.0, "seconds": 60.0, "epochs": 10.0, "planned_epochs": 10, "trained": 300, "judged": 100,
     "accuracy_tuned": 0.9, "accuracy_last": 0.8, "accuracy_best": 0.82, "best_node": "layer3", "gain": 0.1,
-    "gain_ci": (0.03, 0.17), "lead": 0.08, "lead_ci": (0.01, 0.15), "p": 0.01, "complete": True, "available": 300,
+    "gain_ci": (0.03, 0.17), "lead": 0.08, "lead_ci": (0.01, 0.15), "p": 0.01, "p_every": 0.02, "complete": True,
+    "available": 300,
 }  # fmt: skip
 
 
@@ -158,14 +159,14 @@ def test_it_has_to_beat_every_cached_head_and_the_best_of_them_on_the_images_tha
     alone = [piloted(place, last, one)[0] for one in sets]
     assert found.accuracy_best == max(one.accuracy_best for one in alone) and found.accuracy_best >= found.accuracy_last
     assert found.lead == pytest.approx(min(one.lead for one in alone))
-    assert found.p == max(one.p for one in alone)
+    assert found.p_every == max(one.p_every for one in alone)
 
 
 @pytest.mark.parametrize(
     ("change", "pays", "conclusive"),
     [
         ({}, True, True),
-        ({"p": 0.06}, False, True),
+        ({"p_every": 0.06}, False, True),
         ({"lead": 0.01}, False, True),
         ({"epochs": 0.9, "complete": False}, False, False),
         ({"epochs": 4.0, "complete": False}, True, False),
