@@ -257,9 +257,9 @@ def _closed(evidence: Evidence, more: float) -> str:
 def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
     """Correct a verdict by what a short fine-tune showed.
 
-    A pilot that pays reopens the network, whatever was expected. A conclusive one changes the expectation by what it
-    measured, as much as its images allow, and the verdict follows; where it shows that no gain over the best cached
-    head is worth it, the network is closed. Any other pilot, however bad, says nothing of a whole fine-tune: it changes
+    A short pilot that pays reopens the network, whatever was expected. A conclusive one changes the expectation by what
+    it measured, as much as its images allow, and the verdict follows; where it shows that no gain over the best cached
+    head is worth it, that head is advised. Any other pilot, however bad, says nothing of a whole fine-tune: it changes
     nothing, and that is said.
 
     Parameters
@@ -275,13 +275,15 @@ def revise(advice: Advice, pilot: Mapping[str, Any]) -> Advice:
         low, high = pilot["gain_ci"]
         se = (high - low) / 2 / float(ndtri(0.5 + pilot["level"] / 2))
         after = advice.reopening.updated(float(pilot["gain"]), se)
-        if not pilot["pays"]:
-            hopeless = pilot["lead_ci"][1] < WORTH
-            verdict = _closed(evidence, more) if hopeless else _verdict(
-                evidence, advice.regime, after, more, cautious=False
-            )  # fmt: skip
-        elif not verdict.startswith("reopen"):
-            verdict = "reopen-all"
+        last, best = (evidence.nodes[at].node for at in (evidence.last, evidence.best))
+        if pilot["pays"] and (after.worth or not pilot["conclusive"]):
+            verdict = verdict if verdict.startswith("reopen") else "reopen-all"
+        elif pilot["lead_ci"][1] >= WORTH or (after.worth and pilot["best_node"] == last):
+            verdict = _verdict(evidence, advice.regime, after, more, cautious=False)
+        elif after.worth and pilot["best_node"] == best:  # what a gain over the last node has, that node has, too
+            verdict = "earlier-node"
+        else:
+            verdict = _closed(evidence, more)
         gain = _gain(evidence, verdict, more, _Gain(after.gain, after.ci, LEVEL))
     revised = _advice(evidence, verdict, advice.regime, advice.reopening, advice.gains, gain, pilot, after)
     kept = ("cost", "next", "about", "classes")

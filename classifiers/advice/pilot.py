@@ -158,7 +158,7 @@ def run_pilot(
     sets : sequence of FeatureSet
         Of the same images at its cached nodes, from the earliest to the last, where it starts from.
     minutes : float
-        Of training; heads, decoding and judging come on top.
+        Of training, of which trying the rates takes up to half; heads, decoding and judging come on top.
     regime : {1, 2, 3, 4}
         The small ones take the rates of the large one of their domain.
     groups : ndarray of shape (n,), int64, optional
@@ -227,8 +227,10 @@ def run_pilot(
         )
         loader = training_data.loader()
         learner = Learner(unfrozen, loader, last.y[fit], settings, place)
+        beginning = time.monotonic()
         _begin(learner, cached_head, start, settings)
-        step = _train(learner, len(fit), settings.seed, budget, report)
+        left = max(budget / 2, budget - (time.monotonic() - beginning))
+        step = _train(learner, len(fit), settings.seed, left, report)
         right_tuned, _ = learner.judge(last.y[judged])
     best = max(range(len(sets)), key=lambda at: (int(cached[at].sum()), at))  # the deeper one among equals
     p = [mcnemar_exact(int((right_tuned & ~one).sum()), int((one & ~right_tuned).sum())) for one in cached]

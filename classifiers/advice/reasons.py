@@ -186,6 +186,8 @@ def _pilot(pilot: Mapping[str, Any], evidence: Evidence, verdict: str, after: Ex
         shown = "a gain is shown" if pilot["pays"] else "no gain is shown"
         if high < WORTH:
             shown = "it is shown that no gain over that head is worth the trouble"
+            if pilot["best_node"] != last:
+                shown += f", so heads on {pilot['best_node']} are worth comparing first"
         more = ", and a whole fine-tune may bring more" if pilot["pays"] and not pilot["conclusive"] else ""
         return (
             f"{found}{shown}{more}. Together with what was expected before, reopening is expected to bring "

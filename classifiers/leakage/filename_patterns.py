@@ -124,7 +124,7 @@ PATTERNS = (
     ),
     # photo.jpg, aug_3_photo.jpg, rot90-photo.jpg, Copy of photo.jpg
     FilenamePattern(
-        rf"(?:{_MARK}\d*[ _.-]+(?:\d+[ _.-]+)?)*",
+        rf"(?:{_MARK}\d*[ _.-]+(?:\d+[ _-]+)?)*",
         r"[^/]+?",
         _END,
         "the name after words such as copy, flip or aug",

@@ -98,6 +98,10 @@ class Learner:
         warmup = settings.warmup
         self._schedule = warmup_cosine(self.steps, unhurried_warmup(self.steps) if warmup is None else warmup)
         self._averaged = moving_average(self._parts, settings.ema)
+        # Batches that batch norm has seen: of no use where its momentum is fixed, and a resumed run would count others.
+        self._counters = {
+            name: buffer.clone() for name, buffer in self._parts.named_buffers() if not buffer.is_floating_point()
+        }
         self.live, self.average = float_tensors(self._parts), float_tensors(self._averaged.module)
         self._set_rates(1.0)
 
@@ -136,6 +140,8 @@ class Learner:
         self._scaler.update()
         self._scheduler.step()
         self._optimizer.zero_grad(set_to_none=True)
+        for name, count in self._counters.items():
+            self._parts.get_buffer(name).copy_(count)
         self._averaged.update_parameters(self._parts)
         return loss, right
 

@@ -213,8 +213,8 @@ class CachedHead:
         """
         rows = np.arange(len(y))
         if len(rows) > VARIED:
-            chosen = np.sort(np.random.default_rng(self.seed).permutation(rows)[:VARIED])
-            rows = chosen if len(np.unique(y[chosen])) == len(np.unique(y)) else rows
+            chosen = np.random.default_rng(self.seed).permutation(rows)[:VARIED]
+            rows = np.union1d(chosen, np.concatenate([np.flatnonzero(y == name)[:FOLDS] for name in np.unique(y)]))
         views = max(1, min(VIEWS, VARIED // len(rows)))
         X = np.concatenate([features(rows, epoch + view) for view in range(views)])
         together = np.tile(rows if groups is None else groups[rows], views).astype(np.int64)

@@ -18,6 +18,8 @@ from classifiers.training.augment import source_transform
 from classifiers.training.checkpoint import FORMAT
 from classifiers.training.collapse_watch import BATCHES, PATIENCE
 from classifiers.training.data import TrainingData, decode_rows
+from classifiers.training.rate_range import IMAGES, SHARE, STEPS
+from classifiers.training.starting_point import VARIED, VIEWS
 from classifiers.training.unfreezing import HEAD, UnfrozenNetwork
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from featstore.system.machine import usable_cores
@@ -28,6 +30,8 @@ WRITTEN = 8 << 20
 """Bytes that are written to see how long a checkpoint takes."""
 COPIES = 5
 """Of the trained weights in a checkpoint: those of the last step, of the average, the best ones, and AdamW's two."""
+TRIALS = 2
+"""Of the rates: mostly one to three."""
 STARTS = 5.0
 """Building the tuned network, its engine and the decoders that extract its features, in starts of a decoding pool: of
 processor time 1.9 s and 0.35 s for MobileNetV2. Both import libraries and build what they need, so that a slow or busy
@@ -80,6 +84,10 @@ def time_told(
     steps = fit // batch  # what fills no batch is left out of an epoch
     compared = BATCHES * batch if steps > PATIENCE else 0
     beginning = (valid + compared) * cost.validation_seconds_per_image + saving
+    if not settings.from_scratch:  # the rates are tried, and the head is fitted to varied images
+        trial = max(1, min(STEPS, int(SHARE * steps * settings.epochs))) * batch * cost.seconds_per_image
+        looked = (TRIALS + 1) * min(IMAGES, fit) + VIEWS * min(fit, VARIED) * (settings.augmentation is not None)
+        beginning += TRIALS * trial + looked * forward
     epoch = saving + cost.of(steps * batch, settings.epochs, views, valid)["seconds_per_epoch"]
     adding = 0.0  # the tuned network's own features
     if settings.reopen != HEAD:

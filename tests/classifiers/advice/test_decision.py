@@ -209,6 +209,26 @@ def test_a_whole_pilot_without_a_gain_closes_the_network():
     assert advice.expected_gain == pytest.approx(before.gains["earlier-node"])
 
 
+@pytest.mark.parametrize("name", ["blood cells", "hymenoptera"])
+@pytest.mark.parametrize("lead", [-0.1, -0.02, 0.0, 0.012, 0.016, 0.03, 0.1])
+@pytest.mark.parametrize("last", [-0.15, -0.01, 0.0])
+def test_after_a_whole_pilot_the_verdict_is_what_its_figures_say(name, lead, last):
+    before, width = known(name), 0.01
+    gain = lead - last
+    pilot = seen(
+        0.9, 0.9 - lead, p=0.001 if lead > 0 else 0.9, accuracy_last=0.9 - gain, gain=gain,
+        gain_ci=(gain - width, gain + width), lead_ci=(lead - width, lead + width),
+        best_node="avgpool" if last == 0 else "features.10",
+    )  # fmt: skip
+    advice = revise(before, pilot)
+    if advice.verdict.startswith("reopen"):
+        assert advice.after_pilot.worth
+    elif advice.verdict == "cache-is-enough":
+        assert not advice.after_pilot.worth or "heads on features.10 are worth comparing first" in advice.reasons[0]
+    low, high = advice.expected_gain_ci
+    assert low <= advice.expected_gain <= high
+
+
 def test_a_whole_pilot_on_a_few_images_changes_little():
     before = known("blood cells")
     few = seen(0.70, 0.70, p=1.0, judged=10, gain_ci=(-0.35, 0.37), lead_ci=(-0.36, 0.36))

@@ -22,6 +22,12 @@ name = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text(
             ["tom.jpg", "aug_3_tom.jpg", "rot90-tom.png", "Copy of tom.jpg"],
             "tom",
         ),
+        (
+            3,
+            "the name after words such as copy",
+            ["0017.jpg", "rot90_0017.jpg", "aug1_0017.png", "aug_3_0017.jpg"],
+            "0017",
+        ),
         (4, "up to its first number", ["p12.jpg", "p12_rot90.jpg", "p12b3.jpg"], "p12"),
         (5, "the first number", ["left12.jpg", "right12_3.jpg", "12.jpg"], "12"),
         (6, "up to its last number", ["scan_a_017.png", "scan_a_2.png"], "scan_a_"),

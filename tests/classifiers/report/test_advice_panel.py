@@ -15,6 +15,7 @@ def test_the_panel_words_and_draws_the_advice():
     assert panel.cost == "An epoch takes about 2 minutes."
     low, high = given["expected_gain_ci"]
     gain = f"{100 * given['expected_gain']:+.1f} points of accuracy ({100 * low:+.1f} to {100 * high:+.1f})"
+    gain = gain.replace("-", "−")
     assert gain in panel.gain and panel.regime == f"Regime {given['regime']} of 4."
     assert [row["accuracy"] for row in panel.nodes] == ["69.4", "68.2", "62.5"]
     assert panel.nodes[0]["interval"] == "66.4 to 72.4"

@@ -50,7 +50,10 @@ def test_an_earlier_node_that_is_better_does_not_alone_make_a_domain_different()
     """Small pictures favour earlier nodes, too."""
     late, early = features(156, 0.7), features(156, 4.0, node="layer2")
     assert chosen(Cached([late], TELLING))[0] == 1
-    found, note = chosen(Cached([late, early], TELLING))
+    network, notes = Cached([late, early], TELLING), []
+    found = choose_regime(network, start_of(network.features), notes, lambda *now: None)
+    note, other = notes
+    assert other.startswith("the advice would be a head on layer2 in the cache, +")
     assert found == 1 and "(distance 0.40, where 0 is near and 1 is far)" in note
 
 

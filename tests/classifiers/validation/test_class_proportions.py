@@ -26,7 +26,7 @@ def test_other_proportions_are_told_with_their_size_and_the_same_ones_are_not():
     found = compared(classes, part, what="unlabelled")
     assert found.differ and found.p < 0.01
     assert found.text.startswith(
-        "The unlabelled images have other proportions of classes than the training images: 40%"
+        "The unlabelled images have other proportions of classes than the training images: 40 %"
     )
     same = compared((np.arange(300) % 2).astype(np.intp), part)
     assert not same.differ and same.text.startswith("The test and the training images are not shown to have other")
