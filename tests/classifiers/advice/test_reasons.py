@@ -79,8 +79,8 @@ def test_a_pilot_is_told_against_the_last_node_and_the_best_one():
         (seen(0.91, 0.90, p=0.9), "no gain is shown. Together"),
         (
             seen(0.88, 0.90, p=0.9),
-            "it is shown that no gain over that head is worth the trouble, so heads on features.10 are worth comparing first. "
-            "Together",
+            "it is shown that no gain over that head is worth the trouble, so heads on features.10 are worth comparing "
+            "first. Together",
         ),
         (seen(0.89, 0.90, p=0.9, epochs=4.0), "too short to tell; no sign yet that reopening would pay."),
     ],
