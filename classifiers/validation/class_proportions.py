@@ -66,7 +66,7 @@ class ClassProportions:
         >>> rng, part = np.random.default_rng(0), np.arange(200) >= 100
         >>> classes = np.where(part, np.arange(200) % 10 == 0, np.arange(200) % 2 == 0).astype(np.intp)
         >>> found = ClassProportions.compare(classes, part, sources=np.arange(200), rng=rng)
-        >>> found.differ, "40%" in found.text
+        >>> found.differ, "40 %" in found.text
         (True, True)
         """
         if not part.any() or part.all():

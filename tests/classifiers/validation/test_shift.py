@@ -63,7 +63,7 @@ def test_other_proportions_of_classes_are_not_another_kind_of_images():
     found = find_shift(X, train, other, y=y)
     assert not found.shifted
     assert found.proportions_differ and found.proportions_p < 0.01
-    assert "other proportions of classes than the training images: 53%" in found.proportions_text
+    assert "other proportions of classes than the training images: 53 %" in found.proportions_text
 
 
 def test_unknown_classes_are_not_used():
