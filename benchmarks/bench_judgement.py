@@ -399,8 +399,8 @@ def summary(
     planted = [p for p in asked if p.copies and p.name in found]
     by_kind = {}
     for kind in COPIES:
-        rows = [found[p.name] for p in planted if p.copies == kind]
-        right, named, there = (sum(row[key] for row in rows) for key in ("found", "named", "planted"))
+        of_kind = [found[p.name] for p in planted if p.copies == kind]
+        right, named, there = (sum(row[key] for row in of_kind) for key in ("found", "named", "planted"))
         by_kind[kind] = {"precision": right / named if named else None, "recall": right / there if there else None,
                          "planted": there, "named": named}  # fmt: skip
     right, named, there = (sum(found[p.name][key] for p in planted) for key in ("found", "named", "planted"))
@@ -410,7 +410,7 @@ def summary(
     return {
         "problems": len(asked), "truths": len(truths), "judged": len(found),
         **hit_rates(rows, pilots), "coverage": share(covered),
-        "coverage_by_source": {name: share(rows) for name, rows in of_source.items()},
+        "coverage_by_source": {name: share(some) for name, some in of_source.items()},
         "copies": {"precision": right / named if named else None, "recall": right / there if there else None,
                    "by_kind": by_kind},
         "missed_leak_warnings": share([not found[p.name]["leak"] for p in planted]),
