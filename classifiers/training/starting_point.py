@@ -190,6 +190,7 @@ class CachedHead:
         groups: NDArray[np.int64] | None,
         *,
         epoch: int,
+        plain: NDArray[np.float32] | None = None,
     ) -> Any:
         """The same on varied views of the training images, which is what a fine-tune starts from.
 
@@ -210,15 +211,18 @@ class CachedHead:
             Source of each row. Views of one image stay together in any case.
         epoch : int
             The first whose variations are taken; beyond those that are trained on.
+        plain : ndarray of shape (n, d), float32, optional
+            Features of the training rows as they will be seen in use, one view more.
         """
         rows = np.arange(len(y))
         if len(rows) > VARIED:
             chosen = np.random.default_rng(self.seed).permutation(rows)[:VARIED]
             rows = np.union1d(chosen, np.concatenate([np.flatnonzero(y == name)[:FOLDS] for name in np.unique(y)]))
         views = max(1, min(VIEWS, VARIED // len(rows)))
-        X = np.concatenate([features(rows, epoch + view) for view in range(views)])
-        together = np.tile(rows if groups is None else groups[rows], views).astype(np.int64)
-        return self.fit_features(X, np.tile(y[rows], views), together)
+        seen = [] if plain is None else [plain[rows]]
+        seen += [features(rows, epoch + view) for view in range(views)]
+        together = np.tile(rows if groups is None else groups[rows], len(seen)).astype(np.int64)
+        return self.fit_features(np.concatenate(seen), np.tile(y[rows], len(seen)), together)
 
 
 def linear_head(name: str, notes: list[str]) -> str:

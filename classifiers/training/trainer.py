@@ -93,6 +93,7 @@ class Trainer:
         self._best = {name: tensor.detach().clone() for name, tensor in learner.live.items()}
         self._order, self._ordered = np.empty(0, dtype=np.intp), -1
         self._first: ValidationAnswers | None = None
+        self._begun: ValidationAnswers | None = None
         self.state = TrainingState()
 
     def resume(self) -> bool:
@@ -123,6 +124,8 @@ class Trainer:
             first = self.state.history[0]
             right, losses = (found.tensors[f"first/{name}"].numpy() for name in ("right", "losses"))
             self._first = ValidationAnswers(right, losses, first["valid_log_loss"], first["largest_answer"])
+            right, losses, rest = (found.tensors[f"begun/{name}"].numpy() for name in ("right", "losses", "rest"))
+            self._begun = ValidationAnswers(right, losses, *rest.tolist())
             self._learner.part = self.state.part or self._learner.part
         except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
@@ -215,6 +218,7 @@ class Trainer:
             unseen = self._settings.epochs + 1
             trials = find_rates(learner, self._rows, self._begins(), images=self._images, epoch=unseen)
             state.trials = [trial.to_json() for trial in trials]
+        self._begun = learner.answers(self._y_valid) if self._head else self._first
         steps = range(BATCHES if self._watching() and learner.steps_per_epoch > PATIENCE else 0)
         self.state.watch.reference = [learner.loss(self._rows(step), 0, step) for step in steps]
 
@@ -254,7 +258,10 @@ class Trainer:
         return state.best == 0 and not self._settings.from_scratch and state.step <= WATCHED * self._learner.steps
 
     def _knows_less(self, average: ValidationAnswers | None) -> bool:
-        """Whether the network lost what the cached head knows and is not on its way back.
+        """Whether the network lost what it began with and is not on its way back.
+
+        That is the head which was fitted to varied images, where there is one: on few validation images it may look
+        worse than the cached head, which is no loss that smaller rates would prevent.
 
         The average lags behind the weights of the last step, and those are noisy: both have to know less.
 
@@ -263,13 +270,13 @@ class Trainer:
         average : ValidationAnswers or None
             What the averaged weights answer, where that is known already.
         """
-        assert self._first is not None
+        assert self._begun is not None
         if average is None:
             average = self._learner.answers(self._y_valid)
-        if not average.knows_less_than(self._first):
+        if not average.knows_less_than(self._begun):
             return False
         now = self._learner.answers(self._y_valid, average=False)
-        return now.knows_less_than(self._first) and not self.state.watch.comes_back(int(now.right.sum()))
+        return now.knows_less_than(self._begun) and not self.state.watch.comes_back(int(now.right.sum()))
 
     def _begin_again(self, found: Mapping[str, Any]) -> None:
         """Throw away what was trained, and train anew with half of the rates; the last time, leave it at that."""
@@ -281,11 +288,12 @@ class Trainer:
                 "step": state.step,
                 "valid_accuracy": now.accuracy,
                 "largest_answer": now.largest,
+                "begun_accuracy": None if self._begun is None else self._begun.accuracy,
                 **found,
             }
         )
         if len(state.collapses) > HALVINGS:
-            state.stopped = f"the network lost what the cached head knows, even at 1/{2**HALVINGS} of the rates"
+            state.stopped = f"the network lost what it began with, even at 1/{2**HALVINGS} of the rates"
         learner.begin_again(self._begins(), state.rate_factor)
 
     def _consider_stopping(self) -> None:
@@ -299,6 +307,10 @@ class Trainer:
         if self._first is not None:
             tensors["first/right"] = torch.from_numpy(self._first.right)
             tensors["first/losses"] = torch.from_numpy(self._first.losses)
+        if self._begun is not None:
+            tensors["begun/right"] = torch.from_numpy(self._begun.right)
+            tensors["begun/losses"] = torch.from_numpy(self._begun.losses)
+            tensors["begun/rest"] = torch.tensor([self._begun.log_loss, self._begun.largest], dtype=torch.float64)
         self._checkpoints.save(self._described, self.state.to_json(), tensors)
 
     def _note(self) -> str:

@@ -31,7 +31,7 @@ class TrainingState:
     stopped : str
         Why it ended before the last epoch; "" where it did not.
     collapses : list of dict
-        One entry for each time that it lost what the cached head knows and began again, with half of the rates: what
+        One entry for each time that it lost what it began with and began again, with half of the rates: what
         was seen, and the history until then.
     watch : CollapseWatch
     trials : list of dict

@@ -259,9 +259,12 @@ def _trainer(
     }
     learner = Learner(unfrozen, loader, fit, plan.settings, device)
     sources = None if start.groups is None else start.groups[start.fit]
+    # Where batch norm adapts, the network no longer gives the features that are cached.
+    plain = None if plan.settings.adapt_statistics else start.features.X[start.fit]
 
     def start_head() -> nn.Module:
-        fitted = plan.cached_head.fit_varied(learner.features, fit, sources, epoch=plan.settings.epochs + 2)
+        first = plan.settings.epochs + 2
+        fitted = plan.cached_head.fit_varied(learner.features, fit, sources, epoch=first, plain=plain)
         found: nn.Module = fitted.to_torch().float()
         return found
 

@@ -41,7 +41,7 @@ class FineTuneResult:
     details : mapping
         What else is worth printing: data set, regime, input size, weights.
     collapses : tuple of mapping
-        Attempts that lost what the cached head knows, after each of which the rates were halved.
+        Attempts that lost what they began with, after each of which the rates were halved.
     trials : tuple of mapping
         Of the rates, before the first step; see `rate_range.Trial`.
 

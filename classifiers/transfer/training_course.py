@@ -21,7 +21,7 @@ class TrainingCourse:
     best : int
         The epoch that was kept.
     collapses : sequence of mapping
-        The attempts that lost what the cached head knows, see `TrainingState`.
+        The attempts that lost what they began with, see `TrainingState`.
     stopped : str
         Why it ended early.
     settings : mapping
@@ -114,7 +114,8 @@ class TrainingCourse:
 
     def _collapsed(self) -> str:
         """When, and what was done."""
-        first, asked = self.history[0]["valid_accuracy"], float(self.settings["learning_rate"])
+        asked = float(self.settings["learning_rate"])
+        begun = self.collapses[0].get("begun_accuracy", self.history[0]["valid_accuracy"])
         told = [
             f"{_rate(asked * collapse['rate_factor'])} in epoch {collapse['epoch']} (" + _seen(collapse) + ")"
             for collapse in self.collapses
@@ -124,13 +125,13 @@ class TrainingCourse:
         times = "once" if len(self.collapses) == 1 else f"{len(self.collapses)} times"
         last = self.collapses[-1]["rate_factor"] / 2
         then = (
-            "each time it began again from the cached head with half of all rates, until it was given up"
+            "each time it began again from there with half of all rates, until it was given up"
             if not self.history[1:]
-            else f"{'it' if times == 'once' else 'each time it'} began again from the cached head with half of all "
+            else f"{'it' if times == 'once' else 'each time it'} began again from there with half of all "
             f"rates ({'' if times == 'once' else 'at last '}{_rate(asked * last)})"
         )
         return (
-            f"the training lost what the cached head knows ({percent(first)} % of the validation part) {times}: with "
+            f"the training lost what it began with ({percent(begun)} % of the validation part right) {times}: with "
             f"{'; '.join(told)}; {then}"
         )
 

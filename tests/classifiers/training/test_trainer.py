@@ -409,7 +409,7 @@ def test_what_collapses_at_every_rate_stops_with_what_it_began_with(tmp_path, re
     monkeypatch.setattr(learner, "answers", stuck)
     state = run.run()
     assert len(state.collapses) == HALVINGS + 1 and state.best == 0 and state.epochs == 0
-    assert state.stopped == "the network lost what the cached head knows, even at 1/64 of the rates"
+    assert state.stopped == "the network lost what it began with, even at 1/64 of the rates"
     assert_same_bits(weights(learner), {name: reference[1][name] for name in weights(learner)})
     again, _ = trainer(tmp_path, dataclasses.replace(COLLAPSING, learning_rate=1e-9, head_rate=1e-9))
     assert again.resume() and again.run().stopped == state.stopped

@@ -325,7 +325,7 @@ def test_a_collapse_begins_again_with_half_of_the_rates_and_is_told(place, tmp_p
     collapsing(monkeypatch, attempts=2)
     result = tune(place, tmp_path / "b", regime=4, epochs=4, keep_any=False)
     assert len(result.collapses) == 2 and len(result.history) == 5
-    told = next(note for note in result.notes if "lost what the cached head knows" in note)
+    told = next(note for note in result.notes if "lost what it began with" in note)
     for rate in ("0.001", "0.0005"):
         assert f"`learning_rate={rate}` in epoch 2 (33.3 %, one class for all images)" in told
     assert told.endswith(
@@ -340,7 +340,7 @@ def test_what_collapses_at_every_rate_ends_with_the_cached_head_and_says_why(pla
     assert result.best == 0 and result.weights_file is None
     np.testing.assert_array_equal(result.right_tuned, result.right_cached)
     assert result.verdict == (
-        "The training collapsed and was stopped: the network lost what the cached head knows, even at 1/64 of the "
+        "The training collapsed and was stopped: the network lost what it began with, even at 1/64 of the "
         "rates, so the bundle holds the cached head."
     )
 

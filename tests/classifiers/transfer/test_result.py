@@ -119,9 +119,9 @@ def test_a_cached_head_that_is_kept_is_said_with_the_reason():
         "so the bundle holds the cached head."
     )
     assert kept([0.9, 0.7, 0.8]).verdict == worse  # `keep_any` would keep the cached head, too
-    stopped = kept([0.9], collapses=(COLLAPSE,) * 7, stopped="the network lost what the cached head knows").verdict
+    stopped = kept([0.9], collapses=(COLLAPSE,) * 7, stopped="the network lost what it began with").verdict
     assert stopped == (
-        "The training collapsed and was stopped: the network lost what the cached head knows, so the bundle holds the "
+        "The training collapsed and was stopped: the network lost what it began with, so the bundle holds the "
         "cached head."
     )
 
