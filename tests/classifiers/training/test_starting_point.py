@@ -193,6 +193,10 @@ def test_a_head_for_varied_images_keeps_views_of_one_image_together_and_sources(
     assert (fitted.predict((middles[y]).astype(np.float32)) == y).all()
     head.fit_varied(varied, y, np.arange(60) // 3, epoch=0)
     assert seen["groups"].tolist() == [*(np.arange(60) // 3), *(np.arange(60) // 3)]
+    middles[:] = 0.0  # then the varied images tell nothing, and the plain ones do
+    plain = (4.0 * np.eye(8, dtype=np.float32))[y]
+    fitted = head.fit_varied(varied, y, np.arange(60) // 3, epoch=0, plain=plain)
+    assert (fitted.predict(plain) == y).all() and seen["groups"].tolist() == 3 * (np.arange(60) // 3).tolist()
 
 
 def test_many_images_are_seen_once_and_not_all_but_no_class_is_lost(monkeypatch):

@@ -397,6 +397,25 @@ def test_the_training_starts_from_the_head_that_is_given_and_epoch_0_is_the_cach
     assert calls == [1]
 
 
+def test_a_head_to_start_from_that_the_validation_finds_worse_is_no_collapse(tmp_path, reference):
+    def start_head():
+        head = nn.Sequential(nn.LayerNorm(576), nn.Dropout(0.2), nn.Linear(576, 2))
+        nn.init.zeros_(head[2].weight)
+        head[2].bias.data = torch.tensor([3.0, 0.0])  # one class for all images
+        return head
+
+    still = dataclasses.replace(COLLAPSING, learning_rate=1e-12, head_rate=1e-12, epochs=2)
+    run, _ = knowing(tmp_path, reference, still, start_head=start_head)
+    state = run.run()
+    first, *later = state.history
+    assert not state.collapses and all(entry["valid_accuracy"] == 0.5 for entry in later)
+    assert first["valid_accuracy"] > 0.5 and run._begun.accuracy == 0.5
+    again, _ = trainer(tmp_path, still, start_head=start_head)
+    assert again.resume()
+    for name in ("right", "losses", "log_loss", "largest"):
+        assert np.array_equal(getattr(again._begun, name), getattr(run._begun, name))
+
+
 def test_what_collapses_at_every_rate_stops_with_what_it_began_with(tmp_path, reference, monkeypatch):
     run, learner = knowing(tmp_path, reference, dataclasses.replace(COLLAPSING, learning_rate=1e-9, head_rate=1e-9))
     answers, calls = learner.answers, []

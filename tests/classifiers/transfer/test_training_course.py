@@ -77,21 +77,21 @@ def test_rates_that_were_too_much_are_told_with_what_was_taken():
 def test_a_collapse_is_told_with_its_rate_and_what_was_done():
     (note,) = course([0.5], [collapse(1.0)]).notes
     assert note == (
-        "the training lost what the cached head knows (90.0 % of the validation part) once: with "
-        "`learning_rate=0.001` in epoch 1 (71.0 %); it began again from the cached head with half of all rates "
+        "the training lost what it began with (90.0 % of the validation part right) once: with "
+        "`learning_rate=0.001` in epoch 1 (71.0 %); it began again from there with half of all rates "
         "(`learning_rate=0.0005`)"
     )
     (note,) = course([0.5], [collapse(0.5**i, largest_answer=1.0) for i in range(5)]).notes
     assert "5 times: with `learning_rate=0.001` in epoch 1 (71.0 %, one class for all images); ...;" in note
     assert "`learning_rate=6.25e-05` in epoch 1" in note
     assert note.endswith(
-        "each time it began again from the cached head with half of all rates (at last `learning_rate=3.13e-05`)"
+        "each time it began again from there with half of all rates (at last `learning_rate=3.13e-05`)"
     )
 
 
 def test_a_training_that_never_got_on_is_said_to_be_given_up():
     (note,) = course([], [collapse(0.5**i) for i in range(7)]).notes
-    assert note.endswith("each time it began again from the cached head with half of all rates, until it was given up")
+    assert note.endswith("each time it began again from there with half of all rates, until it was given up")
 
 
 def test_a_loss_that_was_no_number_is_told_as_such():
