@@ -47,3 +47,20 @@ def compiler() -> str:
     if not name or shutil.which(name[0]) is None or not header.exists():
         pytest.skip("no C compiler, or no Python.h")
     return str(name[0])
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Small tensors on a busy machine: waiting for a second thread costs more than it brings, and bits depend on it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def all_at_once(monkeypatch):
+    """Pools start all their processes at once, so that small runs are work for several."""
+    monkeypatch.setattr("featstore.decoding.pool.AT_FIRST", 1.0)

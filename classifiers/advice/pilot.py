@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,14 @@ from classifiers.advice.expected_gain import WORTH
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.training.data import TrainingData
 from classifiers.training.learner import Learner
-from classifiers.training.rate_range import find_rates
-from classifiers.training.regimes import REGIMES, FineTuneSettings, reopening_regime, settings_for
+from classifiers.training.rate_range import find_start
+from classifiers.training.regimes import REGIMES, reopening_regime, settings_for
 from classifiers.training.starting_point import CachedHead, StartingPoint
 from classifiers.training.unfreezing import ALL, UnfrozenNetwork
 from classifiers.validation.significance import SIGNIFICANT, mcnemar_exact
-from classifiers.validation.splits import holdout
+from classifiers.validation.splits import holdout, most_alike
 from featstore.backbone.backbone import Backbone
 from featstore.engines.devices import mixed_precision, training_device
-from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 from featstore.system.reporting import Progress, silent
 
@@ -67,8 +67,7 @@ class Pilot:
     p : float
         Exact McNemar test of the tuned network against the best cached head.
     p_every : float
-        The largest p of these tests against each cached head: below a level, all of
-        them are beaten at that level.
+        The largest p of these tests, one for each cached head: below a level, all of them are beaten at that level.
     complete : bool
         Whether it ran as long as a whole fine-tune would, on all images that it could have.
     available : int
@@ -116,6 +115,14 @@ class Pilot:
         return self.epochs < 1
 
     @property
+    def of_a_part(self) -> bool:
+        """Whether it was trained on a part of the images only, as there was no time for more: it can decide little.
+
+        A gain that it does not show may be there all the same.
+        """
+        return self.trained < NEARLY_ALL * self.available
+
+    @property
     def pays(self) -> bool:
         """Whether fine-tuning is shown to beat every cached head, and the best of them by what is worth the trouble."""
         return not self.shorter_than_an_epoch and self.p_every < SIGNIFICANT and self.lead >= WORTH
@@ -123,13 +130,11 @@ class Pilot:
     @property
     def conclusive(self) -> bool:
         """Whether it may close the network: at least half of the epochs, on nearly all images that it could have."""
-        return self.complete or (
-            self.epochs >= max(1, self.planned_epochs / 2) and self.trained >= NEARLY_ALL * self.available
-        )
+        return self.complete or (self.epochs >= max(1, self.planned_epochs / 2) and not self.of_a_part)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        derived = ("shorter_than_an_epoch", "pays", "conclusive")
+        derived = ("shorter_than_an_epoch", "of_a_part", "pays", "conclusive")
         return asdict(self) | {"level": LEVEL} | {name: getattr(self, name) for name in derived}
 
 
@@ -199,7 +204,7 @@ def run_pilot(
     if like is None:
         kept, held = holdout(last.y[training], JUDGED, seed, groups=sources)
     else:
-        kept, held = most_alike(last.y[training], like, sources)
+        kept, held = most_alike(last.y[training], like, JUDGED, sources)
     case = REGIMES[reopening_regime(regime)]
     fit, judged = training[kept], training[held]
     settings = settings_for(case, len(fit), seed=seed, precision=mixed_precision(place), reopen=ALL)
@@ -228,9 +233,11 @@ def run_pilot(
         loader = training_data.loader()
         learner = Learner(unfrozen, loader, last.y[fit], settings, place)
         beginning = time.monotonic()
-        _begin(learner, cached_head, start, settings)
+        everyone = settings.augmentation is not None and len(np.unique(last.y[fit])) == len(last.classes)
+        varied = partial(cached_head.varied_layer, learner, start, adapted=False)
+        find_start(learner, learner.weights(), varied if everyone else None)
         left = max(budget / 2, budget - (time.monotonic() - beginning))
-        step = _train(learner, len(fit), settings.seed, left, report)
+        step = _train(learner, left, report)
         right_tuned, _ = learner.judge(last.y[judged])
     best = max(range(len(sets)), key=lambda at: (int(cached[at].sum()), at))  # the deeper one among equals
     p = [mcnemar_exact(int((right_tuned & ~one).sum()), int((one & ~right_tuned).sum())) for one in cached]
@@ -259,88 +266,12 @@ def run_pilot(
     )
 
 
-def most_alike(
-    y: NDArray[np.int64], like: NDArray[np.floating], groups: NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """A quarter of each class, those rows that are most like something else, and the others.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,), int64
-    like : ndarray of shape (n,), float
-    groups : ndarray of shape (n,), int64, optional
-        Rows with equal numbers stay together and count with their mean; the quarter is then kept as nearly as the
-        groups allow.
-
-    Returns
-    -------
-    (kept, held)
-        Row numbers, sorted. A class of at least two images (or groups) is in both.
-
-    Raises
-    ------
-    FeaturesError
-        Where `like` has not one number a row, or no class has an image to spare.
-
-    Examples
-    --------
-    >>> kept, held = most_alike(np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 9, 1, 2, 3, 0, 0, 8.0]))
-    >>> held
-    array([1, 7])
-    """
-    if len(like) != len(y):
-        raise FeaturesError(f"there are {len(like)} likenesses for {len(y)} training rows, expected one a row")
-    units = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
-    codes = np.unique(y, return_inverse=True)[1].reshape(-1)
-    shape = (int(units.max(initial=-1)) + 1, int(codes.max(initial=-1)) + 1)
-    counts = np.zeros(shape, dtype=np.int64)  # rows of each class in each group
-    np.add.at(counts, (units, codes), 1)
-    wanted = np.maximum(1, np.round(JUDGED * counts.sum(axis=0)))
-    left, taken = (counts > 0).sum(axis=0), np.zeros(shape[1], dtype=np.int64)
-    held = np.zeros(shape[0], dtype=bool)
-    mean = np.bincount(units, like) / np.maximum(np.bincount(units), 1)
-    for unit in np.argsort(-mean, kind="stable"):
-        its = counts[unit] > 0
-        # A group may lead a class past its quarter by less than what is missing; each class keeps a group to train on.
-        missing = wanted - taken
-        if (missing[its] > 0).all() and (counts[unit][its] <= 2 * missing[its]).all() and (left[its] > 1).all():
-            held[unit] = True
-            taken += counts[unit]
-            left = left - its
-    if not held.any():
-        raise FeaturesError(
-            "no class has an image to spare for judging the pilot: expected classes with at least two images"
-            + ("" if groups is None else ", of different groups")
-        )
-    return np.flatnonzero(~held[units]), np.flatnonzero(held[units])
-
-
-def _begin(learner: Learner, cached_head: CachedHead, start: StartingPoint, settings: FineTuneSettings) -> None:
-    """As a whole fine-tune begins: from a head that knows varied images, at rates that do no harm."""
-    y, unseen = start.features.y[start.fit], settings.epochs + 1
-    begins = {name: tensor.detach().clone() for name, tensor in learner.live.items()}
-    if settings.augmentation is not None and len(np.unique(y)) == len(start.classes):
-        sources = None if start.groups is None else start.groups[start.fit]
-        head = cached_head.fit_varied(learner.features, y, sources, epoch=unseen + 1).to_torch().float()
-        begins |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    find_rates(
-        learner, lambda step: _rows(learner, step, len(y), settings.seed), begins, images=len(y), epoch=unseen
-    )  # fmt: skip
-
-
-def _rows(learner: Learner, step: int, images: int, seed: int) -> NDArray[np.intp]:
-    """Training rows of a step."""
-    epoch, at = divmod(step, learner.steps_per_epoch)
-    order = np.random.default_rng([seed, epoch, 0x6F7264]).permutation(images)
-    return order[at * learner.batch : (at + 1) * learner.batch]
-
-
-def _train(learner: Learner, images: int, seed: int, budget: float, report: Progress) -> int:
+def _train(learner: Learner, budget: float, report: Progress) -> int:
     """Steps until the schedule or the time ends; how many there were."""
     steps, ends = learner.steps, time.monotonic() + budget
     for step in range(steps):
         epoch = step // learner.steps_per_epoch
-        loss, _ = learner.step(_rows(learner, step, images, seed), epoch, step)
+        loss, _ = learner.step(learner.rows(step), epoch, step)
         report("pilot", step + 1, steps, f"epoch {epoch + 1}, loss {loss:.3f}")
         if time.monotonic() >= ends:
             return step + 1

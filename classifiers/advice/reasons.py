@@ -176,7 +176,7 @@ def _pilot(pilot: Mapping[str, Any], evidence: Evidence, verdict: str, after: Ex
     low, high = pilot["lead_ci"]
     found = (
         f"The pilot trained the whole network for {pilot['epochs']:g} of {count(pilot['planned_epochs'], 'epoch')} on "
-        f"{count(pilot['trained'], 'image')}. It is right on {percent(pilot['accuracy_tuned'])} % of "
+        f"{_images_of(pilot)}. It is right on {percent(pilot['accuracy_tuned'])} % of "
         f"{count(pilot['judged'], 'other training image')}. {cached}. Over the best cached head the pilot gains "
         f"{points(pilot['lead'])} points (95 % interval {points(low)} to {points(high)}; p {_equals(pilot['p'])}): "
     )
@@ -194,9 +194,20 @@ def _pilot(pilot: Mapping[str, Any], evidence: Evidence, verdict: str, after: Ex
             f"{points(after.gain)} points over {base(evidence)}; the chance that it brings at least {100 * WORTH:g} "
             f"points is {100 * after.chance:.0f} %."
         )
+    if pilot["of_a_part"]:
+        few = f"a pilot of {pilot['trained']} of {pilot['available']} images can decide little"
+        stands = "the verdict stands on what is expected" if verdict.startswith("reopen") else "the verdict stays"
+        return f"{found}{few}, for a whole fine-tune sees them all. So {stands}; give it more minutes."
     if verdict.startswith("reopen"):
         return found + "too short to tell, so the verdict stands on what is expected; give it more minutes."
     return found + "too short to tell; no sign yet that reopening would pay."
+
+
+def _images_of(pilot: Mapping[str, Any]) -> str:
+    """The images that a pilot was trained on, of those that it could have had."""
+    if pilot["trained"] == pilot["available"]:
+        return count(pilot["trained"], "image")
+    return f"{pilot['trained']} of {count(pilot['available'], 'image')} that it could have had"
 
 
 def _reopening(

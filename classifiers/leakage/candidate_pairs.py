@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.linalg import truncated_svd
+from classifiers.linalg import power_scaled, truncated_svd
 
 SURE = 0.95
 """Cosine of centred features from which two images may be one picture, re-encoded or resized, by features alone."""
@@ -136,25 +136,6 @@ def find_candidate_pairs(
     far = 1 - cosine[order]
     alike = (far <= 0.5 * usual) & (usual > 0)  # where all are equal there is nothing to tell them by
     return CandidatePairs(pairs[order], cosine[order], among[order], alike, (far <= reach) & (reach > 0))
-
-
-def power_scaled(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features times the power of two that makes the largest about 1: the same numbers, safe to be squared.
-
-    Parameters
-    ----------
-    X : ndarray, float32
-        Finite.
-
-    Examples
-    --------
-    >>> power_scaled(np.array([3e20, -1e20], np.float32)).round(3)
-    array([ 0.508, -0.169], dtype=float32)
-    """
-    exponent = int(np.frexp(np.abs(X).max(initial=0))[1])
-    for part in (-exponent // 2, -exponent - -exponent // 2):  # one factor might be too large for float32 itself
-        X = X * np.ldexp(np.float32(1), part)
-    return np.asarray(X, dtype=np.float32)
 
 
 def _principal_axes(

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count
-from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs, power_scaled
-from classifiers.leakage.compared_pairs import compare_pairs, time_ahead
+from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_pairs
+from classifiers.leakage.compared_pairs import ComparedPairs, compare_pairs, time_ahead
 from classifiers.leakage.data_groups import connected_groups, data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
-from classifiers.leakage.grouping_effect import GroupingEffect, grouping_effect
+from classifiers.linalg import power_scaled
+from classifiers.validation.grouping_effect import GroupingEffect, grouping_effect
 from classifiers.validation.splits import group_by
 from featstore.features import FeatureSet
 
@@ -42,14 +43,8 @@ class DuplicateGroups:
         too little in them to tell. The most alike first.
     conflicts : ndarray of shape (m, 2), int64
         Pairs of `identical` and `copies` whose classes differ: one of the labels is wrong.
-    compared : int
-        Pairs whose pixels were compared.
-    blank : int
-        Of these, pairs with too little to see to tell.
-    usual : int
-        Of these, pairs that agree, but not clearly further than other pictures of their class do.
-    unread : tuple of (reason, count)
-        Why pictures could not be read.
+    pixels : ComparedPairs
+        What comparing the pixels of all candidates brought.
     by_filename : FilenameGroups or None
         Part of the file names that tells the source.
     rejected : tuple of FilenameGroups
@@ -67,10 +62,7 @@ class DuplicateGroups:
     confirmed: NDArray[np.bool_]
     look_alikes: NDArray[np.int64]
     conflicts: NDArray[np.int64]
-    compared: int
-    blank: int
-    usual: int
-    unread: tuple[tuple[str, int], ...]
+    pixels: ComparedPairs
     by_filename: FilenameGroups | None
     rejected: tuple[FilenameGroups, ...]
     effect: GroupingEffect | None
@@ -145,10 +137,7 @@ def find_duplicate_groups(
         confirmed=seen.confirmed[seen.copies],
         look_alikes=alike,
         conflicts=told_twice[features.y[told_twice[:, 0]] != features.y[told_twice[:, 1]]],
-        compared=seen.compared,
-        blank=seen.blank,
-        usual=seen.usual,
-        unread=seen.unread,
+        pixels=seen,
         by_filename=by_filename,
         rejected=tuple(rejected),
         effect=_effect_of(features, rows, copies, alike, seed),

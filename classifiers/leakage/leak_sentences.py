@@ -89,23 +89,23 @@ def how_found(duplicates: DuplicateGroups) -> str:
     ----------
     duplicates : DuplicateGroups
     """
-    said = []
-    if duplicates.compared:
+    said, pixels = [], duplicates.pixels
+    if pixels.compared:
         found = int(duplicates.confirmed.sum())
         said.append(
-            f"The pixels of {count(duplicates.compared, 'pair')} of images with similar features were compared: "
+            f"The pixels of {count(pixels.compared, 'pair')} of images with similar features were compared: "
             f"{found:,} {'shows' if found == 1 else 'show'} one picture."
         )
-    if duplicates.blank:
-        said.append(f"In {count(duplicates.blank, 'pair')} of these too little is to be seen to tell.")
-    if duplicates.usual:
+    if pixels.blank:
+        said.append(f"In {count(pixels.blank, 'pair')} of these too little is to be seen to tell.")
+    if pixels.usual:
         said.append(
-            f"{count(duplicates.usual, 'pair')} of these {'agrees' if duplicates.usual == 1 else 'agree'}, but no "
+            f"{count(pixels.usual, 'pair')} of these {'agrees' if pixels.usual == 1 else 'agree'}, but no "
             "more than other pictures of the class do (one form, one camera, one material): not called copies."
         )
-    if duplicates.unread:
-        reason, most = duplicates.unread[0]
-        total = sum(number for _, number in duplicates.unread)
+    if pixels.unread:
+        reason, most = pixels.unread[0]
+        total = sum(number for _, number in pixels.unread)
         said.append(
             f"{count(total, 'image')} could not be read ({most:,}: {printable(reason)}), so pixels could not be "
             "compared there: only images whose features are nearly equal are called copies."

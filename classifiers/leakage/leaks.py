@@ -72,7 +72,7 @@ class Leaks:
             "look_alikes": self.judged.look_alikes,
             "conflicts": len(s.conflicts),
             "conflict_examples": list(self.conflicts),
-            "compared": s.compared,
+            "compared": s.pixels.compared,
             "images": len(shown.training),
             "tested": len(shown.judged),
             "examples": list(shown.examples),

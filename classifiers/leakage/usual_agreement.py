@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.leakage.candidate_pairs import power_scaled
+from classifiers.linalg import power_scaled
 
 _DRAWN = 40  # pairs of a class that are compared
 _ALTOGETHER = 1000  # and of all classes

@@ -74,9 +74,9 @@ class Learner:
     >>> loader = ActivationLoader([X], X, seed=0, device=torch.device("cpu"))
     >>> settings = FineTuneSettings(reopen="head", epochs=2, batch_size=4, augmentation=None)
     >>> learner = Learner(network, loader, y, settings, torch.device("cpu"))
-    >>> loss, right = learner.step(np.arange(4), epoch=0, step=0)
-    >>> learner.steps, loss > 0, right <= 4
-    (4, True, True)
+    >>> loss, right = learner.step(learner.rows(0), epoch=0, step=0)
+    >>> learner.steps, loss > 0, right <= 4, sorted([*learner.rows(0), *learner.rows(1)]) == list(range(8))
+    (4, True, True, True)
     """
 
     def __init__(
@@ -99,11 +99,39 @@ class Learner:
         self._schedule = warmup_cosine(self.steps, unhurried_warmup(self.steps) if warmup is None else warmup)
         self._averaged = moving_average(self._parts, settings.ema)
         # Batches that batch norm has seen: of no use where its momentum is fixed, and a resumed run would count others.
-        self._counters = {
-            name: buffer.clone() for name, buffer in self._parts.named_buffers() if not buffer.is_floating_point()
-        }
+        counters = [buffer for buffer in self._parts.buffers() if not buffer.is_floating_point()]
+        self._counters = [(buffer, buffer.clone()) for buffer in counters]
+        self._order, self._ordered = np.empty(0, dtype=np.intp), -1
         self.live, self.average = float_tensors(self._parts), float_tensors(self._averaged.module)
         self._set_rates(1.0)
+
+    @property
+    def images(self) -> int:
+        """Training images."""
+        return len(self._y)
+
+    @property
+    def unseen(self) -> int:
+        """The first epoch whose variations of the images are never trained on."""
+        return self._settings.epochs + 1
+
+    def rows(self, step: int) -> NDArray[np.intp]:
+        """Training rows of a step's batch, in the seeded order of its epoch.
+
+        Parameters
+        ----------
+        step : int
+            Counted from 0.
+
+        Returns
+        -------
+        ndarray of shape (batch,), int
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._ordered != epoch:
+            generator = np.random.default_rng([self._settings.seed, epoch, 0x6F7264])
+            self._order, self._ordered = generator.permutation(self.images), epoch
+        return self._order[place * self.batch : (place + 1) * self.batch]
 
     def step(self, rows: NDArray[np.intp], epoch: int, step: int) -> tuple[float, int]:
         """One optimiser step, in as many parts as memory asks for.
@@ -140,8 +168,6 @@ class Learner:
         self._scaler.update()
         self._scheduler.step()
         self._optimizer.zero_grad(set_to_none=True)
-        for name, count in self._counters.items():
-            self._parts.get_buffer(name).copy_(count)
         self._averaged.update_parameters(self._parts)
         return loss, right
 
@@ -255,6 +281,23 @@ class Learner:
         pieces = [rows[i : i + self.part] for i in range(0, len(rows), self.part)]
         found = [top(self._loader.training(piece, epoch)).float().cpu().numpy() for piece in pieces]
         return np.concatenate(found)
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of `live` as it is now."""
+        return {name: tensor.detach().clone() for name, tensor in self.live.items()}
+
+    def end(self, weights: Mapping[str, Tensor]) -> None:
+        """Leave the network with some weights, in eval mode, as if it had counted no batches.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor
+            By the names of `live`.
+        """
+        put(self.live, weights)
+        for buffer, before in self._counters:
+            buffer.copy_(before)
+        self.unfrozen.eval()
 
     def restore(self, tensors: Mapping[str, Tensor], step: int, rate_factor: float = 1.0) -> None:
         """Go back to what `tensors` returned after so many steps with a share of the rates.

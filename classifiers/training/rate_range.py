@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifiers.training.learner import Learner, NotFiniteError
+from classifiers.training.optim import put
 from classifiers.training.validation_answers import larger
 
 STEPS = 16
@@ -47,9 +47,32 @@ class Trial:
         return {**asdict(self), "after": self.after if np.isfinite(self.after) else None}
 
 
-def find_rates(
-    learner: Learner, rows: Callable[[int], NDArray[np.intp]], start: Mapping[str, Tensor], *, images: int, epoch: int
-) -> list[Trial]:
+def find_start(
+    learner: Learner, weights: Mapping[str, Tensor], head: Callable[[], nn.Module] | None = None
+) -> tuple[dict[str, Tensor], list[Trial]]:
+    """What a fine-tune begins with: a head that knows varied images, and rates that do no harm.
+
+    Parameters
+    ----------
+    learner : Learner
+        Afterwards it is ready to train.
+    weights : mapping of str to Tensor
+        What it starts from, by the names of `Learner.live`.
+    head : callable, optional
+        Returns the head to start from in the place of the one in `weights`; see `CachedHead.fit_varied`.
+
+    Returns
+    -------
+    given : dict of str to Tensor
+        The weights of that head, by the names of `Learner.live`; empty without one.
+    trials : list of Trial
+        See `find_rates`.
+    """
+    given = {} if head is None else {f"head.{name}": value for name, value in head().state_dict().items()}
+    return given, find_rates(learner, {**weights, **given})
+
+
+def find_rates(learner: Learner, start: Mapping[str, Tensor]) -> list[Trial]:
     """Try rates from the largest down, until a few steps do no harm on the training images.
 
     A short form of the learning rate range test (Smith, "Cyclical learning rates for training neural networks", WACV
@@ -59,14 +82,8 @@ def find_rates(
     ----------
     learner : Learner
         Afterwards it is ready to train from `start` at the rates that were found.
-    rows : callable
-        Step -> the training rows of its batch.
     start : mapping of str to Tensor
         Weights that the training starts from, by the names of `Learner.live`.
-    images : int
-        Training images.
-    epoch : int
-        Whose variations of the images the losses are compared on; one that is not trained on.
 
     Returns
     -------
@@ -88,21 +105,21 @@ def find_rates(
     >>> settings = FineTuneSettings(reopen="head", epochs=9, batch_size=8, head_rate=1e-4, augmentation=None)
     >>> learner = Learner(network, loader, y, settings, torch.device("cpu"))
     >>> start = {name: tensor.clone() for name, tensor in learner.live.items()}
-    >>> trials = find_rates(learner, lambda step: np.arange(8), start, images=8, epoch=0)
+    >>> trials = find_rates(learner, start)
     >>> [trial.factor for trial in trials], trials[0].worse
     ([1.0], False)
     """
     steps = max(1, min(STEPS, int(SHARE * learner.steps)))
-    judged = np.sort(np.random.default_rng(0).permutation(images)[:IMAGES])
+    judged = np.sort(np.random.default_rng(0).permutation(learner.images)[:IMAGES])
     trials: list[Trial] = []
-    learner.begin_again(start, 1.0)
-    before = learner.losses(judged, epoch)
+    put(learner.live, start)
+    before = learner.losses(judged, learner.unseen)
     for factor in FACTORS:
         learner.begin_again(start, factor, rise=steps)
         try:
             for step in range(steps):
-                learner.step(rows(step), step // learner.steps_per_epoch, step)
-            after = learner.losses(judged, epoch)
+                learner.step(learner.rows(step), step // learner.steps_per_epoch, step)
+            after = learner.losses(judged, learner.unseen)
         except NotFiniteError:
             after = np.full(len(judged), np.inf)
         worse = not np.isfinite(after).all() or larger(after - before)

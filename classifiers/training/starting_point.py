@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from classifiers.formatting import count, listing
 from classifiers.heads.base.convergence import convergence_kept_quiet
 from classifiers.heads.registry import HEADS, candidates, make_head
 from classifiers.leakage.data_groups import data_groups, group_text, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups
+from classifiers.training.learner import Learner
 from classifiers.types import FOLDS
 from classifiers.validation.splits import group_by, holdout, stratified_folds
 from featstore.errors import FeaturesError, UnknownNameError
@@ -223,6 +225,18 @@ class CachedHead:
         seen += [features(rows, epoch + view) for view in range(views)]
         together = np.tile(rows if groups is None else groups[rows], len(seen)).astype(np.int64)
         return self.fit_features(np.concatenate(seen), np.tile(y[rows], len(seen)), together)
+
+    def varied_layer(self, learner: Learner, start: StartingPoint, *, adapted: bool) -> nn.Module:
+        """The head that `fit_varied` finds with the network of a learner, as the layer to start from.
+
+        `adapted` says that batch norm follows the data: then the network no longer gives the features that are cached,
+        and the head is fitted to varied images alone.
+        """
+        y, sources = start.features.y[start.fit], None if start.groups is None else start.groups[start.fit]
+        plain = None if adapted else start.features.X[start.fit]
+        head = self.fit_varied(learner.features, y, sources, epoch=learner.unseen + 1, plain=plain)
+        layer: nn.Module = head.to_torch().float()
+        return layer
 
 
 def linear_head(name: str, notes: list[str]) -> str:

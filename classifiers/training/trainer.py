@@ -16,7 +16,7 @@ from classifiers.training.checkpoint import CheckpointFolder
 from classifiers.training.collapse_watch import BATCHES, HALVINGS, PATIENCE
 from classifiers.training.learner import Learner, NotFiniteError
 from classifiers.training.optim import put
-from classifiers.training.rate_range import find_rates
+from classifiers.training.rate_range import find_start
 from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.training_state import TrainingState
 from classifiers.training.validation_answers import ValidationAnswers
@@ -37,8 +37,8 @@ class Trainer:
     Parameters
     ----------
     learner : Learner
-    y_train, y_valid : ndarray of int64
-        In the order of the head's logits.
+    y_valid : ndarray of shape (n,), int64
+        Classes of the validation part, in the order of the head's logits.
     settings : FineTuneSettings
     identity : mapping
         JSON-able: what the result depends on beside the settings. A checkpoint of a run with another identity or other
@@ -66,7 +66,7 @@ class Trainer:
     >>> settings = FineTuneSettings(reopen="head", epochs=2, batch_size=4, augmentation=None)
     >>> learner = Learner(network, loader, y, settings, torch.device("cpu"))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     trainer = Trainer(learner, y, y, settings, identity={}, checkpoints=CheckpointFolder(folder))
+    ...     trainer = Trainer(learner, y, settings, identity={}, checkpoints=CheckpointFolder(folder))
     ...     trainer.run().epochs
     2
     """
@@ -74,7 +74,6 @@ class Trainer:
     def __init__(
         self,
         learner: Learner,
-        y_train: NDArray[np.int64],
         y_valid: NDArray[np.int64],
         settings: FineTuneSettings,
         *,
@@ -85,13 +84,12 @@ class Trainer:
         start_head: Callable[[], nn.Module] | None = None,
     ) -> None:
         self._learner, self._settings, self._checkpoints = learner, settings, checkpoints
-        self._images, self._y_valid = len(y_train), y_valid
+        self._y_valid = y_valid
         self._described = {**settings.to_json(), **identity}
         self._report, self._log = progress or silent, log
         self._start_head = start_head
         self._head: dict[str, Tensor] = {}
-        self._best = {name: tensor.detach().clone() for name, tensor in learner.live.items()}
-        self._order, self._ordered = np.empty(0, dtype=np.intp), -1
+        self._best = learner.weights()
         self._first: ValidationAnswers | None = None
         self._begun: ValidationAnswers | None = None
         self.state = TrainingState()
@@ -142,7 +140,8 @@ class Trainer:
         Raises
         ------
         NotFiniteError
-            The loss became NaN or infinite; the message names the step.
+            The loss became NaN or infinite after some epoch was of use; the message names the step. Where none was, the
+            training is stopped, and what it began with is kept.
         DeviceError
             Not even one image fits into memory.
         """
@@ -161,8 +160,7 @@ class Trainer:
                     saved = time.monotonic()
                 self._report("train", state.step, learner.steps, self._note())
         finally:
-            put(learner.live, self._best)
-            learner.unfrozen.eval()
+            learner.end(self._best)
         return state
 
     @property
@@ -178,7 +176,7 @@ class Trainer:
         ends = place + 1 == learner.steps_per_epoch
         if place == 0:
             state.begin_epoch()
-        rows = self._rows(state.step)
+        rows = learner.rows(state.step)
         try:
             loss, right = learner.step(rows, epoch, state.step)
             state.loss_sum += loss * len(rows)
@@ -188,9 +186,12 @@ class Trainer:
             state.part = learner.part
             average = self._judge() if ends else None
         except NotFiniteError as error:
-            if not self._watching() or len(state.collapses) == HALVINGS:
+            if state.best or not state.history:
                 raise
-            self._begin_again({"epoch": epoch + 1, "what": str(error)})
+            if self._watching():
+                self._begin_again({"epoch": epoch + 1, "what": str(error)})
+            else:
+                state.stopped, state.diverged = str(error), True
             return True
         if self._watching() and (ends or state.watch.asks(loss)) and self._knows_less(average):
             self._begin_again({"epoch": epoch + 1})
@@ -199,28 +200,16 @@ class Trainer:
             self._consider_stopping()
         return ends
 
-    def _rows(self, step: int) -> NDArray[np.intp]:
-        """Training rows of a step."""
-        learner = self._learner
-        epoch, place = divmod(step, learner.steps_per_epoch)
-        if self._ordered != epoch:
-            generator = np.random.default_rng([self._settings.seed, epoch, 0x6F7264])
-            self._order, self._ordered = generator.permutation(self._images), epoch
-        return self._order[place * learner.batch : (place + 1) * learner.batch]
-
     def _look_at_the_start(self) -> None:
         """Epoch 0; the head to start from and the rates that it can start with; the losses that tell a collapse."""
         self._judge()
         learner, state = self._learner, self.state
         if not self._settings.from_scratch:
-            if self._start_head is not None:
-                self._head = {f"head.{name}": value for name, value in self._start_head().state_dict().items()}
-            unseen = self._settings.epochs + 1
-            trials = find_rates(learner, self._rows, self._begins(), images=self._images, epoch=unseen)
+            self._head, trials = find_start(learner, self._best, self._start_head)
             state.trials = [trial.to_json() for trial in trials]
         self._begun = learner.answers(self._y_valid) if self._head else self._first
         steps = range(BATCHES if self._watching() and learner.steps_per_epoch > PATIENCE else 0)
-        self.state.watch.reference = [learner.loss(self._rows(step), 0, step) for step in steps]
+        self.state.watch.reference = [learner.loss(learner.rows(step), 0, step) for step in steps]
 
     def _begins(self) -> dict[str, Tensor]:
         """What is trained from: as long as no epoch was of use, the best weights are those of epoch 0."""
@@ -293,7 +282,8 @@ class Trainer:
             }
         )
         if len(state.collapses) > HALVINGS:
-            state.stopped = f"the network lost what it began with, even at 1/{2**HALVINGS} of the rates"
+            what, state.diverged = found.get("what", "the network lost what it began with"), "what" in found
+            state.stopped = f"{what}, even at 1/{2**HALVINGS} of the rates"
         learner.begin_again(self._begins(), state.rate_factor)
 
     def _consider_stopping(self) -> None:

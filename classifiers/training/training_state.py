@@ -30,6 +30,8 @@ class TrainingState:
         Spent in training, over all sessions.
     stopped : str
         Why it ended before the last epoch; "" where it did not.
+    diverged : bool
+        Whether that is a loss or a gradient that became NaN or infinite.
     collapses : list of dict
         One entry for each time that it lost what it began with and began again, with half of the rates: what
         was seen, and the history until then.
@@ -53,6 +55,7 @@ class TrainingState:
     best: int = 0
     seconds: float = 0.0
     stopped: str = ""
+    diverged: bool = False
     collapses: list[dict[str, Any]] = field(default_factory=list)
     watch: CollapseWatch = field(default_factory=CollapseWatch)
     trials: list[dict[str, Any]] = field(default_factory=list)

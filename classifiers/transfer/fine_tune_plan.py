@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from classifiers.advice.cached_network import CachedNetwork
+from classifiers.formatting import count
 from classifiers.training.regimes import REGIMES, FineTuneSettings, Regime, settings_for
-from classifiers.training.starting_point import CachedHead, StartingPoint, linear_head, starting_point
+from classifiers.training.starting_point import FEWEST, CachedHead, StartingPoint, linear_head, starting_point
 from classifiers.training.unfreezing import HEAD
 from classifiers.transfer.regime_choice import best_node, choose_regime
 from featstore.engines.devices import mixed_precision
 from featstore.system.reporting import Progress
+
+FEW = 30
+"""Validation images below which it is said what an epoch has to gain: of these, `FEWEST` are more than a sixth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,35 @@ class FineTunePlan:
     regime: Regime
     settings: FineTuneSettings
     notes: list[str]
+
+    @property
+    def least_gain(self) -> float | None:
+        """Share of the validation images that an epoch has to get right beyond the cached head to be kept, in (0, 1].
+
+        More where it also loses some. None where any epoch may be kept, and where no epoch can gain enough.
+        """
+        n = len(self.start.valid)
+        return None if self.settings.keep_any or n < FEWEST else FEWEST / n
+
+    def what_it_takes(self, right: NDArray[np.bool_]) -> str:
+        """What an epoch has to reach to be kept, where that is much or cannot be; "" where no word is needed.
+
+        Parameters
+        ----------
+        right : ndarray of shape (n,), bool
+            Which validation images the cached head gets right that was not fitted to them.
+        """
+        n, wrong = len(right), int((~right).sum())
+        if self.least_gain is None or not (n < FEW or wrong < FEWEST):
+            return ""
+        rule = (
+            f"the validation part has {count(n, 'image')}: an epoch is kept only where it gets at least {FEWEST} more "
+            f"of them right than the cached head ({100 * self.least_gain:.1f} points), and more than {FEWEST} where it "
+            f"also loses some"
+        )
+        if wrong < FEWEST:
+            rule += f"; by the cached features that head gets only {wrong} wrong, so no epoch can gain as much"
+        return f"{rule}; more validation images would show smaller gains, `keep_any=True` keeps the best epoch anyway"
 
     @classmethod
     def of(

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def finetune(
     log : callable, optional
         Gets each epoch's numbers; those of attempts that collapsed, too.
     announce : callable, optional
-        Gets one sentence before the training starts: how long it will take.
+        Gets sentences before the training starts: how long it will take; before that, where validation images are few,
+        what an epoch has to reach to be kept.
     given
         Fields of `FineTuneSettings` and `Augmentation`, in the place of what the regime suggests; None is no wish.
 
@@ -106,8 +108,8 @@ def finetune(
     UnknownNameError
         No such node, head, backbone or data set.
     TrainingError
-        The loss became NaN (the best weights before it are kept, the message says where), or the interrupted run was
-        asked for something else.
+        The loss became NaN after some epoch was of use (its weights are kept, the message says where), or the
+        interrupted run was asked for something else.
     OutputExistsError, StoreError, WeightsError, DeviceError
 
     Examples
@@ -146,7 +148,11 @@ def finetune(
     fitting = time.monotonic()
     first = plan.cached_head.fit(start, start.fit)
     fitting = time.monotonic() - fitting
+    takes = plan.what_it_takes(TunedNetwork(network, first, plan.cached_head.name, None).right(start.valid))
+    notes += [takes] if takes else []
     if announce is not None:
+        if takes:
+            announce(takes)
         left = fitting * len(start.training) / len(start.fit)
         announce(time_told(plan, place, workers, folder=out.parent, head_seconds=left))
     report("fit the head", 1, 2, "")
@@ -197,6 +203,7 @@ def finetune(
         seconds_per_epoch=trainer.seconds_per_epoch,
         preparation_seconds=preparation,
         stopped=state.stopped,
+        diverged=state.diverged,
         details=_details(plan, unfrozen, training_data, tuned, place),
         notes=tuple(notes),
         collapses=tuple(state.collapses),
@@ -258,19 +265,10 @@ def _trainer(
         "head": plan.cached_head.name,
     }
     learner = Learner(unfrozen, loader, fit, plan.settings, device)
-    sources = None if start.groups is None else start.groups[start.fit]
-    # Where batch norm adapts, the network no longer gives the features that are cached.
-    plain = None if plan.settings.adapt_statistics else start.features.X[start.fit]
-
-    def start_head() -> nn.Module:
-        first = plan.settings.epochs + 2
-        fitted = plan.cached_head.fit_varied(learner.features, fit, sources, epoch=first, plain=plain)
-        found: nn.Module = fitted.to_torch().float()
-        return found
-
     varied = plan.settings.augmentation is not None and training_data.views != 1
+    start_head = partial(plan.cached_head.varied_layer, learner, start, adapted=plan.settings.adapt_statistics)
     return Trainer(
-        learner, fit, valid, plan.settings, identity=identity, checkpoints=checkpoints, progress=report, log=log,
+        learner, valid, plan.settings, identity=identity, checkpoints=checkpoints, progress=report, log=log,
         start_head=start_head if varied else None,
     )  # fmt: skip
 
@@ -280,10 +278,10 @@ def _run(trainer: Trainer) -> tuple[TrainingState, NotFiniteError | None]:
     try:
         return trainer.run(), None
     except NotFiniteError as error:
-        if trainer.state.best == 0:
+        if not trainer.state.history:
             raise TrainingError(
-                f"{error}, before any epoch was better than the cached head, so nothing was written; try a smaller "
-                f"`learning_rate` with `restart=True`"
+                f"{error}, before any training, so nothing was written: the network with its cached head answers "
+                f"validation images with what is no number; try another `device`, or other weights"
             ) from error
         return trainer.state, error
 
@@ -316,6 +314,7 @@ def _details(
         "dataset": plan.network.dataset,
         "train": len(plan.start.fit),
         "validation": len(plan.start.valid),
+        "least_gain": plan.least_gain,
         "regime": plan.regime.number,
         "regime_text": f"{plan.regime.title}: {plan.regime.text}",
         "reopen": plan.settings.reopen,

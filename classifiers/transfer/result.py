@@ -44,6 +44,8 @@ class FineTuneResult:
         Attempts that lost what they began with, after each of which the rates were halved.
     trials : tuple of mapping
         Of the rates, before the first step; see `rate_range.Trial`.
+    diverged : bool
+        Whether it was stopped because a loss or a gradient became NaN or infinite.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class FineTuneResult:
     notes: tuple[str, ...] = field(default=())
     collapses: tuple[Mapping[str, Any], ...] = field(default=())
     trials: tuple[Mapping[str, Any], ...] = field(default=())
+    diverged: bool = False
 
     @property
     def p(self) -> float:
@@ -99,7 +102,7 @@ class FineTuneResult:
         """What happened on the way."""
         validation = int(self.details.get("validation", 0))
         return TrainingCourse(
-            self.history, self.best, self.collapses, self.stopped, self.settings, validation, self.trials
+            self.history, self.best, self.collapses, self.stopped, self.settings, validation, self.trials, self.diverged
         )
 
     @property
@@ -158,6 +161,7 @@ class FineTuneResult:
             "weights_file": None if self.weights_file is None else str(self.weights_file),
             "best_epoch": self.best,
             "stopped": self.stopped,
+            "diverged": self.diverged,
             "gain_ci": list(self.gain_ci),
             "collapses": [dict(collapse) for collapse in self.collapses],
             "rate_trials": [dict(trial) for trial in self.trials],

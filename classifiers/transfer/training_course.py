@@ -30,6 +30,8 @@ class TrainingCourse:
         Images that chose the epoch.
     trials : sequence of mapping
         Of the rates, before the first step; see `rate_range.Trial`.
+    diverged : bool
+        Whether it ended because a loss or a gradient became NaN or infinite.
 
     Examples
     --------
@@ -45,6 +47,7 @@ class TrainingCourse:
     settings: Mapping[str, Any]
     validation: int
     trials: Sequence[Mapping[str, Any]] = ()
+    diverged: bool = False
 
     @property
     def notes(self) -> list[str]:
@@ -52,6 +55,8 @@ class TrainingCourse:
         said = [self._tried()] if self.trials and self.trials[0]["worse"] else []
         if self.collapses:
             said.append(self._collapsed())
+        if self.diverged:
+            said.append(f"the training was stopped, and what it had begun with was kept: {self.stopped}")
         stuck = [epoch for epoch, entry in enumerate(self.history) if entry.get("largest_answer", 0.0) >= STUCK]
         if stuck and stuck[0] == 0:
             said += self._stuck_from_the_start(stuck[1:])
@@ -70,11 +75,16 @@ class TrainingCourse:
     @property
     def kept_cached(self) -> str:
         """Why the cached head was kept, without a full stop."""
+        if self.diverged and self.history[1:]:
+            return f"The training was stopped: {self.stopped}. {self._none_better()}"
+        return self._none_better()
+
+    def _none_better(self) -> str:
         images = count(self.validation, "validation image")
         if not self.history[1:]:
             if self.collapses:
                 return f"The training collapsed and was stopped: {self.stopped}"
-            return "No epoch was finished"
+            return f"The training was stopped: {self.stopped}" if self.diverged else "No epoch was finished"
         start = "the untrained network" if self.settings.get("from_scratch") else "the cached head"
         first = self.history[0]["valid_accuracy"]
         epoch = max(range(1, len(self.history)), key=lambda i: self.history[i]["valid_accuracy"])

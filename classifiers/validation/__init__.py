@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from classifiers.validation.splits import (
         group_by as group_by,
         holdout as holdout,
+        most_alike as most_alike,
         stratified_folds as stratified_folds,
     )
     from classifiers.validation.transferability import h_score as h_score, log_me as log_me

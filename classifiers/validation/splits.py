@@ -181,6 +181,64 @@ def holdout(
     return np.sort(order[~chosen]), np.sort(order[chosen])
 
 
+def most_alike(
+    y: NDArray[np.int64], like: NDArray[np.floating], fraction: float, groups: NDArray[np.int64] | None = None
+) -> tuple[Index, Index]:
+    """A share of each class, those rows that are most like something else, and the others.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,), int64
+    like : ndarray of shape (n,), float
+    fraction : float
+        In (0, 1); rounded, at least one image of a class of two.
+    groups : ndarray of shape (n,), int64, optional
+        Rows with equal numbers stay together and count with their mean; the fraction is then kept as nearly as the
+        groups allow.
+
+    Returns
+    -------
+    (kept, held)
+        Row numbers, sorted. A class of at least two images (or groups) is in both.
+
+    Raises
+    ------
+    FeaturesError
+        Where `like` has not one number a row, or no class has an image to spare.
+
+    Examples
+    --------
+    >>> kept, held = most_alike(np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 9, 1, 2, 3, 0, 0, 8.0]), 0.25)
+    >>> held
+    array([1, 7])
+    """
+    if len(like) != len(y):
+        raise FeaturesError(f"there are {len(like)} likenesses for {len(y)} rows, expected one a row")
+    units = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    codes = np.unique(y, return_inverse=True)[1].reshape(-1)
+    shape = (int(units.max(initial=-1)) + 1, int(codes.max(initial=-1)) + 1)
+    counts = np.zeros(shape, dtype=np.int64)  # rows of each class in each group
+    np.add.at(counts, (units, codes), 1)
+    wanted = np.maximum(1, np.round(fraction * counts.sum(axis=0)))
+    left, taken = (counts > 0).sum(axis=0), np.zeros(shape[1], dtype=np.int64)
+    held = np.zeros(shape[0], dtype=bool)
+    mean = np.bincount(units, like) / np.maximum(np.bincount(units), 1)
+    for unit in np.argsort(-mean, kind="stable"):
+        its = counts[unit] > 0
+        # A group may lead a class past its share by less than what is missing; each class keeps a group to train on.
+        missing = wanted - taken
+        if (missing[its] > 0).all() and (counts[unit][its] <= 2 * missing[its]).all() and (left[its] > 1).all():
+            held[unit] = True
+            taken += counts[unit]
+            left = left - its
+    if not held.any():
+        raise FeaturesError(
+            "no class has an image to spare for a part that judges: expected classes with at least two images"
+            + ("" if groups is None else ", of different groups")
+        )
+    return np.flatnonzero(~held[units]), np.flatnonzero(held[units])
+
+
 def group_by(names: Sequence[str], pattern: str) -> NDArray[np.int64]:
     r"""Put names that agree in a part into one group.
 

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from classifiers import linalg
-from classifiers.linalg import standardised_kernel, standardiser, truncated_svd
+from classifiers.linalg import power_scaled, standardised_kernel, standardiser, truncated_svd
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -138,3 +138,11 @@ def test_a_constant_feature_adds_nothing_to_the_kernel():
     X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     constant = np.hstack([X, np.full((20, 1), 7.0, np.float32)])
     np.testing.assert_allclose(standardised_kernel(constant), standardised_kernel(X) * 3 / 4, atol=1e-5)
+
+
+def test_scaling_keeps_the_numbers():
+    X = np.array([[3e38, -1.5], [2e-38, 0]], np.float32)
+    scaled = power_scaled(X)
+    assert 0.5 <= np.abs(scaled).max() < 1
+    np.testing.assert_array_equal(scaled / scaled[0, 0], X / X[0, 0])
+    np.testing.assert_array_equal(power_scaled(np.zeros((2, 2), np.float32)), np.zeros((2, 2)))

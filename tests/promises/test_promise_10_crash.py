@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from featstore.decoding.pool import DecodePool
-from tests.support.pool_inputs import FAULTY, SPEC, all_at_once, gather, reference, write  # noqa: F401
+from tests.support.pool_inputs import FAULTY, SPEC, gather, reference, write
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),
+    pytest.mark.usefixtures("all_at_once"),
+]
 
 DEEDS = {
     b"#segfault": "crashed (SIGSEGV), twice",

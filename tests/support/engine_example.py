@@ -1,7 +1,6 @@
 """A small real network in a file, with what torchvision's own eager network makes of images: for the engines' tests."""
 
 import numpy as np
-import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -10,15 +9,6 @@ from torchvision import models
 from featstore.backbone import Backbone
 
 SIDE = 64
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors on a busy machine: waiting for a second thread costs more than it brings."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def seeded(name):
@@ -100,10 +90,3 @@ def assert_bits_depend_on_the_image_alone(run, count=37):
     others[5] = pixels[7]
     for found, expected in zip(run(others), whole, strict=True):
         assert np.array_equal(found[5], expected[7])
-
-
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
-    """A cache folder that is empty and goes away."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "featstore"

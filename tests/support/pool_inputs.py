@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from featstore.decoding import pool as pools
 from featstore.decoding.pixels.decode import decode
 from featstore.decoding.pixels.transform import TransformSpec
 from featstore.decoding.pool import DecodePool
@@ -16,12 +14,6 @@ from tests.support.pictures import encode, texture
 
 SPEC = TransformSpec(resize=40, crop=32)
 FAULTY = "tests.support.faulty_decoders:decode"
-
-
-@pytest.fixture(autouse=True)
-def all_at_once(monkeypatch):
-    """Pools start all their processes at once, so that small runs are work for several."""
-    monkeypatch.setattr(pools, "AT_FIRST", 1.0)
 
 
 def write(folder: Path, count: int, endings: dict[int, bytes] | None = None) -> list[tuple[bytes, bytes]]:

@@ -14,15 +14,9 @@ from classifiers.training.regimes import FineTuneSettings
 from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several wait for each other where other programs are busy
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_what_is_measured_leaves_the_network_as_it_was():

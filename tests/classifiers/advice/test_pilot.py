@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
@@ -16,12 +15,14 @@ from sklearn.preprocessing import StandardScaler
 
 from classifiers.advice import pilot
 from classifiers.advice.cost import Cost
-from classifiers.advice.pilot import most_alike, run_pilot
+from classifiers.advice.pilot import run_pilot
 from classifiers.training.regimes import REGIMES
 from featstore.backbone import Backbone
-from featstore.errors import DeviceError, FeaturesError, ImageSetError
+from featstore.errors import DeviceError, ImageSetError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = ("dark", "light", "red")
 FOUND = {
@@ -30,14 +31,6 @@ FOUND = {
     "gain_ci": (0.03, 0.17), "lead": 0.08, "lead_ci": (0.01, 0.15), "p": 0.01, "p_every": 0.02, "complete": True,
     "available": 300,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +183,7 @@ def test_a_small_regime_takes_the_rates_of_the_large_one_of_its_domain(place, la
 def test_time_that_is_over_ends_it_after_the_step_at_hand(place, last, seen, monkeypatch):
     found, _ = piloted(place, last, minutes=1e-9)
     assert found.trained == 15 and found.epochs == 1.0 and not found.complete  # one batch, for there is no time
+    assert found.of_a_part and found.to_json()["of_a_part"] is True and not found.conclusive
     monkeypatch.setattr(pilot, "measure", lambda *what: Cost(1e-9, 0.0, "cpu"))
     found, _ = piloted(place, last, minutes=1e-5)  # time for all by the measurement, which was wrong
     assert found.trained == 45 and found.epochs < 2 and not found.complete
@@ -224,36 +218,3 @@ def test_what_cannot_be_trained_on_is_said(place, last, seen):
         piloted(place, dataclasses.replace(last, root=b"/nowhere"))
     with pytest.raises(DeviceError, match="no device 'tpu' that torch can use"):
         piloted(place, last, device="tpu")
-
-
-def test_the_training_images_most_like_the_test_part_judge():
-    rng = np.random.default_rng(0)
-    y, like = np.repeat([0, 1, 2], [40, 20, 8]), rng.random(68)
-    kept, held = most_alike(y, like)
-    assert np.bincount(y[held]).tolist() == [10, 5, 2]
-    assert sorted([*kept, *held]) == list(range(68))
-    for code in range(3):
-        assert like[held][y[held] == code].min() > like[kept][y[kept] == code].max()
-
-
-def test_groups_stay_together_when_the_most_alike_judge():
-    rng = np.random.default_rng(1)
-    groups = rng.integers(0, 30, 120)
-    y, like = groups % 3, rng.random(120)
-    kept, held = most_alike(y, like, groups)
-    assert not set(groups[kept]) & set(groups[held])
-    assert set(y[kept]) == set(y[held]) == {0, 1, 2} and 20 <= len(held) <= 45
-    means = np.array([like[groups == g].mean() for g in range(30) if (groups == g).any()])
-    assert like[held].mean() > np.mean(means)
-
-
-def test_a_class_in_one_group_is_never_judged():
-    kept, held = most_alike(np.array([0, 0, 0, 0, 1, 1]), np.arange(6.0), np.array([0, 1, 2, 3, 4, 4]))
-    assert held.tolist() == [3] and 4 in kept and 5 in kept
-
-
-def test_nothing_to_judge_the_pilot_by_is_said():
-    with pytest.raises(FeaturesError, match="no class has an image to spare for judging the pilot: expected classes"):
-        most_alike(np.array([0, 1]), np.zeros(2))
-    with pytest.raises(FeaturesError, match="there are 1 likenesses for 2 training rows, expected one a row"):
-        most_alike(np.array([0, 1]), np.zeros(1))

@@ -98,6 +98,14 @@ def test_a_verdict_that_a_short_pilot_left_standing_says_what_it_stands_on():
     assert advice.reasons[0].endswith("the verdict stands on what is expected; give it more minutes.")
 
 
+@pytest.mark.parametrize(("name", "stands"), [("hymenoptera", "verdict stays"), ("blood cells", "what is expected")])
+def test_a_pilot_of_few_images_says_how_many_it_saw_and_that_it_can_decide_little(name, stands):
+    advice = revise(known(name), seen(0.69, 0.69, p=1.0, epochs=1.0, trained=32))
+    assert "for 1 of 24 epochs on 32 of 750 images that it could have had. It is right" in advice.reasons[0]
+    assert "a pilot of 32 of 750 images can decide little, for a whole fine-tune sees them all. So" in advice.reasons[0]
+    assert advice.reasons[0].endswith(f"{stands}; give it more minutes.") and advice.pilot["of_a_part"] is True
+
+
 def test_after_a_pilot_nothing_sends_to_the_pilot():
     for accuracy in np.linspace(0.80, 0.99, 30):
         advice = judge(evidence((0.5, 0.6, float(accuracy)), train=300, per_class=150, classes=2, distance=0.3))

@@ -27,7 +27,7 @@ def test_copies_of_every_kind_are_named_and_nothing_else(planted):
     named = set(map(tuple, found.copies.tolist()))
     assert named <= expected and len(named) >= 15
     assert found.confirmed.all() and len(found.cosine) == len(found.kinds) == len(named)
-    assert found.compared > 16 and found.unread == () and found.suggestion == "auto"
+    assert found.pixels.compared > 16 and found.pixels.unread == () and found.suggestion == "auto"
     assert len(np.unique(found.groups)) == 56 - len(named)
     again = find_duplicate_groups(planted)
     assert again.copies.tolist() == found.copies.tolist() and again.groups.tolist() == found.groups.tolist()
@@ -53,7 +53,7 @@ def test_patches_of_one_material_are_look_alikes_at_most(tmp_path):
     patches = [texture(i) for i in range(40)]
     found = find_duplicate_groups(picture_set(tmp_path, patches, np.arange(40) % 2, near=np.arange(40) // 4))
     assert len(found.copies) == 0 and len(np.unique(found.groups)) == 40 and found.suggestion is None
-    assert found.compared > 0
+    assert found.pixels.compared > 0
 
 
 def test_blank_pictures_cannot_be_told(tmp_path):
@@ -61,7 +61,7 @@ def test_blank_pictures_cannot_be_told(tmp_path):
     scenes = [scene(i) for i in range(20)]
     near = np.concatenate([np.zeros(6, int), np.arange(20) + 1])
     found = find_duplicate_groups(picture_set(tmp_path, [*blanks, *scenes], np.arange(26) % 2, near=near))
-    assert len(found.copies) == 0 and found.blank >= 15
+    assert len(found.copies) == 0 and found.pixels.blank >= 15
 
 
 @pytest.mark.filterwarnings("error")
@@ -74,14 +74,14 @@ def test_where_files_are_gone_features_speak_for_what_is_nearly_equal(factor):
     found = find_duplicate_groups(feature_set(X * np.float32(factor), np.arange(80) % 2))
     assert found.copies.tolist() == [[3, 7]] and not found.confirmed.any()
     assert found.look_alikes.tolist() == [[5, 9]]
-    assert found.compared == 0 and found.unread == (("is gone", 80),)
+    assert found.pixels.compared == 0 and found.pixels.unread == (("is gone", 80),)
 
 
 def test_a_file_that_changed_or_is_damaged_is_not_compared(planted, tmp_path):
     features = picture_set(tmp_path, [scene(0), scene(0), *(scene(i) for i in range(2, 30))], np.arange(30) % 2)
     (tmp_path / "0005.jpg").write_bytes(b"no picture")
     found = find_duplicate_groups(features)
-    assert [reason for reason, _ in found.unread] == ["the file changed since it was listed"]
+    assert [reason for reason, _ in found.pixels.unread] == ["the file changed since it was listed"]
 
 
 def test_pictures_in_an_archive_are_compared(planted, tmp_path):

@@ -16,8 +16,9 @@ from classifiers.training.unfreezing import UnfrozenNetwork
 from featstore.backbone import Backbone
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
-from tests.support.engine_example import one_thread  # noqa: F401 - a fixture of every test here
 from tests.support.pictures import write_tree
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 

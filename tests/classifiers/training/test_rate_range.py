@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from classifiers.training.learner import NotFiniteError
-from classifiers.training.rate_range import FACTORS, SHARE, STEPS, Trial, find_rates
+from classifiers.training.rate_range import FACTORS, SHARE, STEPS, Trial, find_rates, find_start
 
 
 class Bowl:
@@ -15,7 +15,11 @@ class Bowl:
         self.live = {"w": torch.tensor(1.0)}
         self.steps, self.steps_per_epoch, self.rate = steps, steps, rate
         self.spread = np.linspace(-0.1, 0.1, images)
+        self.images, self.unseen = images, 9
         self.begun, self.stepped = [], []
+
+    def rows(self, step):
+        return np.arange(4)
 
     def begin_again(self, start, factor, *, rise=None):
         self.live["w"].copy_(start["w"])
@@ -33,8 +37,7 @@ class Bowl:
 
 
 def tried(bowl):
-    start = {"w": torch.tensor(1.0)}
-    return find_rates(bowl, lambda step: np.arange(4), start, images=len(bowl.spread), epoch=9)
+    return find_rates(bowl, {"w": torch.tensor(1.0)})
 
 
 def test_a_rate_that_lowers_the_loss_is_taken_at_once():
@@ -64,7 +67,20 @@ def test_a_trial_is_a_small_share_of_a_short_training(steps, each):
     bowl = Bowl(steps)
     tried(bowl)
     assert bowl.stepped == list(range(each)) and each <= max(1, SHARE * steps)
-    assert bowl.begun[1] == (1.0, each)
+    assert bowl.begun == [(1.0, each), (1.0, None)]
+
+
+def test_a_head_that_is_given_takes_the_place_of_the_one_in_the_weights():
+    bowl = Bowl(100)
+    bowl.live["head.weight"] = torch.zeros(1, 1)
+    head = torch.nn.Linear(1, 1, bias=False)
+    weights = {"head.weight": torch.tensor(5.0), "w": torch.tensor(1.0)}
+    begun, begin_again = [], bowl.begin_again
+    bowl.begin_again = lambda start, *rest, **more: (begun.append(start), begin_again(start, *rest, **more))
+    given, trials = find_start(bowl, weights, lambda: head)
+    assert list(given) == ["head.weight"] and torch.equal(given["head.weight"], head.weight)
+    assert all(start == weights | given for start in begun) and len(begun) == len(trials) + 1
+    assert find_start(Bowl(100), {"w": torch.tensor(1.0)})[0] == {}
 
 
 def test_a_harm_that_is_not_shown_is_none():

@@ -29,15 +29,9 @@ from featstore.errors import DeviceError, TrainingError
 from tests.support.pictures import texture
 from tests.support.rates import take_rates_as_asked
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # bits depend on it, and a small network is not faster with more
-    yield
-    torch.set_num_threads(threads)
 
 
 SETTINGS = FineTuneSettings(
@@ -75,7 +69,7 @@ def trainer(folder, settings=SETTINGS, identity=None, **changes):
     loader = PixelLoader(unfrozen, images, valid, settings.augmentation, 32, seed=settings.seed, device=CPU)
     learner = Learner(unfrozen, loader, y, settings, CPU)
     checkpoints = CheckpointFolder(folder)
-    return Trainer(learner, y, y_valid, settings, identity=identity or {}, checkpoints=checkpoints, **changes), learner
+    return Trainer(learner, y_valid, settings, identity=identity or {}, checkpoints=checkpoints, **changes), learner
 
 
 def answering(right, largest=0.5):
@@ -366,6 +360,51 @@ def test_a_loss_that_becomes_nan_at_the_start_is_a_collapse_too(tmp_path, refere
     monkeypatch.setattr(learner._loader, "training", poisoned)
     state = run.run()
     assert "the loss became nan at step 2" in state.collapses[0]["what"] and state.epochs == 3
+
+
+def poison(learner, monkeypatch, first):
+    """The loss is NaN from the so-manieth batch on."""
+    inner, count = learner._loader.training, 0
+
+    def poisoned(rows, epoch):
+        nonlocal count
+        count += 1
+        return inner(rows, epoch) * (float("nan") if count >= first else 1)
+
+    monkeypatch.setattr(learner._loader, "training", poisoned)
+
+
+def test_nan_that_outlasts_every_halving_stops_with_what_it_began_with(tmp_path, reference, monkeypatch, untried):
+    settings = dataclasses.replace(SETTINGS, keep_any=False)
+    run, learner = knowing(tmp_path, reference, settings)
+    poison(learner, monkeypatch, first=2)
+    state = run.run()
+    assert state.diverged and state.best == 0 and len(state.collapses) == HALVINGS + 1
+    assert state.stopped == "the loss became nan at step 1 (epoch 1), even at 1/64 of the rates"
+    assert_same_bits(weights(learner), {name: reference[1][name] for name in weights(learner)})
+    again, _ = trainer(tmp_path, settings)
+    assert again.resume() and again.run().stopped == state.stopped and again.state.diverged
+
+
+def test_nan_in_the_second_half_stops_with_what_it_began_with_where_no_epoch_was_of_use(
+    tmp_path, reference, monkeypatch, untried
+):
+    settings = dataclasses.replace(SETTINGS, keep_any=False, learning_rate=1e-9, head_rate=1e-9)
+    run, learner = knowing(tmp_path, reference, settings)
+    poison(learner, monkeypatch, first=8)
+    state = run.run()
+    assert state.diverged and state.best == 0 and state.collapses == [] and state.epochs == 2
+    assert state.stopped == "the loss became nan at step 8 (epoch 3)"
+    assert_same_bits(weights(learner), {name: reference[1][name] for name in weights(learner)})
+
+
+def test_statistics_that_adapt_leave_no_count_of_batches(tmp_path):
+    run, learner = trainer(tmp_path, dataclasses.replace(SETTINGS, adapt_statistics=True, epochs=1))
+    norms = learner.unfrozen.batch_norms()
+    before = [(norm.num_batches_tracked.clone(), norm.running_mean.clone()) for norm in norms]
+    run.run()
+    assert all(torch.equal(norm.num_batches_tracked, count) for norm, (count, _) in zip(norms, before, strict=True))
+    assert not any(torch.equal(norm.running_mean, mean) for norm, (_, mean) in zip(norms, before, strict=True))
 
 
 def test_rates_that_harm_the_training_images_are_not_begun_with(tmp_path, reference):

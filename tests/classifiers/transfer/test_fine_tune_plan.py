@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from classifiers.training.regimes import REGIMES, settings_for
 from classifiers.training.starting_point import CachedHead
+from classifiers.training.validation_answers import ValidationAnswers
 from classifiers.transfer import fine_tune_plan
 from classifiers.transfer.fine_tune_plan import FineTunePlan
 from featstore.errors import FeaturesError, UnknownNameError
@@ -127,3 +128,35 @@ def test_a_class_without_training_images_is_named():
     own.splits[own.y == 1] = "test"
     with pytest.raises(FeaturesError, match=r"1 of 3 classes have no training image with features \(class1\)"):
         plan(Cached([own]))
+
+
+def answers(n, wrong):
+    return np.arange(n) >= wrong
+
+
+@pytest.mark.parametrize(("images", "fraction"), [(60, 0.25), (156, 0.15)])
+def test_what_an_epoch_has_to_gain_is_what_the_rule_asks_for(images, fraction):
+    made = plan(Cached([features(images)]), {"valid_fraction": fraction})
+    n = len(made.start.valid)
+    assert 5 < n < fine_tune_plan.FEW and made.least_gain == 5 / n
+    said = made.what_it_takes(answers(n, 6))
+    assert said.startswith(
+        f"the validation part has {n} images: an epoch is kept only where it gets at least 5 more of them right than "
+        f"the cached head ({500 / n:.1f} points)"
+    )
+    assert "no epoch can" not in said and "`keep_any=True`" in said
+    first = ValidationAnswers(answers(n, 6), np.zeros(n), 0.5, 0.5)
+    for wrong, kept in ((2, False), (1, True)):  # 4 and 5 more than the 6 that were wrong
+        assert ValidationAnswers(answers(n, wrong), np.zeros(n), 0.5, 0.5).knows_more_than(first) is kept
+
+
+def test_a_head_with_too_few_errors_cannot_be_beaten_and_that_is_said_however_many_images_validate():
+    made = plan(Cached([features(240)]), {"valid_fraction": 0.25})
+    n = len(made.start.valid)
+    assert n >= fine_tune_plan.FEW and made.what_it_takes(answers(n, 5)) == ""
+    assert "that head gets only 4 wrong, so no epoch can gain as much" in made.what_it_takes(answers(n, 4))
+
+
+def test_where_any_epoch_is_kept_nothing_has_to_be_gained():
+    made = plan(Cached([features(60)]), {"keep_any": True})
+    assert made.least_gain is None and made.what_it_takes(answers(len(made.start.valid), 0)) == ""

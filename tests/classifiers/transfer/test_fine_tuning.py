@@ -20,6 +20,7 @@ from torchvision.models import mobilenet_v3_small, resnet18
 from classifiers.models.bundle import load_bundle
 from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.prediction import predict_images
+from classifiers.training import learner
 from classifiers.training.learner import Learner
 from classifiers.transfer.fine_tuning import finetune
 from featstore.backbone import Backbone
@@ -38,19 +39,13 @@ from featstore.system import fsio
 from tests.support.pictures import encode
 from tests.support.rates import take_rates_as_asked
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = {
     "epochs": 2, "batch_size": 8, "views": 2, "groups": "none", "budget": "quick",
     "workers": 0, "device": "cpu", "engine": "eager",
     "valid_fraction": 0.25, "keep_any": True,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def draw(root, splits=("train", "test"), each=12, classes=("ants", "bees", "wasps")):
@@ -280,26 +275,54 @@ def test_restart_throws_the_interrupted_run_away(place, tmp_path):
     assert len(result.history) == 2
 
 
-def test_a_loss_that_becomes_nan_keeps_the_best_weights_and_names_the_step(place, tmp_path, monkeypatch):
-    from classifiers.training import learner
-
-    inner = learner.cross_entropy
+def poison(monkeypatch, steps):
+    """The loss is NaN after so many steps."""
+    inner, count = learner.cross_entropy, 0
 
     def poisoned(*arguments):
-        loss = inner(*arguments)
-        poisoned.count += 1
-        return loss * float("nan") if poisoned.count > 9 else loss
+        nonlocal count
+        count += 1
+        return inner(*arguments) * (float("nan") if count > steps else 1)
 
-    poisoned.count = 0
     monkeypatch.setattr(learner, "cross_entropy", poisoned)
     take_rates_as_asked(monkeypatch)
-    options = {"regime": 4, "epochs": 6, "learning_rate": 3e-3, "head_rate": 3e-3}
-    with pytest.raises(TrainingError, match=r"loss became nan at step 10 \(epoch 4\).*`learning_rate`") as caught:
-        tune(place, tmp_path / "b", **options)
-    if "holds the best weights" in str(caught.value):
-        assert load_bundle(tmp_path / "b").summary["fine_tuned"]["epoch"] in (1, 2, 3)
-    else:
-        assert "nothing was written" in str(caught.value) and not (tmp_path / "b").exists()
+
+
+def test_a_loss_that_becomes_nan_keeps_the_best_weights_and_names_the_step(place, tmp_path, monkeypatch):
+    poison(monkeypatch, steps=9)
+    said = r"loss became nan at step 10 \(epoch 4\).*holds the best weights.*`learning_rate`"
+    with pytest.raises(TrainingError, match=said):
+        tune(place, tmp_path / "b", **TUNED | {"epochs": 6})
+    assert load_bundle(tmp_path / "b").summary["fine_tuned"]["epoch"] in (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (0, "The training collapsed and was stopped: the loss became nan at step 1 (epoch 1), even at 1/64 of the"),
+        (10, "The training was stopped: the loss became nan at step 11 (epoch 4). "),
+    ],
+)
+def test_nan_before_any_epoch_was_of_use_ends_like_a_training_that_was_stopped(
+    place, tmp_path, monkeypatch, steps, said
+):
+    poison(monkeypatch, steps)
+    rates = {"learning_rate": 1e-9, "head_rate": 1e-9}
+    result = tune(place, tmp_path / "b", regime=4, epochs=6, keep_any=False, **rates)
+    assert result.verdict.startswith(said) and "so the bundle holds the cached head" in result.verdict
+    document = result.to_json()
+    assert document["diverged"] is True and (document["best_epoch"], document["p"]) == (0, 1.0)
+    assert any("what it had begun with was kept: the loss became nan" in note for note in result.notes)
+    assert load_bundle(tmp_path / "b").summary["fine_tuned"]["epoch"] == 0 and not list(tmp_path.glob("*.checkpoints"))
+
+
+def test_what_an_epoch_has_to_gain_is_told_before_the_start_and_in_the_result(place, tmp_path):
+    told = []
+    result = tune(place, tmp_path / "b", regime=1, epochs=1, keep_any=False, announce=told.append)
+    assert told[0] in result.notes and told[0].startswith("the validation part has 9 images: an epoch is kept only")
+    assert told[1].startswith("the training will take") and result.to_json()["least_gain"] == 5 / 9
+    first = result.history[0]["valid_accuracy"]
+    assert ("no epoch can gain as much" in told[0]) == (round(9 * (1 - first)) < 5)
 
 
 def collapsing(monkeypatch, attempts):

@@ -97,3 +97,15 @@ def test_a_training_that_never_got_on_is_said_to_be_given_up():
 def test_a_loss_that_was_no_number_is_told_as_such():
     (note,) = course([0.5], [collapse(1.0, what="the loss became nan at step 2 (epoch 1)")]).notes
     assert "in epoch 1 (the loss became nan at step 2 (epoch 1))" in note
+
+
+def test_a_training_that_ended_in_nan_says_so_in_its_note_and_why_the_cached_head_was_kept():
+    nan = "the loss became nan at step 9 (epoch 3)"
+    entries = [{"valid_accuracy": accuracy, "largest_answer": 0.4} for accuracy in (0.9, 0.8)]
+    ended = TrainingCourse(entries, 0, (), nan, SETTINGS, validation=60, diverged=True)
+    assert ended.notes == [f"the training was stopped, and what it had begun with was kept: {nan}"]
+    assert ended.kept_cached.startswith(f"The training was stopped: {nan}. Every epoch got fewer of 60 validation")
+    early = TrainingCourse(entries[:1], 0, (), nan, SETTINGS, validation=60, diverged=True)
+    assert early.kept_cached == f"The training was stopped: {nan}"
+    again = TrainingCourse(entries[:1], 0, [collapse(1.0, what=nan)], nan, SETTINGS, validation=60, diverged=True)
+    assert again.kept_cached == f"The training collapsed and was stopped: {nan}" and len(again.notes) == 2

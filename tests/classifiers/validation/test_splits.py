@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from classifiers.validation.splits import group_by, holdout, stratified_folds
+from classifiers.validation.splits import group_by, holdout, most_alike, stratified_folds
 from featstore.errors import FeaturesError
 
 labels = st.lists(st.integers(0, 5), min_size=4, max_size=120)
@@ -133,3 +133,36 @@ def test_patterns_that_are_none_or_match_nothing_are_refused():
 def test_labels_that_are_unique_to_an_image_are_called_what_they_mostly_are():
     with pytest.raises(FeaturesError, match="each of the 20 images has a class of its own.*names, numbers or several"):
         stratified_folds(np.arange(20), 5, 0)
+
+
+def test_of_each_class_the_share_that_is_most_alike_is_held():
+    rng = np.random.default_rng(0)
+    y, like = np.repeat([0, 1, 2], [40, 20, 8]), rng.random(68)
+    kept, held = most_alike(y, like, 0.25)
+    assert np.bincount(y[held]).tolist() == [10, 5, 2]
+    assert sorted([*kept, *held]) == list(range(68))
+    for code in range(3):
+        assert like[held][y[held] == code].min() > like[kept][y[kept] == code].max()
+
+
+def test_groups_stay_together_when_the_most_alike_are_held():
+    rng = np.random.default_rng(1)
+    groups = rng.integers(0, 30, 120)
+    y, like = groups % 3, rng.random(120)
+    kept, held = most_alike(y, like, 0.25, groups)
+    assert not set(groups[kept]) & set(groups[held])
+    assert set(y[kept]) == set(y[held]) == {0, 1, 2} and 20 <= len(held) <= 45
+    means = np.array([like[groups == g].mean() for g in range(30) if (groups == g).any()])
+    assert like[held].mean() > np.mean(means)
+
+
+def test_a_class_in_one_group_is_never_held_by_likeness():
+    kept, held = most_alike(np.array([0, 0, 0, 0, 1, 1]), np.arange(6.0), 0.25, np.array([0, 1, 2, 3, 4, 4]))
+    assert held.tolist() == [3] and 4 in kept and 5 in kept
+
+
+def test_nothing_to_hold_by_likeness_is_said():
+    with pytest.raises(FeaturesError, match="no class has an image to spare for a part that judges: expected classes"):
+        most_alike(np.array([0, 1]), np.zeros(2), 0.25)
+    with pytest.raises(FeaturesError, match="there are 1 likenesses for 2 rows, expected one a row"):
+        most_alike(np.array([0, 1]), np.zeros(1), 0.25)

@@ -18,16 +18,9 @@ from featstore.errors import (
 )
 from tests.support.engine_example import seeded
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = "mobilenet_v3_small"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors on a busy machine: waiting for a second thread costs more than it brings."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,15 @@ from featstore.backbone.architecture import build_network
 from featstore.backbone.catalogue import lookup
 from featstore.backbone.trunk import NetworkGraph, PixelTrunk, Pool, fold_batch_norms
 from featstore.errors import UnknownNameError
-from tests.support.engine_example import (  # noqa: F401 - one_thread, a fixture
+from tests.support.engine_example import (
     assert_same_features,
     example,
     images,
-    one_thread,
     seeded,
     torchvision_features,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d", "mobilenet_v2", "mobilenet_v3_small"])

@@ -15,7 +15,6 @@ from featstore.backbone.catalogue import lookup
 from featstore.backbone.weights import load_weights, state_dict_sha256
 from featstore.backbone.weights_file import TUNED_MARK
 from featstore.errors import UnknownNameError, WeightsError, WeightsNotFoundError
-from tests.featstore.system.test_download import server  # noqa: F401 - a fixture
 
 SMALL = "mobilenet_v3_small"
 
@@ -117,12 +116,12 @@ def test_neither_here_nor_reachable_is_one_sentence_with_two_ways_out(hub):
     assert isinstance(caught.value, FileNotFoundError)
 
 
-def test_download_is_kept_and_checked(monkeypatch, hub, server, state):  # noqa: F811 - a fixture
-    from tests.featstore.system import test_download
+def test_download_is_kept_and_checked(monkeypatch, hub, server, state):
+    from tests.support import download_server
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    monkeypatch.setattr(test_download, "BODY", buffer.getvalue())
+    monkeypatch.setattr(download_server, "BODY", buffer.getvalue())
     file = f"w-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
     monkeypatch.setitem(lookup(SMALL).files, "IMAGENET1K_V1", file)
     monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/good")
@@ -135,14 +134,14 @@ def test_download_is_kept_and_checked(monkeypatch, hub, server, state):  # noqa:
 
 
 @pytest.mark.parametrize(("page", "match"), [("missing", "404"), ("silent", "timed out"), ("truncated", "broke after")])
-def test_failed_download_is_weights_not_found(monkeypatch, hub, server, page, match):  # noqa: F811 - a fixture
+def test_failed_download_is_weights_not_found(monkeypatch, hub, server, page, match):
     monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/{page}")
     with pytest.raises(WeightsNotFoundError, match=match):
         load_weights(SMALL, timeout=0.3)
     assert not list(hub.iterdir())
 
 
-def test_download_of_other_bytes_is_refused(monkeypatch, hub, server):  # noqa: F811 - a fixture
+def test_download_of_other_bytes_is_refused(monkeypatch, hub, server):
     monkeypatch.setattr(module, "url_of", lambda *_: f"{server}/good")
     with pytest.raises(WeightsError, match="the name promises 047dcff4"):
         load_weights(SMALL)
@@ -175,13 +174,13 @@ def test_real_weights(shared_weights):
     assert found.head.classes == 1000 and found.note == ""
 
 
-def test_url_is_downloaded_and_says_its_hash(monkeypatch, tmp_path, server, state):  # noqa: F811 - a fixture
-    from tests.featstore.system import test_download
+def test_url_is_downloaded_and_says_its_hash(monkeypatch, tmp_path, server, state):
+    from tests.support import download_server
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     buffer = io.BytesIO()
     torch.save({"state_dict": {f"net.{key}": value for key, value in state.items()}}, buffer)
-    monkeypatch.setattr(test_download, "BODY", buffer.getvalue())
+    monkeypatch.setattr(download_server, "BODY", buffer.getvalue())
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     found = load_weights(SMALL, f"{server}/tuned.pth")
     assert (found.label, found.kind, found.url) == ("file tuned.pth", "file", f"{server}/tuned.pth")

@@ -16,9 +16,12 @@ from featstore.discovery.scanning import scan
 from featstore.errors import DecodeError
 from featstore.system.machine import usable_cores
 from tests.support.pictures import encode, hostile, texture
-from tests.support.pool_inputs import SPEC, alive, all_at_once, descriptors, gather, reference, write  # noqa: F401 - a fixture
+from tests.support.pool_inputs import SPEC, alive, descriptors, gather, reference, write
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),
+    pytest.mark.usefixtures("all_at_once"),
+]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 4])

@@ -16,9 +16,12 @@ from PIL import Image
 from featstore.decoding.pool import DecodePool
 from featstore.decoding.scheduler import Batch
 from tests.support.pictures import encode, texture
-from tests.support.pool_inputs import FAULTY, SPEC, all_at_once, gather, reference, write  # noqa: F401 - a fixture
+from tests.support.pool_inputs import FAULTY, SPEC, gather, reference, write
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),
+    pytest.mark.usefixtures("all_at_once"),
+]
 
 
 DEEDS = {

@@ -11,7 +11,9 @@ from featstore.engines import autotune
 from featstore.engines.autotune import load_choice, measure, pick, save_choice
 from featstore.engines.factory import make_engine
 from featstore.system.user_cache import cache_folder, entry_path
-from tests.support.engine_example import example, one_thread  # noqa: F401 - a fixture
+from tests.support.engine_example import example
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 IDENTITY = {"cpu": "a machine", "nodes": ("avgpool", "layer3"), "threads": 2}
 NAMES = ["eager", "openvino/1"]

@@ -9,9 +9,10 @@ from tests.support.engine_example import (
     assert_same_features,
     example,
     images,
-    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
 

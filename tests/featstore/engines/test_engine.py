@@ -10,9 +10,10 @@ from tests.support.engine_example import (
     assert_same_features,
     example,
     images,
-    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from tests.support.engine_example import (
     delicate,
     example,
     images,
-    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,9 @@ from tests.support.engine_example import (
     delicate,
     example,
     images,
-    one_thread,  # noqa: F401 - a fixture
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
 

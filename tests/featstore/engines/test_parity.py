@@ -5,7 +5,9 @@ import torch
 from featstore.backbone.trunk import PixelTrunk
 from featstore.engines.parity import check, check_images
 from featstore.errors import DeviceError
-from tests.support.engine_example import example, one_thread  # noqa: F401 - a fixture
+from tests.support.engine_example import example
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Shifted:

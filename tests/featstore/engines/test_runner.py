@@ -23,9 +23,10 @@ from tests.support.engine_example import (
     assert_same_features,
     example,
     images,
-    one_thread,  # noqa: F401 - a fixture
     torchvision_features,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MADE = {
     TorchRunner: {"device": "cpu", "precision": "fp32", "batch_size": 8, "threads": 2},

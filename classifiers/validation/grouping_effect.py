@@ -8,8 +8,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from classifiers.leakage.candidate_pairs import power_scaled
-from classifiers.linalg import standardised_kernel, standardiser
+from classifiers.linalg import power_scaled, standardised_kernel, standardiser
 from classifiers.validation.significance import mcnemar_exact
 from classifiers.validation.splits import stratified_folds
 from featstore.errors import FeaturesError

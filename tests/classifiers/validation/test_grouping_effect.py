@@ -3,8 +3,8 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import StandardScaler
 
-from classifiers.leakage import grouping_effect as module
-from classifiers.leakage.grouping_effect import GroupingEffect, grouping_effect
+from classifiers.validation import grouping_effect as module
+from classifiers.validation.grouping_effect import GroupingEffect, grouping_effect
 from classifiers.validation.splits import stratified_folds
 from tests.support.feature_sets import copies
 
