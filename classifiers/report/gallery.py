@@ -118,8 +118,6 @@ class LeakExample:
     a_name, b_name : str
     likeness : str
         The cosine of their features.
-    spoken : str
-        The kind, as it is shown.
     """
 
     kind: str
@@ -131,6 +129,7 @@ class LeakExample:
 
     @property
     def spoken(self) -> str:
+        """The kind, as it is shown."""
         return _KINDS.get(self.kind, self.kind)
 
 

@@ -222,7 +222,7 @@ def group_by(names: Sequence[str], pattern: str) -> NDArray[np.int64]:
         groups[i] = numbers.setdefault((caught is None, str(i) if caught is None else caught), len(numbers))
     if len(names) and not matched:
         raise FeaturesError(
-            f"the groups pattern {quoted(pattern)} matches none of {len(names)} paths, for instance {names[0]!r}; expected a "
-            "regular expression whose first group is the same for images of the same source"
+            f"the groups pattern {quoted(pattern)} matches none of {len(names)} paths, for instance {names[0]!r}; "
+            "expected a regular expression whose first group is the same for images of the same source"
         )
     return groups
