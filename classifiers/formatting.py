@@ -181,6 +181,17 @@ def printable(text: str) -> str:
     return "".join(_visible(character) for character in text)
 
 
+def quoted(text: str) -> str:
+    """A text that came from outside between single quotes, as a shell takes it: no backslash is doubled.
+
+    Examples
+    --------
+    >>> print(quoted("it's"), len(quoted("(\\\\d+)")))
+    'it'"'"'s' 7
+    """
+    return "'" + printable(text).replace("'", "'\"'\"'") + "'"
+
+
 def _visible(character: str) -> str:
     # Cf holds the bidi controls and zero-width marks, but joiners inside words (Persian, emoji) are legitimate.
     if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or character in "\u200c\u200d":

@@ -69,7 +69,7 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         )
     advice, notes = _worded(advice), [options.typed(note) for note in notes]
     if report is not None:
-        advice = add_to_report(Path(report), advice, store)
+        advice = add_to_report(Path(report), advice, store, worded=options.worded)
     if as_json:
         options.emit({**advice.to_json(), "notes": notes})
         return
@@ -81,7 +81,8 @@ def advise(as_json: bool, quiet: bool, store: str, nodes: tuple[str, ...], repor
         out.print(f"Cost: {advice.cost['text']}.")
     for line in (*advice.reasons, *advice.evidence.leaks.get("texts", ()), *notes, _details(advice)):
         out.print(f"- {line}")
-    out.print(f"Next: {advice.first} As the images are now: {advice.next}" if advice.first else f"Next: {advice.next}")
+    before = f"{advice.first} {'Then' if advice.stops else 'As the images are now'}: " if advice.first else ""
+    out.print(f"Next: {before}{advice.next}")
 
 
 def _close(advice: Advice) -> str:

@@ -27,10 +27,12 @@ def _pattern(_context: click.Context, _parameter: click.Parameter, value: str | 
     """Refuse what is no regular expression before anything is computed."""
     import re
 
+    from classifiers.formatting import quoted
+
     try:
         re.compile(value or "")
     except re.error as error:
-        raise click.BadParameter(f"{value!r} is no regular expression: {error}") from error
+        raise click.BadParameter(f"{quoted(value or '')} is no regular expression: {error}") from error
     return value
 
 

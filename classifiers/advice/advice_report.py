@@ -5,19 +5,26 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from classifiers.advice.decision import Advice
 from classifiers.report.report import Report
 from classifiers.report.report_data import filled
+from classifiers.report.verdict import verdict
 from classifiers.types import FOLDS
 from featstore.errors import FeaturesError
 
 
-def add_to_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) -> Advice:
-    """Put the advice into the report in a folder, as a section of its own.
+def add_to_report(
+    folder: Path,
+    advice: Advice,
+    store: str | os.PathLike[str],
+    *,
+    worded: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> Advice:
+    """Put the advice into the report in a folder, as a section of its own, and take away the step to ask for it.
 
     Parameters
     ----------
@@ -26,6 +33,8 @@ def add_to_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) -
     advice : Advice
     store : path
         For the next command.
+    worded : callable
+        Puts the sentences of the report's data into other words before it is written.
 
     Returns
     -------
@@ -57,7 +66,10 @@ def add_to_report(folder: Path, advice: Advice, store: str | os.PathLike[str]) -
     chosen = full["runs"][full["best_run"]]
     if advice.verdict == "cache-is-enough" and not chosen["reference"]:
         advice = dataclasses.replace(advice, next=_train_command(store, about["dataset"], chosen, full["protocol"]))
-    Report({**data, "advice": advice.to_json()}).write(folder)
+    data = {**data, "advice": advice.to_json()}
+    if data.get("verdict"):
+        data["verdict"] = verdict(data)  # its last steps are others now
+    Report(worded(data)).write(folder)
     return advice
 
 
@@ -72,4 +84,5 @@ def _train_command(
         given = protocol.get(name)
         if given not in (None, value, "") and isinstance(given, str | int) and (name, given) != ("folds", 0):
             command += ["--" + name.replace("_", "-"), str(given)]
+    command += ["--allow-few"] if protocol.get("allow_few") else []
     return shlex.join([*command, "-o", f"{dataset}.safetensors"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shlex
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.advice.cached_network import extract_as_before
+from classifiers.advice.cached_network import SUFFIX, extract_as_before
 from classifiers.advice.cached_nodes import backbone_of, cached_nodes, missing_landmarks
 from classifiers.advice.cost import cost_of_advice
 from classifiers.advice.decision import Advice, judge, revise
@@ -20,6 +21,8 @@ from classifiers.advice.domain_distance import statistics_distance
 from classifiers.advice.evidence import gather
 from classifiers.advice.imagenet_head import ImageNetHead
 from classifiers.advice.pilot import run_pilot
+from classifiers.comparison.parts import needed_options
+from classifiers.formatting import count, listing
 from classifiers.leakage.data_groups import data_groups, group_text, joined
 from classifiers.leakage.duplicate_groups import find_duplicate_groups
 from classifiers.leakage.leaks import find_leaks
@@ -145,8 +148,12 @@ def advise(
     own = last.fingerprint
     about = {"dataset": first.dataset, "backbone": own.backbone, "weights": own.weights}
     given = {**selectors, "weights": weights_file or selectors.get("weights"), "groups": groups}
+    needed: dict[str, Any] = {}
+    if not advice.verdict.startswith("reopen"):
+        needed, said = _needed(last, members, groups, leaks, seed)
+        notes += said
     command = _next_command(
-        store, advice, sets, given, nodes=nodes, data=data, device=device, workers=workers, seed=seed
+        store, advice, sets, given, nodes=nodes, data=data, device=device, workers=workers, seed=seed, needed=needed
     )
     return dataclasses.replace(advice, next=command, about=about, classes=first.classes), notes
 
@@ -195,7 +202,38 @@ def _sources(features: FeatureSet, groups: str | None, seed: int) -> tuple[NDArr
     except FeaturesError:
         return members, {}
     document = leaks.to_json() | {"seconds": round(time.perf_counter() - began, 3)}
-    return members, document | {"texts": [text for _, text in leaks.texts]}
+    grave = any(kind == "leak" for kind, _ in leaks.texts)
+    return members, document | {"texts": [text for _, text in leaks.texts], "grave": grave}
+
+
+def _needed(
+    features: FeatureSet,
+    members: NDArray[np.int64] | None,
+    groups: str | None,
+    leaks: Mapping[str, Any],
+    seed: int,
+) -> tuple[dict[str, Any], list[str]]:
+    """Options that a comparison needs beside those given, to refuse nothing and to judge no copies; and why."""
+    found: dict[str, Any] = {}
+    notes = []
+    named = data_groups(features)
+    if groups is None and members is not None and (named is None or len(np.unique(named)) > len(np.unique(members))):
+        found["groups"] = "auto"
+        rows = features.training()
+        notes.append(
+            f"{count(len(rows), 'training image')} come from about {count(len(np.unique(members[rows])), 'source')}; "
+            'those of one source stay on one side of every fold (`groups="auto"`).'
+        )
+    needed, reason = needed_options(features, members, seed=seed)
+    if leaks.get("grave") and needed.get("protocol") != "cv" and len(features.testing()):
+        found["drop_leaks"] = True
+        needed, reason = needed_options(features, members, apart=members, seed=seed)
+    if needed:
+        given = listing([f"`{name}={value!r}`".replace("'", '"') for name, value in needed.items()])
+        notes.append(f"Without {given} the next command would stop: {reason.partition('; ')[0]}.")
+    elif reason:
+        notes.append(f"The next command would stop: {reason}.")
+    return found | needed, notes
 
 
 def _next_command(
@@ -209,6 +247,7 @@ def _next_command(
     device: str,
     workers: int | None,
     seed: int,
+    needed: Mapping[str, Any] | None = None,
 ) -> str:
     """The command that does what was advised, with what was given of the options that it has, too."""
     own, name = sets[-1].fingerprint, sets[-1].dataset
@@ -219,7 +258,15 @@ def _next_command(
     reopened = advice.verdict.startswith("reopen")
     if reopened:
         source = _source(sets[-1]) if data is None else os.fsdecode(data)
-        command = ["finetune", str(store.path), source, "-o", f"{name}.bundle", "--dataset", name]
+        command = [
+            "finetune",
+            str(store.path),
+            source,
+            "-o",
+            f"{_fresh(name, '.bundle', SUFFIX)}.bundle",
+            "--dataset",
+            name,
+        ]
         command += ["--regime", str(reopening_regime(advice.regime))]
         if advice.verdict == "reopen-top":
             command += ["--unfreeze", last_stage(own.backbone)]
@@ -227,13 +274,22 @@ def _next_command(
         command += ["--device", device] if device != "auto" else []
         command += ["--workers", str(workers)] if workers is not None else []
     else:
-        command = ["compare", str(store.path), "-o", "report", "--dataset", name]
+        command = ["compare", str(store.path), "-o", _fresh("report", ""), "--dataset", name]
         best = advice.evidence.nodes[advice.evidence.best].node
         for node in [best] if advice.verdict == "earlier-node" else nodes:
             command += ["--node", node]
         if chosen.get("groups") == "none":  # that is what it does by itself
             del chosen["groups"]
+        flags = {name: value for name, value in (needed or {}).items() if value is True}
+        command += [f"--{flag.replace('_', '-')}" for flag in flags]
+        chosen |= {name: str(value) for name, value in (needed or {}).items() if name not in flags}
     command += ["--seed", str(seed)] if seed else []
     for option, value in chosen.items():
         command += ["--" + option, value]
     return shlex.join(["featstore", *command])
+
+
+def _fresh(name: str, *endings: str) -> str:
+    """The name, or one with a number where it is taken here with one of the endings: nothing is overwritten."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(free for free in names if not any(os.path.lexists(free + ending) for ending in endings))

@@ -17,7 +17,8 @@ from scipy.special import ndtri
 
 from classifiers.advice.evidence import Evidence
 from classifiers.advice.expected_gain import LEVEL, WORTH, ExpectedGain, expected_gain
-from classifiers.advice.reasons import LABEL_FIRST, reasons, situation
+from classifiers.advice.reasons import IMAGES_FIRST, LABEL_FIRST, reasons, situation
+from classifiers.formatting import listing, printable
 
 VERDICTS = {
     "cache-is-enough": "The cache is enough: keep the frozen features.",
@@ -126,7 +127,15 @@ class Advice:
     def first(self) -> str:
         """What is to be done before the next command, as a sentence; empty where nothing is."""
         shift = self.evidence.shift
-        return LABEL_FIRST if shift is not None and shift.shifted else ""
+        said = [LABEL_FIRST] if shift is not None and shift.shifted else []
+        if self.stops:
+            said.append(IMAGES_FIRST.format(listing([printable(name) for name in self.evidence.untrained], 3)))
+        return " ".join(said)
+
+    @property
+    def stops(self) -> bool:
+        """Whether the next command stops with the images as they are: a fine-tune, and a class that nothing trains."""
+        return self.verdict.startswith("reopen") and bool(self.evidence.untrained)
 
     def to_json(self) -> dict[str, Any]:
         """The document that `advise --json` prints."""

@@ -16,13 +16,14 @@ from classifiers.advice.label_noise import LabelNoise, estimate_label_noise
 from classifiers.advice.node_choice import choose_node, repeats_for
 from classifiers.comparison.curves import learning_curve
 from classifiers.heads.registry import make_head
+from classifiers.training.regimes import FineTuneSettings
 from classifiers.validation.alignment import check_memory
 from classifiers.validation.extrapolate import extrapolate
 from classifiers.validation.protocol import EvaluationProtocol
 from classifiers.validation.ridge_probe import RidgeProbe
 from classifiers.validation.shift import Shift, find_shift
 from classifiers.validation.significance import wilson
-from classifiers.validation.splits import stratified_folds
+from classifiers.validation.splits import holdout, stratified_folds
 from classifiers.validation.transferability import h_score, log_me
 from featstore.backbone.landmarks import network_order
 from featstore.errors import FeaturesError
@@ -99,6 +100,15 @@ class Evidence:
         How wrong the linear head is expected to be there; None where nothing is shifted.
     unjudged : tuple of str
         Classes that no fold judges: all their images are of one source.
+    single : tuple of str
+        Those of them that have one image only.
+    untrained : tuple of str
+        Classes of the data set without an image in the training part.
+    validation : int or None
+        Images of the training part that a fine-tune holds out to choose its epoch by; 0 where it can hold out none,
+        None where nobody counted.
+    validation_given : bool
+        Whether these are a validation part that the data bring.
     leaks : dict
         As in a report: `texts`, what was found, and `groups`, what to give to --groups; empty where nobody looked.
 
@@ -151,6 +161,10 @@ class Evidence:
     shift: Shift | None = None
     elsewhere: ErrorElsewhere | None = None
     unjudged: tuple[str, ...] = ()
+    single: tuple[str, ...] = ()
+    untrained: tuple[str, ...] = ()
+    validation: int | None = None
+    validation_given: bool = False
 
     @property
     def distance(self) -> float:
@@ -296,7 +310,11 @@ def gather(
             elsewhere = dataclasses.replace(found_there, there=min(found_there.there, guessing))
     of_class = np.bincount(y[judged], minlength=len(first.classes))
     chance = float(of_class.max() / len(judged))
-    unjudged = tuple(first.classes[i] for i in np.flatnonzero((counts > 0) & (of_class == 0)))
+
+    def named(which: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(first.classes[i] for i in np.flatnonzero(which))
+
+    given = int((first.splits[train] == "val").sum()) if len(test) and (first.splits[test] == "test").all() else 0
     head_accuracy = original.accuracy(y, folds)
     domain = domain_distance(
         [(node.node, node.accuracy) for node in nodes], chance, statistics or UNASKED,
@@ -335,8 +353,20 @@ def gather(
         test=len(test),
         shift=shift,
         elsewhere=elsewhere,
-        unjudged=unjudged,
+        unjudged=named((counts > 0) & (of_class == 0)),
+        single=named((counts == 1) & (of_class == 0)),
+        untrained=named(counts == 0),
+        validation=given or _held_out(y, groups, seed),
+        validation_given=given > 0,
     )
+
+
+def _held_out(y: NDArray[np.int64], groups: NDArray[np.int64] | None, seed: int) -> int:
+    """Images that a fine-tune holds out of its training part by itself."""
+    try:
+        return len(holdout(y, FineTuneSettings.valid_fraction, seed, groups=groups)[1])
+    except FeaturesError:
+        return 0
 
 
 def recovered_share(head_accuracy: float | None, linear: float, chance: float) -> float | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifiers.advice.evidence import Evidence
 from classifiers.advice.expected_gain import LEVEL, WORTH, ExpectedGain
 from classifiers.formatting import count, listing, percent, points, printable, probability
+from classifiers.report.next_steps import FEWEST as FEWEST_JUDGED
 from classifiers.training.regimes import reopening_regime
+from classifiers.training.starting_point import FEWEST
 from classifiers.validation.shift import Shift
+
+IMAGES_FIRST = "Add training images of {}, or take these classes out: a fine-tune stops where a class has none."
+"""What comes before a fine-tune of a data set with classes that nothing trains."""
 
 LABEL_FIRST = "Label images like the test images and add them to the training part."
 """What comes before any verdict where the test part holds another kind of images."""
@@ -72,7 +77,7 @@ def reasons(
     'The expected gain of reopening is over the linear head on avgpool'
     """
     blocks = {
-        "reopening": [_reopening(evidence, verdict, regime, reopening, pilot)],
+        "reopening": [_reopening(evidence, verdict, regime, reopening, pilot, after)],
         "size": [situation(evidence, regime)],
         "nodes": [*evidence.nodes_text],
         "heads": [_accuracies(evidence)],
@@ -80,13 +85,7 @@ def reasons(
     }
     first = {"earlier-node": "nodes", "more-data": "data"}.get(verdict, "reopening")
     said = [] if evidence.shift is None or not evidence.shift.shifted else _shift(evidence, evidence.shift)
-    if evidence.unjudged:
-        names = listing([printable(name) for name in evidence.unjudged], 3)
-        said.append(
-            f"No fold judges {count(len(evidence.unjudged), 'class', 'classes')} ({names}), for all images there are "
-            "of one source: the accuracies are of the other classes alone, and nothing is told of the whole task. "
-            "Images of other sources would tell, or another grouping (`groups`)."
-        )
+    said += _unjudged(evidence)
     if pilot is not None:
         said.append(_pilot(pilot, evidence, verdict, after))
     said += blocks.pop(first)
@@ -142,6 +141,52 @@ def _data(evidence: Evidence, more: float) -> list[str]:
             '`class_weight="balanced"` helps the rare ones.'
         )
     return said
+
+
+def _unjudged(evidence: Evidence) -> list[str]:
+    """Classes that nothing judges, and a test part that judges nothing."""
+    lone, said = [name for name in evidence.unjudged if name not in evidence.single], []
+    blind = "the accuracies are of the other classes alone, and nothing is told of the whole task."
+    if evidence.single:
+        have = "has one training image only, so no fold judges it"
+        if len(evidence.single) > 1:
+            have = "have one training image each, so no fold judges them"
+        said.append(f"{_classes(evidence.single)} {have}: {blind} Add images there, or leave such classes out.")
+    if lone:
+        said.append(
+            f"No fold judges {_classes(lone)}, for all images there are of one source: {blind} Images of other sources "
+            "would tell, or another grouping (`groups`)."
+        )
+    if 0 < evidence.test < FEWEST_JUDGED:
+        said.append(
+            f"The test part has {count(evidence.test, 'image')}: nothing can be told from so few, whatever is done. "
+            "Label more test images."
+        )
+    return said
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"{count(len(names), 'class', 'classes')} ({listing([printable(name) for name in names], 3)})"
+
+
+def _epoch_chosen(evidence: Evidence, gain: float) -> str:
+    """A word on validation images that are too few to show what is expected; empty where they may be enough."""
+    n = evidence.validation
+    if n is None or n * gain >= FEWEST:
+        return ""
+    held = f"the {count(n, 'image')} of the validation part"
+    more = "more validation images would show less"
+    if not evidence.validation_given:
+        held = f"{count(n, 'image')} that it holds out of the training part"
+        more = "a larger `valid_fraction` would show less"
+    if n < FEWEST:
+        need = f"and on fewer than {FEWEST} none can be shown to be better than the cached head"
+    else:
+        need = f"where one is kept only for at least {FEWEST} more right answers ({points(FEWEST / n)} points)"
+    return (
+        f" A fine-tune chooses its epoch on {held}, {need}: a gain as expected may well not be kept, and then the "
+        f"cached head stays. There {more}, and `keep_any=True` keeps the best epoch all the same."
+    )
 
 
 def _shift(evidence: Evidence, shift: Shift) -> list[str]:
@@ -211,7 +256,12 @@ def _images_of(pilot: Mapping[str, Any]) -> str:
 
 
 def _reopening(
-    evidence: Evidence, verdict: str, regime: int, reopening: ExpectedGain, pilot: Mapping[str, Any] | None
+    evidence: Evidence,
+    verdict: str,
+    regime: int,
+    reopening: ExpectedGain,
+    pilot: Mapping[str, Any] | None,
+    after: ExpectedGain | None,
 ) -> str:
     low, high = reopening.ci
     meant = count(reopening.images, "test image" if evidence.test else "image")
@@ -237,6 +287,8 @@ def _reopening(
             f" Left to itself, a fine-tune of so few images trains the head only; the next command names regime "
             f"{reopening_regime(regime)}, which trains the network too."
         )
+    if reopened:
+        said += _epoch_chosen(evidence, (after or reopening).gain)
     return said
 
 

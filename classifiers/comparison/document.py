@@ -16,7 +16,7 @@ from classifiers.comparison.curves import layer_curve, learning_curve
 from classifiers.comparison.embedding import flat_map
 from classifiers.comparison.evaluate import Run
 from classifiers.comparison.label_errors import MOST, wrong_labels
-from classifiers.comparison.pairs import beats_majority, choose, comparisons
+from classifiers.comparison.pairs import beats_constant, beats_majority, choose, comparisons
 from classifiers.formatting import listing
 from classifiers.heads.base.convergence import unconverged_text
 from classifiers.leakage.data_groups import data_groups, group_text, pattern_text, split_groups
@@ -92,6 +92,8 @@ def document(
     divided = [{"kind": "leak", "of": "groups", "text": crossing}] if crossing else []
     pairs = comparisons(runs, duel)
     beaten_majority = beats_majority(pairs, runs)
+    if plan.name == "cv":  # each fold has a majority of its own
+        beaten_majority = [beaten and beats_constant(run) for beaten, run in zip(beaten_majority, runs, strict=True)]
     if len(np.unique(sets[0].y[plan.judged])) == 1:  # then no head can beat the answer that is always this class
         beaten_majority = [None] * len(runs)
     return {

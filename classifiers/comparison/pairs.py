@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,6 +67,22 @@ def beats_majority(pairs: Sequence[dict[str, Any]], runs: Sequence[Run]) -> list
         if runs[pair["b_run"]].head == "majority":
             shown[pair["a_run"]] = pair["p_holm"] < SIGNIFICANT and pair["a_only"] > pair["b_only"]
     return shown
+
+
+def beats_constant(run: Run) -> bool:
+    """Whether a run is shown to beat the one answer that is right most often on the images that judge it.
+
+    Where groups are kept together, the most frequent class of those that train may be rare among those that judge, in
+    every fold: a majority reference that is fitted to each fold is then right on fewer images than chance.
+
+    Parameters
+    ----------
+    run : Run
+    """
+    truth = dict(zip(run.rows.tolist(), run.y.tolist(), strict=True))
+    frequent = Counter(truth.values()).most_common(1)[0][0]
+    _, ours, constant = differences(run.right, {row: label == frequent for row, label in truth.items()})
+    return ours > constant and mcnemar_exact(ours, constant) < SIGNIFICANT
 
 
 def choose(runs: Sequence[Run], protocol: str) -> tuple[int, dict[str, Any] | None]:

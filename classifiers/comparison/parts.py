@@ -1,17 +1,20 @@
-"""The parts of a comparison held against one another: kinds of images, and classes that one group holds."""
+"""The parts of a comparison held against one another: kinds of images, lone groups, what is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.formatting import count, listing, printable
 from classifiers.leakage.data_groups import data_groups
-from classifiers.validation.protocol import EvaluationProtocol
+from classifiers.validation.alignment import check_classes
+from classifiers.validation.protocol import EvaluationProtocol, make_protocol
 from classifiers.validation.shift import Shift, find_shift
 from featstore.backbone.landmarks import network_order
+from featstore.errors import FeaturesError
 from featstore.features import FeatureSet
 
 
@@ -96,3 +99,67 @@ def lone_groups(features: FeatureSet, plan: EvaluationProtocol, groups: NDArray[
         f"cross-validation judges none of them: {listing(named, most=5)}. Add images of other sources, or part them "
         "more finely by a pattern in `groups`."
     ]
+
+
+def needed_options(
+    features: FeatureSet,
+    groups: NDArray[np.int64] | None = None,
+    *,
+    apart: NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> tuple[dict[str, Any], str]:
+    """The fewest options with which `compare` does not refuse these features for the images that classes have.
+
+    Parameters
+    ----------
+    features : FeatureSet
+    groups, apart : ndarray of shape (n,), int64, optional
+        See `make_protocol`.
+    seed : int
+
+    Returns
+    -------
+    options : dict
+        Of `compare`: "protocol", "allow_few", "allow_untested"; empty where none is needed, or where none would help.
+    reason : str
+        What stops a comparison without them, or with any; empty where nothing does.
+
+    Examples
+    --------
+    >>> from featstore.fingerprint import Fingerprint
+    >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+    >>> names = tuple(f"{i}.jpg" for i in range(13))
+    >>> pets = FeatureSet(
+    ...     X=np.ones((13, 2), np.float32), y=np.repeat([0, 1], [10, 3]), ids=names, classes=("cat", "dog"),
+    ...     splits=np.full(13, ""), digests=np.zeros((13, 32), np.uint8), fingerprint=made, dataset="pets", root=b"/",
+    ...     paths=tuple(map(str.encode, names)),
+    ... )
+    >>> needed_options(pets)[0]
+    {'allow_few': True}
+    """
+    few, untested, all_judge = {"allow_few": True}, {"allow_untested": True}, {"protocol": "cv"}
+    tested = features.testing()
+    alone = len(np.unique(features.y[tested])) == 1  # such a part cannot tell classes apart: then all images judge
+    others = [all_judge, all_judge | few] if alone else [untested, untested | few, all_judge, all_judge | few]
+    reason = ""
+    for options in ({}, few, *others):
+        try:
+            _check(features, groups, apart, seed, **options)
+        except FeaturesError as error:
+            reason = reason or str(error)
+        else:
+            return options, reason
+    return {}, reason
+
+
+def _check(
+    features: FeatureSet,
+    groups: NDArray[np.int64] | None,
+    apart: NDArray[np.int64] | None,
+    seed: int,
+    protocol: str = "auto",
+    **allowed: bool,
+) -> None:
+    """Refuse what `compare` refuses."""
+    plan = make_protocol(features, protocol=protocol, seed=seed, groups=groups, apart=apart)
+    check_classes(features, plan, **allowed)

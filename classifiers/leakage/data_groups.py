@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from classifiers.formatting import count, listing, printable
+from classifiers.formatting import count, listing, printable, quoted
 from classifiers.validation.protocol import EvaluationProtocol
 from featstore.features import FeatureSet
 
@@ -111,8 +111,7 @@ def pattern_text(pattern: str, aside: NDArray[np.int64] | None) -> str:
     >>> pattern_text("p[0-9]+", np.array([0, 1, 0, 2]))[-61:]
     'one side of every fold; the 1 group of the data is set aside.'
     """
-    shown = repr(printable(pattern))
-    said = f"Images whose paths give the same text for the expression {shown} stay on one side of every fold"
+    said = f"Images whose paths give the same text for the expression {quoted(pattern)} stay on one side of every fold"
     if aside is None:
         return f"{said}."
     several = int((np.bincount(aside) > 1).sum())

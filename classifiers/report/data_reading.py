@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from classifiers.formatting import capital, printable
+from classifiers.formatting import capital, printable, quoted
 
 _SAID = (("layout", "layout"), ("labels_from", "labels"), ("parts_from", "parts"))
 
@@ -59,7 +59,7 @@ def group_sentence(full: Mapping[str, Any]) -> str:
     """
     protocol = full["protocol"]
     if protocol.get("groups") not in (None, "auto"):
-        number, shown = protocol.get("n_groups") or 0, f"'{printable(str(protocol['groups']))}'"
+        number, shown = protocol.get("n_groups") or 0, quoted(str(protocol["groups"]))
         said = f"Groups: {number:,} by the expression {shown} stay on one side of every fold"
         aside = protocol.get("groups_set_aside")
         return f"{said}; the {aside:,} that the data name are set aside." if aside else f"{said}."

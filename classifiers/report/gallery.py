@@ -8,6 +8,13 @@ from typing import Any
 
 from classifiers.formatting import percent, printable
 
+_KINDS = {
+    "identical": "the same bytes",
+    "near": "one picture",
+    "stem": "names of one source",
+    "look_alike": "look alike, not known to be copies",
+}
+
 
 @dataclass(frozen=True)
 class Card:
@@ -120,6 +127,11 @@ class LeakExample:
     b_name: str
     likeness: str
 
+    @property
+    def spoken(self) -> str:
+        """The kind, as it is shown."""
+        return _KINDS.get(self.kind, self.kind)
+
 
 def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
     """Examples of leaks, the kinds in turn.
@@ -153,7 +165,7 @@ def leak_examples(full: Mapping[str, Any], most: int = 8) -> list[LeakExample]:
             place.get(row["b"]),
             printable(row["a"]),
             printable(row["b"]),
-            "" if row.get("cosine") is None else f"cosine {row['cosine']:.3f}",
+            "" if row.get("cosine") is None else f"cosine of their features {row['cosine']:.3f}",
         )
         for row in turns[:most]
     ]

@@ -124,7 +124,8 @@ def _elsewhere(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     step = "check labels and images in the galleries, then try another backbone"
     if len(nodes) == 1:
         return f"{step} or an earlier node."
-    return f"{step}: {len(nodes)} nodes of this one were compared. {_advice(full, best)}."
+    compared = f"{step}: {len(nodes)} nodes of this one were compared."
+    return compared if full["advice"] else f"{compared} {_advice(full, best)}."
 
 
 def _keep(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
@@ -147,7 +148,7 @@ def _keep(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     step = f"`featstore train {' '.join([place, *which, *of])} -o classifier.safetensors` keeps this head"
     if dropped := protocol.get("dropped"):
         step += f" (trained on all images, the {dropped:,} too that were left out here)"
-    return f"{step}." if full["duel"] else f"{step}, and {_advice(full, best)}."
+    return f"{step}." if full["duel"] or full["advice"] else f"{step}, and {_advice(full, best)}."
 
 
 def _advice(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:

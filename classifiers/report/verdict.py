@@ -126,12 +126,21 @@ def _headline(full: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 
 def _no_better(full: Mapping[str, Any], head: str, right: str) -> str:
     """The headline where the chosen head is not shown to be better than a constant answer."""
-    share = next((f" ({percent(run['accuracy'])} %)" for run in full["runs"] if run["head"] == "majority"), "")
+    share = next((f" ({percent(_of_one_class(run))} %)" for run in full["runs"] if run["head"] == "majority"), "")
     than = f"better than always giving the most frequent class{share}"
     others = [printable(run["name"]) for run in full["runs"] if run["beats_majority"]]
     if others:
         return f"The chosen head, {head}, is not shown to be {than}: it is {right}. Of {listing(others)} it is shown."
     return f"No head is shown to be {than}: the chosen one, {head}, is {right}."
+
+
+def _of_one_class(run: Mapping[str, Any]) -> float:
+    """The accuracy of the majority, or of always giving the class that most judged images have where that is more.
+
+    With groups, the majority of the images that train may be rare among those that judge.
+    """
+    judged = [row["support"] for row in run["per_class"]]
+    return max([run["accuracy"], *(support / sum(judged) for support in judged if support)])
 
 
 def _untold(best: Mapping[str, Any], head: str) -> str:
@@ -263,7 +272,16 @@ def _references(full: Mapping[str, Any]) -> list[str]:
         if runs[other]["reference"]:
             winner = shown_better(pair, runs)
             found = unbeaten if winner is None else ahead if winner == other else beaten
-            found.append(f"{printable(runs[other]['head'])} ({percent(runs[other]['accuracy'])} %)")
+            if (
+                runs[other]["head"] == "majority"
+                and found is beaten
+                and runs[full["best_run"]]["beats_majority"] is False
+            ):
+                unbeaten.append(
+                    f"the answer that is always the largest class ({percent(_of_one_class(runs[other]))} %)"
+                )
+            else:
+                found.append(f"{printable(runs[other]['head'])} ({percent(runs[other]['accuracy'])} %)")
     sentences = []
     if ahead:
         sentences.append(f"It is shown to be worse than {listing(ahead)}.")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from classifiers.formatting import quoted
 from classifiers.types import Fold, Index
 from featstore.errors import FeaturesError
 
@@ -268,7 +269,7 @@ def group_by(names: Sequence[str], pattern: str) -> NDArray[np.int64]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise FeaturesError(f"the groups pattern {pattern!r} is no regular expression: {error}") from error
+        raise FeaturesError(f"the groups pattern {quoted(pattern)} is no regular expression: {error}") from error
     numbers: dict[tuple[bool, str], int] = {}
     groups = np.empty(len(names), dtype=np.int64)
     matched = 0
@@ -279,7 +280,7 @@ def group_by(names: Sequence[str], pattern: str) -> NDArray[np.int64]:
         groups[i] = numbers.setdefault((caught is None, str(i) if caught is None else caught), len(numbers))
     if len(names) and not matched:
         raise FeaturesError(
-            f"the groups pattern {pattern!r} matches none of {len(names)} paths, for instance {names[0]!r}; expected a "
-            "regular expression whose first group is the same for images of the same source"
+            f"the groups pattern {quoted(pattern)} matches none of {len(names)} paths, for instance {names[0]!r}; "
+            "expected a regular expression whose first group is the same for images of the same source"
         )
     return groups

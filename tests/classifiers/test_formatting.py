@@ -1,4 +1,5 @@
 import math
+import shlex
 
 import pytest
 from hypothesis import given, strategies as st
@@ -74,3 +75,8 @@ def test_printable_can_always_be_encoded_and_stands_on_one_line(text: str) -> No
     shown = formatting.printable(text)
     shown.encode("utf-8")
     assert len(shown.splitlines()) <= 1
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=20))
+def test_what_is_quoted_is_read_by_a_shell_as_it_was(text):
+    assert shlex.split(formatting.quoted(text)) == [text]

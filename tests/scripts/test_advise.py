@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from featstore import FeatureStore
 from featstore.errors import AmbiguousFeaturesError, ReportNotFoundError, UnknownNameError
 from featstore.store.format.rows import OK, Rows
 from featstore_scripts.advise import advise
+from featstore_scripts.main import group
 from tests.support.store_inputs import PROVENANCE, digests, fingerprint, images
 
 NAMES = [f"i{i:03d}" for i in range(120)]
@@ -89,3 +91,47 @@ def test_features_of_two_networks_are_not_mixed(place, tmp_path):
         store.commit(fingerprint(backbone=backbone), planted_rows(0, 3.0), PROVENANCE)
     done = run(store.path, "--quiet")
     assert isinstance(done.exception, AmbiguousFeaturesError) and "advice is about one" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("labels", "parts", "option"),
+    [
+        (np.arange(120) % 2, ["train" if i < 80 or i % 2 else "test" for i in range(120)], "--protocol cv"),
+        (np.minimum(np.arange(120) % 118, 2), None, "--allow-few"),
+        (np.where(np.arange(120) < 80, np.arange(120) % 3, 0), ["train"] * 80 + ["test"] * 40, "--protocol cv"),
+        (np.r_[np.arange(80) % 3, np.arange(40) % 2], ["train"] * 80 + ["test"] * 40, "--allow-untested"),
+        (np.arange(120) % 2, None, ""),
+    ],
+)
+def test_the_next_command_runs_whatever_images_classes_have(tmp_path, monkeypatch, labels, parts, option):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_text("of yesterday")
+    store = FeatureStore(tmp_path / "s", create=True)
+    found = images(NAMES, splits=parts, labels=labels.astype(np.int64), classes=("a", "b", "c")[: labels.max() + 1])
+    store.put_imageset(found)
+    rows = planted_rows(2, 0.0)
+    rows.X[:, 0] += 1.5 * labels
+    store.commit(fingerprint(), rows, PROVENANCE)
+    told = json.loads(run(store.path, "--json", "--quiet").stdout)
+    words = shlex.split(told["next"])
+    assert words[:5] == ["featstore", "compare", str(store.path), "-o", "report-2"]
+    assert option in told["next"] and any(f"Without {option} " in note for note in told["notes"]) == bool(option)
+    cheap = ["--heads", "centroid", "--references", "none", "--budget", "quick", "--quiet"]
+    done = CliRunner().invoke(group, [*words[1:], *cheap])
+    assert done.exit_code == 0, done.exception
+
+
+def test_copies_that_were_found_are_kept_apart_in_the_next_command_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = FeatureStore(tmp_path / "s", create=True)
+    rows = planted_rows(2, 1.0)
+    rows.X[60:] = rows.X[:60]  # the files are nowhere, so what is all but equal counts as a copy
+    store.put_imageset(images(NAMES))
+    store.commit(fingerprint(), rows, PROVENANCE)
+    told = json.loads(run(store.path, "--json", "--quiet").stdout)
+    assert told["evidence"]["sources"] == 60 and told["next"].endswith("--groups auto")
+    assert any("120 training images come from about 60 sources" in note for note in told["notes"])
+    cheap = ["--heads", "centroid", "--references", "none", "--budget", "quick", "--quiet", "--json"]
+    report = json.loads(CliRunner().invoke(group, [*shlex.split(told["next"])[1:], *cheap]).stdout)
+    assert not any(warning["kind"] == "leak" for warning in report["warnings"])

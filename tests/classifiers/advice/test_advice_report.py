@@ -11,6 +11,7 @@ from classifiers.advice.advice_report import add_to_report
 from classifiers.advice.advisor import advise
 from classifiers.advice.decision import judge
 from classifiers.advice.evidence import gather
+from classifiers.report import verdict as report_verdict
 from classifiers.report.report import Report
 from featstore.errors import FeaturesError, ReportError, ReportNotFoundError
 from featstore.store.feature_store import FeatureStore
@@ -124,3 +125,22 @@ def test_a_report_that_cannot_be_read_is_an_error_of_its_own(advice, tmp_path):
     (tmp_path / "report.json").write_text("{")
     with pytest.raises(ReportError, match=r"report\.json"):
         add_to_report(tmp_path, advice, "s")
+
+
+def test_who_has_asked_for_advice_is_not_sent_for_it_again(advice, tmp_path):
+    data = planted(strengths={"knn": 1.0, "svm": 9.0})
+    data["verdict"] = report_verdict.verdict(data)
+    assert any("featstore advise" in sentence for sentence in data["verdict"])
+    Report(data).write(tmp_path)
+    add_to_report(tmp_path, advice, "s", worded=lambda told: told | {"worded": True})
+    after = Report.load(tmp_path).data
+    assert after["worded"] and not any("featstore advise" in sentence for sentence in after["verdict"])
+    assert len(after["verdict"]) == len(data["verdict"])  # the head is kept by the same step
+    assert "featstore advise" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_head_of_few_images_is_kept_with_the_option_that_let_it_be_compared(advice, tmp_path):
+    data = planted(strengths={"knn": 1.0, "svm": 9.0})
+    data["protocol"]["allow_few"] = True
+    Report(data).write(tmp_path)
+    assert "--allow-few" in shlex.split(add_to_report(tmp_path, advice, "s").next)

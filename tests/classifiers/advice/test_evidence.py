@@ -9,6 +9,8 @@ import pytest
 from classifiers.advice.decision import judge
 from classifiers.advice.domain_distance import StatisticsDistance
 from classifiers.advice.evidence import gather
+from classifiers.training.regimes import FineTuneSettings
+from classifiers.training.starting_point import starting_point
 from featstore.errors import FeaturesError
 from tests.support.feature_sets import digits
 
@@ -97,6 +99,27 @@ def test_a_class_of_one_source_is_said_not_to_be_judged_and_what_is_told_is_of_t
     assert low <= advice.expected_gain <= high
     assert advice.reasons[0].startswith(f"No fold judges 1 class ({good.classes[3]}), for all images there are of one")
     assert gather([good]).unjudged == ()
+
+
+def test_a_class_of_one_image_is_not_called_one_of_one_source():
+    (good,) = nodes()[2:]
+    train = np.intersect1d(good.training(), np.flatnonzero(good.y == 3))
+    rows = np.setdiff1d(np.arange(len(good)), train[1:])
+    found = gather([good.subset(rows)])
+    assert found.single == found.unjudged == (good.classes[3],) and found.untrained == ()
+    assert any(said.startswith(f"1 class ({good.classes[3]}) has one training image") for said in judge(found).reasons)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_validation_images_are_those_that_a_fine_tune_holds_out(grouped):
+    (good,) = nodes()[2:]
+    groups = np.arange(len(good)) // 3 if grouped else None
+    named = dataclasses.replace(good, groups=tuple(f"g{i // 3}" for i in range(len(good))) if grouped else ())
+    start = starting_point(named, fraction=FineTuneSettings.valid_fraction, seed=0, groups=None if grouped else "none")
+    assert gather([good], groups=groups).validation == len(start.valid)
+    parts = np.array(["train", "train", "val", "test"])[np.arange(len(good)) % 4]
+    parted = gather([dataclasses.replace(good, splits=parts)])
+    assert (parted.validation, parted.validation_given) == ((parts == "val").sum(), True)
 
 
 def test_wrong_labels_are_counted_with_an_interval(seen):

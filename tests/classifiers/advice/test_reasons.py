@@ -139,3 +139,33 @@ def test_the_situation_names_size_and_distance():
     assert situation(found, 4).startswith(
         "The training part is large (1,000 images from 150 sources, 500 a class) and different from ImageNet"
     )
+
+
+@pytest.mark.parametrize(
+    ("validation", "given", "said"),
+    [
+        (3, False, "on 3 images that it holds out of the training part, and on fewer than 5 none can be shown"),
+        (40, False, "kept only for at least 5 more right answers (+12.5 points): .* a larger `valid_fraction`"),
+        (40, True, "on the 40 images of the validation part, .* more validation images would show less"),
+        (4000, False, ""),
+        (None, False, ""),
+    ],
+)
+def test_validation_images_that_are_too_few_for_what_is_expected_are_told_before(validation, given, said):
+    advice = judge(evidence((0.6, 0.7, 0.75), **NEAR, validation=validation, validation_given=given))
+    assert advice.verdict.startswith("reopen")
+    assert bool(said) == ("chooses its epoch" in advice.reasons[0])
+    assert re.search(said.replace("(", r"\(").replace(")", r"\)").replace("+", r"\+"), advice.reasons[0])
+
+
+def test_a_fine_tune_that_would_stop_is_not_the_first_step():
+    advice = judge(evidence((0.6, 0.7, 0.75), **NEAR, untrained=("x", "y")))
+    assert advice.stops and advice.first.startswith("Add training images of x and y, or")
+    enough = judge(evidence((0.9, 0.95, 0.99), train=200, per_class=100, classes=2, untrained=("x",)))
+    assert not enough.verdict.startswith("reopen") and enough.first == ""
+
+
+def test_a_test_part_of_ten_images_is_said_to_tell_nothing():
+    few = judge(evidence((0.9, 0.95, 0.99), **(NEAR | {"test": 10})))
+    assert few.reasons[0].startswith("The test part has 10 images: nothing can be told from so few")
+    assert not any("nothing can be told" in reason for reason in judge(evidence((0.9, 0.95, 0.99), **NEAR)).reasons)

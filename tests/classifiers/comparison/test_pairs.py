@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from classifiers.comparison.job import compare
-from classifiers.comparison.pairs import beats_majority, comparisons
+from classifiers.comparison.pairs import beats_constant, beats_majority, comparisons
 from classifiers.validation.significance import differences, holm, mcnemar_exact
-from tests.support.feature_sets import digits
+from tests.support.feature_sets import digits, feature_set
 
 
 def run(name, right, reference=False):
@@ -113,3 +113,24 @@ def test_other_weights_from_files_are_not_warned_of():
     own = dataclasses.replace(one.fingerprint, weights="file other.pth", weights_sha256="1" * 64)
     data = compare([one, dataclasses.replace(one, fingerprint=own)], ("centroid",), references=False, **FAST).data
     assert data["duel"] is None and not any(warning["kind"] == "weights" for warning in data["warnings"])
+
+
+def test_a_head_below_the_largest_class_is_not_said_to_beat_a_majority_that_folds_of_groups_hold_down():
+    y = np.arange(160) % 4
+    X = np.random.default_rng(0).normal(size=(160, 6))
+    features = dataclasses.replace(feature_set(X, y), groups=tuple(f"{c} {i // 80}" for i, c in enumerate(y)))
+    data = compare(features, ["centroid"], budget="quick", references=("majority",)).data
+    head, majority = data["runs"]
+    assert majority["accuracy"] < head["accuracy"] < 0.32 and data["comparisons"][0]["p_holm"] < 0.05
+    assert head["beats_majority"] is False
+    said = " ".join(data["verdict"])
+    assert "No head is shown to be better than always giving the most frequent class (25.0 %)" in said
+    assert "not shown to beat the answer that is always the largest class (25.0 %)" in said
+    assert "It beats" not in said and "featstore train" not in said
+
+
+def test_a_constant_answer_is_beaten_by_who_tells_classes_apart():
+    y = np.arange(100) % 3
+    told = types.SimpleNamespace(rows=np.arange(100), y=y, right=dict.fromkeys(range(100), True))
+    guessed = types.SimpleNamespace(rows=np.arange(100), y=y, right={i: i % 3 == 1 for i in range(100)})
+    assert beats_constant(told) and not beats_constant(guessed)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from classifiers.leakage.data_groups import data_groups, group_text, joined, neighbours, split_groups
+from classifiers.leakage.data_groups import data_groups, group_text, joined, neighbours, pattern_text, split_groups
 from classifiers.leakage.duplicate_groups import find_duplicate_groups, members_of
 from classifiers.validation.protocol import make_protocol
 from tests.support.feature_sets import digits
@@ -74,3 +74,7 @@ def test_given_parts_that_divide_a_group_are_warned_of():
 def test_a_subset_keeps_its_groups(groups):
     features = dataclasses.replace(digits(6), groups=groups)
     assert features.subset([0, 5]).groups == groups[:2]
+
+
+def test_an_expression_is_shown_as_it_is_typed():
+    assert r"for the expression '_(\d+)_' stay on one side" in pattern_text(r"_(\d+)_", None)

@@ -1,3 +1,6 @@
+from pathlib import Path
+
+from classifiers.leakage import crossing
 from classifiers.report import gallery
 from classifiers.report.report_data import filled
 from tests.support.report_example import planted
@@ -57,8 +60,19 @@ def test_leak_examples_take_the_kinds_in_turn():
     ]
     shown = gallery.leak_examples(filled(data), most=4)
     assert [t.kind for t in shown] == ["near", "identical", "near", "near"]
-    assert (shown[0].a, shown[0].b, shown[0].likeness) == (0, 1, "cosine 0.990")
+    assert (shown[0].a, shown[0].b, shown[0].likeness) == (0, 1, "cosine of their features 0.990")
     assert (shown[1].a, shown[1].b, shown[1].likeness) == (20, None, "")
+
+
+def test_every_kind_that_is_found_is_told_in_words():
+    data = planted()
+    a, b, *_ = data["images"]["ids"]
+    source = Path(crossing.__file__).read_text()
+    for kind in ("identical", "near", "stem", "look_alike"):
+        assert f'"{kind}"' in source
+        data["leaks"]["examples"] = [{"kind": kind, "a": a, "b": b, "cosine": 0.9}]
+        (shown,) = gallery.leak_examples(filled(data))
+        assert shown.spoken.replace(" ", "").replace(",", "").isalpha()
 
 
 def test_a_pair_is_shown_once():

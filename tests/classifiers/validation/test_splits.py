@@ -128,6 +128,8 @@ def test_patterns_that_are_none_or_match_nothing_are_refused():
         group_by(["a"], "(")
     with pytest.raises(FeaturesError, match="matches none of 2 paths, for instance 'a.jpg'"):
         group_by(["a.jpg", "b.jpg"], "x(y)")
+    with pytest.raises(FeaturesError, match=r"the groups pattern 'x\(\\d\)' matches"):  # as it was typed
+        group_by(["a.jpg", "b.jpg"], r"x(\d)")
 
 
 def test_labels_that_are_unique_to_an_image_are_called_what_they_mostly_are():
