@@ -14,6 +14,7 @@ from classifiers.leakage.compared_pairs import compare_pairs, time_ahead
 from classifiers.leakage.data_groups import connected_groups, data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
 from classifiers.leakage.grouping_effect import GroupingEffect, grouping_effect
+from classifiers.leakage.kept_comparison import keep_comparison, kept_comparison
 from classifiers.validation.splits import group_by
 from featstore.features import FeatureSet
 
@@ -124,7 +125,10 @@ def find_duplicate_groups(
     identical = rows[_identical(features.digests[rows])].reshape(-1, 2).astype(np.int64)
     first = np.setdiff1d(rows, identical[:, 1])  # one row of each file
     near = _candidates(features, first, seed, told)
-    seen = compare_pairs(features, near, seed=seed, told=told)
+    seen = kept_comparison(features, near, seed=seed)
+    if seen is None:
+        seen = compare_pairs(features, near, seed=seed, told=told)
+        keep_comparison(features, near, seen, seed=seed)
     X, y = power_scaled(features.X[rows]), features.y[rows]
     names = tuple(features.ids[i] for i in rows.tolist())
     by_filename, rejected = find_filename_groups(names, y, X, seed=seed)
