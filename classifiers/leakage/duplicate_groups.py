@@ -13,6 +13,7 @@ from classifiers.leakage.candidate_pairs import CandidatePairs, find_candidate_p
 from classifiers.leakage.compared_pairs import ComparedPairs, compare_pairs, time_ahead
 from classifiers.leakage.data_groups import connected_groups, data_groups, joined, neighbours
 from classifiers.leakage.filename_groups import FilenameGroups, find_filename_groups
+from classifiers.leakage.kept_comparison import keep_comparison, kept_comparison
 from classifiers.linalg import power_scaled
 from classifiers.validation.grouping_effect import GroupingEffect, grouping_effect
 from classifiers.validation.splits import group_by
@@ -116,7 +117,10 @@ def find_duplicate_groups(
     identical = rows[_identical(features.digests[rows])].reshape(-1, 2).astype(np.int64)
     first = np.setdiff1d(rows, identical[:, 1])  # one row of each file
     near = _candidates(features, first, seed, told)
-    seen = compare_pairs(features, near, seed=seed, told=told)
+    seen = kept_comparison(features, near, seed=seed)
+    if seen is None:
+        seen = compare_pairs(features, near, seed=seed, told=told)
+        keep_comparison(features, near, seen, seed=seed)
     X, y = power_scaled(features.X[rows]), features.y[rows]
     names = tuple(features.ids[i] for i in rows.tolist())
     by_filename, rejected = find_filename_groups(names, y, X, seed=seed)

@@ -6,16 +6,6 @@ import pytest
 from classifiers.leakage import prepared_pictures
 from classifiers.leakage.candidate_pairs import find_candidate_pairs
 from classifiers.leakage.compared_pairs import LONG, compare_pairs, time_ahead
-from tests.support.copied_pictures import copy_of, picture_set, scene
-
-
-@pytest.fixture(scope="module")
-def mirrored(tmp_path_factory):
-    """20 scenes, of which 4 have a mirrored copy."""
-    scenes = [scene(i) for i in range(20)]
-    images = [*scenes, *(copy_of(image, "mirrored") for image in scenes[:4])]
-    near = np.concatenate([np.arange(20), np.arange(4)])
-    return picture_set(tmp_path_factory.mktemp("mirrored"), images, near % 2, near=near)
 
 
 def test_the_pixels_confirm_copies_and_say_how_they_differ(mirrored):
