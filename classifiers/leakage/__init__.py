@@ -1,6 +1,6 @@
 """Images of one picture on both sides of a comparison: by bytes, by features and then pixels, by file names.
 
-May import `validation`, and what that may import.
+May import `leakage.pixels`, and what that may import.
 """
 
 from typing import TYPE_CHECKING
@@ -12,6 +12,5 @@ if TYPE_CHECKING:
     from classifiers.leakage.duplicate_groups import find_duplicate_groups as find_duplicate_groups
     from classifiers.leakage.filename_groups import find_filename_groups as find_filename_groups
     from classifiers.leakage.leaks import Leaks as Leaks, find_leaks as find_leaks
-    from classifiers.leakage.pixel_comparison import compare_pixels as compare_pixels
 
 __getattr__, __dir__ = lazy_exports(__name__)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifiers.formatting import count, seconds
 from classifiers.leakage.candidate_pairs import CandidatePairs
-from classifiers.leakage.small_pictures import SmallPictures, read_small_pictures
+from classifiers.leakage.pixels.small_pictures import SmallPictures, read_small_pictures
 from classifiers.leakage.usual_agreement import usual_agreement
 from featstore.features import FeatureSet
 
@@ -126,8 +126,8 @@ def _compared_pixels(
     seed: int,
     told: Callable[[str], None] | None,
 ) -> _Said:
-    from classifiers.leakage.pixel_comparison import SAME, UNTOLD, compare_pixels
-    from classifiers.leakage.prepared_pictures import PreparedPictures
+    from classifiers.leakage.pixels.pixel_comparison import SAME, UNTOLD, compare_pixels
+    from classifiers.leakage.pixels.prepared_pictures import PreparedPictures
 
     pairs = near.pairs[rows]
     ahead = time_ahead(told, f"comparing the pixels of {count(len(rows), 'pair')} of images", len(pictures.rows))

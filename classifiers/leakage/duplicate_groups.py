@@ -84,8 +84,8 @@ def find_duplicate_groups(
 
     Files of the same bytes do. Other images are candidates where one is among the nearest of the other in features (see
     `classifiers.leakage.candidate_pairs`), whatever their classes; then their pixels are compared (see
-    `classifiers.leakage.pixel_comparison`). Names tell sources where images that share a part of them are more alike
-    than others.
+    `classifiers.leakage.pixels.pixel_comparison`). Names tell sources where images that share a part of them are more
+    alike than others.
 
     Parameters
     ----------

@@ -129,8 +129,8 @@ def _place(features: FeatureSet, near: CandidatePairs, seed: int) -> Path:
 
 @functools.cache
 def _code() -> str:
-    """The hash of this room's modules: no rule of comparing changes without them."""
+    """The hash of this room's modules and of those in it: no rule of comparing changes without them."""
     whole = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         whole.update(path.read_bytes())
     return whole.hexdigest()

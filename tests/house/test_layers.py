@@ -18,8 +18,9 @@ FEATSTORE = (
     "store.maintenance", "store", "decoding.pixels", "decoding", "backbone", "engines", "extract",
 )  # fmt: skip
 CLASSIFIERS = (
-    "types", "formatting", "linalg", "threads", "validation", "leakage", "heads.base", "heads.linear", "heads",
-    "models", "report.figures", "report", "comparison", "training", "advice", "transfer", "inspection", "adversarial",
+    "types", "formatting", "linalg", "threads", "validation", "leakage.pixels", "leakage",
+    "heads.base", "heads.linear", "heads", "models",
+    "report.figures", "report", "comparison", "training", "advice", "transfer", "inspection", "adversarial",
 )  # fmt: skip
 ROOMS = [
     *(f"featstore.{room}" for room in FEATSTORE),

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from classifiers.leakage import prepared_pictures
 from classifiers.leakage.candidate_pairs import find_candidate_pairs
 from classifiers.leakage.compared_pairs import LONG, compare_pairs, time_ahead
+from classifiers.leakage.pixels import prepared_pictures
 
 
 def test_the_pixels_confirm_copies_and_say_how_they_differ(mirrored):

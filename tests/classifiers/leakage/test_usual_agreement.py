@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from classifiers.leakage.pixel_comparison import SAME, compare_pixels
-from classifiers.leakage.prepared_pictures import PreparedPictures
+from classifiers.leakage.pixels.pixel_comparison import SAME, compare_pixels
+from classifiers.leakage.pixels.prepared_pictures import PreparedPictures
 from classifiers.leakage.usual_agreement import UsualAgreement, usual_agreement
 from tests.support.copied_pictures import square
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.leakage import registration
-from classifiers.leakage.registration import AS_IT_IS, EVERY, places_under, refined, rough_alignments
+from classifiers.leakage.pixels import registration
+from classifiers.leakage.pixels.registration import AS_IT_IS, EVERY, places_under, refined, rough_alignments
 from tests.support.copied_pictures import copy_of, scene, square
 
 

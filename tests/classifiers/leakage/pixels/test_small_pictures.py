@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 
-from classifiers.leakage.small_pictures import SIDE, read_small_pictures
+from classifiers.leakage.pixels.small_pictures import SIDE, read_small_pictures
 from tests.support.copied_pictures import picture_set, scene, square
 
 
@@ -31,7 +31,7 @@ def test_what_cannot_be_read_is_counted_by_its_reason(tmp_path):
 def test_many_pictures_are_kept_in_a_file(tmp_path, monkeypatch):
     features = picture_set(tmp_path, [scene(i) for i in range(6)], np.arange(6) % 2)
     held = read_small_pictures(features, np.arange(6))
-    monkeypatch.setattr("classifiers.leakage.small_pictures._IN_MEMORY", 3)
+    monkeypatch.setattr("classifiers.leakage.pixels.small_pictures._IN_MEMORY", 3)
     mapped = read_small_pictures(features, np.arange(6))
     assert isinstance(mapped.grey, np.memmap)
     np.testing.assert_array_equal(mapped.grey, held.grey)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifiers.leakage.pixel_comparison import DIFFERENT, SAME, UNTOLD, compare_pixels
-from classifiers.leakage.prepared_pictures import PreparedPictures
+from classifiers.leakage.pixels.pixel_comparison import DIFFERENT, SAME, UNTOLD, compare_pixels
+from classifiers.leakage.pixels.prepared_pictures import PreparedPictures
 from tests.support.copied_pictures import KINDS, copy_of, jpeg, scene, square, texture
 
 NUMBER = 12
@@ -66,7 +66,7 @@ def test_blocks_do_not_matter(monkeypatch):
     grey = np.stack([square(image) for image in (*scenes, *(copy_of(s, "mirrored") for s in scenes))])
     pairs = np.array([(a, b) for a in range(18) for b in range(a + 1, 18)])
     whole = compare_pixels(PreparedPictures(grey), pairs)
-    monkeypatch.setattr("classifiers.leakage.pixel_comparison._BLOCK", 7)
+    monkeypatch.setattr("classifiers.leakage.pixels.pixel_comparison._BLOCK", 7)
     parts = compare_pixels(PreparedPictures(grey), pairs)
     assert (whole.verdict == parts.verdict).all() and (whole.verdict == SAME).sum() == 9
     np.testing.assert_allclose(whole.agreement, parts.agreement, atol=1e-3)

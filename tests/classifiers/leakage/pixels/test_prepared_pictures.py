@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from classifiers.leakage import prepared_pictures as module
-from classifiers.leakage.prepared_pictures import PreparedPictures
+from classifiers.leakage.pixels import prepared_pictures as module
+from classifiers.leakage.pixels.prepared_pictures import PreparedPictures
 from tests.support.copied_pictures import square, texture
 
 

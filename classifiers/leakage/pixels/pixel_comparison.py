@@ -12,8 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch.nn import functional
 
-from classifiers.leakage.prepared_pictures import VISIBLE, Layers, PreparedPictures
-from classifiers.leakage.registration import AS_IT_IS, EVERY, places_under, refined, rough_alignments
+from classifiers.leakage.pixels.prepared_pictures import VISIBLE, Layers, PreparedPictures
+from classifiers.leakage.pixels.registration import AS_IT_IS, EVERY, places_under, refined, rough_alignments
 from classifiers.threads import one_each
 
 DIFFERENT, SAME, UNTOLD = range(3)
