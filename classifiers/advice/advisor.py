@@ -281,7 +281,7 @@ def _next_command(
         if chosen.get("groups") == "none":  # that is what it does by itself
             del chosen["groups"]
         flags = {name: value for name, value in (needed or {}).items() if value is True}
-        command += [f"--{flag.replace('_', '-')}" for flag in flags]
+        command += ["--" + flag.replace("_", "-") for flag in flags]
         chosen |= {name: str(value) for name, value in (needed or {}).items() if name not in flags}
     command += ["--seed", str(seed)] if seed else []
     for option, value in chosen.items():

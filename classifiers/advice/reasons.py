@@ -88,7 +88,7 @@ def reasons(
     said += _unjudged(evidence)
     if pilot is not None:
         said.append(_pilot(pilot, evidence, verdict, after))
-    said += blocks.pop(first)
+    said += blocks.pop(first) + _test_part(evidence)
     for block in blocks.values():
         said += block
     return tuple(said)
@@ -144,7 +144,7 @@ def _data(evidence: Evidence, more: float) -> list[str]:
 
 
 def _unjudged(evidence: Evidence) -> list[str]:
-    """Classes that nothing judges, and a test part that judges nothing."""
+    """Classes that nothing judges."""
     lone, said = [name for name in evidence.unjudged if name not in evidence.single], []
     blind = "the accuracies are of the other classes alone, and nothing is told of the whole task."
     if evidence.single:
@@ -157,12 +157,17 @@ def _unjudged(evidence: Evidence) -> list[str]:
             f"No fold judges {_classes(lone)}, for all images there are of one source: {blind} Images of other sources "
             "would tell, or another grouping (`groups`)."
         )
-    if 0 < evidence.test < FEWEST_JUDGED:
-        said.append(
-            f"The test part has {count(evidence.test, 'image')}: nothing can be told from so few, whatever is done. "
-            "Label more test images."
-        )
     return said
+
+
+def _test_part(evidence: Evidence) -> list[str]:
+    """A test part that will judge nothing."""
+    if not 0 < evidence.test < FEWEST_JUDGED:
+        return []
+    return [
+        f"The test part has {count(evidence.test, 'image')}: nothing can be told from so few, whatever is done. "
+        "Label more test images."
+    ]
 
 
 def _classes(names: Sequence[str]) -> str:

@@ -140,7 +140,7 @@ def _of_one_class(run: Mapping[str, Any]) -> float:
     With groups, the majority of the images that train may be rare among those that judge.
     """
     judged = [row["support"] for row in run["per_class"]]
-    return max([run["accuracy"], *(support / sum(judged) for support in judged if support)])
+    return max([float(run["accuracy"]), *(float(support / sum(judged)) for support in judged if support)])
 
 
 def _untold(best: Mapping[str, Any], head: str) -> str:
