@@ -6,6 +6,7 @@ from importlib import import_module
 
 import click
 
+from featstore.system.processor_share import share_processor
 from featstore_scripts import options
 
 VERBS = {
@@ -74,6 +75,7 @@ def group() -> None:
 
 def cli() -> None:
     """The console command's entry point."""
+    share_processor()  # before any verb imports a numeric library
     options.run(group)
 
 

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 from featstore.errors import FeaturesError
+from featstore.system.control_group import memory_left, processor_quota
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity and its container's quota, at least 1.
+    """Cores that this process may use, at least 1: its affinity, the quota of its control groups, what SLURM granted.
 
     Examples
     --------
@@ -18,19 +19,25 @@ def usable_cores() -> int:
     True
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores  # no quota: the file is missing or says "max"
+    quota = processor_quota()
+    limits = [cores, *([] if quota is None else [math.ceil(quota)]), *_slurm_cores()]
+    return max(1, min(limits))
+
+
+def _slurm_cores() -> list[int]:
+    """Cores that SLURM granted to this task, where it says so: not every cluster binds tasks to them."""
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if not granted and os.environ.get("SLURM_NTASKS", "1") == "1":
+        granted = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return [int(granted)] if granted.isdigit() and int(granted) > 0 else []
 
 
 def available_memory() -> int | None:
     """Bytes that this process can still take; None where the system does not say.
 
-    The smaller of what the machine has left and what a container's limit leaves.
+    The smaller of what the machine has left and what the limits of its control groups leave.
     """
-    found = [_free_memory(), _container_memory()]
+    found = [_free_memory(), memory_left()]
     known = [value for value in found if value is not None]
     if known:
         return min(known)
@@ -84,17 +91,6 @@ def _free_memory() -> int | None:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
-
-
-def _container_memory() -> int | None:
-    """Bytes that the limit of the control group leaves; None where there is no limit."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else max(int(limit) - used, 0)
 
 
 def _gigabytes(count: int) -> str:

@@ -23,7 +23,7 @@ def test_where_nothing_is_known_nothing_is_refused(monkeypatch):
 
 def test_the_smaller_of_machine_and_container_counts(monkeypatch):
     monkeypatch.setattr(machine, "_free_memory", lambda: 8_000)
-    monkeypatch.setattr(machine, "_container_memory", lambda: 5_000)
+    monkeypatch.setattr(machine, "memory_left", lambda: 5_000)
     assert machine.available_memory() == 5_000
-    monkeypatch.setattr(machine, "_container_memory", lambda: None)
+    monkeypatch.setattr(machine, "memory_left", lambda: None)
     assert machine.available_memory() == 8_000
