@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from classifiers.models.bundle import Bundle, load_bundle
+from classifiers.models.bundle_network import known_place
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.recipe import gone
 from featstore.decoding.pixels.decode import decode
 from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import (
@@ -24,7 +24,6 @@ from featstore.errors import (
     NoGradientError,
     UnknownNameError,
     WeightsError,
-    WeightsNotFoundError,
 )
 from featstore.sources.addresses import addresses
 from featstore.sources.reading import FILE_BYTES, read
@@ -238,7 +237,7 @@ def open_backbone(bundle: Bundle, weights: str | os.PathLike[str] | None = None)
         The tensors are others, or the network does not make the features that the bundle was trained on.
     """
     if weights is None:
-        weights = _known_place(bundle)
+        weights = known_place(bundle)
     backbone = Backbone.from_recipe(bundle.recipe, weights)
     made = [f.key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
     if made != [bundle.fingerprint.key]:
@@ -280,28 +279,6 @@ class _AsTuple(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         return (self.body(x),)
-
-
-def _known_place(bundle: Bundle) -> Path | None:
-    """The weights file beside a bundle, under the name that its recipe gives; None where the recipe decides."""
-    weights = bundle.recipe.get("weights")
-    if not isinstance(weights, dict) or weights.get("kind") != "file":
-        return None
-    file = weights.get("path")
-    if not isinstance(file, str) or not file:
-        raise WeightsNotFoundError(
-            f"the bundle needs the weights {bundle.fingerprint.weights} of {bundle.fingerprint.backbone} (SHA-256 "
-            f"{bundle.fingerprint.weights_sha256[:12]}...) and does not know where they are; give the file with "
-            '`weights="FILE"`'
-        )
-    if bundle.path is None:
-        return None
-    candidate = bundle.path.resolve().with_name(Path(file).name)
-    if candidate.is_file():
-        return candidate
-    if said := gone(bundle.recipe, "the bundle"):
-        raise WeightsNotFoundError(said)
-    return None
 
 
 def _read(path: bytes, spec: TransformSpec) -> Any:

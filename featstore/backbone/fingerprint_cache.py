@@ -9,16 +9,16 @@ entry costs one rebuild.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from featstore.backbone.catalogue import lookup
 from featstore.decoding.pixels import decode
 from featstore.fingerprint import Fingerprint
-from featstore.system.user_cache import entry_path, write_entry
+from featstore.system.user_cache import entry_path, read_entry, write_entry
 
 FOLDER = "fingerprints"
 """Of the user's cache folder."""
@@ -49,7 +49,10 @@ def load_feature_specs(backbone: str, precision: str, request: Mapping[str, Any]
         The arguments that the network would be built from, JSON-able.
     """
     try:
-        entry = json.loads(_place(backbone, precision, request).read_bytes())
+        kept, _ = read_entry(_place(backbone, precision, request))
+        if kept is None:
+            return None
+        entry = kept.document
         if entry["file"] != _identity(entry["path"]):
             return None
         fingerprints = {node: Fingerprint.from_json(entry["fingerprints"][node]) for node in entry["nodes"]}
@@ -84,11 +87,12 @@ def save_feature_specs(
 
 def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
     weights = str(request.get("weights", ""))
+    anywhere = weights in ("auto", "none", *lookup(backbone).files) or Path(weights).is_absolute()
     depends = {
         "backbone": backbone,
         "precision": precision,
         "request": {k: list(v) if isinstance(v, tuple) else v for k, v in request.items()},
-        "folder": str(Path.cwd()) if weights not in ("auto", "none") else "",
+        "folder": "" if anywhere else str(Path.cwd()),
         "torch_home": os.environ.get("TORCH_HOME", ""),
         "versions": {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")},
         "decode": decode.RULES,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from featstore.engines import openvino_runner
+from featstore.engines import openvino_model, openvino_runner
 from featstore.engines.openvino_runner import OpenVINORunner, usual_request
 from featstore.errors import DeviceError, MissingExtraError
 from tests.support.engine_example import (
@@ -89,7 +89,8 @@ def test_failure_of_the_converter_is_one_sentence(tmp_path, monkeypatch):
     def fails(backbone, request, precision):
         raise RuntimeError("Check failed\nmany lines")
 
-    monkeypatch.setattr(openvino_runner, "openvino_model", fails)
+    for name in ("openvino_model", "prepare_model"):
+        monkeypatch.setattr(openvino_model, name, fails)
     backbone = example(tmp_path, nodes=("features.1",))
     with pytest.raises(
         DeviceError, match=r"cannot run mobilenet_v3_small here \(RuntimeError: Check failed\); use `engine="

@@ -12,8 +12,8 @@ def test_an_entry_is_found_by_what_it_depends_on_in_any_order(tmp_path, monkeypa
     assert cache_folder() == tmp_path / "featstore" and path.parent == cache_folder() / "things"
     assert path.stem == hashlib.sha256(b'{"a":"x","b":1}').hexdigest()[:32]
     assert path == entry_path("things", {"a": "x", "b": 1}) != entry_path("things", {"a": "x", "b": 2})
-    write_entry(path, {"seen": True})
-    assert json.loads(path.read_bytes()) == {"seen": True}
+    assert write_entry(path, {"seen": True})
+    assert json.loads(path.read_bytes()) == {"seen": True, "seal": hashlib.sha256(b'{"seen":true}').hexdigest()}
 
 
 def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
