@@ -91,34 +91,42 @@ def read_entry(path: Path) -> tuple[CacheEntry | None, str]:
         Why there is none although a file lies there: it is damaged, or others than this user could have written it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        # Whatever lies there, this neither follows a link nor waits for the other end of a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None, ""
     except OSError as error:
         return None, f"it cannot be read ({error.strerror or error})"
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return None, "it is no file"
-        if status.st_uid != os.geteuid():
-            return None, f"it belongs to another user (id {status.st_uid}, expected {os.geteuid()})"
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return None, f"other users may write to it (mode {stat.S_IMODE(status.st_mode):03o}, expected 600)"
-        try:
+    try:
+        if reason := _not_trusted(os.fstat(descriptor)):
+            return None, reason
+        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - of a descriptor
             head, body = file.readline(_HEAD), memoryview(file.read())
-        except OSError as error:
-            return None, f"it cannot be read ({error.strerror or error})"
+    except OSError as error:
+        return None, f"it cannot be read ({error.strerror or error})"
+    finally:
+        os.close(descriptor)
     try:
         sealed = json.loads(head)
         seal = sealed.pop(_SEAL)
         intact = hashlib.sha256(canonical_json(sealed)).hexdigest() == seal
         told = sealed.pop(_BODY, "")
-        intact = intact and told == (hashlib.sha256(body).hexdigest() if body or told else "")
+        if intact and told == (hashlib.sha256(body).hexdigest() if body or told else ""):
+            return CacheEntry(sealed, body), ""
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        intact = False
-    return (
-        (CacheEntry(sealed, body), "") if intact else (None, "it is damaged: its bytes have another hash than it says")
-    )
+        pass  # no document, or one without a seal
+    return None, "it is damaged: its bytes have another hash than it says"
+
+
+def _not_trusted(status: os.stat_result) -> str:
+    """Why others than this user could have written a file; "" where they could not."""
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no file"
+    if status.st_uid != os.geteuid():
+        return f"it belongs to another user (id {status.st_uid}, expected {os.geteuid()})"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"other users may write to it (mode {stat.S_IMODE(status.st_mode):03o}, expected 600)"
+    return ""
 
 
 def drop_entry(path: Path) -> None:
