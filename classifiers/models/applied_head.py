@@ -41,9 +41,11 @@ class AppliedHead:
 
     def __init__(self, name: str, meta: Mapping[str, Any], arrays: Arrays) -> None:
         self.classes_ = np.array(meta["classes"], dtype=np.dtype(meta["classes_dtype"]))
-        self.n_features_in_ = int(arrays["coef"].shape[1])
         self._logits = APPLIED[name](meta)
         self._coef, self._intercept = np.asarray(arrays["coef"]), np.asarray(arrays["intercept"])
+        values, self.n_features_in_ = self._coef.shape
+        if self._intercept.shape != (values,):
+            raise ValueError(f"{values} rows of coefficients beside intercepts of shape {self._intercept.shape}")
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities, ndarray of shape (n, k), float64; columns in the order of `classes_`.

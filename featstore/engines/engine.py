@@ -94,6 +94,8 @@ class Engine:
     @property
     def usual_batch_size(self) -> int:
         """What `batch_size` will mostly be, before anything is built."""
+        if self._runner is not None:
+            return self._runner.batch_size
         if self._prepared is not None:
             return openvino_batch(self._prepared.model.request, self._batch_size, self._threads)
         return self._options[0].batch_size

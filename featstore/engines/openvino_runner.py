@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from featstore.system.machine import is_out_of_memory, usable_cores
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone
 
+_CONVERTER = "openvino.tools.ovc"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 LARGE = 8_000_000
 """Parameters above which weights leave the cores' caches between images, so that several images share one reading."""
@@ -34,6 +36,37 @@ def require_openvino() -> None:
     """MissingExtraError where it is not installed."""
     if not has_openvino():
         raise MissingExtraError("OpenVINO is not installed; run: pip install 'featstore[openvino]'")
+
+
+def load_openvino() -> Any:
+    """The module `openvino`, imported without its converter of other frameworks' models.
+
+    The converter is not used here and takes more than half of the import. OpenVINO takes its absence for an
+    installation without it; whoever calls `openvino.convert_model` later in this process gets it all the same.
+
+    Raises
+    ------
+    ImportError, OSError
+        OpenVINO cannot be loaded.
+    """
+    slim = "openvino" not in sys.modules and _CONVERTER not in sys.modules
+    with held_back():
+        if slim:
+            sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # an import of it fails
+        try:
+            import openvino
+        finally:
+            if slim:
+                del sys.modules[_CONVERTER]
+    if not hasattr(openvino, "convert_model"):
+
+        def convert_model(*args: Any, **options: Any) -> Any:
+            from openvino.tools.ovc import convert_model as convert
+
+            return convert(*args, **options)
+
+        openvino.convert_model = convert_model
+    return openvino
 
 
 def usual_request(backbone: Backbone) -> int:
@@ -88,8 +121,7 @@ class OpenVINORunner:
     ) -> None:
         require_openvino()
         try:
-            with held_back():
-                import openvino
+            openvino = load_openvino()
         except (ImportError, OSError) as error:
             raise MissingExtraError(
                 f"OpenVINO is installed but cannot be loaded ({error}); run: pip install --force-reinstall openvino"

@@ -93,7 +93,7 @@ def read_entry(path: Path) -> tuple[CacheEntry | None, str]:
     try:
         # Whatever lies there, this neither follows a link nor waits for the other end of a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None, ""
     except OSError as error:
         return None, f"it cannot be read ({error.strerror or error})"

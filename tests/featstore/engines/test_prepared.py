@@ -18,9 +18,7 @@ SETTINGS = {"engine": "auto", "threads": None}
 
 def made(weights=1001, measured=True):
     rng = np.random.default_rng(0)
-    model = PreparedModel(
-        b"<net>\n</net>", rng.integers(0, 256, weights, np.uint8), 8, (3, 2), {"float32_layers": 3}
-    )
+    model = PreparedModel(b"<net>\n</net>", rng.integers(0, 256, weights, np.uint8), 8, (3, 2), {"float32_layers": 3})
     return PreparedEngine(model, "cpu some", measured, rng.normal(size=5).astype(np.float32))
 
 
@@ -123,7 +121,7 @@ def test_what_others_can_write_is_dropped(place):
 
 def test_an_entry_moved_to_another_name_is_dropped(place):
     other = PreparedPlace([fingerprint(node="layer1")], SETTINGS)
-    os.rename(place.path, other.path)
+    place.path.rename(other.path)
     assert other.load()[0] is None and not other.path.exists()
 
 
