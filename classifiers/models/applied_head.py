@@ -13,7 +13,8 @@ from classifiers.validation.temperature import as_logits, softmax
 _ROWS = 4096  # held in float64 at a time, as the heads do it
 
 Arrays = Mapping[str, NDArray[Any]]
-_Logits = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+_Logits = Callable[[NDArray[Any]], NDArray[np.float64]]
+"""(n, d) features -> (n, k) logits."""
 
 
 class AppliedHead:
@@ -41,11 +42,7 @@ class AppliedHead:
 
     def __init__(self, name: str, meta: Mapping[str, Any], arrays: Arrays) -> None:
         self.classes_ = np.array(meta["classes"], dtype=np.dtype(meta["classes_dtype"]))
-        self._logits = APPLIED[name](meta)
-        self._coef, self._intercept = np.asarray(arrays["coef"]), np.asarray(arrays["intercept"])
-        values, self.n_features_in_ = self._coef.shape
-        if self._intercept.shape != (values,):
-            raise ValueError(f"{values} rows of coefficients beside intercepts of shape {self._intercept.shape}")
+        self.n_features_in_, self._logits = APPLIED[name](meta, arrays)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities, ndarray of shape (n, k), float64; columns in the order of `classes_`.
@@ -55,26 +52,47 @@ class AppliedHead:
         X : array-like of shape (n, d), float32 or float64
             Finite.
         """
-        rows = np.asarray(X)
-        parts = [
-            rows[at : at + _ROWS].astype(np.float64) @ self._coef.T + self._intercept
-            for at in range(0, len(rows), _ROWS)
-        ]
-        return softmax(self._logits(np.concatenate(parts)))
+        return softmax(self._logits(np.asarray(X)))
 
 
-def _sloped(meta: Mapping[str, Any]) -> _Logits:
-    slope = float(meta["slope"])
-    return lambda decision: as_logits(decision, slope)
+def _linear(meta: Mapping[str, Any], arrays: Arrays) -> tuple[int, _Logits]:
+    slope, (width, decide) = float(meta["slope"]), _affine(meta, arrays)
+    return width, lambda rows: as_logits(decide(rows), slope)
 
 
-def _plain(meta: Mapping[str, Any]) -> _Logits:
-    return lambda decision: decision
+def _affine(meta: Mapping[str, Any], arrays: Arrays) -> tuple[int, _Logits]:
+    coef, intercept = _layer(arrays["coef"], arrays["intercept"])
+
+    def decide(rows: NDArray[Any]) -> NDArray[np.float64]:
+        parts = [rows[at : at + _ROWS].astype(np.float64) @ coef.T + intercept for at in range(0, len(rows), _ROWS)]
+        return np.concatenate(parts)
+
+    return coef.shape[1], decide
 
 
-APPLIED: dict[str, Callable[[Mapping[str, Any]], _Logits]] = {
-    "logistic": _sloped,
-    "svm": _sloped,
-    "centroid": _plain,
+def _two_layers(meta: Mapping[str, Any], arrays: Arrays) -> tuple[int, _Logits]:
+    weight, bias = _layer(arrays["0_weight"], arrays["0_bias"])
+    last, last_bias = _layer(arrays["2_weight"], arrays["2_bias"])
+
+    def decide(rows: NDArray[Any]) -> NDArray[np.float64]:
+        hidden = np.maximum(rows.astype(np.float32, copy=False) @ weight.T + bias, 0)
+        return (hidden @ last.T + last_bias).astype(np.float64)
+
+    return weight.shape[1], decide
+
+
+def _layer(weight: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(k, d) and (k,); ValueError where they are not."""
+    outputs, _ = weight.shape
+    if bias.shape != (outputs,):
+        raise ValueError(f"{outputs} rows of weights beside biases of shape {bias.shape}")
+    return weight, bias
+
+
+APPLIED: dict[str, Callable[[Mapping[str, Any], Arrays], tuple[int, _Logits]]] = {
+    "logistic": _linear,
+    "svm": _linear,
+    "centroid": _affine,
+    "mlp": _two_layers,
 }
-"""Heads that are an affine map of the features and a softmax, by name: what makes logits of its values."""
+"""By the heads' names: from a saved head to the number of features and what makes logits of them."""

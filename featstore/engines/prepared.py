@@ -163,7 +163,7 @@ class PreparedPlace:
             "provenance": dict(model.provenance),
             "description_bytes": len(model.description),
         }
-        body = [memoryview(model.description), memoryview(engine.check).cast("B"), memoryview(model.weights)]
+        body = [memoryview(model.description), engine.check.data.cast("B"), model.weights.data]
         if not write_entry(self.path, document, body):
             return f"{self.path.parent} cannot be written"
         keep_within(KIND, MOST_BYTES)

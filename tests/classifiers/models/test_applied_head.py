@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.models import bundle as bundles
@@ -38,14 +39,18 @@ def test_bits_are_the_estimators(tmp_path, name, classes):
     X = np.random.default_rng(1).normal(size=(ROWS, 7)).astype(np.float32) * 3
     opened = load_bundle(tmp_path / "b", for_predictions=True)
     assert isinstance(opened.head, AppliedHead) and opened.width == 7
-    for rows in (X, X[:1], X[:3].astype(np.float64)):
+    for rows in (X, X[:1], X[:3]):
         assert np.array_equal(opened.head.predict_proba(rows), head.predict_proba(rows))
+    module = head.to_torch()
+    with torch.inference_mode():
+        expected = torch.softmax(module(torch.from_numpy(X)).double(), dim=1).numpy()
+    np.testing.assert_allclose(opened.predict_proba(X), expected, atol=1e-5)
     assert np.array_equal(opened.predict_proba(X), load_bundle(tmp_path / "b").predict_proba(X))
     assert np.array_equal(opened.predict(X), load_bundle(tmp_path / "b").predict(X))
 
 
-def test_every_head_that_is_affine_is_here():
-    assert set(APPLIED) == {name for name, info in HEADS.items() if info.differentiable} - {"mlp"}
+def test_every_head_that_is_a_layer_or_two_is_here():
+    assert set(APPLIED) == {name for name, info in HEADS.items() if info.differentiable}
 
 
 def test_other_heads_are_their_estimators(tmp_path):
@@ -84,8 +89,9 @@ def test_parts_that_do_not_fit_are_refused_as_ever(tmp_path, spoil):
         load_bundle(tmp_path / "c", for_predictions=True)
 
 
-def test_nothing_heavy_is_loaded(tmp_path):
-    saved("svm", 3, tmp_path)
+@pytest.mark.parametrize("name", APPLIED)
+def test_nothing_heavy_is_loaded(tmp_path, name):
+    saved(name, 3, tmp_path)
     program = (
         "import sys, numpy; from classifiers.models.bundle import load_bundle\n"
         f"found = load_bundle({str(tmp_path / 'b')!r}, for_predictions=True).predict(numpy.zeros((2, 7)))\n"

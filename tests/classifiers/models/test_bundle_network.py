@@ -13,8 +13,13 @@ from featstore.backbone import Backbone
 from featstore.errors import FingerprintMismatchError, WeightsNotFoundError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
-from tests.support.engine_example import own_cache  # noqa: F401 - a fixture
 from tests.support.pictures import write_tree
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    """A cache folder that is empty and goes away."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
