@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 @click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash).")
 @click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
-@click.option(
-    "--verbose", "-v", is_flag=True, help="Also tell how the weights file was read and how the engine started."
-)
+@click.option("--verbose", "-v", is_flag=True, help="Also tell how the weights file was read and the engine started.")
 @options.quiet
 @options.json_option
 def extract(

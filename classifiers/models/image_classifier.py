@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from classifiers.models.bundle import Bundle, load_bundle
-from classifiers.models.bundle_network import known_place
+from classifiers.models.bundle_network import open_backbone
 from featstore.backbone.backbone import Backbone
 from featstore.decoding.pixels.decode import decode
 from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import (
     DecodeError,
-    FingerprintMismatchError,
     ImagesNotFoundError,
     NoGradientError,
     UnknownNameError,
@@ -216,36 +215,6 @@ def freeze_on(network: nn.Module, device: torch.device | str) -> None:
     """
     # Module.to changes the module in place, so that all who share its layers go with it.
     network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
-
-def open_backbone(bundle: Bundle, weights: str | os.PathLike[str] | None = None) -> Backbone:
-    """Build the network that a bundle's features come from.
-
-    Weights that were saved with the bundle are found beside it, also after both have been moved.
-
-    Parameters
-    ----------
-    weights : str or path, optional
-        Where the weights are now, or "auto"; the tensors must be the same.
-
-    Raises
-    ------
-    WeightsNotFoundError
-        They are not where they were; give their place.
-    FingerprintMismatchError
-        The tensors are others, or the network does not make the features that the bundle was trained on.
-    """
-    if weights is None:
-        weights = known_place(bundle)
-    backbone = Backbone.from_recipe(bundle.recipe, weights)
-    made = [f.key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
-    if made != [bundle.fingerprint.key]:
-        raise FingerprintMismatchError(
-            f"the recipe in the bundle makes the features {', '.join(made)}, but the head was trained on "
-            f"{bundle.fingerprint.key} ({bundle.fingerprint.backbone} at {bundle.fingerprint.node}); the decode rules "
-            f"or the network differ: extract the features and train again"
-        )
-    return backbone
 
 
 def differentiable_head(bundle: Bundle) -> nn.Module:

@@ -107,6 +107,7 @@ def make_engine(
 
     Examples
     --------
+    >>> from featstore.backbone.backbone import Backbone
     >>> engine = make_engine(Backbone("resnet18", "none", input_size=32), engine="eager", device="cpu", threads=1)
     >>> engine.nodes, engine.provenance["engine"]
     (('avgpool',), 'eager')
@@ -122,7 +123,7 @@ def make_engine(
         place = PreparedPlace(list(network.specs.fingerprints.values()), {"engine": engine, "threads": threads})
     note = ""
     if device == "cpu" and engine == "auto" and not on_openvino:
-        note = "OpenVINO is not installed; pip install 'featstore[openvino]' makes this several times faster"
+        note = "OpenVINO is not installed; pip install 'featstore[openvino]' makes this and later starts faster"
     return Engine(
         network, lambda: _options(network.backbone, engine, device, precision, batch_size, threads, expected_rows),
         device, precision, rows=expected_rows, note=note, threads=threads, batch_size=batch_size, place=place,

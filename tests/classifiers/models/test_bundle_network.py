@@ -1,15 +1,17 @@
 """The network of a bundle, known without building it while its weights stay what they were."""
 
+import dataclasses
 import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from classifiers.models import image_classifier
+from classifiers.models import bundle_network as bundle_networks
 from classifiers.models.bundle import load_bundle
 from classifiers.models.bundle_network import bundle_network, known_place
 from classifiers.models.trained_head import train
 from featstore.backbone import Backbone
+from featstore.engines.deferred_backbone import deferred_backbone
 from featstore.errors import FingerprintMismatchError, WeightsNotFoundError
 from featstore.extract import extract
 from featstore.store.feature_store import FeatureStore
@@ -45,8 +47,8 @@ def here(made, tmp_path):
 
 @pytest.fixture
 def built(monkeypatch):
-    calls, really = [], image_classifier.open_backbone
-    monkeypatch.setattr(image_classifier, "open_backbone", lambda *given: calls.append(1) or really(*given))
+    calls, really = [], bundle_networks.open_backbone
+    monkeypatch.setattr(bundle_networks, "open_backbone", lambda *given: calls.append(1) or really(*given))
     return calls
 
 
@@ -58,6 +60,18 @@ def test_the_second_time_nothing_is_built(here, built):
         assert network.transform.crop == 32 and network.by_name and built == [1]
     assert known_place(bundle) == file
     assert network.backbone.weights.path == file and built == [1, 1]
+
+
+def test_what_an_extraction_saw_is_enough(here, built):
+    bundle, file = here
+    request = {"weights": str(file), "nodes": ("avgpool", "features.3"), "input_size": 32}
+    deferred_backbone("mobilenet_v3_small", "fp32", request, lambda: Backbone("mobilenet_v3_small", **request))
+    network = bundle_network(bundle)
+    assert network.nodes == ("avgpool",) and network.widths == {"avgpool": 576} and built == []
+    assert list(network.specs.fingerprints.values()) == [bundle.fingerprint]
+    recipe = {**bundle.recipe, "transform": {**bundle.recipe["transform"], "resize": 99}}
+    with pytest.raises(FingerprintMismatchError, match="the recipe in the bundle makes the features"):
+        bundle_network(dataclasses.replace(bundle, recipe=recipe))
 
 
 def test_a_weights_file_that_changed_is_read_again_and_refused(here, built):
