@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash).")
 @click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
-@click.option("--verbose", "-v", is_flag=True, help="Also tell how the weights file was read.")
+@click.option("--verbose", "-v", is_flag=True, help="Also tell how the weights file was read and the engine started.")
 @options.quiet
 @options.json_option
 def extract(
@@ -100,6 +100,8 @@ def extract(
         out.print(f"note: {options.typed(note)}")
     if verbose and result.weights_record:
         out.print(f"weights: {options.typed(result.weights_record)}")
+    if verbose and result.engine_start:
+        out.print(f"engine: {options.typed(result.engine_start)}")
     for path, reason in result.failed[:20]:
         out.print(f"  failed: {path}: {reason}")
     if len(result.failed) > 20:

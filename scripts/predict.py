@@ -51,12 +51,14 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 @options.suffix
 @options.apply_network
 @options.overwrite
+@click.option("--verbose", "-v", is_flag=True, help="Also tell how the engine started.")
 @options.quiet
 @options.json_option
 def predict(
     as_json: bool,
     quiet: bool,
     overwrite: bool,
+    verbose: bool,
     bundle: str,
     images: tuple[str, ...],
     top: int,
@@ -92,7 +94,7 @@ def predict(
         expected = "one name, that of the first column" if wide else "two names or three, such as id,label"
         raise click.UsageError(f"--columns has {len(columns)} name{'s' * (len(columns) != 1)}; expected {expected}")
     target = None if out is None else options.fresh_path(out, overwrite)
-    classifier = load_bundle(bundle)
+    classifier = load_bundle(bundle, for_predictions=True)
     reading = Reading(path_column=path_column, root=root, suffix=suffix)
     with options.told("nothing was written"), options.reporter(quiet) as report:
         found = predict_images(classifier, images, reading=reading, progress=report, **how)
@@ -109,6 +111,8 @@ def predict(
     if not as_json or target is not None:
         for note in found.notes:
             options.say(f"note: {options.typed(note)}")
+        if verbose and found.engine_start:
+            options.say(f"engine: {options.typed(found.engine_start)}")
         _list("failed", found.failed)
         _list("skipped", found.skipped)
     if not found.images:

@@ -17,6 +17,7 @@ from classifiers.heads.base.head_input import Training, check_logits
 from classifiers.heads.mlp_training import MANY, BatchedMLP, steps_an_epoch, train_together, two_layers
 from classifiers.linalg import standardiser, truncated_svd
 from classifiers.threads import at_most
+from classifiers.validation.temperature import softmax
 
 RANK = 384
 """Wider features are first rotated to so many principal components; the rotation becomes part of the first layer."""
@@ -151,9 +152,10 @@ class MLPHead(SearchedHead):
         return torch.from_numpy(np.ascontiguousarray((X - mean) @ matrix))
 
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        with torch.inference_mode():
-            logits = self.network_(torch.from_numpy(np.ascontiguousarray(X)))
-        return np.asarray(torch.softmax(logits.double(), dim=1).numpy())
+        # In NumPy, as `classifiers.models.applied_head` does it without torch, to the bit.
+        first, last = cast(nn.Linear, self.network_[0]), cast(nn.Linear, self.network_[2])
+        hidden = np.maximum(X @ first.weight.numpy().T + first.bias.numpy(), 0)
+        return softmax((hidden @ last.weight.numpy().T + last.bias.numpy()).astype(np.float64))
 
     def to_torch(self) -> nn.Module:
         """Features (b, d) float32 -> logits (b, k), the scaling folded into the first layer."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from classifiers.models import tensor_file
+from classifiers.models.applied_head import APPLIED, AppliedHead
 from classifiers.models.tree_guard import check_forest, checked_lightgbm
 from featstore.errors import (
     BundleError,
@@ -42,7 +43,7 @@ class Bundle:
     Attributes
     ----------
     head : classifier
-        Fitted, in scikit-learn's contract.
+        Fitted, in scikit-learn's contract; or an `AppliedHead`, see `load_bundle`.
     name : str
         One of `classifiers.heads.registry.HEADS`.
     classes : tuple of k str
@@ -249,10 +250,16 @@ def save_bundle(
     return bundle
 
 
-def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+def load_bundle(path: str | os.PathLike[str], *, for_predictions: bool = False) -> Bundle:
     """Load a bundle; also safe with a file from a stranger.
 
     The hash is checked before anything is used, no code in the file is run, and no other file is opened.
+
+    Parameters
+    ----------
+    for_predictions : bool
+        Only probabilities will be asked for: the head is an `AppliedHead` where there is one, which loads neither
+        scikit-learn nor torch and gives the same bits.
 
     Raises
     ------
@@ -284,7 +291,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         )
     document, arrays = tensor_file.read(path, FORMAT)
     try:
-        return _assemble(path, document, arrays)
+        return _assemble(path, document, arrays, for_predictions)
     except BundleError:
         raise
     except FeatstoreError as error:
@@ -294,10 +301,8 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{path} holds a classifier whose parts do not fit ({what}); {FORMAT.remedy}") from error
 
 
-def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) -> Bundle:
+def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays, for_predictions: bool) -> Bundle:
     """Build the head and check that everything fits."""
-    from classifiers.heads.registry import make_head
-
     classes = document["classes"]
     if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
         raise BundleError(f"{path} has classes that are no list of names; {FORMAT.remedy}")
@@ -319,7 +324,12 @@ def _assemble(path: Path, document: dict[str, Any], arrays: tensor_file.Arrays) 
         own["model"] = np.frombuffer(text, dtype=np.uint8)
     elif name == "forest":
         check_forest(own, own["matrix"].shape[1] if "matrix" in own else int(meta["n_features_in"]))
-    head = make_head(str(name)).from_state(meta, own)
+    if for_predictions and name in APPLIED:
+        head: Any = AppliedHead(name, meta, own)
+    else:
+        from classifiers.heads.registry import make_head
+
+        head = make_head(str(name)).from_state(meta, own)
     width = int(head.n_features_in_)
     if not 0 < width <= _LARGEST_WIDTH or len(head.classes_) != len(classes):
         raise BundleError(

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from classifiers.models.bundle import load_bundle
-from classifiers.models.image_classifier import ImageClassifier, open_backbone
+from classifiers.models.bundle_network import open_backbone
+from classifiers.models.image_classifier import ImageClassifier
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.catalogue import BACKBONES
 from featstore.errors import BundleNotFoundError, NoGradientError, UnknownNameError, WeightsError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,18 +12,16 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from classifiers.models.bundle import Bundle, load_bundle
+from classifiers.models.bundle_network import open_backbone
 from featstore.backbone.backbone import Backbone
-from featstore.backbone.recipe import gone
 from featstore.decoding.pixels.decode import decode
 from featstore.decoding.pixels.transform import TransformSpec
 from featstore.errors import (
     DecodeError,
-    FingerprintMismatchError,
     ImagesNotFoundError,
     NoGradientError,
     UnknownNameError,
     WeightsError,
-    WeightsNotFoundError,
 )
 from featstore.sources.addresses import addresses
 from featstore.sources.reading import FILE_BYTES, read
@@ -220,36 +217,6 @@ def freeze_on(network: nn.Module, device: torch.device | str) -> None:
     network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def open_backbone(bundle: Bundle, weights: str | os.PathLike[str] | None = None) -> Backbone:
-    """Build the network that a bundle's features come from.
-
-    Weights that were saved with the bundle are found beside it, also after both have been moved.
-
-    Parameters
-    ----------
-    weights : str or path, optional
-        Where the weights are now, or "auto"; the tensors must be the same.
-
-    Raises
-    ------
-    WeightsNotFoundError
-        They are not where they were; give their place.
-    FingerprintMismatchError
-        The tensors are others, or the network does not make the features that the bundle was trained on.
-    """
-    if weights is None:
-        weights = _known_place(bundle)
-    backbone = Backbone.from_recipe(bundle.recipe, weights)
-    made = [f.key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
-    if made != [bundle.fingerprint.key]:
-        raise FingerprintMismatchError(
-            f"the recipe in the bundle makes the features {', '.join(made)}, but the head was trained on "
-            f"{bundle.fingerprint.key} ({bundle.fingerprint.backbone} at {bundle.fingerprint.node}); the decode rules "
-            f"or the network differ: extract the features and train again"
-        )
-    return backbone
-
-
 def differentiable_head(bundle: Bundle) -> nn.Module:
     """The bundle's head as a module: (b, d) float32 -> (b, k) logits.
 
@@ -280,28 +247,6 @@ class _AsTuple(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         return (self.body(x),)
-
-
-def _known_place(bundle: Bundle) -> Path | None:
-    """The weights file beside a bundle, under the name that its recipe gives; None where the recipe decides."""
-    weights = bundle.recipe.get("weights")
-    if not isinstance(weights, dict) or weights.get("kind") != "file":
-        return None
-    file = weights.get("path")
-    if not isinstance(file, str) or not file:
-        raise WeightsNotFoundError(
-            f"the bundle needs the weights {bundle.fingerprint.weights} of {bundle.fingerprint.backbone} (SHA-256 "
-            f"{bundle.fingerprint.weights_sha256[:12]}...) and does not know where they are; give the file with "
-            '`weights="FILE"`'
-        )
-    if bundle.path is None:
-        return None
-    candidate = bundle.path.resolve().with_name(Path(file).name)
-    if candidate.is_file():
-        return candidate
-    if said := gone(bundle.recipe, "the bundle"):
-        raise WeightsNotFoundError(said)
-    return None
 
 
 def _read(path: bytes, spec: TransformSpec) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.models.bundle import Bundle
 from featstore.sources.address import reading_order
+from featstore.system.machine import usable_cores
 from featstore.system.reporting import Progress
 
 
@@ -23,6 +25,7 @@ def network_features(
     batch_size: int | None = None,
     workers: int | None = None,
     progress: Progress,
+    started: Callable[[str], None] | None = None,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Decode image files and run the bundle's network on them, as on those that its head was trained on.
 
@@ -35,6 +38,8 @@ def network_features(
         As for `predict_images`.
     progress : callable
         `progress("prepare", ...)` while the network is built, then `progress("predict", done, total, "")`.
+    started : callable, optional
+        Called with how the engine started, for people: see `Engine.start`.
 
     Returns
     -------
@@ -49,7 +54,7 @@ def network_features(
         The network is not that of the bundle.
     DeviceError
     """
-    from classifiers.models.image_classifier import open_backbone
+    from classifiers.models.bundle_network import bundle_network
     from featstore.decoding.nvjpeg_pool import open_pool
     from featstore.engines.devices import find_device
     from featstore.engines.factory import make_engine
@@ -58,29 +63,32 @@ def network_features(
     reasons = [""] * len(items)
     if not items:
         return X, reasons
-    backbone = open_backbone(bundle, weights)
+    there = find_device(device)
+    network = bundle_network(bundle, weights)
     node = bundle.fingerprint.node
+    order = reading_order([address for address, _ in items])
+    rows = np.arange(len(items)) if order is None else np.array(order)  # containers are read from front to back
+    workers = min(usable_cores(), len(items)) if workers is None else workers
     progress("prepare", 0, 1, "building the engine")
-    network_engine = make_engine(
-        backbone,
+    runs = make_engine(
+        network,
         engine=engine,
-        device=device,
+        device=there,
         precision=bundle.fingerprint.precision,
         batch_size=batch_size,
         expected_rows=len(items),
     )
-    network_engine.prepare()
-    progress("prepare", 1, 1, "")
-    order = reading_order([address for address, _ in items])
-    rows = np.arange(len(items)) if order is None else np.array(order)  # containers are read from front to back
-    with open_pool(
-        backbone.transform, find_device(device), workers=workers, batch_size=network_engine.batch_size
-    ) as pool:
-        for batch in pool.run([items[row] for row in rows.tolist()]):
+    with closing(runs), open_pool(network.transform, there, workers=workers) as pool:
+        batches = iter(pool.run([items[row] for row in rows.tolist()], runs.usual_batch_size))
+        runs.prepare()  # while the first images are decoded
+        if started is not None:
+            started(runs.start)
+        progress("prepare", 1, 1, "")
+        for batch in batches:
             at = rows[batch.start : batch.start + len(batch.status)]
             good = batch.status == 0
             if good.any():
-                X[at[good]] = network_engine.run(batch.images[good])[node]
+                X[at[good]] = runs.run(batch.images[good])[node]
             for offset in np.flatnonzero(~good).tolist():
                 reasons[at[offset]] = str(batch.reasons[offset])
             progress("predict", batch.start + len(at), len(items), "")

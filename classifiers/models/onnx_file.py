@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from classifiers.models.bundle import Bundle, load_bundle
-from classifiers.models.image_classifier import ImageClassifier, differentiable_head, open_backbone
+from classifiers.models.bundle_network import open_backbone
+from classifiers.models.image_classifier import ImageClassifier, differentiable_head
 from classifiers.models.onnx_heads import NeighbourVotes, PairVotes
 from classifiers.models.onnx_trees import TREE_HEADS, append_trees
 from featstore.errors import FeatstoreError, MissingExtraError, OutputExistsError

@@ -40,6 +40,8 @@ class Predictions:
         What the first column of a table is called.
     notes : tuple of str
         What is to be said of the lists and archives that the images came from.
+    engine_start : str
+        How the engine started, see `featstore.engines.Engine`; "" where there is nothing to tell.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Predictions:
     ids: tuple[str, ...] = ()
     id_column: str = "image"
     notes: tuple[str, ...] = ()
+    engine_start: str = ""
 
     def top(self, count: int = 1) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, best first, ties in the order of the classes.
@@ -206,10 +209,11 @@ def predict_images(
     readable = np.flatnonzero([not reason for reason in reasons])
     X = np.zeros((len(reasons), bundle.width), dtype=np.float32)
 
+    said: list[str] = []
     items = [(found.addresses[row], hashed[row].digest) for row in readable]
     X[readable], why = network_features(
         bundle, items, weights=weights, engine=engine, device=device, batch_size=batch_size, workers=workers,
-        progress=report,
+        progress=report, started=said.append,
     )  # fmt: skip
     for row, reason in zip(readable, why, strict=True):
         reasons[row] = reason
@@ -224,6 +228,7 @@ def predict_images(
         failed=(*failed, *found.failed),
         skipped=found.skipped,
         notes=found.notes,
+        engine_start="".join(said),
         ids=() if id == "path" else tuple(found.ids[row] for row in kept),
         id_column={"path": "image", "name": "id", "stem": "id"}.get(id, id),
     )

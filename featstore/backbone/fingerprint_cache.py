@@ -16,9 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from featstore.backbone.catalogue import lookup
 from featstore.decoding.pixels import decode
 from featstore.fingerprint import Fingerprint
-from featstore.system.user_cache import entry_path, write_entry
+from featstore.system.canonical_json import canonical_json
+from featstore.system.user_cache import cache_folder, entry_path, read_entry, write_entry
 
 FOLDER = "fingerprints"
 """Of the user's cache folder."""
@@ -49,7 +51,10 @@ def load_feature_specs(backbone: str, precision: str, request: Mapping[str, Any]
         The arguments that the network would be built from, JSON-able.
     """
     try:
-        entry = json.loads(_place(backbone, precision, request).read_bytes())
+        kept, _ = read_entry(_place(backbone, precision, request))
+        if kept is None:
+            return None
+        entry = kept.document
         if entry["file"] != _identity(entry["path"]):
             return None
         fingerprints = {node: Fingerprint.from_json(entry["fingerprints"][node]) for node in entry["nodes"]}
@@ -57,6 +62,33 @@ def load_feature_specs(backbone: str, precision: str, request: Mapping[str, Any]
         return FeatureSpecs(fingerprints, widths, str(entry["weights_note"]), str(entry["weights_record"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # no entry, or one that cannot be read: the network itself will say
+
+
+def find_feature_specs(fingerprint: Fingerprint, weights: Path | None) -> FeatureSpecs | None:
+    """What is known of features at one node from any request that was kept, or None.
+
+    Parameters
+    ----------
+    fingerprint : Fingerprint
+    weights : Path or None
+        The weights file that is to be used; None for random weights.
+    """
+    place = None if weights is None else str(weights.resolve())
+    if fingerprint.decode != json.loads(canonical_json(decode.RULES)):
+        return None  # of another version
+    for path in sorted((cache_folder() / FOLDER).glob("*.json")):
+        try:
+            entry, _ = read_entry(path)
+            if entry is None or entry.document["path"] != place or entry.document["versions"] != _versions():
+                continue
+            told = entry.document
+            for node, document in told["fingerprints"].items():
+                if Fingerprint.from_json(document) == fingerprint and told["file"] == _identity(place):
+                    record = str(told["weights_note"]), str(told["weights_record"])
+                    return FeatureSpecs({node: fingerprint}, {node: int(told["widths"][node])}, *record)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # an entry that cannot be read is none
+    return None
 
 
 def save_feature_specs(
@@ -72,6 +104,7 @@ def save_feature_specs(
     absolute = None if path is None else str(Path(path).resolve())
     entry = {
         "path": absolute,
+        "versions": _versions(),
         "file": _identity(absolute),
         "nodes": list(known.fingerprints),
         "fingerprints": {node: f.to_json() for node, f in known.fingerprints.items()},
@@ -84,16 +117,21 @@ def save_feature_specs(
 
 def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
     weights = str(request.get("weights", ""))
+    anywhere = weights in ("auto", "none", *lookup(backbone).files) or Path(weights).is_absolute()
     depends = {
         "backbone": backbone,
         "precision": precision,
         "request": {k: list(v) if isinstance(v, tuple) else v for k, v in request.items()},
-        "folder": str(Path.cwd()) if weights not in ("auto", "none") else "",
+        "folder": "" if anywhere else str(Path.cwd()),
         "torch_home": os.environ.get("TORCH_HOME", ""),
-        "versions": {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")},
+        "versions": _versions(),
         "decode": decode.RULES,
     }
     return entry_path(FOLDER, depends)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")}
 
 
 def _identity(path: str | None) -> list[int] | None:

@@ -1,6 +1,6 @@
 """A frozen network run fast: eager PyTorch, torch.compile or OpenVINO, each checked against torchvision before use.
 
-May import `errors`, `system`, `fingerprint`, `store.tables` and `backbone`.
+May import `errors`, `system`, `fingerprint`, `decoding.pixels`, `store.tables` and `backbone`.
 """
 
 from typing import TYPE_CHECKING

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featstore.engines.runner import Runner, run_with_halving
 from featstore.system.canonical_json import canonical_json
-from featstore.system.user_cache import entry_path, write_entry
+from featstore.system.user_cache import entry_path, read_entry, write_entry
 
 FORMAT = 1
 _KIND = "calibration"
@@ -33,12 +33,12 @@ def load_choice(identity: Mapping[str, Any], names: Sequence[str]) -> str | None
     identity : mapping
         Everything that the speed depends on; JSON-able.
     """
-    try:
-        entry = json.loads(entry_path(_KIND, identity).read_bytes())
-        known = entry["format"] == FORMAT and entry["identity"] == json.loads(canonical_json(identity))
-        return str(entry["choice"]) if known and entry["choice"] in names else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    entry, _ = read_entry(entry_path(_KIND, identity))
+    if entry is None:
         return None
+    found = entry.document
+    known = found.get("format") == FORMAT and found.get("identity") == json.loads(canonical_json(identity))
+    return str(found["choice"]) if known and found.get("choice") in names else None
 
 
 def save_choice(identity: Mapping[str, Any], choice: str, rates: Mapping[str, float]) -> None:

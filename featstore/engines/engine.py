@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.backbone.backbone import Backbone
 from featstore.engines import autotune
+from featstore.engines.deferred_backbone import DeferredBackbone
 from featstore.engines.devices import describe
-from featstore.engines.openvino_runner import has_openvino
-from featstore.engines.parity import check
-from featstore.engines.runner import Computation, Features, Runner, first_line
+from featstore.engines.openvino_runner import OpenVINORunner, has_openvino, openvino_batch
+from featstore.engines.parity import check, check_images
+from featstore.engines.prepared import PreparedEngine, PreparedPlace
+from featstore.engines.runner import Computation, Features, Runner, first_line, run_with_halving
 from featstore.errors import DeviceError, FeatstoreError, FeaturesError, MissingExtraError
 from featstore.system.machine import is_out_of_memory, usable_cores
 
@@ -44,9 +46,13 @@ class Engine:
     batch_size : int
         Images to hand over at a time; smaller after memory ran out. Known after `prepare`.
     nodes : tuple of str
+    start : str
+        How it started, for people who ask: with what an earlier start prepared, without it and why, or "" where nothing
+        is ever kept. Known after `prepare`.
 
     Examples
     --------
+    >>> from featstore.backbone.backbone import Backbone
     >>> from featstore.engines.factory import make_engine
     >>> engine = make_engine(Backbone("resnet18", "none", input_size=32), engine="eager", device="cpu", threads=1)
     >>> engine.run(np.zeros((3, 32, 32, 3), np.uint8))["avgpool"].shape
@@ -56,19 +62,29 @@ class Engine:
 
     def __init__(
         self,
-        backbone: Backbone,
-        options: Sequence[EngineOption],
+        network: DeferredBackbone,
+        options: Callable[[], list[EngineOption]],
         device: str,
         precision: str,
+        *,
         rows: int | None,
         note: str,
+        threads: int | None = None,
+        batch_size: int | None = None,
+        place: PreparedPlace | None = None,
     ) -> None:
-        self.nodes = backbone.nodes
-        self._backbone = backbone
-        self._options = list(options)
+        self.nodes = network.nodes
+        self._network = network
+        self._list_options = options
         self._device, self._precision, self._rows = device, precision, rows
+        self._threads, self._batch_size = threads, batch_size
         self._notes = [note] if note else []
         self._runner: Runner | None = None
+        self._place = place
+        self._described = ""
+        self._prepared, self.start = (None, "") if place is None else place.load()
+        if self._prepared is not None and not self._prepared.measured and self._many:
+            self._prepared, self.start = None, "what an earlier start prepared was never measured beside other engines"
 
     @property
     def batch_size(self) -> int:
@@ -78,6 +94,10 @@ class Engine:
     @property
     def usual_batch_size(self) -> int:
         """What `batch_size` will mostly be, before anything is built."""
+        if self._runner is not None:
+            return self._runner.batch_size
+        if self._prepared is not None:
+            return openvino_batch(self._prepared.model.request, self._batch_size, self._threads)
         return self._options[0].batch_size
 
     @property
@@ -89,12 +109,12 @@ class Engine:
         """
         runner = self._ready()
         note = {"engine_note": "; ".join(self._notes)} if self._notes else {}
-        if record := self._backbone.weights.record:
+        if record := self._network.specs.weights_record:
             note["weights_note"] = record
         versions = {name: version(name) for name in ("featstore", "torch", "torchvision", "pillow")}
         return {
             "engine": runner.name,
-            "device": describe(self._device),
+            "device": self._described,
             "precision": self._precision,
             **versions,
             **runner.provenance,
@@ -117,15 +137,7 @@ class Engine:
         if self._runner is not None:
             return 0.0
         began = time.perf_counter()
-        names = [option.name for option in self._options]
-        identity = self._identity()
-        choice = autotune.load_choice(identity, names) if len(names) > 1 else None
-        if choice is not None:
-            self._options.sort(key=lambda option: option.name != choice)
-        usual = self._first_that_works()
-        if choice is None and len(self._options) > 1 and (self._rows or 0) >= MIN_ROWS_TO_MEASURE:
-            usual = self._fastest(usual, identity)
-        self._runner = usual
+        self._runner = self._warm_runner() or self._cold_runner()
         return time.perf_counter() - began
 
     def submit(self, images: NDArray[np.uint8]) -> Features:
@@ -143,13 +155,12 @@ class Engine:
         DeviceError
             Not even one image fits in memory.
         """
-        side = self._backbone.transform.crop
+        side = self._network.transform.crop
         if images.ndim != 4 or images.shape[1:] != (side, side, 3) or images.dtype != np.uint8:
             raise FeaturesError(
                 f"the engine takes uint8 images of shape (b, {side}, {side}, 3), not {images.dtype} {images.shape}"
             )
-        widths = {node: self._backbone.widths[node] for node in self.nodes}
-        return Features(widths, Computation(self._ready(), images))
+        return Features(self._network.widths, Computation(self._ready(), images))
 
     def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Features of images.
@@ -177,6 +188,60 @@ class Engine:
         assert self._runner is not None
         return self._runner
 
+    @cached_property
+    def _options(self) -> list[EngineOption]:
+        return self._list_options()
+
+    @property
+    def _many(self) -> bool:
+        """Whether so many images will come that measuring pays."""
+        return (self._rows or 0) >= MIN_ROWS_TO_MEASURE
+
+    def _warm_runner(self) -> Runner | None:
+        """What an earlier start prepared, running and giving the bits that it gave then; None where there is none."""
+        if self._prepared is None or self._place is None:
+            return None
+        kept, self._prepared = self._prepared, None
+        try:
+            runner = OpenVINORunner(
+                kept.model, precision=self._precision, request=kept.model.request, threads=self._threads,
+                batch_size=self._batch_size,
+            )  # fmt: skip
+            runner.prepare()
+        except (DeviceError, MissingExtraError, RuntimeError, MemoryError) as error:
+            self.start = self._place.drop(first_line(error))
+            return None
+        if not np.array_equal(_check_row(runner, self._network.transform.crop), kept.check):
+            runner.close()
+            self.start = self._place.drop("it gives other numbers than when it was made")
+            return None
+        runner.model = None  # as large as the network
+        self._described = kept.device
+        self.start = f"started with what an earlier start prepared in {self._place.path}"
+        return runner
+
+    def _cold_runner(self) -> Runner:
+        """Choose, build and check; keep what was prepared for the next start."""
+        self._described = describe(self._device)
+        names = [option.name for option in self._options]
+        identity = self._identity()
+        choice = autotune.load_choice(identity, names) if len(names) > 1 else None
+        if choice is not None:
+            self._options.sort(key=lambda option: option.name != choice)
+        usual = self._first_that_works()
+        measured = choice is not None or len(self._options) == 1
+        if not measured and self._many:
+            usual, measured = self._fastest(usual, identity), True
+        if self._place is not None and isinstance(usual, OpenVINORunner) and usual.model is not None:
+            row = _check_row(usual, self._network.transform.crop)
+            unkept = self._place.save(PreparedEngine(usual.model, self._described, measured, row))
+            said = (
+                f"not kept for the next start: {unkept}" if unkept else f"kept for the next start in {self._place.path}"
+            )
+            self.start = f"{self.start}; {said}" if self.start else said
+            usual.model = None  # as large as the network
+        return usual
+
     def _first_that_works(self) -> Runner:
         """The first option that can be built and computes the network's features; those before it leave a note."""
         while True:
@@ -197,7 +262,7 @@ class Engine:
     def _built(self, option: EngineOption) -> Runner:
         runner = option.build()
         runner.prepare()
-        check(runner, self._backbone, self._precision)
+        check(runner, self._network.backbone, self._precision)
         return runner
 
     def _fastest(self, usual: Runner, identity: dict[str, Any]) -> Runner:
@@ -208,7 +273,7 @@ class Engine:
                 runners[option.name] = self._built(option)
             except (DeviceError, MissingExtraError, RuntimeError, MemoryError):
                 continue  # an option that was not needed and does not work here is out of the race
-        rates = autotune.measure(runners, self._backbone.transform.crop)
+        rates = autotune.measure(runners, self._network.transform.crop)
         choice = autotune.pick(rates, self._options[0].name)
         autotune.save_choice(identity, choice, rates)
         for name, runner in runners.items():
@@ -218,17 +283,23 @@ class Engine:
 
     def _identity(self) -> dict[str, Any]:
         """What the choice depends on."""
+        backbone = self._network.backbone
         return {
-            "device": describe(self._device),
+            "device": self._described,
             "cores": usable_cores(),
             "candidates": sorted(option.name for option in self._options),
-            "backbone": self._backbone.name,
-            "pools": dict(self._backbone.pools),
-            "input_size": self._backbone.transform.crop,
+            "backbone": backbone.name,
+            "pools": dict(backbone.pools),
+            "input_size": backbone.transform.crop,
             "precision": self._precision,
             "versions": {name: version(name) for name in ("featstore", "torch")},
             "openvino": version("openvino") if has_openvino() else "",
         }
+
+
+def _check_row(runner: Runner, side: int) -> NDArray[np.float32]:
+    """What a runner makes of the first check image, all nodes in a row."""
+    return np.concatenate([output[0] for output in run_with_halving(runner, check_images(side)[:1])])
 
 
 def _reason(name: str, error: Exception) -> FeatstoreError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from featstore.backbone.backbone import Backbone
-from featstore.engines.cuda_runner import CudaRunner, cuda_batch
+from typing import TYPE_CHECKING
+
+from featstore.engines.deferred_backbone import DeferredBackbone
 from featstore.engines.devices import find_device, has_bf16
 from featstore.engines.engine import Engine, EngineOption
 from featstore.engines.openvino_runner import (
@@ -13,11 +14,14 @@ from featstore.engines.openvino_runner import (
     require_openvino,
     usual_request,
 )
+from featstore.engines.prepared import PreparedPlace
 from featstore.engines.runner import Runner
-from featstore.engines.torch_runner import TorchRunner, missing_compiler, torch_batch
 from featstore.errors import DeviceError, UnknownNameError
 from featstore.fingerprint import PRECISIONS as PRECISIONS
 from featstore.store.tables.layout import SHARD_ROWS
+
+if TYPE_CHECKING:
+    from featstore.backbone.backbone import Backbone
 
 ENGINES = ("auto", "eager", "compile", "openvino")
 MIN_ROWS_TO_COMPILE = 4000
@@ -61,7 +65,7 @@ def check_request(engine: str, device: str, precision: str) -> None:
 
 
 def make_engine(
-    backbone: Backbone,
+    backbone: Backbone | DeferredBackbone,
     *,
     engine: str = "auto",
     device: str = "auto",
@@ -74,6 +78,9 @@ def make_engine(
 
     Parameters
     ----------
+    backbone : Backbone or DeferredBackbone
+        A deferred one is built only where nothing that an earlier start prepared can be used; what OpenVINO prepares of
+        it is kept in the user's cache folder, see `featstore.engines.prepared`.
     engine : {"auto", "eager", "compile", "openvino"}
         "auto": on a CPU, OpenVINO where it is installed, else torch.compile where there is a C++ compiler and the
         images are many, else eager; on CUDA torch.compile for many images, else eager. Where several suit, a short
@@ -100,6 +107,7 @@ def make_engine(
 
     Examples
     --------
+    >>> from featstore.backbone.backbone import Backbone
     >>> engine = make_engine(Backbone("resnet18", "none", input_size=32), engine="eager", device="cpu", threads=1)
     >>> engine.nodes, engine.provenance["engine"]
     (('avgpool',), 'eager')
@@ -108,8 +116,32 @@ def make_engine(
     device = find_device(device)
     check_request(engine, device, precision)
     batch_size = None if batch_size is None else min(batch_size, SHARD_ROWS)
-    many = (expected_rows or 0) >= MIN_ROWS_TO_COMPILE
+    network = backbone if isinstance(backbone, DeferredBackbone) else DeferredBackbone.of(backbone, precision)
+    on_openvino = device == "cpu" and engine in ("auto", "openvino") and has_openvino()
+    place = None
+    if on_openvino and network.by_name:
+        place = PreparedPlace(list(network.specs.fingerprints.values()), {"engine": engine, "threads": threads})
     note = ""
+    if device == "cpu" and engine == "auto" and not on_openvino:
+        note = "OpenVINO is not installed; pip install 'featstore[openvino]' makes this and later starts faster"
+    return Engine(
+        network, lambda: _options(network.backbone, engine, device, precision, batch_size, threads, expected_rows),
+        device, precision, rows=expected_rows, note=note, threads=threads, batch_size=batch_size, place=place,
+    )  # fmt: skip
+
+
+def _options(
+    backbone: Backbone,
+    engine: str,
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    threads: int | None,
+    expected_rows: int | None,
+) -> list[EngineOption]:
+    """The ways to run a backbone, the usual one first."""
+    from featstore.engines.cuda_runner import CudaRunner, cuda_batch
+    from featstore.engines.torch_runner import TorchRunner, missing_compiler, torch_batch
 
     def with_torch(compile: bool) -> EngineOption:
         def build() -> Runner:
@@ -135,11 +167,10 @@ def make_engine(
     if device == "cpu" and engine in ("auto", "openvino") and has_openvino():
         usual = usual_request(backbone)
         options = [with_openvino(usual), with_openvino(1 if usual > 1 else 8)]
-    elif device == "cpu" and engine == "auto":
-        note = "OpenVINO is not installed; pip install 'featstore[openvino]' makes this several times faster"
+    many = (expected_rows or 0) >= MIN_ROWS_TO_COMPILE
     compiling = device.startswith("cuda") or (device == "cpu" and not missing_compiler())
     if engine == "compile" or (engine == "auto" and not options and many and compiling):
         options.append(with_torch(True))
     if engine in ("auto", "eager"):
         options.append(with_torch(False))
-    return Engine(backbone, options, device, precision, expected_rows, note)
+    return options

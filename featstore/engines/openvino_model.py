@@ -16,18 +16,57 @@ from xml.etree import ElementTree
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from featstore.backbone.backbone import Backbone
 from featstore.backbone.trunk import PixelTrunk
-from featstore.engines.low_precision import layer_precisions
+from featstore.engines.low_precision import layer_precisions, precision_provenance
+from featstore.engines.prepared import PreparedModel
 from featstore.errors import DeviceError
 
 if TYPE_CHECKING:
     import openvino
 
 _ATTRIBUTE = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:bf16,f16"}
+
+
+def written(model: openvino.Model, kept: Collection[str] = ()) -> tuple[bytes, NDArray[np.uint8]]:
+    """A model in OpenVINO's format, with operations marked that stay in float32.
+
+    Parameters
+    ----------
+    kept : collection of str
+        Friendly names of those operations.
+
+    Returns
+    -------
+    description : bytes
+        XML.
+    weights : ndarray of shape (n,), uint8
+
+    Raises
+    ------
+    OSError
+        No room for the temporary file.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory(prefix="featstore-") as folder:
+        description, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
+        openvino.serialize(model, description, weights)
+        if not kept:
+            return description.read_bytes(), np.fromfile(weights, dtype=np.uint8)
+        tree = ElementTree.parse(description)
+        data = np.fromfile(weights, dtype=np.uint8)
+    for layer in tree.iterfind("./layers/layer"):
+        if layer.get("name") in kept:
+            mark = ElementTree.Element("rt_info")
+            ElementTree.SubElement(mark, "attribute", _ATTRIBUTE)
+            first = next((i for i, part in enumerate(layer) if part.tag in ("input", "output", "rt_info")), len(layer))
+            layer.insert(first, mark)  # the reader wants it between a layer's settings and its ports
+    return ElementTree.tostring(tree.getroot()), data
 
 
 def mark_float32(model: openvino.Model, names: Collection[str]) -> openvino.Model:
@@ -47,18 +86,8 @@ def mark_float32(model: openvino.Model, names: Collection[str]) -> openvino.Mode
 
     if not names:
         return model
-    with tempfile.TemporaryDirectory(prefix="featstore-") as folder:
-        description, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
-        openvino.serialize(model, description, weights)
-        tree = ElementTree.parse(description)
-        data = np.fromfile(weights, dtype=np.uint8)
-    for layer in tree.iterfind("./layers/layer"):
-        if layer.get("name") in names:
-            mark = ElementTree.Element("rt_info")
-            ElementTree.SubElement(mark, "attribute", _ATTRIBUTE)
-            first = next((i for i, part in enumerate(layer) if part.tag in ("input", "output", "rt_info")), len(layer))
-            layer.insert(first, mark)  # the reader wants it between a layer's settings and its ports
-    return openvino.Core().read_model(ElementTree.tostring(tree.getroot()), openvino.Tensor(data))
+    description, weights = written(model, names)
+    return openvino.Core().read_model(description, openvino.Tensor(weights))
 
 
 Value = Any
@@ -85,6 +114,27 @@ def openvino_model(backbone: Backbone, request: int, precision: str = "fp32") ->
     DeviceError
         The network has an operation that is not written down here.
     """
+    model, kept = _composed(backbone, request, precision)
+    return mark_float32(model, kept)
+
+
+def prepare_model(backbone: Backbone, request: int, precision: str) -> PreparedModel:
+    """Write a backbone down as `openvino_model` does, in a form that can be kept.
+
+    Raises
+    ------
+    DeviceError
+        The network has an operation that is not written down here.
+    OSError
+        No room for the temporary file.
+    """
+    description, weights = written(*_composed(backbone, request, precision))
+    widths = tuple(backbone.widths[node] for node in backbone.nodes)
+    return PreparedModel(description, weights, request, widths, precision_provenance(backbone, precision))
+
+
+def _composed(backbone: Backbone, request: int, precision: str) -> tuple[openvino.Model, list[str]]:
+    """The model, and the names of the operations that have to be marked."""
     import openvino
     from openvino import opset13 as ops
 
@@ -116,7 +166,7 @@ def openvino_model(backbone: Backbone, request: int, precision: str = "fp32") ->
         else:
             values[step] = _known(FUNCTIONS, step.target)(*(values.get(arg, arg) for arg in step.args))
     outputs = [_pooled(value, backbone.pools[node]) for node, value in zip(backbone.nodes, found, strict=True)]
-    return mark_float32(openvino.Model(outputs, [images], backbone.name), kept)
+    return openvino.Model(outputs, [images], backbone.name), kept
 
 
 def _known(table: dict[Any, Callable[..., Value]], what: Any) -> Callable[..., Value]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from featstore.backbone.backbone import Backbone
-from featstore.backbone.trunk import PixelTrunk
 from featstore.engines.runner import Runner, run_with_halving
 from featstore.errors import DeviceError
+
+if TYPE_CHECKING:
+    from featstore.backbone.backbone import Backbone
 
 
 def check_images(side: int) -> NDArray[np.uint8]:
@@ -37,6 +39,10 @@ def check(runner: Runner, backbone: Backbone, precision: str) -> None:
     DeviceError
         They differ by more than `TOLERANCE`.
     """
+    import torch
+
+    from featstore.backbone.trunk import PixelTrunk
+
     images = check_images(backbone.transform.crop)
     reference = PixelTrunk.of(backbone.trunk, backbone.transform)
     with torch.inference_mode():

@@ -21,13 +21,14 @@ def check_devices(device: str, *, engine: str, precision: str, nvjpeg: bool) -> 
     DeviceError, MissingExtraError, UnknownNameError
         A device that is not there, or that cannot run this.
     """
-    from featstore.decoding.nvjpeg_decoder import require_cuda
     from featstore.engines.devices import find_devices
     from featstore.engines.factory import check_request
 
     for found in find_devices(device):
         check_request(engine, found, precision)
         if nvjpeg:
+            from featstore.decoding.nvjpeg_decoder import require_cuda
+
             require_cuda(found)
 
 

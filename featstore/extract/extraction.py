@@ -17,7 +17,8 @@ class Extraction:
     time, in [0, 1], that the network stood idle for want of decoded images; `seconds` covers the whole call; `found` is
     what `featstore.discovery.found_json` says of the image set; `remarks` are (path, text) of images that were computed
     now and of which there is something to know: deep samples that stay dark, the first of several pages, a file that is
-    cut short; `weights_record` tells how the weights file was read, "" where there is nothing to tell.
+    cut short; `weights_record` tells how the weights file was read, `engine_start` how the engine started (see
+    `featstore.engines.Engine`); both are "" where there is nothing to tell.
 
     Examples
     --------
@@ -41,6 +42,7 @@ class Extraction:
     found: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     remarks: tuple[tuple[str, str], ...] = ()
     weights_record: str = ""
+    engine_start: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The document that `extract --json` prints."""

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featstore import errors
-from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
 from featstore.decoding.nvjpeg_pool import open_pool
 from featstore.decoding.pixels.decode import outdated
-from featstore.decoding.pixels.transform import TransformSpec
 from featstore.discovery.pictures import Pictures
 from featstore.discovery.summary import found_json
+from featstore.engines.deferred_backbone import DeferredBackbone, deferred_backbone
 from featstore.errors import ImageSetError
 from featstore.extract.current_image_set import current_image_set
 from featstore.extract.device_choice import check_devices, choose_devices
@@ -154,7 +153,8 @@ def extract(
         "bit_depth": bit_depth,
         "allow_truncated": allow_truncated,
     }
-    specs, network = _specs(backbone, precision, request)
+    network = _network(backbone, precision, request)
+    specs = network.specs
     if specs.weights_note:
         notes.append(specs.weights_note)
     if opened is None:
@@ -188,10 +188,8 @@ def extract(
                 devices, plan, {**place, **network_options, **options, **how}, report, target=SERVE
             )
         else:
-            transform = TransformSpec.from_json(next(iter(specs.fingerprints.values())).transform)
             # the decoders' imports take as long as the engine's
-            with open_pool(transform, devices[0], workers=workers) as decoders:
-                network = network or _build(backbone, request)
+            with open_pool(network.transform, devices[0], workers=workers) as decoders:
                 result = compute(network, plan, {**options, "device": devices[0]}, decoders, report)
 
     failed = _failures(cache, images, specs.fingerprints.values(), result)
@@ -220,6 +218,7 @@ def extract(
         remarks=remarks,
         found=found_json(images),
         weights_record=specs.weights_record,
+        engine_start=result.start,
     )
 
 
@@ -230,26 +229,17 @@ def _open(store: FeatureStore | str | os.PathLike[str]) -> FeatureStore | None:
     return None if identity.vacant(Path(os.fsdecode(store))) else FeatureStore(store)
 
 
-def _specs(
-    backbone: Backbone | str, precision: str, request: Mapping[str, Any]
-) -> tuple[FeatureSpecs, Backbone | None]:
-    """What the network's features are; and the network, where it had to be built to know."""
-    if isinstance(backbone, str) and (known := load_feature_specs(backbone, precision, request)) is not None:
-        return known, None
-    network = _build(backbone, request)
-    told = network.weights
-    specs = FeatureSpecs(network.fingerprints(precision), dict(network.widths), told.note, told.record)
-    if isinstance(backbone, str):
-        save_feature_specs(backbone, precision, request, specs, network.weights.path)
-    return specs, network
+def _network(backbone: Backbone | str, precision: str, request: Mapping[str, Any]) -> DeferredBackbone:
+    """The network with what its features are; built only where that is not known."""
+    if not isinstance(backbone, str):
+        return DeferredBackbone.of(backbone, precision)
 
+    def build() -> Backbone:
+        from featstore.backbone.backbone import Backbone
 
-def _build(backbone: Backbone | str, request: Mapping[str, Any]) -> Backbone:
-    from featstore.backbone.backbone import Backbone
+        return Backbone(backbone, **request)
 
-    if isinstance(backbone, Backbone):
-        return backbone
-    return Backbone(backbone, **request)
+    return deferred_backbone(backbone, precision, request, build)
 
 
 def _failures(

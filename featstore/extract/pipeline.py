@@ -25,10 +25,10 @@ from featstore.store.feature_store import FeatureStore
 from featstore.system.reporting import Progress
 
 if TYPE_CHECKING:
-    from featstore.backbone.backbone import Backbone
     from featstore.decoding.nvjpeg_pool import NvjpegPool
     from featstore.decoding.pool import DecodePool
     from featstore.decoding.scheduler import Batch
+    from featstore.engines.deferred_backbone import DeferredBackbone
     from featstore.engines.engine import Engine
     from featstore.engines.runner import Features
 
@@ -112,6 +112,7 @@ class PipelineResult:
     waited: float = 0.0
     preparation: float = 0.0
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    start: str = ""
     changed: set[bytes] = dataclasses.field(default_factory=set)
     notes: list[str] = dataclasses.field(default_factory=list)
     remarks: dict[bytes, str] = dataclasses.field(default_factory=dict)
@@ -119,7 +120,7 @@ class PipelineResult:
 
 
 def compute(
-    backbone: Backbone,
+    network: DeferredBackbone,
     plan: ExtractionPlan,
     options: Mapping[str, Any],
     decoders: DecodePool | NvjpegPool,
@@ -136,9 +137,9 @@ def compute(
 
     rows = plan.rows()
     report("prepare", 0, 1, "building the engine")
-    engine = make_engine(backbone, expected_rows=len(rows), **options)
+    engine = make_engine(network, expected_rows=len(rows), **options)
     try:
-        result = _computed(engine, backbone, plan, decoders, report)
+        result = _computed(engine, network, plan, decoders, report)
     except BaseException:
         with contextlib.suppress(Exception):  # what went wrong first is what is told
             engine.close(finish=False)
@@ -148,7 +149,7 @@ def compute(
 
 
 def _computed(
-    engine: Engine, backbone: Backbone, plan: ExtractionPlan, decoders: DecodePool | NvjpegPool, report: Progress
+    engine: Engine, network: DeferredBackbone, plan: ExtractionPlan, decoders: DecodePool | NvjpegPool, report: Progress
 ) -> PipelineResult:
     result, images, rows = PipelineResult(), plan.images, plan.rows()
     found = addresses([images.absolute(int(row)) for row in rows])
@@ -161,7 +162,7 @@ def _computed(
     engine.prepare()
     decoders.wait()
     result.preparation = time.perf_counter() - began
-    result.provenance = dict(engine.provenance)
+    result.provenance, result.start = dict(engine.provenance), engine.start
     if engine.provenance.get("engine_note"):
         result.notes.append(str(engine.provenance["engine_note"]))
     report("prepare", 1, 1, f"{engine.provenance.get('engine', '')} ready in {result.preparation:.1f} s")
@@ -170,7 +171,7 @@ def _computed(
 
     began = time.perf_counter()
     done, ways = 0, {engine.batch_size: result.provenance}  # how rows are computed, by batch size
-    with RowWriter(plan.store, plan.fingerprints, backbone.widths, result.provenance) as writer:
+    with RowWriter(plan.store, plan.fingerprints, network.widths, result.provenance) as writer:
         under_way: tuple[Batch, Features | None] | None = None  # one batch is computed while the next is gathered
         while True:
             asked = time.perf_counter()

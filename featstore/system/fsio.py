@@ -74,8 +74,13 @@ def publish(path: Path, data: Data, *, tmp: Path, by_content: bool = False) -> b
         return new
 
 
-def replace(path: Path, data: Data) -> None:
+def replace(path: Path, data: Data, *, mode: int = 0o666) -> None:
     """Write a file, atomically over one that exists: readers see all of the old bytes or all of the new ones.
+
+    Parameters
+    ----------
+    mode : int
+        Permissions of the file, before the process's umask takes some of them away.
 
     Raises
     ------
@@ -85,7 +90,7 @@ def replace(path: Path, data: Data) -> None:
     with _refusals(path):
         part = path.parent / f".{secrets.token_hex(12)}.part"
         try:
-            _write_new(part, data)
+            _write_new(part, data, mode)
             os.replace(part, path)
         except BaseException:
             _discard(part)
@@ -168,8 +173,8 @@ def renew(path: Path) -> None:
         os.utime(path)
 
 
-def _write_new(part: Path, data: Data) -> None:
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+def _write_new(part: Path, data: Data, mode: int = 0o666) -> None:
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         for buffer in [data] if isinstance(data, bytes | memoryview) else data:
             rest = memoryview(buffer).cast("B")

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from classifiers.models.trained_head import train
 from featstore import FeatureStore
 from featstore.extract import extract
 from featstore.store.format.rows import OK, Rows
@@ -56,7 +57,7 @@ RUNS = {
     "compare {planted} -o {out}/linear --heads logistic,svm,mlp {QUICK}": {*CHEAP_HEAD, *REPORT, "torch"},
     "train {planted} -o {out}/trees.bundle --head lightgbm {QUICK}": {*CHEAP_HEAD, "lightgbm"},
     "train {store} -o {out}/linear.bundle --head logistic {QUICK}": {*CHEAP_HEAD, "torch"},
-    "predict {out}/linear.bundle {images} -q {EAGER}": {*NETWORK, "scipy", "sklearn"},
+    "predict {out}/linear.bundle {images} -q {EAGER}": NETWORK,
     "evaluate {out}/linear.bundle {images} -o {out}/judged -q {EAGER}": {*NETWORK, *REPORT, "scipy", "sklearn"},
     # The network tells the distance from ImageNet and the cost.
     "advise {store} -q -j 0 --device cpu": {*NETWORK, "scipy", "sklearn"},
@@ -89,24 +90,52 @@ def places(tmp_path_factory):
     return {name: root / name for name in ("images", "store", "planted", "out")}
 
 
+# What an earlier start of the same network prepared is there: neither torch nor torchvision, whatever is computed.
+WARM = {
+    "extract {images} -s {out}/{store} {SMALL} -q -j 0 --engine openvino --device cpu": READ | {"openvino"},
+    "predict {out}/warm.bundle {images} -q -j 0 --engine openvino --device cpu": READ | {"openvino"},
+}
+
+
 def test_every_command_is_run():
     """But for those that need the network's gradients, so torch and torchvision, and the one made of others."""
     assert {line.split()[0] for line in RUNS} - {"--help"} == set(VERBS) - {"demo", "activations", "ideal", "attack"}
 
 
-@pytest.mark.parametrize("line", RUNS, ids=[line.split()[0] for line in RUNS])
-def test_a_command_loads_only_what_it_uses(line, places):
+def loaded(line, places, **environment):
+    """Which heavy libraries a command has loaded, and what it said."""
     filled = {**places, "SMALL": " ".join(SMALL), "EAGER": " ".join(EAGER), "QUICK": " ".join(QUICK)}
     listed = places["out"] / "modules.txt"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(listed), *line.format(**filled).split()],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    loaded = HEAVY.intersection(listed.read_text().split())
+    return HEAVY.intersection(listed.read_text().split()), done.stdout
+
+
+@pytest.mark.parametrize("line", RUNS, ids=[line.split()[0] for line in RUNS])
+def test_a_command_loads_only_what_it_uses(line, places):
+    found, _ = loaded(line, places)
     allowed = set(RUNS[line])
     for library, brought in BRINGS.items():
         allowed |= brought if library in allowed else set()
-    assert loaded - allowed == set()
+    assert found - allowed == set()
     if "torch" in RUNS[line]:  # else the list would say nothing
-        assert "torch" in loaded
+        assert "torch" in found
+
+
+@pytest.mark.parametrize("line", WARM, ids=[line.split()[0] for line in WARM])
+def test_a_warm_start_loads_no_torch_and_says_the_same(line, places, tmp_path):
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
+    features = FeatureStore(places["store"]).read()
+    train(features, "logistic", budget="quick", folds=2).save(places["out"] / "warm.bundle", overwrite=True)
+    cache = {"XDG_CACHE_HOME": str(tmp_path)}
+    cold, said = loaded(line, {**places, "store": "cold"}, **cache)
+    warm, again = loaded(line, {**places, "store": "warm"}, **cache)
+    assert "torch" in cold and warm - WARM[line] == set()
+    if line.startswith("predict"):
+        assert said == again
+    else:
+        one, two = (FeatureStore(places["out"] / name).read().X for name in ("cold", "warm"))
+        assert np.array_equal(one, two)

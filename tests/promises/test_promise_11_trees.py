@@ -24,17 +24,12 @@ NAMES = [
 @pytest.fixture
 def shortcut(monkeypatch):
     """Extraction without a network, in this process."""
-    import sys
-
     from featstore.engines import factory
     from featstore.extract import writer
     from tests.support.ready_network import NETWORK
 
-    pipeline = sys.modules["featstore.extract.job"]
     monkeypatch.setattr(factory, "make_engine", lambda *args, **options: deeds.Shortcut())
     monkeypatch.setattr(writer, "SHARD_ROWS", 4)
-    monkeypatch.setattr(pipeline, "load_feature_specs", lambda *args: None)
-    monkeypatch.setattr(pipeline, "save_feature_specs", lambda *args: None)
     return lambda folder, store, **options: extract(folder, store, backbone=NETWORK, workers=0, **options)
 
 

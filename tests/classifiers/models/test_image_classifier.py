@@ -13,7 +13,8 @@ from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
 
 from classifiers.heads.registry import HEADS, make_head
 from classifiers.models.bundle import load_bundle, save_bundle
-from classifiers.models.image_classifier import ImageClassifier, freeze_on, open_backbone
+from classifiers.models.bundle_network import open_backbone
+from classifiers.models.image_classifier import ImageClassifier, freeze_on
 from featstore.backbone import Backbone
 from featstore.decoding.pixels.decode import decode_picture
 from featstore.decoding.worker import decode_file

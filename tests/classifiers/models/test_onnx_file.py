@@ -6,7 +6,8 @@ import torch
 
 from classifiers.heads.registry import make_head
 from classifiers.models.bundle import load_bundle, save_bundle
-from classifiers.models.image_classifier import ImageClassifier, open_backbone
+from classifiers.models.bundle_network import open_backbone
+from classifiers.models.image_classifier import ImageClassifier
 from classifiers.models.onnx_file import export_onnx
 from featstore.backbone import Backbone
 from featstore.errors import MissingExtraError, NoGradientError, OutputExistsError

@@ -4,13 +4,20 @@ import os
 
 import pytest
 
-from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
+from featstore.backbone import fingerprint_cache
+from featstore.backbone.fingerprint_cache import (
+    FeatureSpecs,
+    find_feature_specs,
+    load_feature_specs,
+    save_feature_specs,
+)
 from featstore.decoding.pixels import decode
 from featstore.system.user_cache import cache_folder
 from tests.support.store_inputs import fingerprint
 
 REQUEST = {"weights": "file.pth", "nodes": ("avgpool",), "pool": "avg", "input_size": None, "seed": 0}
-KNOWN = FeatureSpecs({"avgpool": fingerprint()}, {"avgpool": 512}, "x.pth: left out: a", "x.pth: all of it")
+SEEN = fingerprint(decode=decode.RULES)
+KNOWN = FeatureSpecs({"avgpool": SEEN}, {"avgpool": 512}, "x.pth: left out: a", "x.pth: all of it")
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +36,7 @@ def weights(tmp_path):
 
 def test_the_same_request_gets_the_same_answer(weights, cache):
     found = load_feature_specs("resnet18", "fp32", REQUEST)
-    assert found == KNOWN and found.fingerprints["avgpool"].key == fingerprint().key
+    assert found == KNOWN and found.fingerprints["avgpool"].key == KNOWN.fingerprints["avgpool"].key
     assert cache_folder() == cache and len(list(cache.rglob("*.json"))) == 1
 
 
@@ -54,6 +61,34 @@ def test_a_changed_weights_file_is_noticed_also_with_its_old_time(weights):
     weights.write_bytes(b"WEIGHTS")
     os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert load_feature_specs("resnet18", "fp32", REQUEST) is None
+
+
+def test_any_request_tells_of_features_and_weights_that_are_the_same(weights, tmp_path):
+    assert find_feature_specs(SEEN, weights) == KNOWN
+    assert find_feature_specs(fingerprint(node="layer1", decode=decode.RULES), weights) is None
+    assert find_feature_specs(fingerprint(weights_sha256="f" * 64, decode=decode.RULES), weights) is None
+    assert find_feature_specs(SEEN, None) is None
+    copy = tmp_path / "copy.pth"
+    copy.write_bytes(weights.read_bytes())
+    assert find_feature_specs(SEEN, copy) is None
+    weights.write_bytes(b"others!")
+    assert find_feature_specs(SEEN, weights) is None
+
+
+def test_rules_of_decoding_that_are_gone_tell_nothing(weights, monkeypatch):
+    monkeypatch.setattr(decode, "RULES", {**decode.RULES, "version": 99})
+    assert find_feature_specs(SEEN, weights) is None
+
+
+def test_other_versions_tell_nothing_of_features(weights, monkeypatch):
+    monkeypatch.setattr(fingerprint_cache, "version", lambda name: "99.0")
+    assert find_feature_specs(SEEN, weights) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff"])
+def test_damaged_entries_tell_nothing_of_features(weights, cache, damage):
+    next(cache.rglob("*.json")).write_bytes(damage)
+    assert find_feature_specs(SEEN, weights) is None
 
 
 def test_a_weights_file_that_is_gone_is_noticed(weights):

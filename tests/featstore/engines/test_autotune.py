@@ -151,7 +151,9 @@ def test_a_later_choice_takes_the_place_of_an_earlier_one():
 def test_an_entry_says_what_was_measured_and_for_whom():
     save_choice(IDENTITY, "eager", {"eager": 2.5, "openvino/1": 1.0})
     (path,) = (cache_folder() / "calibration").iterdir()
-    assert json.loads(path.read_bytes()) == {
+    told = json.loads(path.read_bytes())
+    assert len(told.pop("seal")) == 64  # the hash of the rest
+    assert told == {
         "format": 1,
         "identity": {"cpu": "a machine", "nodes": ["avgpool", "layer3"], "threads": 2},
         "choice": "eager",

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from featstore.engines import engine as engines, factory, openvino_runner
+from featstore.engines import engine as engines, factory, openvino_runner, torch_runner
 from featstore.engines.factory import make_engine
 from featstore.errors import DeviceError, MissingExtraError, UnknownNameError
 from tests.support.engine_example import example
@@ -43,11 +43,11 @@ def test_by_name_without_openvino_is_an_error(backbone, no_openvino):
 
 
 def test_many_images_without_openvino_are_worth_compiling(backbone, no_openvino, monkeypatch):
-    monkeypatch.setattr(factory, "missing_compiler", lambda: "")
+    monkeypatch.setattr(torch_runner, "missing_compiler", lambda: "")
     names = [c.name for c in make_engine(backbone, device="cpu", expected_rows=10**6)._options]
     assert names == ["compile", "eager"]
     assert [c.name for c in make_engine(backbone, device="cpu", expected_rows=100)._options] == ["eager"]
-    monkeypatch.setattr(factory, "missing_compiler", lambda: "g++")
+    monkeypatch.setattr(torch_runner, "missing_compiler", lambda: "g++")
     assert [c.name for c in make_engine(backbone, device="cpu", expected_rows=10**6)._options] == ["eager"]
 
 

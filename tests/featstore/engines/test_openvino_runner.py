@@ -1,7 +1,11 @@
+import dataclasses
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from featstore.engines import openvino_runner
+from featstore.engines import openvino_model, openvino_runner
 from featstore.engines.openvino_runner import OpenVINORunner, usual_request
 from featstore.errors import DeviceError, MissingExtraError
 from tests.support.engine_example import (
@@ -90,7 +94,8 @@ def test_failure_of_the_converter_is_one_sentence(tmp_path, monkeypatch):
     def fails(backbone, request, precision):
         raise RuntimeError("Check failed\nmany lines")
 
-    monkeypatch.setattr(openvino_runner, "openvino_model", fails)
+    for name in ("openvino_model", "prepare_model"):
+        monkeypatch.setattr(openvino_model, name, fails)
     backbone = example(tmp_path, nodes=("features.1",))
     with pytest.raises(
         DeviceError, match=r"cannot run mobilenet_v3_small here \(RuntimeError: Check failed\); use `engine="
@@ -107,3 +112,43 @@ def test_not_installed_is_one_sentence_with_the_command(backbone, monkeypatch):
 def test_usual_request_is_small_for_small_networks(backbone, tmp_path):
     assert usual_request(backbone) == 1
     assert usual_request(example(tmp_path, "resnet18", nodes=("avgpool",))) == 8
+
+
+def test_it_is_loaded_without_its_converter_which_is_there_for_others_all_the_same():
+    program = (
+        "import sys; from featstore.engines.openvino_runner import load_openvino\n"
+        "module = load_openvino(); assert 'openvino.tools.ovc' not in sys.modules\n"
+        "import openvino; assert module is openvino is load_openvino()\n"
+        "try: openvino.convert_model('/no/such/model')\n"
+        "except Exception as error: assert 'openvino.tools.ovc' in sys.modules; print(error)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 0 and "/no/such/model" in told.stdout, told.stderr
+
+
+def test_what_was_prepared_runs_without_the_network_and_gives_the_same_bits(backbone):
+    cold = prepared(backbone, request=8)
+    kept = cold.model
+    assert (kept.request, kept.widths, kept.provenance) == (8, (576, 24), {})
+    warm = OpenVINORunner(kept, precision="fp32", request=8)
+    warm.prepare()
+    for a, b in zip(cold.submit(images(11)).result(), warm.submit(images(11)).result(), strict=True):
+        assert np.array_equal(a, b)
+    assert warm.provenance == cold.provenance
+    cold.close(), warm.close()
+
+
+def test_weights_that_are_cut_short_are_one_sentence(backbone):
+    runner = prepared(backbone)
+    runner.close()
+    short = dataclasses.replace(runner.model, weights=runner.model.weights[:1000])
+    with pytest.raises(DeviceError, match="OpenVINO cannot run what was prepared here"):
+        OpenVINORunner(short, precision="fp32", request=1).prepare()
+
+
+def test_without_room_for_temporary_files_it_runs_and_nothing_can_be_kept(backbone, monkeypatch):
+    monkeypatch.setattr(openvino_model, "prepare_model", lambda *_: (_ for _ in ()).throw(OSError(28, "no room")))
+    runner = prepared(backbone)
+    assert runner.model is None
+    assert_same_features(runner.submit(images(2)).result(), torchvision_features(backbone, images(2)))
+    runner.close()

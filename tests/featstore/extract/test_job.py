@@ -17,7 +17,7 @@ from PIL import Image
 from featstore import FeatureStore
 from featstore.backbone import Backbone
 from featstore.decoding.pixels import decode
-from featstore.engines import factory
+from featstore.engines import torch_runner
 from featstore.engines.cuda_runner import CudaRunner
 from featstore.engines.torch_runner import TorchRunner
 from featstore.errors import DeviceError, ImagesNotFoundError, StoreConflictError
@@ -241,7 +241,7 @@ def crowded_later(monkeypatch):
         return CudaRunner(backbone, device="cpu", precision=precision, batch_size=batch_size)
 
     monkeypatch.setattr(CudaRunner, "submit", crowded)
-    monkeypatch.setattr(factory, "TorchRunner", build)
+    monkeypatch.setattr(torch_runner, "TorchRunner", build)
 
 
 def test_rows_record_the_batch_size_that_they_were_computed_with(folder, tmp_path, crowded_later):
