@@ -302,3 +302,18 @@ def test_a_store_is_read_without_the_hdf5_library(store):
         "assert FeatureStore(sys.argv[1]).read().X.shape == (4, 8)"
     )
     subprocess.run([sys.executable, "-c", program, str(store.path)], check=True)
+
+
+def test_iter_chooses_as_read_does(store):
+    other = fingerprint(node="layer3")
+    store.commit(other, rows("abcd", salt="layer3"), PROVENANCE)
+    with pytest.raises(AmbiguousFeaturesError, match="2 feature sets"):
+        store.iter()
+    stream = store.iter("pets", node="layer3")
+    np.testing.assert_array_equal(stream.read().X, store.read(node="layer3").X)
+    with pytest.raises(UnknownNameError, match="'dogs'"):
+        store.iter("dogs")
+    store.put_imageset(images("abcde"))
+    store.commit(other, rows("e", salt="layer3"), {"engine": "another"})
+    with pytest.raises(FingerprintMismatchError, match="computed in several ways"):
+        store.iter(node="layer3", strict=True)
