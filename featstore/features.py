@@ -100,6 +100,7 @@ class FeatureSet:
     Attributes
     ----------
     X : ndarray of shape (n, d), float32
+        Rounded to float16 where the fingerprint says so.
     y : ndarray of shape (n,), int64
         Index into `classes`; -1 for images without a label.
     ids : tuple of n str
@@ -172,7 +173,7 @@ class FeatureSet:
         f = self.fingerprint
         return (
             f"FeatureSet({self.dataset!r}: X {self.X.shape}, {len(self.classes)} classes, {len(self.failed)} failed; "
-            f"{f.backbone}/{f.node}/{f.pool}, weights {f.weights}, {f.precision}, key {f.key})"
+            f"{f.backbone}/{f.node}/{f.pool}, weights {f.weights}, {f.numbers}, key {f.key})"
         )
 
     def subset(self, index: Any) -> FeatureSet:

@@ -240,7 +240,8 @@ def open_backbone(bundle: Bundle, weights: str | os.PathLike[str] | None = None)
     if weights is None:
         weights = _known_place(bundle)
     backbone = Backbone.from_recipe(bundle.recipe, weights)
-    made = [f.key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
+    store_dtype = bundle.fingerprint.store_dtype
+    made = [f.stored_as(store_dtype).key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
     if made != [bundle.fingerprint.key]:
         raise FingerprintMismatchError(
             f"the recipe in the bundle makes the features {', '.join(made)}, but the head was trained on "

@@ -213,13 +213,14 @@ class FeatureStore:
         pool: str | None = None,
         weights: str | None = None,
         precision: str | None = None,
+        store_dtype: str | None = None,
     ) -> FeatureInfo:
         """The one feature set that fits; of several, the one that has rows of the data set.
 
         Parameters
         ----------
         dataset : str, optional
-        key, backbone, node, pool, weights, precision : str, optional
+        key, backbone, node, pool, weights, precision, store_dtype : str, optional
             See `FeatureInfo.fits`.
 
         Raises
@@ -236,6 +237,7 @@ class FeatureStore:
             "pool": pool,
             "weights": weights,
             "precision": precision,
+            "store_dtype": store_dtype,
         }
         infos = select_feature_sets(self.features(), selectors, self.path)
         if len(infos) > 1 and (dataset is not None or len(self.datasets()) == 1):
@@ -253,6 +255,7 @@ class FeatureStore:
         pool: str | None = None,
         weights: str | None = None,
         precision: str | None = None,
+        store_dtype: str | None = None,
         partial: bool = False,
         strict: bool = False,
     ) -> FeatureSet:
@@ -264,7 +267,7 @@ class FeatureStore:
         ----------
         dataset : str, optional
             Default: the only one.
-        key, backbone, node, pool, weights, precision : str, optional
+        key, backbone, node, pool, weights, precision, store_dtype : str, optional
             Which features, where the store has several; see `FeatureInfo.fits`.
         partial : bool
             Leave out images whose features are not computed yet (they are listed as failed) instead of raising.
@@ -286,7 +289,14 @@ class FeatureStore:
         """
         images = self.imageset(dataset)
         info = self.select(
-            images.name, key=key, backbone=backbone, node=node, pool=pool, weights=weights, precision=precision
+            images.name,
+            key=key,
+            backbone=backbone,
+            node=node,
+            pool=pool,
+            weights=weights,
+            precision=precision,
+            store_dtype=store_dtype,
         )
         return read_feature_set(self.table(info.key), info, images, partial=partial, strict=strict)
 
@@ -301,6 +311,7 @@ class FeatureStore:
         pool: str | None = None,
         weights: str | None = None,
         precision: str | None = None,
+        store_dtype: str | None = None,
         split: str | None = None,
         partial: bool = False,
         strict: bool = False,
@@ -316,7 +327,7 @@ class FeatureStore:
             Default: the only one.
         rows : int, optional
             Rows a chunk at most. Default: 8192, fewer where these would be more than 64 MiB.
-        key, backbone, node, pool, weights, precision : str, optional
+        key, backbone, node, pool, weights, precision, store_dtype : str, optional
             Which features, where the store has several; see `FeatureInfo.fits`.
         split : str, optional
             Only the images of this part: "train", "val" or "test".
@@ -352,7 +363,14 @@ class FeatureStore:
         """
         images = self.imageset(dataset)
         info = self.select(
-            images.name, key=key, backbone=backbone, node=node, pool=pool, weights=weights, precision=precision
+            images.name,
+            key=key,
+            backbone=backbone,
+            node=node,
+            pool=pool,
+            weights=weights,
+            precision=precision,
+            store_dtype=store_dtype,
         )
         stream = open_feature_stream(self.table(info.key), info, images, rows=rows, partial=partial, strict=strict)
         return stream if split is None else stream.part(split)

@@ -114,7 +114,7 @@ class FeatureStream:
         f = self.fingerprint
         return (
             f"FeatureStream({self.dataset!r}: {len(self)} x {self.width}, {len(self.classes)} classes, "
-            f"{len(self.failed)} failed; {f.backbone}/{f.node}/{f.pool}, weights {f.weights}, {f.precision}, "
+            f"{len(self.failed)} failed; {f.backbone}/{f.node}/{f.pool}, weights {f.weights}, {f.numbers}, "
             f"key {f.key})"
         )
 

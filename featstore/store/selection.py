@@ -18,7 +18,7 @@ class FeatureSelection:
     ----------
     store : FeatureStore
     selectors : mapping of option to str or None
-        backbone, node, pool, weights, precision, key: see `FeatureInfo.fits`. None selects nothing.
+        backbone, node, pool, weights, precision, store_dtype, key: see `FeatureInfo.fits`. None selects nothing.
     nodes : sequence of str
         Any of these nodes; all of them where it is empty.
     """
