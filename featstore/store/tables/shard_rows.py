@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import StoreDamagedError
 from featstore.store.format.checksum import BLOCK, PIECE, Checksum, block_sums
+from featstore.store.format.half import widen
 from featstore.store.format.shard import ShardEntry
 from featstore.system import fsread
 
@@ -81,14 +82,12 @@ class ShardRows:
             Where features are not those that were committed.
         """
         block = self.entry.layout["features"]
-        runs = _runs(rows, places, X.shape[1])
-        flat = X.reshape(-1)
-        spans = (
-            [(0, block.nbytes)] if self._sums is None else _spans(runs, np.dtype(block.dtype).itemsize, block.nbytes)
-        )
+        width, itemsize = X.shape[1], np.dtype(block.dtype).itemsize
+        order = np.argsort(rows, kind="stable")
+        rows, places = rows[order], places[order]
         whole = Checksum() if self._sums is None else None
+        spans = [(0, block.nbytes)] if whole else _blocks(rows, width * itemsize, block.nbytes)
         kept = []
-        first = 0  # runs before it end before the piece
         places_in_file = [(block.offset + start, length) for start, length in spans]
         for offset, piece in fsread.read_pieces(self.path, self.entry.size, places_in_file, PIECE):
             between()
@@ -97,7 +96,7 @@ class ShardRows:
                 kept.append(whole.update(piece))
             else:
                 self._check(start, piece)
-            first = _copy(np.frombuffer(piece, dtype=block.dtype), start, runs, first, flat)
+            _copy(np.frombuffer(piece, dtype=block.dtype), start // itemsize, rows, X, places)
         if whole is not None:
             if whole.hexdigest() != self.entry.features_check:
                 raise self._damage()
@@ -114,45 +113,49 @@ class ShardRows:
         )
 
 
-_Runs = tuple[list[int], list[int], list[int]]
-"""Starts and ends in the shard's features, ascending, and starts in `X`, all counted in numbers."""
+def _blocks(rows: NDArray[np.int64], row_bytes: int, nbytes: int) -> list[tuple[int, int]]:
+    """The blocks that rows, ascending, lie in, as (offset, length) in bytes; those side by side put together."""
+    low = rows * row_bytes // BLOCK
+    high = -(-(rows + 1) * row_bytes // BLOCK)
+    cuts = np.flatnonzero(low[1:] > high[:-1]) + 1  # as the rows ascend, so do both ends of what they need
+    firsts = low[np.concatenate([[0], cuts])] * BLOCK
+    ends = np.minimum(high[np.concatenate([cuts - 1, [len(rows) - 1]])] * BLOCK, nbytes)
+    return list(zip(firsts.tolist(), (ends - firsts).tolist(), strict=True))
 
 
-def _runs(rows: NDArray[np.int64], places: NDArray[np.intp], width: int) -> _Runs:
-    """Rows that lie side by side in the shard and in X, put together."""
-    order = np.argsort(rows, kind="stable")
-    rows, places = rows[order], places[order]
-    cuts = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1)) + 1
-    firsts, ends = np.concatenate([[0], cuts]), np.concatenate([cuts, [len(rows)]])
-    starts = rows[firsts] * width
-    return starts.tolist(), (starts + (ends - firsts) * width).tolist(), (places[firsts] * width).tolist()
+def _copy(
+    numbers: NDArray[Any], low: int, rows: NDArray[np.int64], X: NDArray[np.float32], places: NDArray[np.intp]
+) -> None:
+    """Copy what a piece of the features, from number `low` on, has of some rows, ascending."""
+    width = X.shape[1]
+    high = low + len(numbers)
+    first, last = -(-low // width), high // width  # the rows that lie in the piece as a whole
+    if last > first:
+        some = slice(*np.searchsorted(rows, [first, last]).tolist())
+        _copy_rows(numbers[first * width - low : last * width - low], rows[some] - first, X, places[some])
+    for row in {low // width, high // width}:  # and those that it cuts
+        begin, end = max(row * width, low), min((row + 1) * width, high)
+        if first <= row < last or begin >= end:
+            continue
+        some = slice(np.searchsorted(rows, row), np.searchsorted(rows, row, side="right"))
+        for place in places[some].tolist():
+            widen(numbers[begin - low : end - low], X[place, begin - row * width : end - row * width])
 
 
-def _spans(runs: _Runs, itemsize: int, nbytes: int) -> list[tuple[int, int]]:
-    """The blocks that runs lie in, as (offset, length) in bytes, those side by side put together."""
-    spans: list[tuple[int, int]] = []
-    for start, end in zip(runs[0], runs[1], strict=True):
-        low = start * itemsize // BLOCK * BLOCK
-        high = min(-(-end * itemsize // BLOCK) * BLOCK, nbytes)
-        if spans and low <= sum(spans[-1]):
-            spans[-1] = (spans[-1][0], max(high, sum(spans[-1])) - spans[-1][0])
-        else:
-            spans.append((low, high - low))
-    return spans
-
-
-def _copy(piece: NDArray[Any], start: int, runs: _Runs, first: int, flat: NDArray[np.float32]) -> int:
-    """Copy what a piece that begins at byte `start` has of the runs from number `first` on; the first one left."""
-    low = start // piece.itemsize
-    high = low + len(piece)
-    starts, ends, targets = runs
-    for number in range(first, len(starts)):
-        begin, end, target = starts[number], ends[number], targets[number]
-        if begin >= high:
-            break
-        a, b = max(begin, low), min(end, high)
-        if a < b:
-            flat[target + a - begin : target + b - begin] = piece[a - low : b - low]
-        if end <= high:
-            first = number + 1
-    return first
+def _copy_rows(
+    numbers: NDArray[Any], rows: NDArray[np.int64], X: NDArray[np.float32], places: NDArray[np.intp]
+) -> None:
+    """Copy rows of a piece that begins and ends with a row."""
+    if not len(rows):
+        return
+    width = X.shape[1]
+    # The usual case: they lie side by side there and here.
+    if (np.diff(rows) == 1).all() and (np.diff(places) == 1).all():
+        here = slice(int(places[0]), int(places[-1]) + 1)
+        widen(numbers[int(rows[0]) * width : (int(rows[-1]) + 1) * width], X[here].reshape(-1))
+        return
+    used = numbers[int(rows[0]) * width : (int(rows[-1]) + 1) * width]
+    if used.dtype != X.dtype:
+        narrow, used = used, np.empty(used.shape, dtype=X.dtype)
+        widen(narrow, used)
+    X[places] = used.reshape(-1, width)[rows - rows[0]]
