@@ -7,10 +7,10 @@ One axis grows at a time, the others stay: rows 5,000, 50,000 and 500,000 (10 cl
 1,000 (20,000 rows, 512 wide), width 512, 2,048 and 25,088 (5,000 rows, 10 classes). `--quick` takes a sixteenth and
 less of that, for minutes instead of hours. Features are planted, images are small and made here.
 
-Every cell is a process of its own with a limit of time. Its seconds are of the processor, its own and its children's,
-so that a neighbour on the machine changes them little; its memory is the most that it held (`getrusage`) less what it
-held before the work, its features included. What is fitted is the exponent: 1 means twice as much for twice as many.
-The last line is one JSON object. Exits with 1 where time or memory grow faster than rows x width x classes (exponent 1
+Every cell is a process of its own with a limit of time. Its seconds, those of the limit too, are the processor's, its
+own and its children's, so that a neighbour on the machine changes them little; its memory is the most that it held
+(`getrusage`) less what it held before the work, its features included. What is fitted is the exponent: 1 means twice as
+much for twice as many. The last line is one JSON object. Exits with 1 where time or memory grow faster than rows x width x classes (exponent 1
 on each axis, and a margin), or a cell ran over its limit though its smaller neighbour says it should not have.
 """
 
@@ -21,6 +21,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,9 @@ MARGIN = 0.3
 
 SMALL_SECONDS, SMALL_BYTES = 0.1, 32 << 20
 """Less than that is start-up and noise; it says nothing about growth."""
+
+PATIENCE = 20
+"""Seconds by the clock for each second of the limit, which counts the processor's: the machine may be shared."""
 
 FLAT = {("stream", "rows")}
 """Whose memory must not grow at all on that axis."""
@@ -216,9 +220,11 @@ def prepare(kind: str, n: int, k: int, d: int, folder: Path) -> dict[str, float]
     return {}
 
 
-def cell(work: str, n: int, k: int, d: int, folder: Path) -> dict[str, float]:
-    """Measure one work; called in a process of its own."""
+def cell(work: str, n: int, k: int, d: int, folder: Path, limit: int) -> dict[str, float]:
+    """Measure one work; called in a process of its own, which the system ends at its limit."""
     act = ready(work, n, k, d, folder)
+    spent = math.ceil(processor_seconds())
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + limit, spent + limit + 5))
     held, before, began = resident(), processor_seconds(), time.perf_counter()
     act()
     wall, spent = time.perf_counter() - began, processor_seconds() - before
@@ -242,12 +248,14 @@ def resident() -> int:
 # The table.
 
 
-def run(words: list[str], limit: float) -> dict[str, Any]:
+def run(words: list[str], limit: int) -> dict[str, Any]:
     """A process of this file; what it says, or why it says nothing."""
-    command = [sys.executable, __file__, *words]
+    command = [sys.executable, __file__, *words, "--limit", str(limit)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE * limit, check=False)
     except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {PATIENCE * limit:,} s by the clock"}
+    if done.returncode == -signal.SIGXCPU:
         return {"over": limit}
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
@@ -271,7 +279,7 @@ def shown(found: dict[str, Any]) -> str:
     return f"{found['cpu']:.2f} s {found['grown'] / 1e6:,.0f} MB"
 
 
-def measure(work: str, axis: str, sizes: list[tuple[int, int, int]], limit: float, folder: Path) -> dict[str, Any]:
+def measure(work: str, axis: str, sizes: list[tuple[int, int, int]], limit: int, folder: Path) -> dict[str, Any]:
     """The cells of one work on one axis, from small to large; one that is over its limit is the last one tried."""
     place = {"rows": 0, "classes": 1, "width": 2}[axis]
     cells: list[dict[str, Any]] = []
@@ -285,7 +293,7 @@ def measure(work: str, axis: str, sizes: list[tuple[int, int, int]], limit: floa
         else:
             found = {}
             if kind and not (folder / f"{kind}-{n}-{k}-{d}").exists():
-                found = run(["--prepare", kind, *words], 20 * limit)
+                found = run(["--prepare", kind, *words], limit)
             found = run(["--cell", work, *words], limit) if not {"over", "failed"} & set(found) else found
         cells.append({"size": (n, k, d)[place], **found})
     done = [one for one in cells if "cpu" in one]
@@ -311,11 +319,11 @@ def faults(result: dict[str, Any]) -> list[str]:
     cells = result["cells"]
     for before, after in zip(cells, cells[1:], strict=False):
         if "cpu" in before and "over" in after:
-            fair = before["wall"] * (after["size"] / before["size"]) ** (1 + MARGIN)
+            fair = before["cpu"] * (after["size"] / before["size"]) ** (1 + MARGIN)
             if before["cpu"] >= SMALL_SECONDS and fair < after["over"]:
                 found.append(
                     f"{result['work']} with {after['size']:,} {result['axis']} is over {after['over']:.0f} s, where "
-                    f"{before['size']:,} took {before['wall']:.1f} s"
+                    f"{before['size']:,} took {before['cpu']:.1f} s"
                 )
     return found + [
         f"{result['work']} with {one['size']:,} {result['axis']} failed: {one['failed']}"
@@ -343,15 +351,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, for minutes instead of hours")
     parser.add_argument("--works", default=",".join(WORKS), help="which, with commas")
     parser.add_argument("--axes", default="rows,classes,width", help="which, with commas")
-    parser.add_argument("--limit", type=float, help="seconds a cell (default: 900, with --quick 60)")
+    parser.add_argument("--limit", type=int, help="processor seconds a cell (default: 900, with --quick 60)")
     parser.add_argument("--folder", help="where to write (default: the system's temporary folder)")
     parser.add_argument("--cell", nargs=5, help=argparse.SUPPRESS)
     parser.add_argument("--prepare", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.prepare or options.cell:
         what, n, k, d, folder = options.prepare or options.cell
-        call = prepare if options.prepare else cell
-        print(json.dumps(call(what, int(n), int(k), int(d), Path(folder))))
+        given = (what, int(n), int(k), int(d), Path(folder))
+        print(json.dumps(prepare(*given) if options.prepare else cell(*given, options.limit)))
         return 0
     if unknown := set(options.works.split(",")) - set(WORKS):
         parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(WORKS)}")
