@@ -10,8 +10,9 @@ less of that, for minutes instead of hours. Features are planted, images are sma
 Every cell is a process of its own with a limit of time. Its seconds, those of the limit too, are the processor's, its
 own and its children's, so that a neighbour on the machine changes them little; its memory is the most that it held
 (`getrusage`) less what it held before the work, its features included. What is fitted is the exponent: 1 means twice as
-much for twice as many. The last line is one JSON object. Exits with 1 where time or memory grow faster than rows x width x classes (exponent 1
-on each axis, and a margin), or a cell ran over its limit though its smaller neighbour says it should not have.
+much for twice as many. The last line is one JSON object. Exits with 1 where time or memory grow faster than rows x
+width x classes (exponent 1 on each axis, and a margin), or a cell ran over its limit though its smaller neighbour says
+it should not have.
 """
 
 import argparse
