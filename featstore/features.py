@@ -3,14 +3,94 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import FeaturesError
 from featstore.fingerprint import Fingerprint
+
+CHUNK_ROWS = 8192
+"""Rows that are read at a time."""
+
+
+class Chunk(NamedTuple):
+    """Some rows of a feature set.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (m,), int64
+        Their numbers in the feature set.
+    X : ndarray of shape (m, d), float32
+
+    Examples
+    --------
+    >>> rows, X = Chunk(np.array([3, 4]), np.ones((2, 5), np.float32))
+    >>> np.arange(10)[rows] @ X
+    array([7., 7., 7., 7., 7.])
+    """
+
+    rows: NDArray[np.int64]
+    X: NDArray[np.float32]
+
+
+def row_numbers(index: Any, n: int) -> NDArray[np.int64]:
+    """Row numbers of a feature set of `n` rows, from 0 on.
+
+    Parameters
+    ----------
+    index : array-like of int, or of n bool
+        Row numbers in the wanted order, or a mask.
+
+    Raises
+    ------
+    FeaturesError
+        Where a mask has another length, or a row number does not exist.
+    """
+    rows = np.asarray(index)
+    if rows.size == 0 and rows.dtype != np.bool_:
+        rows = rows.astype(np.int64)
+    if rows.ndim != 1 or rows.dtype.kind not in "iub":
+        raise FeaturesError(f"index is {rows.dtype} of shape {rows.shape}, expected row numbers or a mask")
+    if rows.dtype == np.bool_:
+        if len(rows) != n:
+            raise FeaturesError(f"the mask has {len(rows)} entries, expected {n}: one for each row")
+        return np.flatnonzero(rows)
+    if rows.size and not (-n <= rows.min() and rows.max() < n):
+        raise FeaturesError(f"the index goes from {rows.min()} to {rows.max()}; the feature set has {n} rows")
+    return np.where(rows < 0, rows + n, rows).astype(np.int64)
+
+
+def require_chunks(rows: int, order: str) -> None:
+    """Refuse chunks that there cannot be.
+
+    Raises
+    ------
+    FeaturesError
+        Where `rows` is no number of rows, or `order` none of the three.
+    """
+    if rows < 1:
+        raise FeaturesError(f"chunks of {rows} rows were asked for; expected at least 1")
+    if order not in ("rows", "stored", "shuffled"):
+        raise FeaturesError(f"the order {order!r} was asked for; expected one of rows, stored, shuffled")
+
+
+def testing_part(splits: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Row numbers of the test part: the split "test" where there is one, else "val", else none."""
+    for part in ("test", "val"):
+        rows = np.flatnonzero(splits == part)
+        if rows.size:
+            return rows
+    return np.empty(0, dtype=np.intp)
+
+
+def training_part(splits: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Row numbers of the training part: every row that is not for testing."""
+    keep = np.ones(len(splits), dtype=bool)
+    keep[testing_part(splits)] = False
+    return np.flatnonzero(keep)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,6 +100,7 @@ class FeatureSet:
     Attributes
     ----------
     X : ndarray of shape (n, d), float32
+        Rounded to float16 where the fingerprint says so.
     y : ndarray of shape (n,), int64
         Index into `classes`; -1 for images without a label.
     ids : tuple of n str
@@ -92,7 +173,7 @@ class FeatureSet:
         f = self.fingerprint
         return (
             f"FeatureSet({self.dataset!r}: X {self.X.shape}, {len(self.classes)} classes, {len(self.failed)} failed; "
-            f"{f.backbone}/{f.node}/{f.pool}, weights {f.weights}, {f.precision}, key {f.key})"
+            f"{f.backbone}/{f.node}/{f.pool}, weights {f.weights}, {f.numbers}, key {f.key})"
         )
 
     def subset(self, index: Any) -> FeatureSet:
@@ -108,19 +189,7 @@ class FeatureSet:
         FeaturesError
             Where a mask has another length than `X`, or a row number does not exist.
         """
-        rows = np.asarray(index)
-        if rows.size == 0 and rows.dtype != np.bool_:
-            rows = rows.astype(np.int64)
-        if rows.ndim != 1 or rows.dtype.kind not in "iub":
-            raise FeaturesError(f"index is {rows.dtype} of shape {rows.shape}, expected row numbers or a mask")
-        if rows.dtype == np.bool_:
-            if len(rows) != len(self):
-                raise FeaturesError(f"the mask has {len(rows)} entries, expected {len(self)}: one for each row")
-            rows = np.flatnonzero(rows)
-        if rows.size and not (-len(self) <= rows.min() and rows.max() < len(self)):
-            raise FeaturesError(
-                f"the index goes from {rows.min()} to {rows.max()}; the feature set has {len(self)} rows"
-            )
+        rows = row_numbers(index, len(self))
         chosen = rows.tolist()
         return dataclasses.replace(
             self,
@@ -139,14 +208,44 @@ class FeatureSet:
 
     def testing(self) -> NDArray[np.intp]:
         """Row numbers of the test part: the split "test" where there is one, else "val", else none."""
-        for part in ("test", "val"):
-            rows = np.flatnonzero(self.splits == part)
-            if rows.size:
-                return rows
-        return np.empty(0, dtype=np.intp)
+        return testing_part(self.splits)
 
     def training(self) -> NDArray[np.intp]:
         """Row numbers of the training part: every row that is not for testing."""
-        keep = np.ones(len(self), dtype=bool)
-        keep[self.testing()] = False
-        return np.flatnonzero(keep)
+        return training_part(self.splits)
+
+    @property
+    def width(self) -> int:
+        """Features a row."""
+        return int(self.X.shape[1])
+
+    def chunks(self, rows: int = CHUNK_ROWS, *, order: str = "rows", seed: int = 0) -> Iterator[Chunk]:
+        """The rows in chunks, as `FeatureStream.chunks` gives them; here they are in memory.
+
+        Parameters
+        ----------
+        rows : int
+            Rows a chunk at most.
+        order : {"rows", "stored", "shuffled"}
+            "stored" is the order of the rows here.
+        seed : int
+            Of the shuffle.
+
+        Yields
+        ------
+        Chunk
+            `X` is a view where the rows are not shuffled: not to be written to.
+
+        Raises
+        ------
+        FeaturesError
+            Where `rows` or `order` is none.
+        """
+        require_chunks(rows, order)
+        mixed = np.random.default_rng(seed).permutation(len(self)) if order == "shuffled" else None
+        for first in range(0, len(self), rows):
+            part = slice(first, first + rows)
+            if mixed is None:
+                yield Chunk(np.arange(len(self))[part], self.X[part])
+            else:
+                yield Chunk(mixed[part], self.X[mixed[part]])

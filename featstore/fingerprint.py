@@ -18,7 +18,8 @@ from featstore.errors import FingerprintMismatchError
 from featstore.system.canonical_json import canonical_json
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-_TEXTS = ("backbone", "weights_sha256", "node", "pool", "precision", "weights")
+STORE_DTYPES = ("fp32", "fp16")
+_TEXTS = ("backbone", "weights_sha256", "node", "pool", "precision", "weights", "store_dtype")
 _RULES = ("transform", "decode")
 
 
@@ -49,6 +50,9 @@ class Fingerprint:
     weights : str
         Label for people, e.g. ``"IMAGENET1K_V1"``, ``"random (seed 0)"`` or ``"fine-tuned x.weights.safetensors"``. Not
         part of the key, and not compared.
+    store_dtype : {"fp32", "fp16"}
+        What the numbers are kept as. "fp16" halves the disk and rounds them to 11 bits; it is part of the key where it
+        is not what follows from the precision. Features of precision "fp16" are always kept as "fp16".
 
     Examples
     --------
@@ -67,6 +71,7 @@ class Fingerprint:
     decode: dict[str, Any]
     precision: str
     weights: str = dataclasses.field(compare=False)
+    store_dtype: str = "fp32"
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
@@ -86,6 +91,12 @@ class Fingerprint:
             raise FingerprintMismatchError(
                 f"a fingerprint's precision is {self.precision!r}, not one of {', '.join(PRECISIONS)}"
             )
+        if self.store_dtype not in STORE_DTYPES:
+            raise FingerprintMismatchError(
+                f"a fingerprint's store_dtype is {self.store_dtype!r}, not one of {', '.join(STORE_DTYPES)}"
+            )
+        if self.precision == "fp16":
+            object.__setattr__(self, "store_dtype", "fp16")
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -103,9 +114,34 @@ class Fingerprint:
         return " ".join([f"{self.transform.get('crop', '?')} px", *(rule.replace("_", "-") for rule in rules), *depth])
 
     @property
+    def rounded(self) -> bool:
+        """Whether the network gave other numbers, which were rounded to be stored."""
+        return self.store_dtype == "fp16" and self.precision != "fp16"
+
+    @property
+    def numbers(self) -> str:
+        """Arithmetic, for people, and what the numbers were rounded to: "fp32", "fp32 rounded to fp16"."""
+        return f"{self.precision} rounded to {self.store_dtype}" if self.rounded else self.precision
+
+    def stored_as(self, store_dtype: str) -> Self:
+        """The same features, kept in another type.
+
+        Examples
+        --------
+        >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
+        >>> half = made.stored_as("fp16")
+        >>> half.numbers, half.key == made.key, half.stored_as("fp32") == made
+        ('fp32 rounded to fp16', False, True)
+        """
+        return dataclasses.replace(self, store_dtype=store_dtype)
+
+    @property
     def keyed(self) -> dict[str, Any]:
-        """The fields that make the key."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+        """The fields that make the key; `store_dtype` only where the numbers were rounded."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+        if not self.rounded:
+            del fields["store_dtype"]  # so that keys of features that nothing was done to stay what they were
+        return fields
 
     @cached_property
     def key(self) -> str:
@@ -127,8 +163,11 @@ class Fingerprint:
         """
         if not isinstance(document, Mapping):
             raise FingerprintMismatchError(f"a fingerprint is a mapping, not {type(document).__name__}")
-        names = {f.name for f in dataclasses.fields(cls)}
-        if set(document) != names:
+        names = {f.name for f in dataclasses.fields(cls)} - {"store_dtype"}
+        if set(document) - {"store_dtype"} != names:
             odd = sorted(map(str, names ^ set(document)))
             raise FingerprintMismatchError(f"a fingerprint has the fields {sorted(names)}; these differ: {odd}")
-        return cls(**document)
+        fingerprint = cls(**document)
+        if "store_dtype" in document and not fingerprint.rounded:
+            raise FingerprintMismatchError("a fingerprint names store_dtype though nothing was rounded")
+        return fingerprint

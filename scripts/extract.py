@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 )
 @click.option("--no-split", is_flag=True, help="Give up an earlier --split.")
 @options.seed
+@click.option(
+    "--store-dtype",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="What the features are kept as. fp16 halves the disk and rounds them to 11 bits; kept apart likewise.",
+)
 @click.option("--content", is_flag=True, help="Hash every file again, also where size and time are as recorded.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed for a passing reason (time-out, crash).")
 @click.option("--strict", is_flag=True, help="Refuse to mix rows from other engines or library versions.")
@@ -83,7 +90,7 @@ def extract(
         options.emit(result.to_json())
         return
     for node in result.to_json()["features"]:
-        network = f"{node['backbone']} {node['node']} {node['pool']} {node['precision']} {node['input']}"
+        network = f"{node['backbone']} {node['node']} {node['pool']} {options.numbers(node)} {node['input']}"
         what = f"{network} ({node['dim']} numbers, weights {node['weights']})"
         out.print(f"{node['key']}  {what}")
     speed = ""

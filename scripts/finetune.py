@@ -110,7 +110,7 @@ def finetune(
     """
     from pathlib import Path
 
-    names = ("dataset", "backbone", "nodes", "pool", "weights", "precision", "key")
+    names = ("dataset", "backbone", "nodes", "pool", "weights", "precision", "store_dtype", "key")
     chosen = {name: settings.pop(name) for name in names}
     nodes = chosen.pop("nodes")
     if len(nodes) > 1:

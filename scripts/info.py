@@ -77,6 +77,7 @@ def describe(store: FeatureStore) -> dict[str, Any]:
                 "weights": f.fingerprint.weights,
                 "weights_sha256": f.fingerprint.weights_sha256,
                 "precision": f.fingerprint.precision,
+                "store_dtype": f.fingerprint.store_dtype,
                 "input": f.fingerprint.input,
                 "dim": f.dim,
                 "rows": f.rows,
@@ -105,7 +106,7 @@ def _print(document: dict[str, Any]) -> None:
         datasets.add_row(*map(str, cells))
     features = Table("key", "network", "weights", "dim", "rows", "failed", "size", box=SIMPLE_HEAD)
     for f in document["features"]:
-        network = f"{f['backbone']} {f['node']} {f['pool']} {f['precision']} {f['input']}"
+        network = f"{f['backbone']} {f['node']} {f['pool']} {options.numbers(f)} {f['input']}"
         cells = (f["key"], network, f["weights"], f["dim"], f["rows"], f["failed"], decimal(f["bytes"]))
         features.add_row(*map(str, cells))
     for table, rows, what in (

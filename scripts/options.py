@@ -75,9 +75,11 @@ features = _together(
     click.option("--pool", type=click.Choice(["avg", "max", "gem", "flatten"]), help="Only features pooled so."),
     click.option("--weights", metavar="LABEL", help="Only features of these weights (label or SHA-256)."),
     click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Only features of this precision."),
+    click.option("--store-dtype", type=click.Choice(["fp32", "fp16"]), help="Only features that are kept as this."),
     click.option("--key", metavar="KEY", help="Only the feature set with this key (as `info` shows)."),
 )
-"""Selectors of features in a store; the command receives dataset, backbone, nodes, pool, weights, precision, key."""
+"""Selectors of features in a store; the command receives dataset, backbone, nodes, pool, weights, precision,
+store_dtype, key."""
 
 network = _together(
     click.option("--backbone", metavar="NAME", default="mobilenet_v3_large", show_default=True,
@@ -223,6 +225,12 @@ def fractions(_context: click.Context, _parameter: click.Parameter, values: tupl
             raise click.BadParameter(f"{value!r} is not NAME=FRACTION with val or test and a fraction between 0 and 1")
         parsed[name] = fraction
     return parsed
+
+
+def numbers(features: Mapping[str, Any]) -> str:
+    """The precision of features, and what they were rounded to, as `Fingerprint.numbers`."""
+    computed, stored = features["precision"], features["store_dtype"]
+    return f"{computed} rounded to {stored}" if stored == "fp16" != computed else str(computed)
 
 
 def emit(document: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ _AS_NAMED = (
     "bundle", "class_from", "class_weight", "columns", "dataset", "device", "drop_leaks", "engine", "folds", "goal",
     "group_column", "groups", "id", "keep_any", "key", "label_column", "labels", "layout", "learning_rate", "node",
     "nvjpeg", "overwrite", "path_column", "pilot", "pool", "precision", "protocol", "rate", "restart", "retry_failed",
-    "root", "seed", "split", "split_column", "steps", "strict", "suffix", "unlabelled", "valid_fraction",
+    "root", "seed", "split", "split_column", "steps", "store_dtype", "strict", "suffix", "unlabelled", "valid_fraction",
     "variation_weight", "weights",
 )  # fmt: skip
 OPTIONS = {

@@ -76,8 +76,8 @@ def advise(
     device, workers
         Of the pilot and the extraction.
     **selectors
-        backbone, pool, weights, precision, key: which network, where the store has several. Networks that were made by
-        a fine-tune are left aside unless `weights` or `key` names one.
+        backbone, pool, weights, precision, store_dtype, key: which network, where the store has several. Networks that
+        were made by a fine-tune are left aside unless `weights` or `key` names one.
 
     Returns
     -------
@@ -109,7 +109,8 @@ def advise(
     missing = missing_landmarks(sets)
     if missing and data is not None:
         network = backbone_of(sets[-1], weights_file, nodes=missing)
-        options: dict[str, Any] = {"precision": sets[0].fingerprint.precision, "device": device}
+        made = sets[0].fingerprint
+        options: dict[str, Any] = {"precision": made.precision, "store_dtype": made.store_dtype, "device": device}
         extract_as_before(
             data, store, backbone=network, dataset=sets[0].dataset, workers=workers, progress=progress, **options
         )

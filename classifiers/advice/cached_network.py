@@ -107,7 +107,7 @@ class CachedNetwork:
         selection = FeatureSelection(store, {**named, **select})
         info = selection.only(dataset if dataset in known else None, usual_node=PENULTIMATE)
         backbone = Backbone.from_recipe(recipe_of(info.fingerprint, weights), weights)
-        options["precision"] = info.fingerprint.precision
+        options["precision"], options["store_dtype"] = info.fingerprint.precision, info.fingerprint.store_dtype
         return cls._complete(store, data, dataset, backbone, options)
 
     def tuned(self, backbone: Backbone) -> CachedNetwork:
@@ -126,7 +126,7 @@ class CachedNetwork:
         found = [self.features]
         for info in self.store.features():
             other = info.fingerprint
-            same = ("backbone", "weights_sha256", "transform", "decode", "precision")
+            same = ("backbone", "weights_sha256", "transform", "decode", "precision", "store_dtype")
             if info.key == own.key or any(getattr(other, name) != getattr(own, name) for name in same):
                 continue
             features = self.store.read(self.dataset, key=info.key, partial=True)
@@ -141,6 +141,7 @@ class CachedNetwork:
     ) -> CachedNetwork:
         extract_as_before(data, store, backbone=backbone, dataset=dataset, **options)
         fingerprint = backbone.fingerprints(str(options["precision"]))[backbone.nodes[0]]
+        fingerprint = fingerprint.stored_as(str(options.get("store_dtype", "fp32")))
         features, unlabelled = labelled_part(store.read(dataset, key=fingerprint.key))
         features, empty = without_empty_classes(features)
         return cls(store, data, dataset, backbone, features, options, (*unlabelled, *empty))

@@ -64,16 +64,16 @@ def cached_nodes(
     sets, notes = [part for part, _ in labelled], labelled[0][1]
     check_memory(sets, "advising on")
     networks = {
-        (f.backbone, f.weights_sha256, f.precision, str(f.transform), f.pool if f.node != PENULTIMATE else "avg")
+        (f.backbone, f.weights_sha256, f.numbers, str(f.transform), f.pool if f.node != PENULTIMATE else "avg")
         for f in (s.fingerprint for s in sets)
         if f.pool != "none"
     }
     if len(networks) > 1:
         prints = [one.fingerprint for one in sets]
-        found = sorted({f"{f.backbone} (weights {f.weights}, {f.precision}, {f.input})" for f in prints})
+        found = sorted({f"{f.backbone} (weights {f.weights}, {f.numbers}, {f.input})" for f in prints})
         raise AmbiguousFeaturesError(
             f"{store.path} holds features of several networks or poolings: {', '.join(found)}; advice is about one, "
-            f"choose with `backbone`, `weights`, `pool`, `precision` or `key`"
+            f"choose with `backbone`, `weights`, `pool`, `precision`, `store_dtype` or `key`"
         )
     return sorted(sets, key=lambda s: network_order(s.fingerprint.node)), notes
 

@@ -185,7 +185,7 @@ def _feature(one: FeatureSet) -> dict[str, Any]:
         "node": f.node,
         "pool": f.pool,
         "weights": f.weights,
-        "precision": f.precision,
+        "precision": f.numbers,
         "input": f.input,
         "feature_key": f.key,
         "dim": one.X.shape[1],

@@ -150,7 +150,7 @@ class Run:
                 "node": f.node,
                 "pool": f.pool,
                 "weights": f.weights,
-                "precision": f.precision,
+                "precision": f.numbers,
                 "feature_key": f.key,
                 "dim": self.dim,
                 "params": self.params,

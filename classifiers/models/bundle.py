@@ -119,7 +119,8 @@ class Bundle:
         FingerprintMismatchError
             Naming every field that differs, on both sides.
         """
-        mine, theirs = self.fingerprint.keyed, features.fingerprint.keyed
+        # as documents, but for the type on disk, which the keyed fields leave out where nothing was rounded
+        mine, theirs = ({**f.keyed, "store_dtype": f.store_dtype} for f in (self.fingerprint, features.fingerprint))
         different = [name for name in mine if mine[name] != theirs[name]]
         if different:
             sides = "; ".join(f"{name}: {_short(mine[name])}, not {_short(theirs[name])}" for name in different)

@@ -46,14 +46,14 @@ def bundle_network(bundle: Bundle, weights: str | os.PathLike[str] | None = None
     def build() -> Backbone:
         return open_backbone(bundle, weights)
 
-    made = bundle.fingerprint
+    made = bundle.fingerprint.stored_as("fp32")  # what the network gives, whatever it was rounded to
     told = (settings["name"], expected, settings["nodes"], request["transform"])
     if told == (made.backbone, made.weights_sha256, (made.node,), made.transform) and made.pool == settings["pool"]:
         seen = find_feature_specs(made, _file_of(made.backbone, request["weights"]))
         if seen is not None:  # for instance by the extraction that made the bundle's features
             return DeferredBackbone(seen, build)
     network = deferred_backbone(settings["name"], precision, request, build)
-    if [f.key for f in network.specs.fingerprints.values()] != [bundle.fingerprint.key]:
+    if [f.key for f in network.specs.fingerprints.values()] != [made.key]:
         network = DeferredBackbone(feature_specs(build(), precision), build)
     return network
 
@@ -80,7 +80,8 @@ def open_backbone(bundle: Bundle, weights: str | os.PathLike[str] | None = None)
     if weights is None:
         weights = known_place(bundle)
     backbone = Backbone.from_recipe(bundle.recipe, weights)
-    made = [f.key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
+    store_dtype = bundle.fingerprint.store_dtype
+    made = [f.stored_as(store_dtype).key for f in backbone.fingerprints(bundle.fingerprint.precision).values()]
     if made != [bundle.fingerprint.key]:
         raise FingerprintMismatchError(
             f"the recipe in the bundle makes the features {', '.join(made)}, but the head was trained on "

@@ -92,4 +92,9 @@ def network_features(
             for offset in np.flatnonzero(~good).tolist():
                 reasons[at[offset]] = str(batch.reasons[offset])
             progress("predict", batch.start + len(at), len(items), "")
+    if bundle.fingerprint.rounded:  # as the features were that the head was trained on
+        with np.errstate(over="ignore"):
+            X = X.astype(np.float16).astype(np.float32)
+        for row in np.flatnonzero(~np.isfinite(X).all(axis=1)).tolist():
+            X[row], reasons[row] = 0, reasons[row] or "a feature does not fit into fp16, which its classifier needs"
     return X, reasons

@@ -66,6 +66,7 @@ class Extraction:
                     "pool": f.pool,
                     "weights": f.weights,
                     "precision": f.precision,
+                    "store_dtype": f.store_dtype,
                     "input": f.input,
                 }
                 for f, dim in self.features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -61,6 +62,7 @@ def extract(
     retry_failed: bool = False,
     strict: bool = False,
     precision: str = "fp32",
+    store_dtype: str = "fp32",
     engine: str = "auto",
     device: str = "auto",
     batch_size: int | None = None,
@@ -95,6 +97,9 @@ def extract(
         more (a format that is decoded by now).
     strict : bool
         Refuse to add rows to features made by another engine or other library versions.
+    store_dtype : {"fp32", "fp16"}
+        What the features are kept as. "fp16" halves the disk; the features are rounded by up to 1/2048 of their value
+        and kept apart from those that are not. An image with a feature beyond 65504 fails.
     device : str
         As `make_engine` takes it. Several with commas, or "auto" and "cuda" where there are several GPUs and images
         enough: a process a device, where `backbone` is a name.
@@ -154,7 +159,8 @@ def extract(
         "allow_truncated": allow_truncated,
     }
     network = _network(backbone, precision, request)
-    specs = network.specs
+    stored = {node: made.stored_as(store_dtype) for node, made in network.specs.fingerprints.items()}
+    specs = dataclasses.replace(network.specs, fingerprints=stored)
     if specs.weights_note:
         notes.append(specs.weights_note)
     if opened is None:
@@ -183,7 +189,7 @@ def extract(
                 "backbone": backbone,
             }
             network_options = {"weights_seed" if key == "seed" else key: value for key, value in request.items()}
-            how = {"strict": strict, "retry_failed": retry_failed, "workers": workers}
+            how = {"store_dtype": store_dtype, "strict": strict, "retry_failed": retry_failed, "workers": workers}
             result = compute_on_devices(
                 devices, plan, {**place, **network_options, **options, **how}, report, target=SERVE
             )

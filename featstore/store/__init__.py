@@ -12,5 +12,6 @@ from featstore.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from featstore.store.feature_info import FeatureInfo as FeatureInfo
     from featstore.store.feature_store import FeatureStore as FeatureStore
+    from featstore.store.feature_stream import FeatureStream as FeatureStream
 
 __getattr__, __dir__ = lazy_exports(__name__)

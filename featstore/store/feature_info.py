@@ -12,7 +12,7 @@ from featstore.fingerprint import TUNED, Fingerprint
 from featstore.store.tables.layout import has_shards
 from featstore.system.reporting import argument
 
-OPTIONS = ("backbone", "node", "pool", "weights", "precision", "key")
+OPTIONS = ("backbone", "node", "pool", "weights", "precision", "store_dtype", "key")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ def select_feature_sets(
         hint = orphaned if has_shards(Path(str(place))) else ""
         raise StoreNotFoundError(f"{place} holds no features yet; run `featstore extract DATA --store {store}`{hint}")
     asked = " ".join(argument(option, value) for option, value in given.items())
-    held = "; ".join(info.describe(("backbone", "node", "pool", "weights", "precision")) for info in infos[:6])
+    held = "; ".join(info.describe(OPTIONS[:-1]) for info in infos[:6])
     more = f"; and {len(infos) - 6} more" if len(infos) > 6 else ""
     raise StoreNotFoundError(f"{place} holds no features with {asked}; it holds {held}{more}")
 

@@ -1,4 +1,4 @@
-"""Reading a FeatureSet: the images of an image set and the rows of a feature table, matched by digest."""
+"""Reading a FeatureSet or a FeatureStream: the images of an image set and the rows of a table, matched by digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
 from featstore.store.feature_info import FeatureInfo
+from featstore.store.feature_stream import FeatureStream, printable_paths
 from featstore.store.format.rows import OK
+from featstore.store.pinned_rows import PinnedRows
 from featstore.store.tables.feature_table import FeatureTable
 from featstore.store.tables.snapshot import Snapshot
 from featstore.system.canonical_json import canonical_json
@@ -38,13 +40,10 @@ def read_feature_set(
         As `FeatureStore.read`.
     """
     failed: dict[int, str] = {}
-    absent: list[int] = []
 
     def check(snapshot: Snapshot, at: NDArray[np.int64]) -> None:
-        nonlocal failed, absent  # the last call counts: a read starts anew where `gc` was faster
-        failed = failed_rows(images, snapshot, at)
-        absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
-        _require_rows(table, info, images, snapshot, failed, absent, partial=partial)
+        nonlocal failed  # the last call counts: a read starts anew where `gc` was faster
+        failed = _rows_without_features(table, info, images, snapshot, at, partial=partial)
         rows = int(np.count_nonzero(at >= 0))
         shard = max((entry.size for entry in snapshot.manifest.shards), default=0)
         require_memory(
@@ -54,16 +53,85 @@ def read_feature_set(
         )
 
     snapshot, at, X = table.read(images.digests, check)
+    good = _have_features(snapshot, at)
+    if strict:
+        _require_one_way(images, snapshot, at[good])
+    return make_feature_set(images, info.fingerprint, good, X, failed)
+
+
+def open_feature_stream(
+    table: FeatureTable,
+    info: FeatureInfo,
+    images: ImageSet,
+    *,
+    rows: int | None = None,
+    partial: bool = False,
+    strict: bool = False,
+) -> FeatureStream:
+    """The features of an image set as a stream; see `FeatureStore.iter`.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        Of the feature set that `info` describes.
+    info : FeatureInfo
+    images : ImageSet
+    rows : int, optional
+        Rows a chunk at most.
+    partial, strict : bool
+        As in `FeatureStore.read`.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreDamagedError, FingerprintMismatchError, FeaturesError
+        As `FeatureStore.iter`.
+    """
+    while True:
+        snapshot = table.snapshot()
+        at = snapshot.find(images.digests)
+        failed = _rows_without_features(table, info, images, snapshot, at, partial=partial)
+        good = _have_features(snapshot, at)
+        if strict:
+            _require_one_way(images, snapshot, at[good])
+        pinned = PinnedRows(table, snapshot, at[good])
+        try:
+            pinned.check_files()
+        except FileNotFoundError as error:
+            table.moved_on(snapshot, error)
+            continue
+        listed = tuple((images.display(row), reason) for row, reason in sorted(failed.items()))
+        return FeatureStream(pinned, images, info, np.flatnonzero(good), rows=rows, failed=listed)
+
+
+def _rows_without_features(
+    table: FeatureTable,
+    info: FeatureInfo,
+    images: ImageSet,
+    snapshot: Snapshot,
+    at: NDArray[np.int64],
+    *,
+    partial: bool,
+) -> dict[int, str]:
+    """Row -> why it has no features; refused where they are to be computed yet, unless `partial`."""
+    failed = failed_rows(images, snapshot, at)
+    absent = [row for row in np.flatnonzero(at < 0).tolist() if row not in failed]
+    _require_rows(table, info, images, snapshot, failed, absent, partial=partial)
+    return failed | dict.fromkeys(absent, "its features are not computed yet")
+
+
+def _have_features(snapshot: Snapshot, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     good = at >= 0
     good[good] = snapshot.status[at[good]] == OK
+    return good
+
+
+def _require_one_way(images: ImageSet, snapshot: Snapshot, at: NDArray[np.int64]) -> None:
     shards = snapshot.manifest.shards
-    if strict and len({canonical_json(shards[s].provenance) for s in set(snapshot.shard_of(at[good]).tolist())}) > 1:
+    if len({canonical_json(shards[shard].provenance) for shard in set(snapshot.shard_of(at).tolist())}) > 1:
         raise FingerprintMismatchError(
             f"the features of data set {images.name!r} were computed in several ways (engine, device or library "
             f"versions; see `featstore info`); extract into a new store, or read without strict"
         )
-    failed.update(dict.fromkeys(absent, "its features are not computed yet"))
-    return make_feature_set(images, info.fingerprint, good, X, failed)
 
 
 def _require_rows(
@@ -130,7 +198,7 @@ def make_feature_set(
         In the order of the image set.
     failed : dict of row number to reason
     """
-    ids, paths, groups = _printable(images), images.paths, images.groups
+    ids, paths, groups = printable_paths(images), images.paths, images.groups
     if not good.all():
         rows = np.flatnonzero(good).tolist()
         ids, paths = tuple(ids[row] for row in rows), tuple(paths[row] for row in rows)
@@ -150,14 +218,3 @@ def make_feature_set(
         groups=groups,
         about=images.about,
     )
-
-
-def _printable(images: ImageSet) -> tuple[str, ...]:
-    """Every path as text; all at once where all are plain ASCII, which is nearly always."""
-    joined = b"\0".join(images.paths)
-    letters = np.frombuffer(joined, dtype=np.uint8)
-    if ((letters - np.uint8(32) < 95) | (letters == 0)).all():
-        ids = tuple(joined.decode("ascii").split("\0"))
-        if len(ids) == len(images):
-            return ids
-    return tuple(images.display(row) for row in range(len(images)))

@@ -23,7 +23,8 @@ from featstore.features import FeatureSet
 from featstore.fingerprint import Fingerprint
 from featstore.images.image_set import ImageSet
 from featstore.store.feature_info import FeatureInfo, select_feature_sets, single_feature_set
-from featstore.store.feature_set_reader import read_feature_set
+from featstore.store.feature_set_reader import open_feature_stream, read_feature_set
+from featstore.store.feature_stream import FeatureStream
 from featstore.store.format.rows import PASSING, Rows
 from featstore.store.tables import identity
 from featstore.store.tables.feature_table import FeatureTable, feature_keys
@@ -212,13 +213,14 @@ class FeatureStore:
         pool: str | None = None,
         weights: str | None = None,
         precision: str | None = None,
+        store_dtype: str | None = None,
     ) -> FeatureInfo:
         """The one feature set that fits; of several, the one that has rows of the data set.
 
         Parameters
         ----------
         dataset : str, optional
-        key, backbone, node, pool, weights, precision : str, optional
+        key, backbone, node, pool, weights, precision, store_dtype : str, optional
             See `FeatureInfo.fits`.
 
         Raises
@@ -235,6 +237,7 @@ class FeatureStore:
             "pool": pool,
             "weights": weights,
             "precision": precision,
+            "store_dtype": store_dtype,
         }
         infos = select_feature_sets(self.features(), selectors, self.path)
         if len(infos) > 1 and (dataset is not None or len(self.datasets()) == 1):
@@ -252,6 +255,7 @@ class FeatureStore:
         pool: str | None = None,
         weights: str | None = None,
         precision: str | None = None,
+        store_dtype: str | None = None,
         partial: bool = False,
         strict: bool = False,
     ) -> FeatureSet:
@@ -263,7 +267,7 @@ class FeatureStore:
         ----------
         dataset : str, optional
             Default: the only one.
-        key, backbone, node, pool, weights, precision : str, optional
+        key, backbone, node, pool, weights, precision, store_dtype : str, optional
             Which features, where the store has several; see `FeatureInfo.fits`.
         partial : bool
             Leave out images whose features are not computed yet (they are listed as failed) instead of raising.
@@ -285,9 +289,91 @@ class FeatureStore:
         """
         images = self.imageset(dataset)
         info = self.select(
-            images.name, key=key, backbone=backbone, node=node, pool=pool, weights=weights, precision=precision
+            images.name,
+            key=key,
+            backbone=backbone,
+            node=node,
+            pool=pool,
+            weights=weights,
+            precision=precision,
+            store_dtype=store_dtype,
         )
         return read_feature_set(self.table(info.key), info, images, partial=partial, strict=strict)
+
+    def iter(
+        self,
+        dataset: str | None = None,
+        rows: int | None = None,
+        *,
+        key: str | None = None,
+        backbone: str | None = None,
+        node: str | None = None,
+        pool: str | None = None,
+        weights: str | None = None,
+        precision: str | None = None,
+        store_dtype: str | None = None,
+        split: str | None = None,
+        partial: bool = False,
+        strict: bool = False,
+    ) -> FeatureStream:
+        """The features of a data set in chunks, in the order of its image set, for sets that are larger than memory.
+
+        Only which rows there are is read here. The stream keeps to the state of the store that is the newest one now,
+        whatever is committed, compacted or collected later. As in `read`, every byte is hashed before it is returned.
+
+        Parameters
+        ----------
+        dataset : str, optional
+            Default: the only one.
+        rows : int, optional
+            Rows a chunk at most. Default: 8192, fewer where these would be more than 64 MiB.
+        key, backbone, node, pool, weights, precision, store_dtype : str, optional
+            Which features, where the store has several; see `FeatureInfo.fits`.
+        split : str, optional
+            Only the images of this part: "train", "val" or "test".
+        partial, strict : bool
+            As in `read`.
+
+        Returns
+        -------
+        FeatureStream
+            What it knows before any feature is read, and how it is read.
+
+        Raises
+        ------
+        StoreNotFoundError, AmbiguousFeaturesError, StoreDamagedError, FingerprintMismatchError
+            As `read`.
+        FeaturesError
+            Where `rows` is no number of rows, or no image is of that part.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from featstore.extract import extract
+        >>> from featstore.images.samples import write_textures
+        >>> network = {"backbone": "resnet18", "weights": "none", "input_size": 32, "engine": "eager", "device": "cpu"}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     images = write_textures(Path(folder, "textures"), per_class=5)
+        ...     done = extract(images, Path(folder, "store"), workers=0, **network)
+        ...     stream = FeatureStore(Path(folder, "store")).iter(rows=16)
+        ...     total = sum(X.sum(axis=0) for rows, X in stream)
+        ...     parts = [(len(rows), len(stream.y[rows])) for rows, X in stream]
+        >>> stream.shape, total.shape, parts
+        ((40, 512), (512,), [(16, 16), (16, 16), (8, 8)])
+        """
+        images = self.imageset(dataset)
+        info = self.select(
+            images.name,
+            key=key,
+            backbone=backbone,
+            node=node,
+            pool=pool,
+            weights=weights,
+            precision=precision,
+            store_dtype=store_dtype,
+        )
+        stream = open_feature_stream(self.table(info.key), info, images, rows=rows, partial=partial, strict=strict)
+        return stream if split is None else stream.part(split)
 
     def verify(self, full: bool = True, *, progress: StageProgress | None = None) -> Verification:
         """Check the store; damage is reported, never raised. See `verification.verify`."""

@@ -8,6 +8,7 @@ from featstore.errors import StoreNotFoundError
 from featstore.features import FeatureSet
 from featstore.store.feature_info import FeatureInfo, select_feature_sets
 from featstore.store.feature_store import FeatureStore
+from featstore.store.feature_stream import FeatureStream
 
 
 class FeatureSelection:
@@ -17,7 +18,7 @@ class FeatureSelection:
     ----------
     store : FeatureStore
     selectors : mapping of option to str or None
-        backbone, node, pool, weights, precision, key: see `FeatureInfo.fits`. None selects nothing.
+        backbone, node, pool, weights, precision, store_dtype, key: see `FeatureInfo.fits`. None selects nothing.
     nodes : sequence of str
         Any of these nodes; all of them where it is empty.
     """
@@ -94,3 +95,20 @@ class FeatureSelection:
             except StoreNotFoundError as error:
                 incomplete.append(error)
         return found, incomplete
+
+    def stream(self, dataset: str | None, info: FeatureInfo, rows: int | None = None) -> FeatureStream:
+        """The features of a data set in one of the feature sets, in chunks.
+
+        Parameters
+        ----------
+        dataset : str, optional
+        info : FeatureInfo
+        rows : int, optional
+            Rows a chunk at most.
+
+        Raises
+        ------
+        StoreNotFoundError, StoreDamagedError, UnknownNameError, FeaturesError
+            As `FeatureStore.iter`.
+        """
+        return self.store.iter(dataset, rows, key=info.key)

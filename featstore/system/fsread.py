@@ -88,6 +88,41 @@ def read_into(
             consume(part)
 
 
+def read_pieces(
+    path: Path, size: int, spans: Sequence[tuple[int, int]], piece: int
+) -> Iterator[tuple[int, memoryview]]:
+    """Read some parts of a file piece by piece, each piece into the same buffer.
+
+    Parameters
+    ----------
+    size : int
+        Bytes that the file must have.
+    spans : sequence of (offset, length)
+    piece : int
+        Bytes at a time; at the end of a span fewer.
+
+    Yields
+    ------
+    offset : int
+        Where the piece begins in the file.
+    bytes : memoryview
+        Valid until the next piece is asked for.
+
+    Raises
+    ------
+    FileNotFoundError, StoreDamagedError
+        As `read_bytes`, also where the size differs.
+    """
+    scratch = memoryview(bytearray(min(piece, max((length for _, length in spans), default=0))))
+    with _opened(path) as (descriptor, found):
+        _require_size(path, found, size)
+        for offset, length in spans:
+            for start in range(offset, offset + length, piece):
+                part = scratch[: min(piece, offset + length - start)]
+                _fill(descriptor, path, part, start)
+                yield start, part
+
+
 def check_size(path: Path, size: int) -> None:
     """See that a file is there with as many bytes as expected.
 

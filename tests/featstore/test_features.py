@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from featstore.errors import FeaturesError
-from featstore.features import FeatureSet
+from featstore.features import FeatureSet, row_numbers
 from tests.support.store_inputs import digests, features, fingerprint
 
 
@@ -101,3 +101,32 @@ def test_groups_are_one_for_each_row_and_unlabelled_rows_are_told():
     assert data.subset([2, 0]).groups == ("p", "p") and data.labelled().tolist() == [True, False, True]
     with pytest.raises(FeaturesError, match=r"groups has shape \(2,\), expected \(3,\)"):
         dataclasses.replace(data, groups=("p", "p"))
+
+
+@pytest.mark.parametrize("order", ["rows", "stored", "shuffled"])
+@pytest.mark.parametrize("rows", [1, 3, 10, 99])
+def test_chunks_hold_every_row_once(order, rows):
+    data = make([""] * 10)
+    numbers, parts = zip(*data.chunks(rows, order=order, seed=4), strict=True)
+    assert sorted(np.concatenate(numbers).tolist()) == list(range(10)) and max(map(len, parts)) <= rows
+    np.testing.assert_array_equal(np.concatenate(parts), data.X[np.concatenate(numbers)])
+    if order != "shuffled":
+        assert np.concatenate(numbers).tolist() == list(range(10)) and parts[0].base is not None
+    assert data.width == data.X.shape[1]
+
+
+def test_a_shuffle_follows_its_seed():
+    data = make([""] * 30)
+    first, again, other = (next(data.chunks(30, order="shuffled", seed=seed)).rows.tolist() for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@pytest.mark.parametrize(("rows", "order", "said"), [(0, "rows", "chunks of 0 rows"), (1, "any", "the order 'any'")])
+def test_chunks_that_there_cannot_be(rows, order, said):
+    with pytest.raises(FeaturesError, match=said):
+        next(make([""]).chunks(rows, order=order))
+
+
+def test_row_numbers_count_from_the_front():
+    assert row_numbers([-1, 0], 3).tolist() == [2, 0] and row_numbers([True, False, True], 3).tolist() == [0, 2]
+    assert row_numbers([], 3).tolist() == []

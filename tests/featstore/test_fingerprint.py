@@ -84,3 +84,34 @@ def test_what_the_network_sees_is_told_with_the_decode_rules_that_are_on():
     made = fingerprint(transform={"crop": 224, "bit_depth": 12, "allow_truncated": True, "jpeg_scaling": True})
     assert made.input == "224 px jpeg-scaling allow-truncated 12-bit"
     assert fingerprint(transform={"crop": 224}).input == "224 px"
+
+
+def test_features_that_were_rounded_have_a_key_of_their_own():
+    half = fingerprint(store_dtype="fp16")
+    assert half == fingerprint().stored_as("fp16") and half.rounded and half.numbers == "fp32 rounded to fp16"
+    assert half.key != fingerprint().key and half != fingerprint()
+    keyed = json.dumps({**fingerprint().keyed, "store_dtype": "fp16"}, sort_keys=True, separators=(",", ":"))
+    assert half.key == hashlib.sha256(keyed.encode()).hexdigest()[:16]
+    again = Fingerprint.from_json(json.loads(json.dumps(half.to_json())))
+    assert again == half and again.key == half.key
+    assert fingerprint(precision="bf16", store_dtype="fp16").numbers == "bf16 rounded to fp16"
+
+
+def test_what_was_not_rounded_says_nothing_of_it():
+    assert "store_dtype" not in fingerprint().to_json() and fingerprint().numbers == "fp32"
+    computed = fingerprint(precision="fp16")
+    assert computed.store_dtype == "fp16" and not computed.rounded and "store_dtype" not in computed.to_json()
+    assert computed.stored_as("fp32") == computed.stored_as("fp16") == computed
+
+
+@pytest.mark.parametrize("document", [{"store_dtype": "fp32"}, {"store_dtype": "fp16", "precision": "fp16"}])
+def test_one_feature_set_has_one_spelling(document):
+    with pytest.raises(FingerprintMismatchError, match="names store_dtype though nothing was rounded"):
+        Fingerprint.from_json({**fingerprint().to_json(), **document})
+
+
+def test_an_unknown_type_is_refused():
+    with pytest.raises(FingerprintMismatchError, match="store_dtype is 'int8', not one of fp32, fp16"):
+        fingerprint(store_dtype="int8")
+    with pytest.raises(FingerprintMismatchError, match="store_dtype is None, not a text"):
+        Fingerprint.from_json({**fingerprint().to_json(), "store_dtype": None})

@@ -1,4 +1,4 @@
-"""A store and a bundle that the first version wrote are kept in `tests/data`, and must open for ever."""
+"""Stores and a bundle that the first versions of each format wrote are kept in `tests/data`, and must open for ever."""
 
 import shutil
 from pathlib import Path
@@ -36,6 +36,25 @@ def test_work_goes_on_in_the_kept_store(tmp_path):
     store.gc(grace_seconds=-1)
     np.testing.assert_array_equal(store.read(node="avgpool").X, features("abcde"))
     assert store.verify().ok and not store.repair().moved
+
+
+def test_the_kept_store_with_rounded_features_says_what_was_put_into_it(tmp_path):
+    kept = DATA / "store-format-2"
+    before = tree(kept)
+    store = FeatureStore(kept)
+    half = fingerprint(store_dtype="fp16")
+    assert {info.key for info in store.features()} == {fingerprint().key, half.key}
+    np.testing.assert_array_equal(store.read(store_dtype="fp32").X, features("abcd"))
+    rounded = features("abcd").astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(store.read(store_dtype="fp16").X, rounded)
+    np.testing.assert_array_equal(np.concatenate([X for _, X in store.iter(store_dtype="fp16", rows=3)]), rounded)
+    assert store.verify().ok and tree(kept) == before
+    shutil.copytree(kept, tmp_path / "s")
+    store = FeatureStore(tmp_path / "s")
+    store.commit(half, rows("e"), PROVENANCE)
+    store.compact()
+    store.gc(grace_seconds=-1)
+    assert len(store.read(store_dtype="fp16")) == 5 and store.verify().ok and not store.repair().moved
 
 
 def test_the_kept_bundle_predicts():

@@ -70,3 +70,29 @@ def test_a_reader_keeps_its_snapshot_while_everything_changes(tmp_path):
         store.gc(grace_seconds=-1)
         assert snapshot.content_sha256() == before
     assert len(FeatureStore(tmp_path / "s").read().X) == 4
+
+
+def test_a_stream_goes_on_at_the_state_of_its_beginning_when_its_files_are_gone(quick_path):
+    """Passes in every order beside a writer, compaction and gc, then beside a store that has none of its files left."""
+    path, place = quick_path / "s", fingerprint().key
+    assert run("race", path, 0, MANY[:8]) == 0
+    streaming = start("stream", path, quick_path / "streamed", quick_path / "last")
+    while not (quick_path / "streamed").exists():  # opened
+        streaming.join(0.05)
+        assert streaming.is_alive()
+    at_first = {entry.file_name for entry in FeatureStore(path).table(place).snapshot().manifest.shards}
+    tidy = start("tidy", path, 0, 600)
+    assert run("race", path, 1, MANY[8:40]) == 0
+    tidy.kill()
+    tidy.join()
+    store = FeatureStore(path)
+    for name in ("later", "and later"):  # gc keeps two states
+        store.commit(fingerprint(), rows([name]), PROVENANCE)
+        store.compact()
+    store.gc(grace_seconds=-1)
+    assert not any((path / "features" / place / "shards" / name).exists() for name in at_first)
+    (quick_path / "last").touch()
+    streaming.join()
+    passes, streamed, wrong = (quick_path / "streamed").read_text().split("\n")
+    assert streaming.exitcode == 0 and not wrong, wrong
+    assert int(passes) > 1 and int(streamed) == 8

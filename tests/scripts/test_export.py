@@ -62,3 +62,14 @@ def test_nothing_is_overwritten_without_being_told(store, tmp_path, capsys):
     status, _, err = run([store, "-o", tmp_path / "x.npz", "--node", "avgpool"], capsys)
     assert status == 1 and "exists already" in err and (tmp_path / "x.npz").read_text() == "mine"
     assert run([store, "-o", tmp_path / "x.npz", "--node", "avgpool", "--overwrite"], capsys)[0] == 0
+
+
+def test_rounded_features_are_chosen_by_their_type_and_say_so(store, tmp_path, capsys):
+    half = fingerprint(store_dtype="fp16")
+    FeatureStore(store).commit(half, rows(NAMES), PROVENANCE)
+    status, _, err = run([store, "-o", tmp_path / "x.npz", "--node", "avgpool"], capsys)
+    assert status == 1 and "--store-dtype fp16" in err
+    assert run([store, "-o", tmp_path / "x", "--node", "avgpool", "--store-dtype", "fp16"], capsys)[0] == 0
+    X = np.load(tmp_path / "x" / "features.npy")
+    assert X.dtype == np.float32 and np.array_equal(X, rows(NAMES).X.astype(np.float16))
+    assert json.loads((tmp_path / "x" / "fingerprint.json").read_text())["store_dtype"] == "fp16"

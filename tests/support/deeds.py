@@ -14,6 +14,7 @@ import numpy as np
 from featstore import FeatureStore
 from featstore.errors import StoreError
 from featstore.extract import extract, writer
+from featstore.store.feature_set_reader import open_feature_stream
 from featstore.system import fsio
 from tests.support.faulty_os import FaultyOs, full_from, killing
 from tests.support.store_inputs import PROVENANCE, digests, features, fingerprint, images, rows
@@ -179,4 +180,28 @@ def look(path, seconds, report):
         longest = max(longest, time.monotonic() - began)
         looks += 1
     Path(report).write_text(f"{looks}\n{longest}\n{most}\n{wrong}", encoding="utf-8")
+    sys.exit(bool(wrong))
+
+
+def stream(path, report, last):
+    """A reader that stays at the state of its beginning, pass after pass; one more whole one when `last` is there."""
+    store, wrong, passes = FeatureStore(path), "", 0
+    (info,) = store.features()
+    given = images(MANY)
+    opened = open_feature_stream(store.table(info.key), info, given, rows=2, partial=True)
+    expected = features([name for name in MANY if any(f"/{name}.jpg" in one for one in opened.ids)])
+    Path(report).touch()
+    ending = False
+    try:
+        while not (ending or wrong):
+            ending = Path(last).exists()
+            order = ("rows", "stored", "shuffled")[passes % 3]
+            for numbers, X in opened.chunks(order=order, seed=passes):
+                if not np.array_equal(X, expected[numbers]):
+                    wrong = f"other numbers in pass {passes}"
+                time.sleep(0.01)
+            passes += 1
+    except (StoreError, OSError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    Path(report).write_text(f"{passes}\n{len(opened)}\n{wrong}", encoding="utf-8")
     sys.exit(bool(wrong))

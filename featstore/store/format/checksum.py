@@ -43,25 +43,52 @@ class Checksum:
     def __init__(self) -> None:
         self._first, self._second = hashlib.sha256(), hashlib.sha256()
 
-    def update(self, piece: memoryview) -> None:
-        """Add `PIECE` bytes; only the last piece may be shorter."""
-        whole = len(piece) - len(piece) % BLOCK
-        if whole:
-            self._add(np.frombuffer(piece[:whole], dtype="<u8").reshape(-1, BLOCK // 8))
-        if whole < len(piece):
-            rest = bytes(piece[whole:])
-            self._add(np.frombuffer(rest + b"\0" * (-len(rest) % 8), dtype="<u8").reshape(1, -1))
+    def update(self, piece: memoryview) -> NDArray[np.uint64]:
+        """Add `PIECE` bytes; only the last piece may be shorter.
+
+        Returns
+        -------
+        ndarray of shape (2, blocks), uint64
+            The sums of the piece's blocks, see `block_sums`.
+        """
+        sums = block_sums(piece)
+        self._first.update(sums[0].data)
+        self._second.update(sums[1].data)
+        return sums
 
     def hexdigest(self) -> str:
         """64 hex digits."""
         return hashlib.sha256(self._first.digest() + self._second.digest()).hexdigest()
 
-    def _add(self, words: NDArray[np.uint64]) -> None:
-        """Add blocks, shape (n, words a block)."""
-        sums = np.empty((2, len(words)), dtype="<u8")
-        _summing()(sums, words, _keys()[: words.shape[1]])
-        self._first.update(sums[0].data)
-        self._second.update(sums[1].data)
+
+def block_sums(piece: memoryview) -> NDArray[np.uint64]:
+    """The two sums of every block of a piece of bytes.
+
+    Parameters
+    ----------
+    piece : memoryview of bytes
+        Begins where a block begins; at most `PIECE` bytes. Its last block may be shorter.
+
+    Returns
+    -------
+    ndarray of shape (2, blocks), uint64
+    """
+    whole = len(piece) - len(piece) % BLOCK
+    sums = np.empty((2, -(-len(piece) // BLOCK)), dtype="<u8")
+    if whole:
+        _into(sums[:, : whole // BLOCK], np.frombuffer(piece[:whole], dtype="<u8").reshape(-1, BLOCK // 8))
+    if whole < len(piece):
+        rest = bytes(piece[whole:])
+        words = np.frombuffer(rest + b"\0" * (-len(rest) % 8), dtype="<u8").reshape(1, -1)
+        _into(sums[:, whole // BLOCK :], words)
+    return sums
+
+
+def _into(out: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
+    """Sums of blocks, shape (n, words a block), into (2, n)."""
+    found = np.empty((2, len(words)), dtype="<u8")
+    _summing()(found, words, _keys()[: words.shape[1]])
+    out[:] = found
 
 
 def checksum(data: bytes | memoryview) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from featstore.errors import StoreDamagedError
 from featstore.store.format.sealed import seal, unseal
-from featstore.store.format.shard import ShardEntry
+from featstore.store.format.shard import FORMAT, ROUNDED_FORMAT, ShardEntry
 from featstore.system import fsio, fsread
 
 MOST = 10**15 - 1
@@ -85,7 +85,7 @@ class Manifest:
             "provenance": provenance,
             "shards": [{**e.to_json(), "provenance": provenance.index(e.provenance)} for e in self.shards],
         }
-        return seal(document)
+        return seal(document, max((e.format for e in self.shards), default=FORMAT))
 
     @classmethod
     def from_bytes(cls, data: bytes, what: object, number: int, key: str) -> Self:
@@ -105,7 +105,7 @@ class Manifest:
         StoreFormatError
             Where it was written by a newer version.
         """
-        document = unseal(data, what)
+        document = unseal(data, what, newest=ROUNDED_FORMAT)
         try:
             provenance = document["provenance"]
             shards = tuple(ShardEntry.from_json(e, provenance[e["provenance"]]) for e in document["shards"])

@@ -93,7 +93,7 @@ class Rows:
         for i in np.flatnonzero(odd).tolist():
             status[i] = FAILED
             if np.isfinite(self.X[i]).all():
-                reasons[i] = f"a feature of {np.abs(self.X[i]).max():.0f} does not fit into fp16; use fp32 or bf16"
+                reasons[i] = _too_large(self.X[i])
             else:
                 reasons[i] = "the network gave a number that is not finite"
         X[status != OK] = 0
@@ -122,6 +122,13 @@ class Index:
     digests: NDArray[np.uint8]
     status: NDArray[np.uint8]
     reasons: NDArray[np.bytes_]
+
+
+def _too_large(x: NDArray[np.float32]) -> str:
+    return (
+        f"a feature of {np.abs(x).max():.0f} does not fit into fp16, which ends at {np.finfo(np.float16).max:.0f}; "
+        f"compute and store in fp32"
+    )
 
 
 def as_keys(digests: NDArray[np.uint8]) -> NDArray[np.bytes_]:

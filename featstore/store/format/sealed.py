@@ -12,7 +12,7 @@ from featstore.system.canonical_json import canonical_json
 
 FORMAT = 1
 """The newest store format that this version reads, and the one that it writes, but for the image sets of
-`featstore.store.format.image_file`."""
+`featstore.store.format.image_file` and the rounded features of `featstore.store.format.shard`."""
 
 
 def seal(document: Mapping[str, Any], version: int = FORMAT) -> bytes:

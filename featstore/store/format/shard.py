@@ -19,6 +19,10 @@ from featstore.store.format.rows import FAILED, OK, PASSING, Index, Rows, as_key
 __all__ = ["FAILED", "OK", "PASSING", "Rows", "ShardEntry", "decode", "encode", "parse_index", "stored_dtype"]
 
 FORMAT = 1
+ROUNDED_FORMAT = 2
+"""Of shards whose features were rounded to be stored, and of the manifests and fingerprints of such feature sets:
+readers that know format 1 alone refuse them in words."""
+
 REASON_LIMIT = 500
 """Bytes of a stored reason, UTF-8; the rest is cut off."""
 
@@ -45,6 +49,8 @@ class ShardEntry:
         Where the arrays lie in the file.
     provenance : dict
         How the rows were computed: engine, device, library versions.
+    format : int
+        1, or `ROUNDED_FORMAT`.
 
     Examples
     --------
@@ -63,6 +69,7 @@ class ShardEntry:
     features_check: str
     layout: dict[str, Block]
     provenance: dict[str, Any]
+    format: int = FORMAT
 
     def __post_init__(self) -> None:
         counts = {"size": self.size, "rows": self.rows, "dim": self.dim}
@@ -74,6 +81,8 @@ class ShardEntry:
                 raise StoreDamagedError(f"a shard with the hash {sha!r}, expected 64 hex digits")
         if set(self.layout) != set(_KINDS) or not isinstance(self.provenance, dict):
             raise StoreDamagedError(f"a shard with the arrays {sorted(self.layout)}, expected {sorted(_KINDS)}")
+        if type(self.format) is not int or self.format not in (FORMAT, ROUNDED_FORMAT):
+            raise StoreDamagedError(f"a shard of format {self.format!r}, expected {FORMAT} or {ROUNDED_FORMAT}")
         shapes = {
             "digest": (self.rows, 32),
             "status": (self.rows,),
@@ -109,6 +118,7 @@ class ShardEntry:
             "index_sha256": self.index_sha256,
             "features_check": self.features_check,
             "layout": {name: block.to_json() for name, block in self.layout.items()},
+            **({} if self.format == FORMAT else {"format": self.format}),
         }
 
     @classmethod
@@ -131,14 +141,20 @@ class ShardEntry:
                 features_check=document["features_check"],
                 layout=layout,
                 provenance=provenance,
+                format=document.get("format", FORMAT),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise StoreDamagedError(f"a shard without {error}") from error
 
 
-def stored_dtype(precision: str) -> str:
-    """The numpy dtype of stored features: bf16 fits into float32 exactly, fp16 is stored as it is."""
-    return "<f2" if precision == "fp16" else "<f4"
+def stored_dtype(fingerprint: Fingerprint) -> str:
+    """The NumPy dtype of stored features: bf16 fits into float32 exactly, fp16 is stored as it is."""
+    return "<f2" if fingerprint.store_dtype == "fp16" else "<f4"
+
+
+def format_of(fingerprint: Fingerprint) -> int:
+    """The format number of a feature set's files."""
+    return ROUNDED_FORMAT if fingerprint.rounded else FORMAT
 
 
 def encode(rows: Rows, fingerprint: Fingerprint, provenance: Mapping[str, Any]) -> tuple[memoryview, ShardEntry]:
@@ -164,7 +180,7 @@ def encode(rows: Rows, fingerprint: Fingerprint, provenance: Mapping[str, Any]) 
     """
     if not len(rows):
         raise FeaturesError("a shard needs at least one row")
-    dtype = stored_dtype(fingerprint.precision)
+    dtype = stored_dtype(fingerprint)
     rows = rows.settled(dtype)
     reasons = [_cut(reason) for reason in rows.reasons]
     arrays: dict[str, NDArray[Any]] = {
@@ -174,7 +190,7 @@ def encode(rows: Rows, fingerprint: Fingerprint, provenance: Mapping[str, Any]) 
         "features": rows.X.astype(dtype, copy=False),
     }
     attribute = {
-        "format": FORMAT,
+        "format": format_of(fingerprint),
         "key": fingerprint.key,
         "fingerprint": fingerprint.to_json(),
         "provenance": dict(provenance),
@@ -206,8 +222,8 @@ def decode(data: bytes) -> tuple[Rows, Fingerprint, ShardEntry]:
         Where the bytes are no shard, or contradict themselves.
     """
     attribute, arrays, layout = unpack(data)
-    if attribute.get("format") != FORMAT:
-        raise StoreDamagedError(f"a shard of format {attribute.get('format')!r}, expected {FORMAT}")
+    if attribute.get("format") not in (FORMAT, ROUNDED_FORMAT):
+        raise StoreDamagedError(f"a shard of format {attribute.get('format')!r}, expected {FORMAT} or {ROUNDED_FORMAT}")
     try:
         fingerprint = Fingerprint.from_json(attribute["fingerprint"])
         entry = _entry(data, layout, attribute)
@@ -217,10 +233,11 @@ def decode(data: bytes) -> tuple[Rows, Fingerprint, ShardEntry]:
     except (KeyError, ValueError, TypeError, FeaturesError, FingerprintMismatchError) as error:
         raise StoreDamagedError(f"no shard: {error}") from error
     claims = {
+        "format": format_of(fingerprint),
         "key": fingerprint.key,
         "rows": len(rows),
         "dim": X.shape[1],
-        "dtype": stored_dtype(fingerprint.precision),
+        "dtype": stored_dtype(fingerprint),
         "failed": int((rows.status != OK).sum()),
     }
     for name, value in claims.items():
@@ -258,7 +275,8 @@ def _entry(data: bytes | memoryview, layout: dict[str, Block], attribute: Mappin
     rows, dim = attribute["rows"], attribute["dim"]
     features = layout["features"]
     check = checksum(memoryview(data)[features.offset : features.offset + features.nbytes])
-    return ShardEntry(sha256, len(data), rows, dim, index.hexdigest(), check, layout, attribute["provenance"])
+    provenance, version = attribute["provenance"], attribute["format"]
+    return ShardEntry(sha256, len(data), rows, dim, index.hexdigest(), check, layout, provenance, version)
 
 
 def _cut(reason: str) -> bytes:

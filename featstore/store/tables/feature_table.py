@@ -26,7 +26,7 @@ from featstore.fingerprint import Fingerprint
 from featstore.store.format.manifest import Manifest, numbered, numbered_name
 from featstore.store.format.rows import OK, Rows
 from featstore.store.format.sealed import seal, unseal
-from featstore.store.format.shard import ShardEntry, encode, stored_dtype
+from featstore.store.format.shard import ROUNDED_FORMAT, ShardEntry, encode, format_of, stored_dtype
 from featstore.store.tables.layout import (
     FEATURES,
     FINGERPRINT,
@@ -94,7 +94,7 @@ class FeatureTable:
             Where it is not as it was written.
         """
         path = self.folder / FINGERPRINT
-        document = unseal(fsread.read_bytes(path, FINGERPRINT_LIMIT), path)
+        document = unseal(fsread.read_bytes(path, FINGERPRINT_LIMIT), path, newest=ROUNDED_FORMAT)
         try:
             fingerprint, dim = Fingerprint.from_json(document["fingerprint"]), document["dim"]
         except (KeyError, FingerprintMismatchError) as error:
@@ -139,7 +139,7 @@ class FeatureTable:
         """
         if not len(rows):
             return
-        rows = rows.settled(stored_dtype(fingerprint.precision)).distinct()
+        rows = rows.settled(stored_dtype(fingerprint)).distinct()
         provenance = _plain(provenance)
         self._prepare(fingerprint, rows.X.shape[1])
         shards: list[Encoded] = []
@@ -250,7 +250,8 @@ class FeatureTable:
 
     def put_fingerprint(self, fingerprint: Fingerprint, dim: int) -> bool:
         """Publish the fingerprint; False where there is one."""
-        data = seal({"key": fingerprint.key, "fingerprint": fingerprint.to_json(), "dim": dim})
+        document = {"key": fingerprint.key, "fingerprint": fingerprint.to_json(), "dim": dim}
+        data = seal(document, format_of(fingerprint))
         return fsio.publish(self.folder / FINGERPRINT, data, tmp=self.store / TMP)
 
     def make_folders(self) -> None:
@@ -288,7 +289,7 @@ def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encode(rows: Rows, fingerprint: Fingerprint, provenance: dict[str, Any]) -> Iterator[Encoded]:
-    width = np.dtype(stored_dtype(fingerprint.precision)).itemsize * rows.X.shape[1]
+    width = np.dtype(stored_dtype(fingerprint)).itemsize * rows.X.shape[1]
     step = max(1, min(SHARD_ROWS, SHARD_BYTES // width))
     for start in range(0, len(rows), step):
         yield encode(rows.take(slice(start, start + step)), fingerprint, provenance)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import StoreDamagedError
 from featstore.store.format.checksum import PIECE, Checksum
+from featstore.store.format.half import widen
 from featstore.store.format.manifest import Manifest
 from featstore.store.format.rows import OK, Index, Rows, as_keys
 from featstore.store.format.shard import ShardEntry
@@ -233,8 +234,12 @@ def _load(
         raise StoreDamagedError(
             f"{path} is damaged: its features are not those that were committed; run `featstore repair`"
         )
-    if not straight:
-        X[places] = stored[rows]
+    if straight:
+        return
+    if stored.dtype != X.dtype:
+        narrow, stored = stored, np.empty(stored.shape, dtype=X.dtype)
+        widen(narrow.reshape(-1), stored.reshape(-1))
+    X[places] = stored[rows]
 
 
 def _first_two_bytes(digests: NDArray[np.uint8]) -> NDArray[np.uint16]:

@@ -347,3 +347,16 @@ def test_earlier_failures_that_are_none_any_more_are_told_and_retried_where_aske
     retried = extract(deep / "plain", deep / "s", **SMALL, retry_failed=True)
     assert retried.computed == 1 and retried.failed == () and retried.notes == ()
     assert extract(deep / "plain", deep / "s", **SMALL, retry_failed=True).computed == 0
+
+
+def test_features_kept_as_fp16_are_a_set_of_their_own_beside_the_others(folder, tmp_path):
+    store = tmp_path / "s"
+    extract(folder, store, **SMALL)
+    made = extract(folder, store, store_dtype="fp16", **SMALL)
+    assert made.computed == made.images and made.to_json()["features"][0]["store_dtype"] == "fp16"
+    again = extract(folder, store, store_dtype="fp16", **SMALL)
+    assert again.computed == 0 and extract(folder, store, **SMALL).computed == 0
+    opened = FeatureStore(store)
+    whole, half = (opened.read(store_dtype=kept) for kept in ("fp32", "fp16"))
+    np.testing.assert_array_equal(half.X, whole.X.astype(np.float16).astype(np.float32))
+    assert half.ids == whole.ids and half.fingerprint == whole.fingerprint.stored_as("fp16")

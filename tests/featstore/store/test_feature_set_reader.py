@@ -3,7 +3,7 @@ import pytest
 
 from featstore import FeatureStore
 from featstore.errors import FeaturesError, StoreNotFoundError
-from featstore.store.feature_set_reader import failed_rows, make_feature_set
+from featstore.store.feature_set_reader import failed_rows, make_feature_set, open_feature_stream
 from featstore.store.tables.feature_table import FeatureTable
 from featstore.store.tables.snapshot import Snapshot
 from featstore.system import machine
@@ -71,3 +71,25 @@ def test_missing_rows_are_found_before_a_feature_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Snapshot, "gather", lambda *_: pytest.fail("it read"))
     with pytest.raises(StoreNotFoundError, match="1 of 3 images"):
         store.read()
+
+
+def test_a_stream_starts_anew_where_gc_was_faster_than_its_look_at_the_files(tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path / "s", create=True)
+    store.put_imageset(images("abcd"))
+    for names in ("ab", "cd"):
+        store.commit(fingerprint(), rows(names), PROVENANCE)
+    table, (info,) = FeatureTable(store.path, fingerprint().key), store.features()
+    old = table.snapshot()
+    real, given_out = table.snapshot, []
+
+    def snapshot():
+        given_out.append(real() if given_out else old)
+        return given_out[-1]
+
+    monkeypatch.setattr(table, "snapshot", snapshot)
+    store.compact()
+    store.commit(fingerprint(), rows("e"), PROVENANCE)
+    store.gc(grace_seconds=-1)
+    stream = open_feature_stream(table, info, images("abcd"))
+    assert len(given_out) > 1
+    np.testing.assert_array_equal(stream.read().X, features("abcd"))

@@ -302,3 +302,110 @@ def test_a_store_is_read_without_the_hdf5_library(store):
         "assert FeatureStore(sys.argv[1]).read().X.shape == (4, 8)"
     )
     subprocess.run([sys.executable, "-c", program, str(store.path)], check=True)
+
+
+def test_iter_chooses_as_read_does(store):
+    other = fingerprint(node="layer3")
+    store.commit(other, rows("abcd", salt="layer3"), PROVENANCE)
+    with pytest.raises(AmbiguousFeaturesError, match="2 feature sets"):
+        store.iter()
+    stream = store.iter("pets", node="layer3")
+    np.testing.assert_array_equal(stream.read().X, store.read(node="layer3").X)
+    with pytest.raises(UnknownNameError, match="'dogs'"):
+        store.iter("dogs")
+    store.put_imageset(images("abcde"))
+    store.commit(other, rows("e", salt="layer3"), {"engine": "another"})
+    with pytest.raises(FingerprintMismatchError, match="computed in several ways"):
+        store.iter(node="layer3", strict=True)
+
+
+HALF = fingerprint(store_dtype="fp16")
+
+
+def halved(names, dim=8):
+    return features(names, dim).astype(np.float16).astype(np.float32)
+
+
+@pytest.fixture
+def rounded(tmp_path):
+    """A store with the same images' features in float32 and rounded to float16."""
+    store = FeatureStore(tmp_path / "rounded", create=True)
+    store.put_imageset(images("abcdef"))
+    for names in ("abc", "def"):
+        store.commit(fingerprint(), rows(names, failed="e"), PROVENANCE)
+        store.commit(HALF, rows(names, failed="e"), PROVENANCE)
+    return store
+
+
+def test_rounded_features_are_another_feature_set_of_the_same_images(rounded):
+    with pytest.raises(AmbiguousFeaturesError, match='choose with `store_dtype="fp(32|16)"`; `store_dtype="fp'):
+        rounded.read()
+    np.testing.assert_array_equal(rounded.read(store_dtype="fp32").X, features("abcdf"))
+    half = rounded.read(store_dtype="fp16")
+    np.testing.assert_array_equal(half.X, halved("abcdf"))
+    assert half.X.dtype == np.float32 and half.fingerprint == HALF and "fp32 rounded to fp16" in repr(half)
+    stream = rounded.iter(store_dtype="fp16", rows=2)
+    assert stream.stored_dtype == np.float16 and stream.dtype == np.float32 and "rounded" in repr(stream)
+    np.testing.assert_array_equal(np.concatenate([X for _, X in stream]), half.X)
+    with pytest.raises(
+        StoreNotFoundError, match='no features with `store_dtype="fp16"`; it holds .*`store_dtype="fp32"`'
+    ):
+        other = FeatureStore(rounded.path.parent / "other", create=True)
+        other.put_imageset(images("abc"))
+        other.commit(fingerprint(), rows("abc"), PROVENANCE)
+        other.read(store_dtype="fp16")
+
+
+def test_rounded_features_take_half_of_the_disk(tmp_path):
+    store = FeatureStore(tmp_path / "s", create=True)
+    names = [str(i) for i in range(300)]
+    for one in (fingerprint(), HALF):
+        store.commit(one, rows(names, 1024), PROVENANCE)
+    sizes = {info.fingerprint.store_dtype: info.bytes for info in store.features()}
+    assert 0.49 < sizes["fp16"] / sizes["fp32"] < 0.53
+
+
+def test_the_same_rows_again_are_no_conflict_after_rounding(rounded):
+    before = tree(rounded.path)
+    rounded.commit(HALF, rows("abc"), PROVENANCE)
+    assert tree(rounded.path) == before
+
+
+def test_what_float16_cannot_hold_is_a_failure_that_says_what_to_do(rounded):
+    large = rows("gh")
+    large.X[1, 2] = -70000
+    rounded.commit(HALF, large, PROVENANCE)
+    rounded.commit(fingerprint(), large, PROVENANCE)
+    (reason,) = [text for text in rounded.failures(HALF).values() if "fp16" in text]
+    assert reason == "a feature of 70000 does not fit into fp16, which ends at 65504; compute and store in fp32"
+    rounded.put_imageset(images("gh"))
+    assert len(rounded.read(store_dtype="fp32")) == 2 and rounded.read(store_dtype="fp32").X.min() == -70000
+    assert rounded.read(store_dtype="fp16").ids == ("a/g.jpg",)
+
+
+def test_rounded_features_are_looked_after_like_any_others(rounded):
+    expected = rounded.read(store_dtype="fp16").X
+    assert rounded.verify().ok
+    assert rounded.compact().after == {fingerprint().key: 1, HALF.key: 1}
+    rounded.gc(grace_seconds=-1)
+    assert rounded.verify().ok and not rounded.repair().moved
+    for lost in ("fingerprint.json", "manifests"):
+        place = rounded.path / "features" / HALF.key / lost
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    assert len(rounded.repair().rebuilt) == 2
+    again = FeatureStore(rounded.path)
+    assert again.verify().ok
+    np.testing.assert_array_equal(again.read(store_dtype="fp16").X, expected)
+    for file in ("fingerprint.json", "manifests/00000001.json"):
+        assert b'"format":2' in (rounded.path / "features" / HALF.key / file).read_bytes()
+
+
+def test_a_flipped_bit_of_rounded_features_is_damage(rounded):
+    shard = rounded.table(HALF.key).snapshot().manifest.shards[0]
+    path = rounded.path / "features" / HALF.key / "shards" / shard.file_name
+    data = bytearray(path.read_bytes())
+    data[shard.layout["features"].offset + 5] ^= 1
+    path.write_bytes(data)
+    for read in (rounded.read, lambda **which: list(rounded.iter(**which))):
+        with pytest.raises(StoreDamagedError, match="not those that were committed"):
+            read(store_dtype="fp16")

@@ -56,3 +56,13 @@ def test_what_is_not_complete_is_named_beside_what_is_read(store):
     assert [features.fingerprint.key for features in found] == [LAST.key] and len(found[0]) == 4
     (error,) = incomplete
     assert isinstance(error, StoreNotFoundError) and "fine-tuned pets" in str(error)
+
+
+def test_a_stream_is_of_the_feature_set_that_is_named(store):
+    selection = FeatureSelection(store, {})
+    info = next(info for info in selection.held if info.key == EARLY.key)
+    stream = selection.stream("pets", info, 3)
+    assert stream.fingerprint == EARLY and [len(X) for _, X in stream] == [3, 1]
+    tuned = next(info for info in selection.held if info.key == TUNED_LAST.key)
+    with pytest.raises(StoreNotFoundError, match="1 of 4 images"):
+        selection.stream("pets", tuned)

@@ -29,6 +29,7 @@ def test_a_missing_file_is_a_file_not_found(tmp_path):
         lambda p: fsread.read_bytes(p, 10),
         lambda p: fsread.read_spans(p, 1, [(0, 1)]),
         lambda p: fsread.read_into(p, 0, 0, memoryview(bytearray()), 1, print),
+        lambda p: list(fsread.read_pieces(p, 1, [(0, 1)], 1)),
         lambda p: fsread.check_size(p, 1),
     ):
         with pytest.raises(FileNotFoundError):
@@ -130,3 +131,12 @@ def test_anything_else_is_refused_at_once_and_closed(tmp_path, kind):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_regular(os.fsencode(tmp_path / "x"))
+
+
+def test_read_pieces_reads_the_parts_piece_by_piece(file):
+    found = [(at, bytes(part)) for at, part in fsread.read_pieces(file, len(BYTES), [(3, 1000), (5000, 20)], 400)]
+    assert [(at, len(part)) for at, part in found] == [(3, 400), (403, 400), (803, 200), (5000, 20)]
+    assert all(part == BYTES[at : at + len(part)] for at, part in found)
+    assert list(fsread.read_pieces(file, len(BYTES), [], 400)) == []
+    with pytest.raises(StoreDamagedError, match="expected 5; run `featstore repair`"):
+        list(fsread.read_pieces(file, 5, [(0, 5)], 400))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from featstore.store.format import checksum as module
-from featstore.store.format.checksum import BLOCK, PIECE, Checksum, checksum
+from featstore.store.format.checksum import BLOCK, PIECE, Checksum, block_sums, checksum
 
 
 def by_the_book(data: bytes) -> str:
@@ -145,3 +145,14 @@ def test_threads_do_not_disturb_each_other():
     for thread in threads:
         thread.join()
     assert found == expected
+
+
+@pytest.mark.parametrize("size", [0, 5, BLOCK, 3 * BLOCK + 12])
+def test_the_sums_of_all_blocks_make_the_checksum(size):
+    view = memoryview(noise(size))
+    sums = np.concatenate(
+        [np.empty((2, 0), "<u8"), *(block_sums(view[i : i + BLOCK]) for i in range(0, size, BLOCK))], axis=1
+    )
+    np.testing.assert_array_equal(sums, block_sums(view))
+    parts = [hashlib.sha256(row.tobytes()).digest() for row in sums]
+    assert hashlib.sha256(b"".join(parts)).hexdigest() == by_the_book(bytes(view))

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from featstore.errors import StoreDamagedError
+from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.store.format.manifest import Manifest, numbered, numbered_name
-from featstore.store.format.sealed import seal
+from featstore.store.format.sealed import seal, unseal
 from featstore.store.format.shard import encode
 from tests.support.store_inputs import PROVENANCE, fingerprint, rows
 
@@ -39,6 +39,16 @@ def test_each_provenance_is_written_once():
     assert document["provenance"] == [PROVENANCE, {"engine": "openvino"}]
     assert [entry["provenance"] for entry in document["shards"]] == [0, 1, 0]
     assert given.provenance == (PROVENANCE, {"engine": "openvino"})
+
+
+def test_a_manifest_of_rounded_features_has_format_2_and_older_versions_refuse_it_in_words():
+    half = fingerprint(store_dtype="fp16")
+    given = Manifest(7, half.key, 6, rows=2, failed=0, shards=(encode(rows("ab"), half, PROVENANCE)[1],))
+    data = given.to_bytes()
+    assert json.loads(data)["format"] == 2 and json.loads(manifest().to_bytes())["format"] == 1
+    assert read(data, key=half.key).shards == given.shards
+    with pytest.raises(StoreFormatError, match="7.json has format 2; this featstore reads up to format 1: upgrade"):
+        unseal(data, "7.json", newest=1)  # what every version before this one does
 
 
 def test_a_manifest_in_another_place_is_damage():

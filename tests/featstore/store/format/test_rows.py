@@ -45,7 +45,9 @@ def test_numbers_beyond_fp16_become_failures_only_where_fp16_is_stored():
     given.X[0, 0] = 70000
     assert given.settled("<f4").status.tolist() == [OK, OK]
     settled = given.settled("<f2")
-    assert settled.reasons[0] == "a feature of 70000 does not fit into fp16; use fp32 or bf16"
+    assert settled.reasons[0] == (
+        "a feature of 70000 does not fit into fp16, which ends at 65504; compute and store in fp32"
+    )
     np.testing.assert_array_equal(settled.X[1], features("b")[0].astype(np.float16))
 
 

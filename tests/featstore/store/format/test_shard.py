@@ -54,6 +54,27 @@ def test_fp16_is_stored_as_it_is_and_bf16_exactly_in_float32():
     np.testing.assert_array_equal(decode(bytes(data))[0].X.view(np.uint32), bits)
 
 
+def test_rounded_features_are_float16_in_a_shard_of_format_2():
+    half = fingerprint(store_dtype="fp16")
+    data, entry = encode(rows("ab"), half, PROVENANCE)
+    whole, other = encode(rows("ab"), fingerprint(), PROVENANCE)
+    assert (entry.format, other.format) == (2, 1) and entry.to_json()["format"] == 2 and "format" not in other.to_json()
+    assert ShardEntry.from_json(entry.to_json(), PROVENANCE) == entry
+    found, f, again = decode(bytes(data))
+    assert f == half and again == entry and len(data) < len(whole)
+    np.testing.assert_array_equal(found.X, features("ab").astype(np.float16).astype(np.float32))
+    np.testing.assert_allclose(found.X, features("ab"), rtol=1 / 2048)
+    with h5py.File(io.BytesIO(bytes(data))) as file:
+        assert json.loads(file.attrs["featstore"])["format"] == 2 and file["features"].dtype == np.float16
+
+
+@pytest.mark.parametrize("number", [0, 3, "1", None, True])
+def test_an_entry_of_an_unknown_format_is_damage(number):
+    document = encode(rows("ab"), fingerprint(), PROVENANCE)[1].to_json()
+    with pytest.raises(StoreDamagedError, match=r"a shard of format .*, expected 1 or 2"):
+        ShardEntry.from_json({**document, "format": number}, PROVENANCE)
+
+
 def test_the_index_is_read_without_the_features():
     data, entry = encode(rows("abc", failed="b"), fingerprint(), {})
     parts = [bytes(data[o : o + n]) for o, n in entry.index_spans]
@@ -122,7 +143,8 @@ def forged(arrays=None, **changes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (lambda: forged(format=2), "format 2, expected 1"),
+        (lambda: forged(format=3), "format 3, expected 1 or 2"),
+        (lambda: forged(format=2), "says format 2 and holds 1"),
         (lambda: forged(rows=3), "a shard with"),
         (lambda: forged(key="0" * 16), "says key '0000000000000000'"),
         (lambda: forged(failed=0), "says failed 0 and holds 1"),

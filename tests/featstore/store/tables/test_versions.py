@@ -51,8 +51,8 @@ def test_no_intact_manifest_is_an_error_not_an_empty_state(table):
 
 
 def test_a_manifest_of_a_newer_version_is_not_passed_over(table):
-    (table.folder / MANIFESTS / "00000003.json").write_text('{"format": 2}')
-    with pytest.raises(StoreFormatError, match="has format 2"):
+    (table.folder / MANIFESTS / "00000003.json").write_text('{"format": 3}')
+    with pytest.raises(StoreFormatError, match="has format 3"):
         load_snapshot(table.folder, KEY)
 
 
