@@ -18,16 +18,13 @@ import numpy as np
 from classifiers.leakage.candidate_pairs import CandidatePairs
 from classifiers.leakage.compared_pairs import ComparedPairs
 from featstore.decoding.pixels import decode
-from featstore.errors import StoreError
 from featstore.features import FeatureSet
-from featstore.store.format.sealed import seal, unseal
-from featstore.system import fsio
-from featstore.system.user_cache import entry_path
+from featstore.system.user_cache import entry_path, keep_within, read_entry, renew_entry, write_entry
 
 FOLDER = "copies"
 """Of the user's cache folder."""
 
-_MANY = 200  # entries that are kept; the oldest go
+_BYTES = 100_000_000  # of entries that are kept; those that were not asked for the longest go
 _LIBRARIES = ("featstore", "numpy", "pillow", "scipy", "torch")
 
 
@@ -47,15 +44,20 @@ def kept_comparison(features: FeatureSet, near: CandidatePairs, *, seed: int = 0
     See `keep_comparison`.
     """
     try:
-        found = unseal(_place(features, near, seed).read_bytes(), "a comparison")
+        place = _place(features, near, seed)
+        entry, _ = read_entry(place)
+        if entry is None:
+            return None
+        found = entry.document
         m, rows = len(near.pairs), np.array(found["confirmed"], dtype=np.int64)
         confirmed, copies = np.zeros(m, dtype=np.bool_), np.zeros(m, dtype=np.bool_)
         confirmed[rows], copies[np.array(found["copies"], dtype=np.int64)] = True, True
         kinds = np.full(m, "", dtype=object)
         kinds[rows] = found["kinds"]
         counts = {name: int(found[name]) for name in ("compared", "blank", "usual")}
-    except (OSError, StoreError, KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError):
         return None
+    renew_entry(place)
     return ComparedPairs(confirmed, copies, tuple(kinds.tolist()), **counts, unread=())
 
 
@@ -100,14 +102,8 @@ def keep_comparison(features: FeatureSet, near: CandidatePairs, seen: ComparedPa
         "blank": seen.blank,
         "usual": seen.usual,
     }
-    place = _place(features, near, seed)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fsio.replace(place, seal(document))
-        for old in sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)[:-_MANY]:
-            old.unlink(missing_ok=True)
-    except (OSError, StoreError):
-        return
+    if write_entry(_place(features, near, seed), document):
+        keep_within(FOLDER, _BYTES)
 
 
 def _place(features: FeatureSet, near: CandidatePairs, seed: int) -> Path:

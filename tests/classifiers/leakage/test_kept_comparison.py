@@ -25,12 +25,16 @@ def entries(folder):
 
 
 def same(one, other):
-    """Whether two documents of arrays are equal, the effect aside, which is computed anew."""
-    return all(
-        np.array_equal(getattr(one, name.name), getattr(other, name.name))
-        for name in dataclasses.fields(one)
-        if name.name not in ("effect", "by_filename", "rejected")
-    )
+    """Whether two documents of arrays are equal, the effect and the names aside, which are computed anew."""
+
+    def parts(found):
+        pixels = {
+            f"pixels.{field.name}": getattr(found.pixels, field.name) for field in dataclasses.fields(found.pixels)
+        }
+        others = {name: getattr(found, name) for name in ("identical", "copies", "cosine", "kinds", "groups")}
+        return {name: np.asarray(value).tolist() for name, value in (pixels | others).items()}
+
+    return parts(one) == parts(other)
 
 
 def test_the_second_look_reads_no_picture_and_finds_the_same(mirrored, comparisons, own_cache):
@@ -67,7 +71,7 @@ def test_nothing_is_kept_while_a_picture_cannot_be_read(mirrored, comparisons, o
     digests[20] = 1
     changed = dataclasses.replace(mirrored, digests=digests)
     for _ in range(2):
-        assert find_duplicate_groups(changed).unread == (("the file changed since it was listed", 1),)
+        assert find_duplicate_groups(changed).pixels.unread == (("the file changed since it was listed", 1),)
     assert len(comparisons) == 2 and not entries(own_cache)
 
 
@@ -99,13 +103,15 @@ def test_a_cache_that_cannot_be_written_is_no_failure(mirrored, comparisons, tmp
     assert len(comparisons) == 2
 
 
-def test_the_oldest_entries_go(mirrored, own_cache, monkeypatch):
-    monkeypatch.setattr(kept_comparison, "_MANY", 2)
+def test_entries_that_were_not_asked_for_the_longest_go(mirrored, own_cache, monkeypatch):
     near = find_candidate_pairs(mirrored.X)
     seen = compare_pairs(mirrored, near)
     for seed in range(4):
         kept_comparison.keep_comparison(mirrored, near, seen, seed=seed)
-        os.utime(max(entries(own_cache), key=lambda path: path.stat().st_mtime_ns), ns=(seed, seed))
-    assert len(entries(own_cache)) == 2
-    kept = [kept_comparison.kept_comparison(mirrored, near, seed=seed) is not None for seed in range(4)]
-    assert kept == [False, False, True, True]
+        newest = max(entries(own_cache), key=lambda path: path.stat().st_mtime_ns)
+        os.utime(newest, ns=(seed, seed))
+    monkeypatch.setattr(kept_comparison, "_BYTES", 3 * newest.stat().st_size)
+    assert kept_comparison.kept_comparison(mirrored, near, seed=0) is not None  # asked for just now
+    kept_comparison.keep_comparison(mirrored, near, seen, seed=4)
+    kept = [kept_comparison.kept_comparison(mirrored, near, seed=seed) is not None for seed in range(5)]
+    assert kept == [True, False, False, True, True]
