@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,10 +78,10 @@ def measured(options: argparse.Namespace, place: Path) -> int:
     head.save(place / "b", weights=None if options.weights == "none" else options.weights)
     copies(sources, place / "pictures", range(options.known, options.known + options.new))
 
-    def predict(cache: Path) -> tuple[float, float, object]:
+    def predict(cache: Path) -> tuple[float, float, Any]:
         return run(cache, "predict", place / "b", sources[0], "--device", "cpu")
 
-    def extract(cache: Path) -> tuple[float, float, object]:
+    def extract(cache: Path) -> tuple[float, float, Any]:
         store = place / "again"
         shutil.copytree(place / "store", store)
         cpu, wall, _ = run(cache, "extract", place / "pictures", "-s", store, *network)
