@@ -76,7 +76,7 @@ def _two_layers(meta: Mapping[str, Any], arrays: Arrays) -> tuple[int, _Logits]:
 
     def decide(rows: NDArray[Any]) -> NDArray[np.float64]:
         hidden = np.maximum(rows.astype(np.float32, copy=False) @ weight.T + bias, 0)
-        return (hidden @ last.T + last_bias).astype(np.float64)
+        return np.asarray(hidden @ last.T + last_bias, dtype=np.float64)
 
     return weight.shape[1], decide
 

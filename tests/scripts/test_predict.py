@@ -9,20 +9,24 @@ import sys
 
 import pytest
 
-from featstore.extract import extract
+from featstore.extract import extract as run_extraction
 from featstore_scripts import options
+from featstore_scripts.extract import extract
 from featstore_scripts.predict import predict
 from featstore_scripts.train import train
 from tests.support.pictures import write_tree
 
 NETWORK = {"backbone": "mobilenet_v3_small", "weights": "none", "input_size": 32}
+SMALL = ("--backbone", "mobilenet_v3_small", "--weights", "none", "--input-size", "32")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("predict")
     write_tree(root / "images", each=6, splits=("train", "test"))
-    extract(root / "images", root / "store", engine="eager", workers=0, nodes=("features.3", "avgpool"), **NETWORK)
+    run_extraction(
+        root / "images", root / "store", engine="eager", workers=0, nodes=("features.3", "avgpool"), **NETWORK
+    )
     return root
 
 
@@ -58,6 +62,24 @@ def test_predict_prints_one_json_document_with_failures(place, bundle, capsys, t
     assert status == 0 and document["format"] == 1
     assert [p["image"] for p in document["predictions"]] == [str(image)]
     assert document["failed"][0]["image"].endswith("bad.jpg") and document["failed"][0]["reason"]
+
+
+def test_how_the_engine_started_is_for_those_who_ask(place, bundle, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'featstore[openvino]'")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    words = [bundle, place / "images" / "test", "--engine", "openvino", "--device", "cpu", "-j", "0"]
+    status, first, err = run(predict, [*words, "-v"], capsys)
+    (entry,) = (tmp_path / "featstore" / "prepared").iterdir()
+    assert status == 0 and err == f"engine: kept for the next start in {entry}\n"
+    assert run(predict, [*words, "-v"], capsys) == (
+        0, first, f"engine: started with what an earlier start prepared in {entry}\n"
+    )  # fmt: skip
+    entry.write_bytes(b"damaged")
+    status, again, err = run(predict, [*words, "-v"], capsys)
+    assert status == 0 and again == first and f"prepared in {entry} is not used: it is damaged" in err
+    assert run(predict, words, capsys) == (0, first, "")
+    status, out, _ = run(extract, [place / "images", "-s", tmp_path / "s", *SMALL, "-v", *words[2:]], capsys)
+    assert status == 0 and f"\nengine: started with what an earlier start prepared in {entry}\n" in out
 
 
 def test_predict_writes_to_a_file_and_never_over_one(place, bundle, capsys, tmp_path):
