@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -88,7 +88,9 @@ class Manifest:
         return seal(document, max((e.format for e in self.shards), default=FORMAT))
 
     @classmethod
-    def from_bytes(cls, data: bytes, what: object, number: int, key: str) -> Self:
+    def from_bytes(
+        cls, data: bytes, what: object, number: int, key: str, known: Mapping[str, ShardEntry] | None = None
+    ) -> Self:
         """Check and parse a manifest.
 
         Parameters
@@ -97,6 +99,8 @@ class Manifest:
             Named in messages, mostly the path.
         number, key
             As the place says where it was found.
+        known : mapping of shard hash to ShardEntry, optional
+            Of an earlier state; those that are still the same are taken from it.
 
         Raises
         ------
@@ -108,7 +112,11 @@ class Manifest:
         document = unseal(data, what, newest=ROUNDED_FORMAT)
         try:
             provenance = document["provenance"]
-            shards = tuple(ShardEntry.from_json(e, provenance[e["provenance"]]) for e in document["shards"])
+            before = known or {}
+            shards = tuple(
+                ShardEntry.from_json(e, provenance[e["provenance"]], before.get(e["sha256"]))
+                for e in document["shards"]
+            )
             counts = [document[name] for name in ("number", "parent", "rows", "failed")]
             if any(type(count) is not int or count < 0 for count in counts) or not isinstance(provenance, list):
                 raise StoreDamagedError("counts that are no numbers")

@@ -32,8 +32,10 @@ def seal(document: Mapping[str, Any], version: int = FORMAT) -> bytes:
     >>> unseal(seal({"rows": 3}), "an example")
     {'rows': 3}
     """
-    body = {**document, "format": version}
-    return canonical_json({**body, "sha256": hashlib.sha256(canonical_json(body)).hexdigest()}) + b"\n"
+    # Each field is spelt once: a manifest lists every shard, and each commit seals one and checks another.
+    fields = {name: canonical_json(value) for name, value in {**document, "format": version}.items()}
+    sha256 = hashlib.sha256(_spelt(fields)).hexdigest()
+    return _spelt({**fields, "sha256": canonical_json(sha256)}) + b"\n"
 
 
 def unseal(data: bytes, what: object, newest: int = FORMAT) -> dict[str, Any]:
@@ -83,6 +85,11 @@ def unseal(data: bytes, what: object, newest: int = FORMAT) -> dict[str, Any]:
             f"{what} is damaged (its bytes do not have the hash written in it); run `featstore repair`"
         )
     return body
+
+
+def _spelt(fields: Mapping[str, bytes]) -> bytes:
+    """The canonical JSON of a document from that of its fields."""
+    return b"{" + b",".join(canonical_json(name) + b":" + fields[name] for name in sorted(fields)) + b"}"
 
 
 def _sealed_as(body: Mapping[str, Any], version: int, sha256: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -110,6 +111,10 @@ class ShardEntry:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able; the provenance is left to the manifest, which holds each only once."""
+        return dict(self._document)
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
         return {
             "sha256": self.sha256,
             "bytes": self.size,
@@ -122,8 +127,16 @@ class ShardEntry:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any], provenance: Any) -> Self:
+    def from_json(cls, document: Mapping[str, Any], provenance: Any, known: Self | None = None) -> Self:
         """Rebuild from `to_json`'s document.
+
+        Parameters
+        ----------
+        document : mapping
+            What else it holds is passed over.
+        provenance : dict
+        known : ShardEntry, optional
+            Given back where it says the same: every commit reads all entries of the one before it.
 
         Raises
         ------
@@ -131,6 +144,9 @@ class ShardEntry:
             Where something is missing or cannot be true.
         """
         try:
+            said = {name: value for name, value in document.items() if name != "provenance"}
+            if known is not None and (known._document, known.provenance) == (said, provenance):
+                return known
             layout = {name: Block.from_json(block) for name, block in document["layout"].items()}
             return cls(
                 sha256=document["sha256"],

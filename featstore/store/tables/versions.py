@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def load_snapshot(folder: Path, key: str, last: Snapshot | None = None) -> Snaps
     StoreFormatError
         Where a newer version wrote here.
     """
+    entries = {} if last is None else {entry.sha256: entry for entry in last.manifest.shards}
     known = {} if last is None else dict(zip((e.sha256 for e in last.manifest.shards), last.indexes, strict=True))
     while True:
         numbers = numbered(folder / MANIFESTS, ".json")
@@ -48,7 +49,7 @@ def load_snapshot(folder: Path, key: str, last: Snapshot | None = None) -> Snaps
                         return last
                     return dataclasses.replace(last, damaged=tuple(damaged), highest=numbers.highest)
                 try:
-                    manifest = load_manifest(folder, key, number)
+                    manifest = load_manifest(folder, key, number, entries)
                 except StoreDamagedError:
                     damaged.append(number)
                     continue
@@ -66,8 +67,17 @@ def load_snapshot(folder: Path, key: str, last: Snapshot | None = None) -> Snaps
         return Snapshot(folder, Manifest(0, key, 0, 0, 0, ()), (), (), numbers.highest)
 
 
-def load_manifest(folder: Path, key: str, number: int) -> Manifest:
+def load_manifest(folder: Path, key: str, number: int, known: Mapping[str, ShardEntry] | None = None) -> Manifest:
     """Read one manifest.
+
+    Parameters
+    ----------
+    folder : Path
+        `features/<key>`.
+    key : str
+    number : int
+    known : mapping of shard hash to ShardEntry, optional
+        As `Manifest.from_bytes` takes it.
 
     Raises
     ------
@@ -77,7 +87,7 @@ def load_manifest(folder: Path, key: str, number: int) -> Manifest:
         As `Manifest.from_bytes`.
     """
     path = folder / MANIFESTS / numbered_name(number, ".json")
-    return Manifest.from_bytes(fsread.read_bytes(path, SIZE_LIMIT), path, number, key)
+    return Manifest.from_bytes(fsread.read_bytes(path, SIZE_LIMIT), path, number, key, known)
 
 
 def load_index(folder: Path, entry: ShardEntry, known: MutableMapping[str, Index]) -> Index:

@@ -101,3 +101,17 @@ def test_numbered_finds_numbers_and_claims_and_nothing_else(tmp_path):
 def test_numbers_may_grow_beyond_eight_digits(tmp_path):
     (tmp_path / numbered_name(123456789, ".json")).write_bytes(b"")
     assert numbered(tmp_path, ".json").present == (123456789,)
+
+
+def test_entries_that_are_known_are_taken_and_others_are_not():
+    given = manifest()
+    known = {entry.sha256: entry for entry in given.shards}
+    found = Manifest.from_bytes(given.to_bytes(), "7.json", 7, fingerprint().key, known)
+    assert all(entry is known[entry.sha256] for entry in found.shards)
+    first = given.shards[0]
+    for changes in ({"rows": 3}, {"provenance": {"engine": "another"}}, {"features_check": "0" * 64}):
+        other = {first.sha256: object.__new__(type(first))}
+        vars(other[first.sha256]).update({**vars(first), **changes})
+        vars(other[first.sha256]).pop("_document", None)
+        found = Manifest.from_bytes(given.to_bytes(), "7.json", 7, fingerprint().key, other)
+        assert found.shards == given.shards and found.shards[0] is not other[first.sha256]

@@ -1,9 +1,12 @@
+import hashlib
 import json
 
 import pytest
+from hypothesis import given, strategies as st
 
 from featstore.errors import StoreDamagedError, StoreFormatError
 from featstore.store.format.sealed import FORMAT, seal, unseal
+from featstore.system.canonical_json import canonical_json
 
 
 def test_round_trip():
@@ -46,3 +49,12 @@ def test_a_changed_format_number_is_damage_not_a_newer_format():
     data = seal({"a": 1}).replace(b'"format":1', b'"format":3')
     with pytest.raises(StoreDamagedError, match="do not have the hash"):
         unseal(data, "x")
+
+
+@given(st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner))))
+def test_the_bytes_are_those_of_canonical_json(document):
+    document = {name: value for name, value in document.items() if name not in ("format", "sha256")}
+    body = {**document, "format": 1}
+    sha256 = hashlib.sha256(canonical_json(body)).hexdigest()
+    assert seal(document) == canonical_json({**body, "sha256": sha256}) + b"\n"
+    assert unseal(seal(document), "it") == document
