@@ -18,7 +18,7 @@ FEATSTORE = (
     "store.maintenance", "store", "decoding.pixels", "decoding", "backbone", "engines", "extract",
 )  # fmt: skip
 CLASSIFIERS = (
-    "types", "formatting", "linalg", "threads", "validation", "leakage", "heads.base", "heads.linear", "heads",
+    "types", "formatting", "linalg", "threads", "validation", "leakage", "heads.base", "heads.linear", "heads", "streamed",
     "models", "report.figures", "report", "comparison", "training", "advice", "transfer", "inspection", "adversarial",
 )  # fmt: skip
 ROOMS = [
