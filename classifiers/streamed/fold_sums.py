@@ -34,7 +34,7 @@ class FoldSums:
         Rows of each kind and class.
     first : ndarray of shape (p, k, d), float64
         Their sums.
-    second : ndarray of shape (p, d), float64
+    second : ndarray of shape (p, k, d), float64
         Sums of squares.
     products : ndarray of shape (d, d), float64, or None
         Sums of products over all rows; None above `WIDEST` features.
@@ -52,7 +52,7 @@ class FoldSums:
         """Mean (d,) and one over the deviation (d,) of a fold's training rows; 0 for a feature that is constant."""
         kinds = self.member[fold]
         count = self.mass[kinds].sum()
-        first, second = self.first[kinds].sum(axis=(0, 1)) / count, self.second[kinds].sum(axis=0) / count
+        first, second = self.first[kinds].sum(axis=(0, 1)) / count, self.second[kinds].sum(axis=(0, 1)) / count
         variance = second - first * first
         variance[variance <= CONSTANT * second] = 0.0
         deviation = np.sqrt(variance)
@@ -63,6 +63,10 @@ class FoldSums:
         kinds = self.member[fold]
         mass, first = self.mass[kinds].sum(axis=0), self.first[kinds].sum(axis=0)
         return mass, np.divide(first, mass[:, None], out=np.zeros_like(first), where=mass[:, None] > 0)
+
+    def class_squares(self, fold: int) -> NDArray[np.float64]:
+        """Sums of squares of each class' training rows in a fold, (k, d)."""
+        return np.asarray(self.second[self.member[fold]].sum(axis=0))
 
     def correlation(self) -> NDArray[np.float64] | None:
         """Correlations of the features over all rows, (d, d); None where the products were not gathered."""
@@ -141,7 +145,7 @@ def fold_sums(
     mass = np.zeros((kinds, k))
     np.add.at(mass, (kind, codes), 1.0)
     first = torch.zeros(kinds * k, d, dtype=torch.float64)
-    second = torch.zeros(kinds, d, dtype=torch.float64)
+    second = torch.zeros(kinds * k, d, dtype=torch.float64)
     gathered_products = torch.zeros(d, d, dtype=torch.float64) if products and d <= WIDEST else None
     centre, inverse = torch.from_numpy(mean), torch.from_numpy((1.0 / scale).astype(np.float32))
     seen = 0
@@ -149,15 +153,16 @@ def fold_sums(
         require_finite_chunk(numbers, X)
         part = torch.from_numpy(X).sub(centre).mul_(inverse)
         wide = part.double()
-        first.index_add_(0, torch.from_numpy(kind[numbers] * k + codes[numbers]), wide)
-        second.index_add_(0, torch.from_numpy(kind[numbers]), wide.square_())
+        cell = torch.from_numpy(kind[numbers] * k + codes[numbers])
+        first.index_add_(0, cell, wide)
+        second.index_add_(0, cell, wide.square_())
         if gathered_products is not None:
             gathered_products += part.T @ part
         seen += len(numbers)
         if told is not None:
             told(seen)
     return FoldSums(
-        mean, (1.0 / inverse.numpy()).astype(np.float32), member, mass, first.view(kinds, k, d).numpy(), second.numpy(),
+        mean, (1.0 / inverse.numpy()).astype(np.float32), member, mass, first.view(kinds, k, d).numpy(), second.view(kinds, k, d).numpy(),
         None if gathered_products is None else gathered_products.numpy(),
     )  # fmt: skip
 
