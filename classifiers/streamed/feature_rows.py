@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,8 +89,17 @@ def gathered(rows: FeatureRows, numbers: NDArray[np.intp]) -> NDArray[np.float32
     return X
 
 
-def require_finite_chunk(numbers: NDArray[np.int64], X: NDArray[np.float32]) -> None:
+def require_finite_chunk(
+    numbers: NDArray[np.int64], X: NDArray[np.float32], named: Callable[[int], str] | None = None
+) -> None:
     """Raise FeaturesError, naming the first rows, if a feature of a chunk is NaN or infinite.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (m,), int64
+    X : ndarray of shape (m, d), float32
+    named : callable, optional
+        What a row is called; by its number else.
 
     Examples
     --------
@@ -101,8 +110,9 @@ def require_finite_chunk(numbers: NDArray[np.int64], X: NDArray[np.float32]) -> 
             return
     bad = numbers[~np.isfinite(X).all(axis=1)]
     if bad.size:
-        named = ", ".join(str(row) for row in sorted(bad.tolist())[:5]) + (", ..." if bad.size > 5 else "")
+        first = [repr(named(row)) if named else f"row {row}" for row in sorted(bad.tolist())[:5]]
+        listed = ", ".join(first) + (", ..." if bad.size > 5 else "")
         raise FeaturesError(
-            f"features contain NaN or infinity (training row {named}); expected finite numbers: leave these rows out "
-            "or extract them again"
+            f"features contain NaN or infinity ({listed}); expected finite numbers: leave these images out or extract "
+            'them again with `precision="fp32"`'
         )

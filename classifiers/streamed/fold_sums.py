@@ -100,6 +100,7 @@ def fold_sums(
     products: bool = True,
     seed: int = 0,
     told: Callable[[int], None] | None = None,
+    named: Callable[[int], str] | None = None,
 ) -> FoldSums:
     """Look at every row once.
 
@@ -117,6 +118,8 @@ def fold_sums(
         Of the rows that tell the provisional mean and scale.
     told : callable, optional
         Called with the number of rows seen so far.
+    named : callable, optional
+        What a row is called.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def fold_sums(
     n, d = len(rows), rows.width
     chosen = np.sort(np.random.default_rng(seed).choice(n, min(n, PROVISIONAL), replace=False))
     sample = gathered(rows, chosen)
-    require_finite_chunk(chosen, sample)
+    require_finite_chunk(chosen, sample, named)
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = sample.std(axis=0, dtype=np.float64)
     scale[scale <= 4 * float(np.finfo(np.float32).eps) * np.abs(mean)] = 1.0
@@ -150,7 +153,7 @@ def fold_sums(
     centre, inverse = torch.from_numpy(mean), torch.from_numpy((1.0 / scale).astype(np.float32))
     seen = 0
     for numbers, X in rows.chunks(order="stored"):
-        require_finite_chunk(numbers, X)
+        require_finite_chunk(numbers, X, named)
         part = torch.from_numpy(X).sub(centre).mul_(inverse)
         wide = part.double()
         cell = torch.from_numpy(kind[numbers] * k + codes[numbers])
@@ -161,10 +164,9 @@ def fold_sums(
         seen += len(numbers)
         if told is not None:
             told(seen)
-    return FoldSums(
-        mean, (1.0 / inverse.numpy()).astype(np.float32), member, mass, first.view(kinds, k, d).numpy(), second.view(kinds, k, d).numpy(),
-        None if gathered_products is None else gathered_products.numpy(),
-    )  # fmt: skip
+    shape, scale = (kinds, k, d), (1.0 / inverse.numpy()).astype(np.float32)
+    found = None if gathered_products is None else gathered_products.numpy()
+    return FoldSums(mean, scale, member, mass, first.view(shape).numpy(), second.view(shape).numpy(), found)
 
 
 def _kinds(masks: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:

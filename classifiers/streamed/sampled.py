@@ -48,7 +48,7 @@ def fit_sampled(head: Any, training: StreamedTraining, *, memory: int) -> tuple[
     >>> X = (np.random.default_rng(0).normal(size=(100, 3)) + 9 * y[:, None]).astype(np.float32)
     >>> training = StreamedTraining.of(ArrayRows(X), y, folds=2)
     >>> fit_sampled(KNNHead(budget="quick"), training, memory=2000)[1]
-    41
+    42
     """
     n, k, width = len(training), len(training.classes), training.rows.width
     most = memory // (4 * width * COPIES)
@@ -60,7 +60,7 @@ def fit_sampled(head: Any, training: StreamedTraining, *, memory: int) -> tuple[
         )
     rows = shares(training.codes, most, training.seed)
     X = gathered(training.rows, rows)
-    require_finite_chunk(rows, X)
+    require_finite_chunk(rows, X, training.named)
     head.set_params(cv=_restricted(training.folds, rows, n))
     y = training.classes[training.codes[rows]]
     head.fit(X, y)

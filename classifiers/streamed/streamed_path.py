@@ -275,7 +275,6 @@ class _Walk:
         right = [look.right[self.problem.held[fold]] for fold, look in enumerate(looks) if look is not None]
         hits = np.array([int(part.sum()) for part in right])
         total = int(self.judged.sum())
-        nothing = np.full(len(hits), np.nan)
         gap = max(one.relative_gap for one in point.descents)
         slope, loss = 1.0, float(sum(look.log_loss for look in looks if look is not None)) / max(total, 1)
         if self.problem.loss_name == "svm":

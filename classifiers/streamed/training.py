@@ -18,7 +18,7 @@ from featstore.errors import FeaturesError
 
 SAMPLE_BYTES = 64 << 20
 """Of the rows that are kept in memory to fit temperatures and slopes."""
-MOST_JUDGED = 10_000_000
+MOST_JUDGED = 5_000_000
 """Numbers (rows x classes) of the out-of-fold probabilities that are kept."""
 
 
@@ -51,6 +51,8 @@ class StreamedTraining:
         Of every sample of rows.
     told : callable, optional
         Called with the share of the first pass that is done.
+    named : callable, optional
+        What a row is called, for errors.
     passes : int
         Over all rows, that were needed for what all heads share.
     """
@@ -61,6 +63,7 @@ class StreamedTraining:
     folds: list[Fold]
     seed: int = 0
     told: Callable[[float], None] | None = None
+    named: Callable[[int], str] | None = None
     passes: int = field(default=0, init=False)
 
     @classmethod
@@ -72,6 +75,7 @@ class StreamedTraining:
         *,
         seed: int = 0,
         told: Callable[[float], None] | None = None,
+        named: Callable[[int], str] | None = None,
     ) -> Self:
         """Check labels and folds.
 
@@ -83,7 +87,7 @@ class StreamedTraining:
         folds : int, or sequence of (train, valid)
             A number makes stratified ones by `seed`.
         seed : int
-        told : callable, optional
+        told, named : callable, optional
 
         Raises
         ------
@@ -102,7 +106,7 @@ class StreamedTraining:
             )
         codes = codes.astype(np.intp).ravel()
         parts = stratified_folds(codes, folds, seed) if isinstance(folds, int) else list(folds)
-        return cls(rows, codes, classes, parts, seed, told)
+        return cls(rows, codes, classes, parts, seed, told, named)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -128,7 +132,9 @@ class StreamedTraining:
             if self.told is not None:
                 self.told(seen / len(self))
 
-        found = fold_sums(self.rows, self.codes, len(self.classes), self.masks, seed=self.seed, told=tell)
+        found = fold_sums(
+            self.rows, self.codes, len(self.classes), self.masks, seed=self.seed, told=tell, named=self.named
+        )
         self.passes += 1
         return found
 

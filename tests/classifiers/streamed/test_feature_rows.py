@@ -23,5 +23,5 @@ def test_rows_are_gathered_in_the_order_given():
 def test_rows_with_nan_are_named():
     X = np.ones((3, 2), np.float32)
     X[1, 0] = np.nan
-    with pytest.raises(FeaturesError, match=r"NaN or infinity \(training row 40\); expected finite numbers"):
+    with pytest.raises(FeaturesError, match=r"NaN or infinity \(row 40\); expected finite numbers"):
         require_finite_chunk(np.array([30, 40, 50]), X)

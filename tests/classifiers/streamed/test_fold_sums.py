@@ -53,5 +53,5 @@ def test_folds_that_overlap_are_summed_too():
 def test_features_that_are_not_finite_are_refused_with_their_row():
     X, y = planted()
     X[123, 4] = np.inf
-    with pytest.raises(FeaturesError, match="training row 123"):
+    with pytest.raises(FeaturesError, match="row 123"):
         fold_sums(ArrayRows(X), y, 4, np.ones((1, len(y)), bool))

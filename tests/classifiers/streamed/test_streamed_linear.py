@@ -70,5 +70,5 @@ def test_state_and_predictions_survive_as_those_of_any_head():
 def test_nan_is_refused_before_anything_is_fitted():
     X, y = planted(500, 8, 3)
     X[77, 3] = np.nan
-    with pytest.raises(FeaturesError, match="training row 77"):
+    with pytest.raises(FeaturesError, match="row 77"):
         fit_linear(SoftmaxRegressionCV(), StreamedTraining.of(ArrayRows(X), y, 3))
