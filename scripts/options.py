@@ -225,10 +225,16 @@ def streamed(
         return None
     from classifiers.streamed.memory_limit import free_memory, too_large
     from featstore import FeatureStore
+    from featstore.errors import FeatstoreError
     from featstore.store.selection import FeatureSelection
 
     selection = FeatureSelection(FeatureStore(place), dict(chosen), nodes)
-    infos = selection.every()
+    try:
+        infos = selection.every()
+    except FeatstoreError:
+        if stream:
+            raise
+        return None  # who reads them says it
     memory = free_memory()
     if not stream and not any(too_large(4 * info.rows * info.dim, memory) for info in infos):
         return None

@@ -28,8 +28,8 @@ class ChunkLoss:
         Derivative with respect to the logits.
     curvature : Tensor of shape (r, r) or (e,)
         Second derivative summed over the rows: between classes for the softmax, of each class for the others.
-    winner : Tensor of shape (m,), int64
-        Class of the largest decision value.
+    right : Tensor of shape (m,), bool
+        Whether no decision value is larger than that of the true class.
     row_loss : Tensor of shape (m,), or None
         Log loss of every row; None for the squared hinge, whose logits are no logarithms of anything.
     """
@@ -37,13 +37,11 @@ class ChunkLoss:
     value: Tensor
     residual: Tensor
     curvature: Tensor
-    winner: Tensor
+    right: Tensor
     row_loss: Tensor | None
 
 
-def softmax_chunk(
-    logits: Tensor, target: Tensor, mass: Tensor, absent: Tensor, *, thin: int = 1, winner: bool = True
-) -> ChunkLoss:
+def softmax_chunk(logits: Tensor, target: Tensor, mass: Tensor, absent: Tensor, *, thin: int = 1) -> ChunkLoss:
     """``sum_i w_i * -log softmax(z_i)[y_i]``.
 
     Parameters
@@ -57,8 +55,6 @@ def softmax_chunk(
         Classes that the fold has not seen: their probability is 0.
     thin : int
         The curvature is that of every thin-th row, times `thin`.
-    winner : bool
-        Find the largest logit, too.
 
     Examples
     --------
@@ -70,13 +66,14 @@ def softmax_chunk(
     if absent.any():
         logits[absent] = -torch.inf
     at = target[None]
-    best = logits.argmax(dim=0) if winner else target
     true = logits.gather(0, at)
     if absent.any():
         # A held-out row of a class that the fold has not seen has no weight; its loss is finite all the same.
         true = true.clamp_min(torch.finfo(logits.dtype).min / 4)
     relative = logits.sub_(true)
-    top = relative.amax(dim=0, keepdim=True).clamp_min_(0.0)
+    top = relative.amax(dim=0, keepdim=True)
+    right = top[0] <= 0.0
+    top.clamp_min_(0.0)
     other = relative.sub_(top).exp_().scatter_(0, at, 0.0)
     total = other.sum(dim=0, keepdim=True)
     own = torch.exp(-top)
@@ -91,7 +88,7 @@ def softmax_chunk(
     state.mul_(mass)
     state.scatter_(0, at, -state.sum(dim=0, keepdim=True))
     value = torch.where(mass > 0, row_loss * mass, 0.0).sum(dtype=torch.float64)[None]
-    return ChunkLoss(value, state, curvature * thin, best, row_loss)
+    return ChunkLoss(value, state, curvature * thin, right, row_loss)
 
 
 def logistic_chunk(logits: Tensor, target: Tensor, mass: Tensor, certain: float) -> ChunkLoss:
@@ -117,14 +114,12 @@ def logistic_chunk(logits: Tensor, target: Tensor, mass: Tensor, certain: float)
     value = (torch.nn.functional.softplus(-margin) * mass).sum(dtype=torch.float64)[None]
     judged = logits[0] + certain
     return ChunkLoss(
-        value, (wrong * mass * -sign)[None], (wrong * (1.0 - wrong) * mass).sum()[None], (judged > 0).long(),
+        value, (wrong * mass * -sign)[None], (wrong * (1.0 - wrong) * mass).sum()[None], (judged > 0) == (target == 1),
         torch.nn.functional.softplus(-judged * sign),
     )  # fmt: skip
 
 
-def hinge_chunk(
-    logits: Tensor, target: Tensor, mass: Tensor, own: Tensor | None, certain: float, *, winner: bool = True
-) -> ChunkLoss:
+def hinge_chunk(logits: Tensor, target: Tensor, mass: Tensor, own: Tensor | None, certain: float) -> ChunkLoss:
     """``sum_i w_i * max(0, 1 - s_i z_i)**2``, each class against the rest.
 
     Parameters
@@ -134,8 +129,6 @@ def hinge_chunk(
         As `logistic_chunk`.
     own : Tensor of shape (k,), or None
         Factor of each class' own rows; None for two classes, whose factors are in `mass`.
-    winner : bool
-        Find the largest decision value, too.
 
     Examples
     --------
@@ -145,10 +138,10 @@ def hinge_chunk(
     """
     outputs = len(logits)
     if outputs == 1:
-        best = (logits[0] + certain > 0).long()
+        right = (logits[0] + certain > 0) == (target == 1)
         sign = torch.where(target == 1, 1.0, -1.0).to(logits.dtype)[None]
     else:
-        best = logits.argmax(dim=0) if winner else target
+        right = logits.gather(0, target[None])[0] >= logits.amax(dim=0)
         sign = torch.full_like(logits, -1.0).scatter_(0, target[None], 1.0)
     weight = mass.expand(outputs, -1)
     if own is not None:
@@ -157,4 +150,4 @@ def hinge_chunk(
     pull = short * weight
     value = (pull * short).sum(dim=1, dtype=torch.float64)
     curvature = ((short > 0) * weight).sum(dim=1).mul_(2.0)
-    return ChunkLoss(value, pull.mul_(sign).mul_(-2.0), curvature, best, None)
+    return ChunkLoss(value, pull.mul_(sign).mul_(-2.0), curvature, right, None)

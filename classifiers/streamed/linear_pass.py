@@ -146,8 +146,8 @@ class LinearPass:
                 target = target_all[torch.from_numpy(index)]
                 for one, (weight, offset), sums in zip(asked, maps, found, strict=True):
                     logits = torch.addmm(offset[:, None], weight, part.T)
-                    loss = self._loss(one.fold, logits, target, index, judge=judge)
-                    sums.add(loss, part, self.held[one.fold, index] if judge else None, index, target)
+                    loss = self._loss(one.fold, logits, target, index)
+                    sums.add(loss, part, self.held[one.fold, index] if judge else None, index)
             seen += len(numbers)
             if self.told is not None:
                 self.told(seen)
@@ -177,7 +177,7 @@ class LinearPass:
         weight = flat[:, :-1] * self.gain[one.fold]
         return weight.to(dtype), (flat[:, -1] - weight @ self.shift[one.fold]).to(dtype)
 
-    def _loss(self, fold: int, logits: Tensor, target: Tensor, index: NDArray[np.int64], *, judge: bool) -> ChunkLoss:
+    def _loss(self, fold: int, logits: Tensor, target: Tensor, index: NDArray[np.int64]) -> ChunkLoss:
         mass = torch.from_numpy(self.masks[fold, index]).to(logits.dtype)
         factors = self.factors[fold].to(logits.dtype)
         if self._idle[fold]:
@@ -185,7 +185,7 @@ class LinearPass:
         certain = float(self._certain[fold])
         if self.loss_name == "svm" and self.k > 2:
             own = None if bool((factors == 1).all()) else factors
-            return hinge_chunk(logits, target, mass, own, 0.0, winner=judge)
+            return hinge_chunk(logits, target, mass, own, 0.0)
         if bool((factors != 1).any()):
             mass = mass * factors[target]
         if self.loss_name == "svm":
@@ -193,7 +193,7 @@ class LinearPass:
         if self.k == 2:
             return logistic_chunk(logits, target, mass, certain)
         thin = THIN if len(target) >= 1024 else 1
-        return softmax_chunk(logits, target, mass, self.absent[fold], thin=thin, winner=judge)
+        return softmax_chunk(logits, target, mass, self.absent[fold], thin=thin)
 
     def _fold_back(self, one: Asked, sums: _Sums) -> Seen:
         """Gradients with respect to the weights of standardised features."""
@@ -215,15 +215,13 @@ class _Sums:
         self.right = np.zeros(of.n, dtype=bool)
         self.log_loss = 0.0 if of.loss_name == "softmax" else float("nan")
 
-    def add(
-        self, loss: ChunkLoss, rows: Tensor, held: NDArray[np.bool_] | None, index: NDArray[np.int64], target: Tensor
-    ) -> None:
+    def add(self, loss: ChunkLoss, rows: Tensor, held: NDArray[np.bool_] | None, index: NDArray[np.int64]) -> None:
         self.loss += loss.value
         self.weight += loss.residual @ rows
         self.bias += loss.residual.sum(dim=1, dtype=torch.float64)
         self.curvature += loss.curvature
         if held is None or not held.any():
             return
-        self.right[index] = (loss.winner == target).numpy() & held
+        self.right[index] = loss.right.numpy() & held
         if loss.row_loss is not None:
             self.log_loss += float(loss.row_loss[torch.from_numpy(held)].sum(dtype=torch.float64))

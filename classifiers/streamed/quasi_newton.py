@@ -21,7 +21,7 @@ from torch import Tensor
 
 from classifiers.streamed.linear_pass import Seen
 
-MEMORY = 6
+MEMORY = 10
 """Pairs of gradients that are kept."""
 ARMIJO = 1e-4
 GRAIN = {torch.float32: 3e-7, torch.float64: 1e-12}

@@ -118,7 +118,7 @@ def fit_linear(
         "relative_gap": worst,
         "tol": tol,
         "objective": float(whole.objective.sum()),
-        "passes": problem.passes + training.passes,
+        "passes": problem.passes + training.passes + 1,  # the last one is that of the rows that folds held out
         "search_passes": searched,
         "search_relative_gap": path.best.relative_gap,
         "search_tol": search_tol,

@@ -133,7 +133,7 @@ def walk_streamed(
             newest = walk.start(ahead.pop(0), newest)
             flying.append(newest)
         walk.advance(flying)
-        while flying and flying[0].done(tol, max_steps):
+        while flying and (flying[0].done(tol, max_steps) or rule.settles(flying[0], LOOSE * tol)):
             point = flying.pop(0)
             rule.hear(walk.finish(point))
             if rule.best is point:
@@ -186,6 +186,14 @@ class _Rule:
         perfect = self.best.now.accuracy == 1.0 and self.best.now.log_loss < 1e-6
         if self.patience:
             self.ended = self.turned >= self.patience or perfect or (worse and self._evidently(point))
+
+    def settles(self, point: _Point, tol: float) -> bool:
+        """Whether a point is plainly worse already, though it is solved to a looser gap only."""
+        if not self.patience or point.now is None or self.best is None or self.best.now is None:
+            return False
+        before = self.points[-1].now
+        worse = before is not None and point.now.log_loss > before.log_loss * (1.0 + EQUAL)
+        return worse and point.now.accuracy < self.best.now.accuracy and point.now.relative_gap <= tol
 
     def waits(self, flying: Sequence[_Point]) -> bool:
         """Whether the last values of C look as if validation had turned: then the next one is not begun yet."""

@@ -33,7 +33,7 @@ def test_softmax_is_that_of_torch():
     assert torch.allclose(found.residual, derivative(value, logits))
     p = torch.softmax(logits, dim=0)
     assert torch.allclose(found.curvature, torch.diag((p * mass).sum(1)) - (p * mass) @ p.T)
-    assert torch.equal(found.winner, logits.argmax(0))
+    assert torch.equal(found.right, logits.argmax(0) == target)
     assert torch.allclose(found.row_loss * mass, value(logits))
 
 
@@ -42,7 +42,7 @@ def test_softmax_gives_absent_classes_nothing():
     absent = torch.tensor([False, False, True, False])
     mass[target == 2] = 0.0
     found = softmax_chunk(logits.clone(), target, mass, absent)
-    assert not (found.winner == 2).any()
+    assert not found.right[target == 2].any()
     assert torch.isfinite(found.residual).all() and (found.residual[2] == 0).all()
     assert torch.isfinite(found.value).all() and torch.isfinite(found.curvature).all()
     kept = target != 2
@@ -82,4 +82,4 @@ def test_hinge_is_that_of_torch(k):
     found = hinge_chunk(logits, target, mass, own, 0.0)
     assert torch.allclose(found.value, value(logits).sum(dim=1))
     assert torch.allclose(found.residual, derivative(value, logits))
-    assert torch.equal(found.winner, logits.argmax(0) if k > 1 else (logits[0] > 0).long())
+    assert torch.equal(found.right, (logits.argmax(0) if k > 1 else (logits[0] > 0).long()) == target)

@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 
 import pytest
@@ -75,3 +76,16 @@ def test_a_store_compacted_and_collected_meanwhile_changes_nothing(place, tmp_pa
     assert collected
     a, b = (json.loads((tmp_path / name / "report.json").read_text()) for name in "ab")
     assert [r["predictions"] for r in a["runs"]] == [r["predictions"] for r in b["runs"]]
+
+
+def test_a_bundle_is_trained_in_passes_too(place, tmp_path):
+    from featstore_scripts.train import train
+
+    results = [
+        CliRunner().invoke(train, [str(place), "--head", "logistic", "-o", str(tmp_path / name), "--folds", "3", *more])
+        for name, more in (("a.bundle", ["--stream"]), ("b.bundle", []))
+    ]
+    assert [result.exit_code for result in results] == [0, 0], [result.output for result in results]
+    assert "Streaming 0.0 GB" in results[0].stderr
+    accuracy = [re.search(r"test images: ([0-9.]+) %", result.stdout)[1] for result in results]
+    assert float(accuracy[0]) == pytest.approx(float(accuracy[1]), abs=7)
