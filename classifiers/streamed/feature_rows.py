@@ -21,9 +21,7 @@ class FeatureRows(Protocol):
     def __len__(self) -> int:
         """Rows."""
 
-    def chunks(
-        self, rows: int | None = None, *, order: str = "rows", seed: int = 0
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    def chunks(self, *, order: str = "rows", seed: int = 0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Row numbers (m,) and features (m, d) float32, until every row was there once.
 
         "rows" is the order of rows, "stored" the fastest one, "shuffled" another one for each seed.

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import numpy as np
 
-from classifiers.streamed.feature_rows import FeatureRows
 from featstore.features import FeatureSet
-from featstore.fingerprint import Fingerprint
+from featstore.store.feature_stream import FeatureStream
 
-
-class FeatureSource(FeatureRows, Protocol):
-    """A `FeatureStream`, or a `FeatureSet`: rows in chunks, and everything else at once."""
-
-    y: Any
-    ids: Any
-    classes: Any
-    splits: Any
-    digests: Any
-    fingerprint: Fingerprint
-    dataset: str
-    root: bytes
-    paths: Any
-    failed: Any
-    groups: Any
-    about: Any
+FeatureSource = FeatureStream | FeatureSet
+"""Rows in chunks, and everything else at once."""
 
 
 def without_features(features: FeatureSource) -> FeatureSet:
@@ -33,6 +16,7 @@ def without_features(features: FeatureSource) -> FeatureSet:
 
     Examples
     --------
+    >>> from featstore.fingerprint import Fingerprint
     >>> made = Fingerprint("resnet50", "0" * 64, "avgpool", "none", {}, {}, "fp32", "IMAGENET1K_V2")
     >>> pets = FeatureSet(
     ...     X=np.ones((2, 4), np.float32), y=np.array([0, 1]), ids=("a.jpg", "b.jpg"), classes=("cat", "dog"),

@@ -96,11 +96,16 @@ def fit_streamed(
             found, rows = fit_centroid(head, training), n
         else:
             found, rows = fit_sampled(head, training, memory=memory)
-            if rows < n:
+            if rows < n and name == "mlp":
+                from classifiers.streamed.streamed_mlp import refit_mlp
+
+                refit_mlp(head, training, rows, told=told)
+                rows, note = n, f"{rows:,} of {n:,} training images, drawn at random, chose how mlp is trained on all."
+            elif rows < n:
                 note = (
                     f"{name} learnt from {rows:,} of {n:,} training images, drawn at random: as many as memory holds."
                 )
-    if rows == n and 0 < len(found.rows) < n:
+    if not note and 0 < len(found.rows) < n:
         note = f"Probabilities are calibrated on {len(found.rows):,} of {n:,} training images, drawn at random."
     head.progress = None
     return StreamedFit(head, found, rows, note)

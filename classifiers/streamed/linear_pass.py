@@ -114,8 +114,10 @@ class LinearPass:
         there = np.stack([sums.class_means(fold)[0] > 0 for fold in range(len(masks))])
         self.absent = torch.from_numpy(~there)
         alone = ~there.all(axis=1)
-        self._certain = np.where(alone, np.where(there[:, -1], CERTAIN, -CERTAIN), 0.0) if k == 2 else 0.0 * alone
-        self._idle = alone if k == 2 else np.zeros(len(masks), dtype=bool)
+        # A fold that has one of two classes only has nothing to separate: it answers with that one.
+        self._idle = [bool(one) and k == 2 for one in alone]
+        sides = np.where(there[:, -1], CERTAIN, -CERTAIN).tolist()
+        self._certain: list[float] = [side if idle else 0.0 for side, idle in zip(sides, self._idle, strict=True)]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -182,7 +184,7 @@ class LinearPass:
         factors = self.factors[fold].to(logits.dtype)
         if self._idle[fold]:
             mass = torch.zeros_like(mass)
-        certain = float(self._certain[fold])
+        certain = self._certain[fold]
         if self.loss_name == "svm" and self.k > 2:
             own = None if bool((factors == 1).all()) else factors
             return hinge_chunk(logits, target, mass, own, 0.0)

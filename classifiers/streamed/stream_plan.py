@@ -15,6 +15,8 @@ from classifiers.types import Budget
 
 PASSES = {"quick": 20, "normal": 30, "thorough": 45}
 """Over all rows that a linear head takes, about."""
+MLP_PASSES = 4
+"""That the mlp takes, about: its sample, and three epochs."""
 FLYING = 2.5
 """Values of C that are on their way at the same time, about."""
 
@@ -60,7 +62,7 @@ about 15 min 00 s. knn learns from as many images as memory holds.
         if not self.sampled:
             return text
         verb = "learns" if len(self.sampled) == 1 else "learn"
-        return f"{text} {listing(self.sampled)} {verb} from as many images as memory holds."
+        return f"{text} {listing(list(self.sampled))} {verb} from as many images as memory holds."
 
 
 def stream_plan(
@@ -96,8 +98,8 @@ def stream_plan(
     _ = X[:2048] @ weight
     product = (time.perf_counter() - began) / weight.shape[1] * n / min(len(X), 2048)
     linear = [head for head in heads if head in LINEAR]
-    sampled = tuple(head for head in heads if head not in WHOLE)
-    passes = 1 + PASSES[budget] * len(linear) + len(sampled)
+    sampled = tuple(head for head in heads if head not in (*WHOLE, "mlp"))
+    passes = 1 + PASSES[budget] * len(linear) + len(sampled) + MLP_PASSES * ("mlp" in heads)
     work = 2.5 * product * outputs * folds * FLYING * PASSES[budget] * len(linear)
     return StreamPlan(
         4 * n * d, memory or 0, passes, max(passes * reading, work + passes * 0.2 * reading), sampled

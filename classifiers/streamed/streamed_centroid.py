@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 from sklearn.utils import compute_class_weight
@@ -59,10 +60,11 @@ def fit_centroid(head: CentroidHead, training: StreamedTraining) -> OutOfFold:
         temperature = best_temperature(logits, codes[folds[fold][1]])
         return softmax(logits / temperature + odds), {"temperature": temperature}
 
+    def outcomes(params: Params) -> list[Outcome]:
+        return [outcome(params, fold) for fold in judging]
+
     for params in centroid_candidates(head.budget):
-        table.judge(
-            params, [folds[fold] for fold in judging], lambda params=params: [outcome(params, fold) for fold in judging]
-        )  # fmt: skip
+        table.judge(params, [folds[fold] for fold in judging], partial(outcomes, params))
         if head.progress is not None:
             head.progress(table.rows[-1])
     head.cv_results_, head.oof_proba_ = table.rows, None

@@ -23,7 +23,7 @@ from classifiers.validation.scores import log_losses
 from classifiers.validation.temperature import as_logits, fit_slope, softmax
 from featstore.errors import FeaturesError
 
-EVERY = 2
+EVERY = 1
 """Passes after which the next C starts at the latest."""
 EQUAL = 1e-4
 """Part of the log loss by which two values of C differ only because neither is solved to its end."""
@@ -126,7 +126,8 @@ def walk_streamed(
         problem, axes, tol=tol, whole_tol=whole_tol, max_steps=max_steps, sample=sample, dtype=dtype, progress=progress
     )
     ratio = grid[-1] / grid[-2] if len(grid) > 1 else 10.0
-    ahead, flying, rule = list(grid), [], _Rule(patience)
+    ahead, rule = list(grid), _Rule(patience)
+    flying: list[_Point] = []
     newest: _Point | None = None
     while True:
         if ahead and (newest is None or walk.ready(newest)) and not (flying and rule.waits(flying)):
@@ -188,12 +189,18 @@ class _Rule:
             self.ended = self.turned >= self.patience or perfect or (worse and self._evidently(point))
 
     def settles(self, point: _Point, tol: float) -> bool:
-        """Whether a point is plainly worse already, though it is solved to a looser gap only."""
+        """Whether a point, solved to a looser gap only, is plainly worse than the best: then it need not be finished.
+
+        Plainly: less accurate by more than chance on the rows on which the two differ, or somewhat less and with a
+        larger log loss than the value of C before it.
+        """
         if not self.patience or point.now is None or self.best is None or self.best.now is None:
             return False
+        if point.now.relative_gap > tol or point.now.accuracy >= self.best.now.accuracy:
+            return False
         before = self.points[-1].now
-        worse = before is not None and point.now.log_loss > before.log_loss * (1.0 + EQUAL)
-        return worse and point.now.accuracy < self.best.now.accuracy and point.now.relative_gap <= tol
+        rising = before is not None and point.now.log_loss > before.log_loss * (1.0 + EQUAL)
+        return rising or self._evidently(point)
 
     def waits(self, flying: Sequence[_Point]) -> bool:
         """Whether the last values of C look as if validation had turned: then the next one is not begun yet."""
