@@ -29,7 +29,7 @@ class ChunkLoss:
     curvature : Tensor of shape (r, r) or (e,)
         Second derivative summed over the rows: between classes for the softmax, of each class for the others.
     right : Tensor of shape (m,), bool
-        Whether no decision value is larger than that of the true class.
+        Whether the decision value of the true class is the largest, and the first of those that share it.
     row_loss : Tensor of shape (m,), or None
         Log loss of every row; None for the squared hinge, whose logits are no logarithms of anything.
     """
@@ -71,10 +71,10 @@ def softmax_chunk(logits: Tensor, target: Tensor, mass: Tensor, absent: Tensor, 
         # A held-out row of a class that the fold has not seen has no weight; its loss is finite all the same.
         true = true.clamp_min(torch.finfo(logits.dtype).min / 4)
     relative = logits.sub_(true)
-    top = relative.amax(dim=0, keepdim=True)
-    right = top[0] <= 0.0
+    top = relative.scatter_(0, at, -torch.inf).amax(dim=0, keepdim=True)
+    right = _first(relative, top[0], 0.0, target)
     top.clamp_min_(0.0)
-    other = relative.sub_(top).exp_().scatter_(0, at, 0.0)
+    other = relative.sub_(top).exp_()
     total = other.sum(dim=0, keepdim=True)
     own = torch.exp(-top)
     row_loss = (top + torch.log1p(total + torch.expm1(-top)))[0]
@@ -141,7 +141,8 @@ def hinge_chunk(logits: Tensor, target: Tensor, mass: Tensor, own: Tensor | None
         right = (logits[0] + certain > 0) == (target == 1)
         sign = torch.where(target == 1, 1.0, -1.0).to(logits.dtype)[None]
     else:
-        right = logits.gather(0, target[None])[0] >= logits.amax(dim=0)
+        others = logits.scatter(0, target[None], -torch.inf)
+        right = _first(others, others.amax(dim=0), logits.gather(0, target[None])[0], target)
         sign = torch.full_like(logits, -1.0).scatter_(0, target[None], 1.0)
     weight = mass.expand(outputs, -1)
     if own is not None:
@@ -151,3 +152,12 @@ def hinge_chunk(logits: Tensor, target: Tensor, mass: Tensor, own: Tensor | None
     value = (pull * short).sum(dim=1, dtype=torch.float64)
     curvature = ((short > 0) * weight).sum(dim=1).mul_(2.0)
     return ChunkLoss(value, pull.mul_(sign).mul_(-2.0), curvature, right, None)
+
+
+def _first(others: Tensor, top: Tensor, own: Tensor | float, target: Tensor) -> Tensor:
+    """Whether the largest of the others (k, m), `top` (m,), is below `own`, or equal and further down the list."""
+    right = top < own
+    shared = torch.nonzero(top == own)[:, 0]
+    if len(shared):
+        right[shared] = target[shared] < others[:, shared].argmax(dim=0)
+    return right

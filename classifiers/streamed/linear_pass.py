@@ -113,9 +113,8 @@ class LinearPass:
         self.gain = torch.from_numpy(np.stack([gain for _, gain in both]))
         there = np.stack([sums.class_means(fold)[0] > 0 for fold in range(len(masks))])
         self.absent = torch.from_numpy(~there)
-        alone = ~there.all(axis=1)
         # A fold that has one of two classes only has nothing to separate: it answers with that one.
-        self._idle = [bool(one) and k == 2 for one in alone]
+        self._idle = [k == 2 and not bool(row.all()) for row in there]
         sides = np.where(there[:, -1], CERTAIN, -CERTAIN).tolist()
         self._certain: list[float] = [side if idle else 0.0 for side, idle in zip(sides, self._idle, strict=True)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ def refit_mlp(
     batch = 2 * BATCH
     sampled = params["epochs"] * steps_an_epoch(rows)
     passes = max(EPOCHS, -(-sampled * batch // n))
-    balance = class_weights(head.class_weight, training.classes, training.codes, np.ones(n))
+    given: Any = head.class_weight
+    balance = class_weights(given, training.classes, training.codes, np.ones(n))
     balance = balance / balance[training.codes].mean()
     learner = MLPLearner(
         matrix.shape[1], params["hidden"], len(training.classes), [torch.Generator().manual_seed(head.seed)],

@@ -83,3 +83,11 @@ def test_hinge_is_that_of_torch(k):
     assert torch.allclose(found.value, value(logits).sum(dim=1))
     assert torch.allclose(found.residual, derivative(value, logits))
     assert torch.equal(found.right, (logits.argmax(0) if k > 1 else (logits[0] > 0).long()) == target)
+
+
+def test_where_classes_share_the_largest_value_the_first_of_them_wins_as_by_argmax():
+    target, mass = torch.tensor([0, 1, 2]), torch.ones(3)
+    expected = [True, False, False]
+    absent = torch.zeros(3, dtype=torch.bool)
+    assert softmax_chunk(torch.zeros(3, 3), target, mass, absent).right.tolist() == expected
+    assert hinge_chunk(torch.zeros(3, 3), target, mass, None, 0.0).right.tolist() == expected
