@@ -92,11 +92,13 @@ def _references(_context: click.Context, _parameter: click.Parameter, value: str
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh rare classes up, in every head that can.")
 @click.option("--allow-untested", is_flag=True, help="Go on where a class that trains has no test image.")
 @options.allow_few
+@options.stream
 @options.overwrite
 @options.quiet
 @options.json_option
 def compare(
     as_json: bool,
+    stream: bool | None,
     quiet: bool,
     overwrite: bool,
     store: str,
@@ -130,14 +132,25 @@ def compare(
         for name in heads:
             check_name(name)
     report_folder.refuse_existing(Path(out), overwrite, store)
-    features = _features(store, dataset, nodes, selectors)
     chosen: dict[str, Any] = {} if heads is None else {"heads": heads}
+    same: dict[str, Any] = {
+        **chosen, "seed": seed, "budget": budget, "folds": folds, "protocol": protocol, "groups": groups,
+        "drop_leaks": drop_leaks, "class_weight": class_weight, "allow_untested": allow_untested,
+        "allow_few": allow_few, "store": store,
+    }  # fmt: skip
+    streamed = options.streamed(store, dataset, nodes, selectors, stream)
+    if streamed is not None:
+        from classifiers.comparison.streamed_job import compare_streamed
+
+        with options.output_folder(out) as folder, options.reporter(quiet) as report:
+            judged = compare_streamed(streamed, **same, progress=report, said=options.say)
+            judged = Report(options.worded(judged.data))
+            judged.write(folder)
+        report_folder.show(judged, folder, as_json)
+        return
+    features = _features(store, dataset, nodes, selectors)
     with options.output_folder(out) as folder, options.reporter(quiet) as report:
-        judged = run(
-            features, **chosen, seed=seed, budget=budget, folds=folds, protocol=protocol, groups=groups,
-            drop_leaks=drop_leaks, class_weight=class_weight, references=references, allow_untested=allow_untested,
-            allow_few=allow_few, store=store, progress=report,
-        )  # fmt: skip
+        judged = run(features, **same, references=references, progress=report)
         judged = Report(options.worded(judged.data))
         judged.write(folder)
     report_folder.show(judged, folder, as_json)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from featstore.store.feature_stream import FeatureStream
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -57,6 +59,11 @@ folds = click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds of the cross-validation."
 )
 dataset = click.option("--dataset", metavar="NAME", help="Data set in the store (default: the only one).")
+stream = click.option(
+    "--stream/--no-stream",
+    default=None,
+    help="Read the features in passes instead of holding them in memory (default: where memory would not hold them).",
+)
 allow_few = click.option(
     "--allow-few", is_flag=True, help="Go on where a class has fewer training images than there are folds."
 )
@@ -210,6 +217,35 @@ apply_network = _together(
 def selectors(**options: Any) -> dict[str, Any]:
     """The given selector options, without the ones left out."""
     return {name: value for name, value in options.items() if value not in (None, ())}
+
+
+def streamed(
+    place: str, dataset: str | None, nodes: tuple[str, ...], chosen: Mapping[str, Any], stream: bool | None
+) -> FeatureStream | None:
+    """The one feature set that fits, in chunks, where it is to be streamed; None where memory holds all that fit."""
+    if stream is False:
+        return None
+    from classifiers.streamed.memory_limit import free_memory, too_large
+    from featstore import FeatureStore
+    from featstore.errors import FeatstoreError
+    from featstore.store.selection import FeatureSelection
+
+    selection = FeatureSelection(FeatureStore(place), dict(chosen), nodes)
+    try:
+        infos = selection.every()
+    except FeatstoreError:
+        if stream:
+            raise
+        return None  # who reads them says it
+    memory = free_memory()
+    if not stream and not any(too_large(4 * info.rows * info.dim, memory) for info in infos):
+        return None
+    if len(infos) > 1:
+        raise click.UsageError(
+            f"{len(infos)} feature sets fit, and streaming takes one: say which, for instance with --node"
+        )
+    found = selection.stream(dataset, infos[0])
+    return found if stream or too_large(found.nbytes, memory) else None
 
 
 def fractions(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:

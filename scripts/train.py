@@ -32,12 +32,14 @@ from featstore_scripts import options
 )
 @options.overwrite
 @options.allow_few
+@options.stream
 @options.quiet
 @options.json_option
 def train(
     as_json: bool,
     quiet: bool,
     overwrite: bool,
+    stream: bool | None,
     store: str,
     head: str,
     out: str,
@@ -64,19 +66,21 @@ def train(
         raise click.UsageError("a head is trained on one node; give --node once")
     check_name(head)
     options.fresh_path(out, overwrite)
-    features = FeatureStore(store).read(**options.selectors(node=nodes[0] if nodes else None, **selectors))
+    same: dict[str, Any] = {
+        "seed": seed, "budget": budget, "folds": folds, "class_weight": class_weight, "groups": groups,
+        "allow_few": allow_few,
+    }  # fmt: skip
+    chosen = options.selectors(node=nodes[0] if nodes else None, **selectors)
+    dataset = selectors.pop("dataset")
+    streamed = options.streamed(store, dataset, nodes, selectors, stream)
     with options.reporter(quiet) as report:
-        report("tune and fit", 0, 1, head)
-        trained = run(
-            features,
-            head,
-            seed=seed,
-            budget=budget,
-            folds=folds,
-            class_weight=class_weight,
-            groups=groups,
-            allow_few=allow_few,
-        )
+        report("tune and fit", 0, 100, head)
+        if streamed is None:
+            trained = run(FeatureStore(store).read(**chosen), head, **same)
+        else:
+            from classifiers.models.streamed_head import train_streamed
+
+            trained = train_streamed(streamed, head, **same, progress=report, said=options.say)
     weights = selectors["weights"]
     place = weights if weights and Path(weights).is_file() else None
     bundle = trained.save(out, weights=place, overwrite=overwrite)
@@ -88,7 +92,7 @@ def train(
         return
     show = options.console()
     show.print(
-        f"{head} on {f.backbone} {f.node} ({features.X.shape[1]} numbers, weights {f.weights}), "
+        f"{head} on {f.backbone} {f.node} ({trained.head.n_features_in_} numbers, weights {f.weights}), "
         f"{summary['train']} images, {len(bundle.classes)} classes"
     )
     show.print(f"parameters: {', '.join(f'{k} {v}' for k, v in summary['params'].items()) or 'none'}")

@@ -1,6 +1,6 @@
 """Several heads on the same folds, each judged once, as one report.
 
-May import `models`, `heads`, `leakage`, `report`, and what these may import.
+May import `models`, `streamed`, `heads`, `leakage`, `report`, and what these may import.
 """
 
 from typing import TYPE_CHECKING

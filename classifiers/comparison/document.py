@@ -88,6 +88,7 @@ def document(
         text = f"{how} {pattern_text(str(groups), aside)}"
     best, duel = choose(runs, plan.name)
     chosen = runs[best]
+    seen = chosen.features.X.shape[1] > 0  # streamed features are not here any more
     crossing = "" if drop_leaks else split_groups(sets[0], plan)
     divided = [{"kind": "leak", "of": "groups", "text": crossing}] if crossing else []
     pairs = comparisons(runs, duel)
@@ -140,9 +141,9 @@ def document(
         "wrong_labels": wrong_labels(
             chosen.features, runs, aside=plan.judged if shift is not None and shift.shifted else None
         ),
-        "learning_curve": learning_curve(chosen.features, plan, seed=seed) if len(plan.trained) else None,
+        "learning_curve": learning_curve(chosen.features, plan, seed=seed) if len(plan.trained) and seen else None,
         "layer_curve": layer_curve(sets, runs),
-        "map": flat_map(chosen.features, chosen, seed=seed),
+        "map": flat_map(chosen.features, chosen, seed=seed) if seen else None,
         "images": {
             "ids": list(sets[0].ids),
             "paths": [os.fsdecode(path) for path in sets[0].paths],

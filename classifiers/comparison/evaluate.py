@@ -253,13 +253,13 @@ def evaluate(
     converged = True
     fitted: Any = None
     # Weighed classes would make the majority another one than the most frequent.
-    weights = None if head == "majority" else _by_number(class_weight, features)
+    weights = None if head == "majority" else by_number(class_weight, features)
     calibration = Calibration()
     oof_rows, oof = np.empty(0, dtype=np.intp), np.empty((0, len(features.classes)))
     for i, (train, test, folds) in enumerate(work):
         fitted = make_head(head, seed=seed, budget=budget, cv=folds, class_weight=weights)
         if progress is not None:
-            fitted.progress = partial(_tell, progress, i / len(work))
+            fitted.progress = partial(tell, progress, i / len(work))
         with convergence_kept_quiet():
             fitted.fit(matrix[train], features.y[train])
         seconds["search"] += fitted.search_seconds_
@@ -271,7 +271,7 @@ def evaluate(
             calibration = fit_calibration(oof, features.y[oof_rows], seed=seed)
         if test is not None:
             began = time.perf_counter()
-            proba = calibration.apply(_all_columns(fitted.predict_proba(matrix[test]), fitted.classes_, features))
+            proba = calibration.apply(all_columns(fitted.predict_proba(matrix[test]), fitted.classes_, features))
             seconds["predict"] += time.perf_counter() - began
             parts.append((test, proba))
         if progress is not None:
@@ -304,7 +304,7 @@ def evaluate(
     )
 
 
-def _tell(progress: Callable[[float, str], None], share: float, row: Mapping[str, Any]) -> None:
+def tell(progress: Callable[[float, str], None], share: float, row: Mapping[str, Any]) -> None:
     """Report one candidate of a search."""
     values = (
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in row["params"].items()
@@ -312,7 +312,7 @@ def _tell(progress: Callable[[float, str], None], share: float, row: Mapping[str
     progress(share, f"{', '.join(values)}: {percent(row['accuracy'])} %")
 
 
-def _by_number(weight: str | Mapping[Any, float] | None, features: FeatureSet) -> str | dict[int, float] | None:
+def by_number(weight: str | Mapping[Any, float] | None, features: FeatureSet) -> str | dict[int, float] | None:
     """Class weights by the number of the class."""
     if weight is None or isinstance(weight, str):
         return weight
@@ -326,10 +326,10 @@ def _out_of_fold(fitted: Any, train: Rows, features: FeatureSet) -> tuple[Rows, 
     if oof is None:
         return np.empty(0, dtype=np.intp), np.empty((0, len(features.classes)))
     known = np.flatnonzero(np.isfinite(oof).all(axis=1) & (oof.sum(axis=1) > 0))
-    return train[known], _all_columns(oof[known], fitted.classes_, features)
+    return train[known], all_columns(oof[known], fitted.classes_, features)
 
 
-def _all_columns(proba: NDArray[np.floating], classes: NDArray[np.int64], features: FeatureSet) -> NDArray[np.float64]:
+def all_columns(proba: NDArray[np.floating], classes: NDArray[np.int64], features: FeatureSet) -> NDArray[np.float64]:
     """Probabilities over all classes; one that training lacks gets 0."""
     if proba.shape[1] == len(features.classes):
         return proba.astype(np.float64)

@@ -122,11 +122,11 @@ def compare(
     ['centroid', 'knn', 'majority']
     """
     began = time.perf_counter()
-    names, beside = _checked(heads, budget, seed), _references(references)
+    names, beside = checked(heads, budget, seed), _references(references)
     unlabelled = deepest_with_unlabelled(features)
     sets, notes = align(features)
     sets = _in_depth_order(sets)
-    bar = _ProgressBar(progress, runs=len(names) * len(sets) + len(beside))
+    bar = ProgressBar(progress, runs=len(names) * len(sets) + len(beside))
 
     bar.start("looking for copies")
     looked = time.perf_counter()
@@ -171,8 +171,8 @@ def _in_depth_order(sets: Sequence[FeatureSet]) -> list[FeatureSet]:
     return [sets[i] for i in keyed]
 
 
-def _checked(heads: Sequence[str], budget: str, seed: int) -> list[str]:
-    """The heads that were asked for, each once."""
+def checked(heads: Sequence[str], budget: str, seed: int) -> list[str]:
+    """The heads that were asked for, each once; what is no head, budget or seed is refused."""
     names = list(dict.fromkeys(heads))
     for name in names:
         check_name(name)
@@ -199,7 +199,7 @@ def _judged(
     names: Sequence[str],
     sets: Sequence[FeatureSet],
     plan: EvaluationProtocol,
-    bar: _ProgressBar,
+    bar: ProgressBar,
     *,
     references: Sequence[str],
     **options: Any,
@@ -225,7 +225,7 @@ def _judged(
     return runs, omitted
 
 
-class _ProgressBar:
+class ProgressBar:
     """Progress over all runs, each as many steps, and over what is looked at before and after them."""
 
     def __init__(self, progress: Progress | None, runs: int) -> None:
@@ -233,15 +233,18 @@ class _ProgressBar:
         self._before, self._note = 0, ""
 
     def start(self, note: str) -> None:
+        """The next piece of work begins; it is as long as any other."""
         self._note = note
         self.share(0.0)
 
     def share(self, share: float, detail: str = "") -> None:
+        """So much of it is done, in [0, 1]."""
         if self._progress is not None:
             note = f"{self._note} ({detail})" if detail else self._note
             self._progress("compare", min(self._before + int(share * _PARTS), self._total), self._total, note)
 
     def end(self) -> None:
+        """It is done."""
         self._before += _PARTS
         self.share(0.0)
 

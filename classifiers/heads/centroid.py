@@ -12,6 +12,7 @@ from classifiers.heads.base.fold_search import SearchedHead
 from classifiers.heads.base.fold_table import FoldTable, Learnt, Outcome, Params
 from classifiers.heads.base.head import linear_layer
 from classifiers.heads.base.head_input import Training
+from classifiers.types import Budget
 from classifiers.validation.temperature import best_temperature, softmax
 
 _CHUNK = 4096  # rows held in float64 at a time
@@ -43,29 +44,34 @@ class CentroidHead(SearchedHead):
     head_name = "centroid"
 
     def _candidates(self, training: Training, table: FoldTable) -> Iterator[Params]:
-        shrinks = {"quick": (0.0, 0.2), "normal": (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)}
-        shrinks["thorough"] = (*shrinks["normal"], 0.02, 0.15, 0.27, 0.7)
-        for scale in ("total", "within"):
-            for shrink in sorted(shrinks[self.budget]):
-                yield {"scale": scale, "shrink": shrink}
+        yield from centroid_candidates(self.budget)
 
     def _fold_proba(self, training: Training, params: Params, fold: int) -> Outcome:
         train, valid = self._folds[fold]
         if fold not in self._cache:
-            self._cache[fold] = _class_moments(training.part(train))
-        logits = _affine(training.X[valid], *_centroid_map(self._cache[fold], params))
+            self._cache[fold] = class_moments(training.part(train))
+        logits = affine(training.X[valid], *centroid_map(self._cache[fold], params))
         temperature = best_temperature(logits, training.codes[valid])
         logits /= temperature
         logits += self._odds()
         return softmax(logits), {"temperature": temperature}
 
     def _refit(self, training: Training, params: Params, learnt: Sequence[Learnt]) -> None:
-        coef, intercept = _centroid_map(_class_moments(training), params)
+        self.adopt(class_moments(training), params, learnt)
+
+    def adopt(self, moments: Moments, params: Params, learnt: Sequence[Learnt]) -> None:
+        """Become the classifier of these moments, with the temperature that the folds learnt on average."""
+        coef, intercept = centroid_map(moments, params)
         # Without folds nothing says how far to trust the distances; in d dimensions they grow like d.
-        found = [f["temperature"] for f in learnt] or [float(training.X.shape[1])]
+        found = [f["temperature"] for f in learnt] or [float(coef.shape[1])]
         temperature = float(np.exp(np.median(np.log(found))))
         self.coef_, self.intercept_ = coef / temperature, intercept / temperature + self._odds()
         self.certificate_ = {"method": "closed form", "temperature": temperature}
+
+    def take_odds(self, balance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Remember the classes' weights; what they add to the logits, (k,)."""
+        self._class_mass = balance / balance.sum()
+        return self._odds()
 
     def _odds(self) -> NDArray[np.float64]:
         """What given class weights add. Distances know no class sizes, so "balanced" is what they are anyway."""
@@ -74,7 +80,7 @@ class CentroidHead(SearchedHead):
         return np.asarray(np.log(np.maximum(self._class_mass, 1e-12)))
 
     def _proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        return softmax(_affine(X, self.coef_, self.intercept_))
+        return softmax(affine(X, self.coef_, self.intercept_))
 
     def _model_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {}, {"coef": self.coef_, "intercept": self.intercept_}
@@ -93,10 +99,19 @@ class CentroidHead(SearchedHead):
         return linear_layer(self.coef_, self.intercept_).eval()
 
 
-_Moments = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+def centroid_candidates(budget: Budget) -> Iterator[Params]:
+    """What is tried: the variance by which features are scaled, and how far means are shrunken."""
+    shrinks = {"quick": (0.0, 0.2), "normal": (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)}
+    shrinks["thorough"] = (*shrinks["normal"], 0.02, 0.15, 0.27, 0.7)
+    for scale in ("total", "within"):
+        for shrink in sorted(shrinks[budget]):
+            yield {"scale": scale, "shrink": shrink}
 
 
-def _class_moments(training: Training) -> _Moments:
+Moments = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def class_moments(training: Training) -> Moments:
     """Weight (k,) and mean (k, d) of each class, total and within-class variance (d,)."""
     X, y, weight, k = training.X, training.codes, training.weight, len(training.classes)
     mass = np.bincount(y, weight, minlength=k)
@@ -115,7 +130,7 @@ def _class_moments(training: Training) -> _Moments:
     return np.asarray(mass, dtype=np.float64), means + centre, total / mass.sum(), within
 
 
-def _centroid_map(moments: _Moments, params: Params) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def centroid_map(moments: Moments, params: Params) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (k, d) and intercepts (k,) whose largest output is the nearest shrunken mean."""
     mass, means, total, within = moments
     there = mass > 0
@@ -138,7 +153,8 @@ def _centroid_map(moments: _Moments, params: Params) -> tuple[NDArray[np.float64
     return coef, intercept
 
 
-def _affine(X: NDArray[np.float32], coef: NDArray[np.float64], intercept: NDArray[np.float64]) -> NDArray[np.float64]:
+def affine(X: NDArray[np.float32], coef: NDArray[np.float64], intercept: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``X @ coef.T + intercept`` in float64, (n, k)."""
     out = np.empty((len(X), len(coef)))
     for at in range(0, len(X), _CHUNK):
         out[at : at + _CHUNK] = X[at : at + _CHUNK].astype(np.float64) @ coef.T

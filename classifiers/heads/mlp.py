@@ -109,7 +109,7 @@ class MLPHead(SearchedHead):
         rows = self._project(training.X, mean, matrix)
         parts = [(rows, training.codes, training.weight)] * ensemble_size(len(rows))
         networks = next(networks for epoch, networks in self._train(parts, params, limit) if epoch == epochs)
-        self.network_ = _unprojected(networks.network(range(len(networks))), mean, matrix)
+        self.network_ = unprojected(networks.network(range(len(networks))), mean, matrix)
         self.best_params_ = {**params, "epochs": epochs}
         late = float(np.mean([fold["late_gain"] for fold in learnt if fold])) if found else 0.0
         self.converged_ = late < LATE
@@ -203,7 +203,7 @@ class _Fold:
         return self._proba, {"epochs": self._best / epochs, "late_gain": late}
 
 
-def _unprojected(network: nn.Sequential, mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> nn.Sequential:
+def unprojected(network: nn.Sequential, mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> nn.Sequential:
     """The same network for features as given: mean and matrix become part of the first layer, in float64."""
     first, last = cast(nn.Linear, network[0]), cast(nn.Linear, network[2])
     weight = first.weight.double().numpy() @ matrix.astype(np.float64).T

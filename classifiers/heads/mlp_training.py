@@ -131,27 +131,63 @@ def train_together(
     Loshchilov, I., Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    masks = torch.Generator().manual_seed(seeds[0] + _OF_MASKS)
-    d = rows[0].shape[1]
-    live = BatchedMLP(d, hidden, classes, generators)
-    averaged = BatchedMLP(d, hidden, classes, [])
-    averaged.tensors = [torch.zeros_like(tensor) for tensor in live.tensors]
-    parameters = [tensor.requires_grad_() for tensor in live.tensors]
-    optimiser = _AdamW(parameters, (weight_decay, 0.0))
     steps = steps_an_epoch(max(map(len, rows)))
-    step = 0
+    learner = MLPLearner(
+        rows[0].shape[1], hidden, classes, generators, dropout=dropout, weight_decay=weight_decay,
+        steps=steps * epochs, seed=seeds[0],
+    )  # fmt: skip
     for epoch in range(1, epochs + 1):
         for x, y, weight in _batches(rows, codes, weights, steps, generators):
-            dropped = _dropped((*y.shape, hidden), dropout, masks)
-            log_proba = torch.log_softmax(live.logits(x, dropped), dim=2)
-            true = log_proba.gather(2, y[:, :, None])[:, :, 0]
-            losses = (1.0 - SMOOTHING) * true + SMOOTHING * log_proba.mean(dim=2)
-            gradients = torch.autograd.grad(-(losses * weight).sum(), parameters)
-            optimiser.step(gradients, LEARNING_RATE * 0.5 * (1.0 + math.cos(math.pi * step / (steps * epochs))))
-            step += 1
-            with torch.no_grad():
-                torch._foreach_lerp_(averaged.tensors, parameters, 1.0 - min(DECAY, step / (step + 10)))
-        yield epoch, averaged
+            learner.step(x, y, weight)
+        yield epoch, learner.averaged
+
+
+class MLPLearner:
+    """Networks in training, a batch a step: AdamW under a cosine schedule, dropout, label smoothing.
+
+    Parameters
+    ----------
+    features, hidden, classes : int
+    generators : sequence of torch.Generator
+        One a network.
+    dropout : float
+        In [0, 1).
+    weight_decay : float
+    steps : int
+        Length of the schedule.
+    seed : int
+        Of the dropout.
+
+    Attributes
+    ----------
+    averaged : BatchedMLP
+        With the exponential moving average of the weights.
+    """
+
+    def __init__(
+        self, features: int, hidden: int, classes: int, generators: Sequence[torch.Generator], *, dropout: float,
+        weight_decay: float, steps: int, seed: int,
+    ) -> None:  # fmt: skip
+        self._masks = torch.Generator().manual_seed(seed + _OF_MASKS)
+        self._live = BatchedMLP(features, hidden, classes, generators)
+        self.averaged = BatchedMLP(features, hidden, classes, [])
+        self.averaged.tensors = [torch.zeros_like(tensor) for tensor in self._live.tensors]
+        self._parameters = [tensor.requires_grad_() for tensor in self._live.tensors]
+        self._optimiser = _AdamW(self._parameters, (weight_decay, 0.0))
+        self._hidden, self._dropout, self._steps, self._done = hidden, dropout, steps, 0
+
+    def step(self, x: Tensor, y: Tensor, weight: Tensor) -> None:
+        """One step on rows (m, b, features) and classes (m, b), with their weights in a mean over the batch."""
+        dropped = _dropped((*y.shape, self._hidden), self._dropout, self._masks)
+        log_proba = torch.log_softmax(self._live.logits(x, dropped), dim=2)
+        true = log_proba.gather(2, y[:, :, None])[:, :, 0]
+        losses = (1.0 - SMOOTHING) * true + SMOOTHING * log_proba.mean(dim=2)
+        gradients = torch.autograd.grad(-(losses * weight).sum(), self._parameters)
+        self._optimiser.step(gradients, LEARNING_RATE * 0.5 * (1.0 + math.cos(math.pi * self._done / self._steps)))
+        self._done += 1
+        with torch.no_grad():
+            share = 1.0 - min(DECAY, self._done / (self._done + 10))
+            torch._foreach_lerp_(self.averaged.tensors, self._parameters, share)
 
 
 def steps_an_epoch(n: int) -> int:

@@ -1,6 +1,6 @@
 """Fitted heads as files and as classifiers of pixels: saved without pickle, opened, applied to image files.
 
-May import `heads`, `leakage`, and what these may import.
+May import `streamed`, `heads`, `leakage`, and what these may import.
 """
 
 from typing import TYPE_CHECKING

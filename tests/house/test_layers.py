@@ -19,7 +19,7 @@ FEATSTORE = (
 )  # fmt: skip
 CLASSIFIERS = (
     "types", "formatting", "linalg", "threads", "validation", "leakage.pixels", "leakage",
-    "heads.base", "heads.linear", "heads", "models",
+    "heads.base", "heads.linear", "heads", "streamed", "models",
     "report.figures", "report", "comparison", "training", "advice", "transfer", "inspection", "adversarial",
 )  # fmt: skip
 ROOMS = [

@@ -183,7 +183,7 @@ class _PathHead(LinearHead):
         folds = folds_of(self.cv, training, self.random_state)
         given = self.Cs is not None
         grid = (
-            sorted(_positive(C) for C in self.Cs) if self.Cs is not None else _decades(*self._ends, VALUES[self.budget])
+            sorted(_positive(C) for C in self.Cs) if self.Cs is not None else decades(*self._ends, VALUES[self.budget])
         )
         if not grid:
             raise FeaturesError("Cs is empty, expected at least one value")
@@ -286,5 +286,6 @@ def _positive(C: float) -> float:
     return float(C)
 
 
-def _decades(low: float, high: float, count: int) -> list[float]:
+def decades(low: float, high: float, count: int) -> list[float]:
+    """Values of C from one end to the other, at equal ratios."""
     return [float(f"{C:.6g}") for C in np.geomspace(low, high, count)]

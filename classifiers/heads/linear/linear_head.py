@@ -153,10 +153,10 @@ class LinearHead(Head):
             path = walk(
                 problem, folds, grid, training.weight,
                 tol=search_tol, max_steps=max_steps, patience=patience, extend=extend,
-                progress=None if progress is None else lambda point: progress(_as_row(point)),
+                progress=None if progress is None else lambda point: progress(as_row(point)),
             )  # fmt: skip
             C, start, self.slope_ = path.best.C, path.solution, path.best.slope
-            self.cv_results_ = [_as_row(point) for point in path.points]
+            self.cv_results_ = [as_row(point) for point in path.points]
             self.oof_proba_ = _out_of_fold(path, folds, len(training.codes), len(training.classes))
             search = {
                 "search_relative_gap": path.best.relative_gap,
@@ -205,7 +205,7 @@ class LinearHead(Head):
         )  # fmt: skip
 
 
-def _as_row(point: PathPoint) -> dict[str, Any]:
+def as_row(point: PathPoint) -> dict[str, Any]:
     """A point as every head's `cv_results_` has it, with what only a path knows."""
     return {
         "params": {"C": point.C},
