@@ -25,6 +25,8 @@ from featstore.errors import FeaturesError
 
 EVERY = 1
 """Passes after which the next C starts at the latest."""
+LOST = 1.0
+"""Relative gap from which a C is given up whose log loss rises and which is evidently less accurate than the best."""
 EQUAL = 1e-4
 """Part of the log loss by which two values of C differ only because neither is solved to its end."""
 NEAR = 0.3
@@ -196,10 +198,12 @@ class _Rule:
         """
         if not self.patience or point.now is None or self.best is None or self.best.now is None:
             return False
-        if point.now.relative_gap > tol or point.now.accuracy >= self.best.now.accuracy:
+        if point.now.relative_gap > LOST or point.now.accuracy >= self.best.now.accuracy:
             return False
         before = self.points[-1].now
         rising = before is not None and point.now.log_loss > before.log_loss * (1.0 + EQUAL)
+        if point.now.relative_gap > tol:  # it came from where its neighbour stands: what rose from there rises further
+            return rising and self._evidently(point)
         return rising or self._evidently(point)
 
     def waits(self, flying: Sequence[_Point]) -> bool:

@@ -55,6 +55,13 @@ class StreamedTraining:
         What a row is called, for errors.
     passes : int
         Over all rows, that were needed for what all heads share.
+
+    Examples
+    --------
+    >>> from classifiers.streamed.feature_rows import ArrayRows
+    >>> training = StreamedTraining.of(ArrayRows(np.eye(6, 2, dtype=np.float32)), np.repeat([3, 7], 3), folds=3)
+    >>> len(training), training.classes.tolist(), training.masks.sum(axis=1).tolist()
+    (6, [3, 7], [4, 4, 4, 6])
     """
 
     rows: FeatureRows
