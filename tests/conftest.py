@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+if "FEATSTORE_TEST_CACHE" not in os.environ:  # workers and programs that tests start get it from here
+    _cache = tempfile.TemporaryDirectory(prefix="featstore-test-cache-")
+    os.environ["FEATSTORE_TEST_CACHE"] = os.environ["XDG_CACHE_HOME"] = _cache.name  # the user's own stays as it is
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread a process: OpenMP threads of several processes on the same cores wait for each other in busy loops.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
