@@ -137,12 +137,15 @@ def needed_options(
     >>> needed_options(pets)[0]
     {'allow_few': True}
     """
-    few, untested, all_judge = {"allow_few": True}, {"allow_untested": True}, {"protocol": "cv"}
+    few: dict[str, Any] = {"allow_few": True}
+    untested: dict[str, Any] = {"allow_untested": True}
+    all_judge: dict[str, Any] = {"protocol": "cv"}
     tested = features.testing()
     alone = len(np.unique(features.y[tested])) == 1  # such a part cannot tell classes apart: then all images judge
     others = [all_judge, all_judge | few] if alone else [untested, untested | few, all_judge, all_judge | few]
     reason = ""
-    for options in ({}, few, *others):
+    tried: list[dict[str, Any]] = [{}, few, *others]
+    for options in tried:
         try:
             _check(features, groups, apart, seed, **options)
         except FeaturesError as error:
