@@ -62,7 +62,8 @@ dataset = click.option("--dataset", metavar="NAME", help="Data set in the store 
 stream = click.option(
     "--stream/--no-stream",
     default=None,
-    help="Read the features in passes instead of holding them in memory (default: where memory would not hold them).",
+    help="Read the features in passes instead of holding them in memory (default: where they would take more than a "
+    "quarter of what is free).",
 )
 allow_few = click.option(
     "--allow-few", is_flag=True, help="Go on where a class has fewer training images than there are folds."
@@ -227,7 +228,7 @@ def streamed(
         return None
     from classifiers.streamed.memory_limit import free_memory, too_large
     from featstore import FeatureStore
-    from featstore.errors import FeatstoreError
+    from featstore.errors import FeatstoreError, StoreNotFoundError
     from featstore.store.selection import FeatureSelection
 
     selection = FeatureSelection(FeatureStore(place), dict(chosen), nodes)
@@ -238,8 +239,21 @@ def streamed(
             raise
         return None  # who reads them says it
     memory = free_memory()
-    if not stream and not any(too_large(4 * info.rows * info.dim, memory) for info in infos):
-        return None
+    if not stream:
+        if not any(too_large(4 * info.rows * info.dim, memory) for info in infos):
+            return None
+        large = []  # of the data set that is asked for: others may lie in the same store
+        for info in infos:
+            try:
+                found = selection.stream(dataset, info)
+            except StoreNotFoundError:
+                continue
+            except FeatstoreError:
+                return None  # who reads them says it
+            large.append((info, too_large(found.nbytes, memory)))
+        infos = [info for info, _ in large]
+        if not any(too for _, too in large):
+            return None
     if len(infos) > 1:
         raise click.UsageError(
             f"{len(infos)} feature sets fit, and streaming takes one: say which, for instance with --node"

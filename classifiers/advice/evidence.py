@@ -103,7 +103,7 @@ class Evidence:
     single : tuple of str
         Those of them that have one image only.
     untrained : tuple of str
-        Classes of the data set without an image in the training part.
+        Classes of the data set with images, and none of them in the training part.
     validation : int or None
         Images of the training part that a fine-tune holds out to choose its epoch by; 0 where it can hold out none,
         None where nobody counted.
@@ -355,7 +355,7 @@ def gather(
         elsewhere=elsewhere,
         unjudged=named((counts > 0) & (of_class == 0)),
         single=named((counts == 1) & (of_class == 0)),
-        untrained=named(counts == 0),
+        untrained=named((counts == 0) & (np.bincount(first.y[first.y >= 0], minlength=len(first.classes)) > 0)),
         validation=given or _held_out(y, groups, seed),
         validation_given=given > 0,
     )

@@ -80,9 +80,7 @@ def document(
     """
     brought = data_groups(sets[0])
     named, aside = (brought, None) if groups in (None, "auto") else (None, brought)
-    how = plan.text
-    if plan.name == "given" and not (sets[0].splits == "test").any():
-        how += " The data bring no part named test, so the part named val is the test part here."
+    how = protocol_text(sets[0], plan)
     text = how if named is None else f"{how} {group_text(named)}"
     if groups not in (None, "auto"):
         text = f"{how} {pattern_text(str(groups), aside)}"
@@ -262,6 +260,13 @@ def _warnings(
         for one in omitted
         if one["head"] in asked
     ]
+
+
+def protocol_text(features: FeatureSet, plan: EvaluationProtocol) -> str:
+    """How the parts and folds come about, for people."""
+    if plan.name == "given" and not (features.splits == "test").any():
+        return f"{plan.text} The data bring no part named test, so the part named val is the test part here."
+    return plan.text
 
 
 def _untold(features: FeatureSet, plan: EvaluationProtocol, leaks: Leaks | None) -> Mapping[str, Any]:

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.comparison.document import document, environment
+from classifiers.comparison.document import document, environment, protocol_text
 from classifiers.comparison.evaluate import Run, evaluate
 from classifiers.comparison.job import ProgressBar, checked
 from classifiers.comparison.parts import lone_groups
 from classifiers.comparison.streamed_evaluation import evaluate_streamed
+from classifiers.formatting import count, percent
 from classifiers.heads.registry import DEFAULT
-from classifiers.leakage.data_groups import data_groups, joined
+from classifiers.leakage.data_groups import data_groups, group_text, joined, pattern_text, split_groups
 from classifiers.report.report import Report
 from classifiers.report.verdict import verdict
-from classifiers.streamed.feature_rows import FeatureRows
+from classifiers.streamed.feature_rows import FeatureRows, require_finite_chunk
 from classifiers.streamed.feature_source import FeatureSource, without_features
 from classifiers.streamed.memory_limit import free_memory
 from classifiers.streamed.stream_plan import stream_plan
@@ -135,12 +136,15 @@ def compare_streamed(
             f"{everything.classes[int(everything.y[0])]!r}; expected two or more"
         )
     k = len(everything.classes)
+    leaking = [] if drop_leaks else _leaks(everything, plan, same)
     plan, tested = _fewer_tests(plan, MOST_TESTED // k, seed)
     if said is not None:
         said(stream_plan(rows, k, names, folds, budget, memory).text())
     bar = ProgressBar(progress, runs=len(names) + 1)
     bar.start("first pass")
-    ((train, _),), (inner,) = plan.outer, plan.inner
+    ((train, test),), (inner,) = plan.outer, plan.inner
+    for at, X in rows.subset(test).chunks(order="stored"):  # before any head is fitted for hours
+        require_finite_chunk(at, X, lambda row: everything.ids[int(test[row])])
 
     training = StreamedTraining.of(
         rows.subset(train), everything.y[train], inner, seed=seed, told=bar.share,
@@ -191,13 +195,56 @@ def compare_streamed(
         "images": len(everything),
         "counts": np.bincount(everything.y, minlength=k).tolist(),
     }
-    data["protocol"] |= {"dropped": len(plan.dropped), "streamed": True}
+    data["protocol"] |= {
+        "dropped": len(plan.dropped),
+        "streamed": True,
+        **_groups(everything, protocol_text(everything, plan), groups, members),
+    }
     data["features"][0] |= {"dim": rows.width, "rows": len(everything)}
-    data["warnings"] = [*data["warnings"], {"kind": "memory", "text": left}]
+    others = [row for row in data["warnings"] if row.get("of") != "groups"]
+    data["warnings"] = [*leaking, *others, {"kind": "memory", "text": left}]
     bar.end()
     data["environment"] = environment() | {"seconds": time.perf_counter() - began}
     data["verdict"] = verdict(data)
     return Report(data)
+
+
+def _leaks(features: FeatureSet, plan: EvaluationProtocol, same: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Warnings about test images that are also training images, by their bytes, and about groups on both sides.
+
+    Parameters
+    ----------
+    same : ndarray of shape (n,), int64
+        Number of the bytes of each image.
+    """
+    ((train, test),) = plan.outer
+    found = []
+    both = int(np.isin(same[test], same[train]).sum())
+    if both:
+        found.append(
+            {
+                "kind": "leak",
+                "text": f"{count(both, 'test image')} ({percent(both / len(test))} %) are also in the training part, "
+                "byte for byte: scores there show what was remembered. `drop_leaks=True` leaves such images out of "
+                "training.",
+            }
+        )
+    if crossing := split_groups(features, plan):
+        found.append({"kind": "leak", "of": "groups", "text": crossing})
+    return found
+
+
+def _groups(features: FeatureSet, text: str, groups: str | None, members: NDArray[np.int64] | None) -> dict[str, Any]:
+    """What the report says of groups, of all images and not of those that are kept."""
+    brought = data_groups(features)
+    several = None if brought is None else int((np.bincount(brought) > 1).sum())
+    found: dict[str, Any] = {"n_groups": None if members is None else len(np.unique(members))}
+    if groups is not None:
+        found["text"] = f"{text} {pattern_text(groups, brought)}"
+        return found | ({} if several is None else {"groups_set_aside": several})
+    if brought is None:
+        return found
+    return found | {"text": f"{text} {group_text(brought)}", "groups_of_the_data": several}
 
 
 def _fewer_tests(plan: EvaluationProtocol, most: int, seed: int) -> tuple[EvaluationProtocol, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classifiers import linalg
 from classifiers.leakage.candidate_pairs import CandidatePairs
 from classifiers.leakage.compared_pairs import ComparedPairs
 from featstore.decoding.pixels import decode
@@ -127,6 +128,6 @@ def _place(features: FeatureSet, near: CandidatePairs, seed: int) -> Path:
 def _code() -> str:
     """The hash of this room's modules and of those in it: no rule of comparing changes without them."""
     whole = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in [Path(linalg.__file__), *sorted(Path(__file__).parent.rglob("*.py"))]:
         whole.update(path.read_bytes())
     return whole.hexdigest()

@@ -82,7 +82,8 @@ class TrainedHead:
             "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
         }
         if self.scores is not None:
-            n = len(self.features.testing())
+            n = self.scores.n  # of those that were judged
+            summary["test"] = n
             summary["accuracy"] = self.scores.accuracy
             summary["accuracy_ci"] = list(wilson(round(self.scores.accuracy * n), n))
         return summary

@@ -100,12 +100,19 @@ def fit_streamed(
                 from classifiers.streamed.streamed_mlp import refit_mlp
 
                 refit_mlp(head, training, rows, told=told)
-                rows, note = n, f"{rows:,} of {n:,} training images, drawn at random, chose how mlp is trained on all."
+                rows, note = (
+                    n,
+                    (
+                        f"{rows:,} of {n:,} training images, drawn at random, chose how mlp is trained on all; its "
+                        "cross-validated figures are of networks trained on these."
+                    ),
+                )
             elif rows < n:
                 note = (
                     f"{name} learnt from {rows:,} of {n:,} training images, drawn at random: as many as memory holds."
                 )
     if not note and 0 < len(found.rows) < n:
-        note = f"Probabilities are calibrated on {len(found.rows):,} of {n:,} training images, drawn at random."
+        some = f"{len(found.rows):,} of {n:,} training images"
+        note = f"Cross-validated figures of {name} are about {some}, drawn at random."
     head.progress = None
     return StreamedFit(head, found, rows, note)

@@ -19,6 +19,8 @@ CACHED = 2_000_000
 """Logits that are worked on at a time."""
 THIN = 4
 """The softmax' curvature between classes is that of every fourth row: it only steers."""
+LARGEST = float(-np.log(np.finfo(np.float64).eps))
+"""Loss of a row that is held out, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,4 +227,6 @@ class _Sums:
             return
         self.right[index] = loss.right.numpy() & held
         if loss.row_loss is not None:
-            self.log_loss += float(loss.row_loss[torch.from_numpy(held)].sum(dtype=torch.float64))
+            # As `scores.log_losses`: a class that the fold has not seen counts as all but impossible, not more.
+            held_loss = loss.row_loss[torch.from_numpy(held)].clamp_max(LARGEST)
+            self.log_loss += float(held_loss.sum(dtype=torch.float64))

@@ -54,8 +54,9 @@ class StreamPlan:
         Streaming 4.0 GB of features, for 1.0 GB of memory is free: about 62 passes over them, 248.0 GB read, and \
 about 15 min 00 s. knn learns from as many images as memory holds.
         """
+        free = f"for {self.memory / 1e9:.1f} GB of memory is free" if 0 < self.memory < 1 << 60 else "as it was asked"
         text = (
-            f"Streaming {self.size / 1e9:.1f} GB of features, for {self.memory / 1e9:.1f} GB of memory is free: about "
+            f"Streaming {self.size / 1e9:.1f} GB of features, {free}: about "
             f"{self.passes} passes over them, {self.size * self.passes / 1e9:.1f} GB read, and about "
             f"{seconds(self.time)}."
         )

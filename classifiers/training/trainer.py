@@ -141,7 +141,7 @@ class Trainer:
         ------
         NotFiniteError
             The loss became NaN or infinite after some epoch was of use; the message names the step. Where none was, the
-            training is stopped, and what it began with is kept.
+            training is stopped, and the weights of epoch 0 are kept.
         DeviceError
             Not even one image fits into memory.
         """

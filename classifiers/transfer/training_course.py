@@ -56,7 +56,9 @@ class TrainingCourse:
         if self.collapses:
             said.append(self._collapsed())
         if self.diverged:
-            said.append(f"the training was stopped, and what it had begun with was kept: {self.stopped}")
+            said.append(
+                f"the training was stopped, and the best weights before it were kept, those of epoch 0: {self.stopped}"
+            )
         stuck = [epoch for epoch, entry in enumerate(self.history) if entry.get("largest_answer", 0.0) >= STUCK]
         if stuck and stuck[0] == 0:
             said += self._stuck_from_the_start(stuck[1:])

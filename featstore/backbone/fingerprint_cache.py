@@ -73,13 +73,15 @@ def find_feature_specs(fingerprint: Fingerprint, weights: Path | None) -> Featur
     weights : Path or None
         The weights file that is to be used; None for random weights.
     """
-    place = None if weights is None else str(weights.resolve())
+    place = None if weights is None else str(weights)
     if fingerprint.decode != json.loads(canonical_json(decode.RULES)):
         return None  # of another version
     for path in sorted((cache_folder() / FOLDER).glob("*.json")):
         try:
             entry, _ = read_entry(path)
-            if entry is None or entry.document["path"] != place or entry.document["versions"] != _versions():
+            if entry is None or entry.document["versions"] != _versions():
+                continue
+            if not _one_file(entry.document["path"], place):
                 continue
             told = entry.document
             for node, document in told["fingerprints"].items():
@@ -101,7 +103,8 @@ def save_feature_specs(
     path : Path or None
         The weights file that the answer depends on.
     """
-    absolute = None if path is None else str(Path(path).resolve())
+    # Not where a link leads to now: when it leads elsewhere, what it leads to is another file.
+    absolute = None if path is None else str(Path(path).absolute())
     entry = {
         "path": absolute,
         "versions": _versions(),
@@ -128,6 +131,11 @@ def _place(backbone: str, precision: str, request: Mapping[str, Any]) -> Path:
         "decode": decode.RULES,
     }
     return entry_path(FOLDER, depends)
+
+
+def _one_file(kept: str | None, asked: str | None) -> bool:
+    """Whether two paths lead to one file; None is the absence of a file."""
+    return kept == asked if kept is None or asked is None else Path(kept).resolve() == Path(asked).resolve()
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from featstore.backbone.fingerprint_cache import FeatureSpecs, load_feature_specs, save_feature_specs
 from featstore.decoding.pixels.transform import TransformSpec
+from featstore.errors import FingerprintMismatchError
 
 if TYPE_CHECKING:
     from featstore.backbone.backbone import Backbone
@@ -62,10 +63,25 @@ class DeferredBackbone:
         ------
         WeightsError, WeightsNotFoundError
             As `Backbone`.
+        FingerprintMismatchError
+            Its weights are others than those that `specs` tell of.
         """
         if self._built is None:
-            self._built = self._build()
+            built = self._build()
+            if self.by_name:
+                self._require_as_announced(built)
+            self._built = built
         return self._built
+
+    def _require_as_announced(self, built: Backbone) -> None:
+        """Refuse a network whose weights file was replaced between the look at it and the building."""
+        announced = self.specs.fingerprints
+        made = built.fingerprints(next(iter(announced.values())).precision)
+        if [made[node].key for node in announced] != [fingerprint.key for fingerprint in announced.values()]:
+            raise FingerprintMismatchError(
+                f"the weights of {built.name} changed while they were used: the network that was built gives other "
+                "features than were announced; run the command again"
+            )
 
 
 def deferred_backbone(

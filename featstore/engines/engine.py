@@ -208,10 +208,14 @@ class Engine:
                 batch_size=self._batch_size,
             )  # fmt: skip
             runner.prepare()
-        except (DeviceError, MissingExtraError, RuntimeError, MemoryError) as error:
+            row = _check_row(runner, self._network.transform.crop)
+        except (MissingExtraError, MemoryError) as error:  # which says nothing of what is kept
+            self.start = f"what an earlier start prepared is not used: {first_line(error)}"
+            return None
+        except (DeviceError, RuntimeError) as error:
             self.start = self._place.drop(first_line(error))
             return None
-        if not np.array_equal(_check_row(runner, self._network.transform.crop), kept.check):
+        if not np.array_equal(row, kept.check):
             runner.close()
             self.start = self._place.drop("it gives other numbers than when it was made")
             return None
@@ -240,7 +244,14 @@ class Engine:
             )
             self.start = f"{self.start}; {said}" if self.start else said
             usual.model = None  # as large as the network
+        elif self._place is not None and measured and len(names) > 1 and not isinstance(usual, OpenVINORunner):
+            self._forget(self._place, usual.name)
         return usual
+
+    def _forget(self, place: PreparedPlace, faster: str) -> None:
+        """Drop what was kept before anything was measured, so that the next start chooses as this one."""
+        if place.path.exists():
+            self.start = place.drop(f"{faster} was measured to be faster")
 
     def _first_that_works(self) -> Runner:
         """The first option that can be built and computes the network's features; those before it leave a note."""

@@ -98,8 +98,8 @@ def extract(
     strict : bool
         Refuse to add rows to features made by another engine or other library versions.
     store_dtype : {"fp32", "fp16"}
-        What the features are kept as. "fp16" halves the disk; the features are rounded by up to 1/2048 of their value
-        and kept apart from those that are not. An image with a feature beyond 65504 fails.
+        What the features are kept as. "fp16" halves the disk; the features are rounded to 11 bits (numbers below 6e-5
+        to fewer) and kept apart from those that are not. An image with a feature beyond 65504 fails.
     device : str
         As `make_engine` takes it. Several with commas, or "auto" and "cuda" where there are several GPUs and images
         enough: a process a device, where `backbone` is a name.

@@ -248,9 +248,10 @@ class FeatureStream:
         StoreError
             Where files of the state that is read were removed, and the store does not hold the same bits any more.
         """
+        positions, starts = self._pinned.layout  # of one state, whatever another pass moves on to meanwhile
         plan = chunk_order(
-            self._pinned.positions[self._chosen],
-            self._pinned.starts,
+            positions[self._chosen],
+            starts,
             self.chunk_rows if rows is None else rows,
             order=order,
             seed=seed,

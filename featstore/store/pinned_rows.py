@@ -68,14 +68,11 @@ class PinnedRows:
         return shards[0].layout["features"].dtype if shards else "<f4"
 
     @property
-    def positions(self) -> NDArray[np.int64]:
-        """Where each row lies now, shape (n,), counted through the shards."""
-        return self._place.at
-
-    @property
-    def starts(self) -> NDArray[np.int64]:
-        """Position of each shard's first row, and the number of all rows."""
-        return self._place.snapshot.starts
+    def layout(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each row lies now, shape (n,), counted through the shards; position of each shard's first row, and
+        the number of all rows. Both of one state."""
+        place = self._place
+        return place.at, place.snapshot.starts
 
     def check_files(self) -> None:
         """See that every shard is there with its size.

@@ -66,6 +66,8 @@ def share_processor(environment: MutableMapping[str, str] | None = None) -> int 
 def free_cores(proc: Path = Path("/proc")) -> int:
     """Cores that this process may use and that nothing else keeps busy just now, at least 1.
 
+    Where only some of the machine's cores are granted to it, these.
+
     Parameters
     ----------
     proc : Path
@@ -77,13 +79,15 @@ def free_cores(proc: Path = Path("/proc")) -> int:
     True
     """
     usable = usable_cores()
+    if usable < (os.cpu_count() or 1):
+        return usable  # granted to this process; what others do on the rest of the machine says nothing
     looks = []
     for look in range(_LOOKS if (proc / "stat").exists() else 0):
         if look:
             time.sleep(_PAUSE)
         looks.append(_running(proc) - 1)  # this process itself
     busy = statistics.median_low(looks) if looks else 0
-    return max(1, min(usable, (os.cpu_count() or 1) - busy))
+    return max(1, usable - busy)
 
 
 def _running(proc: Path) -> int:

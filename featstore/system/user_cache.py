@@ -1,4 +1,4 @@
-"""The user's cache folder, and the entries in it: sealed by their own hash, the user's own, bounded in size.
+"""The user's cache folder, and the entries in it: sealed by their own hash, the user's own, bounded by `keep_within`.
 
 All of it may be deleted at any time: what is lost is made again.
 """

@@ -25,7 +25,8 @@ def with_copies(features, source):
     found = find_duplicate_groups(features)
     return dataclasses.replace(
         found, copies=pairs, cosine=np.ones(len(pairs), np.float32), kinds=("",) * len(pairs), look_alikes=pairs[:0],
-        confirmed=np.ones(len(pairs), bool), groups=source, compared=len(pairs), unread=(),
+        confirmed=np.ones(len(pairs), bool), groups=source,
+        pixels=dataclasses.replace(found.pixels, compared=len(pairs), unread=()),
         conflicts=pairs[features.y[pairs[:, 0]] != features.y[pairs[:, 1]]],
     )  # fmt: skip
 

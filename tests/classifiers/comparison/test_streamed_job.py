@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -119,3 +120,39 @@ def test_what_streaming_cannot_do_is_refused(options, sentence):
 def test_an_unknown_head_is_refused():
     with pytest.raises(UnknownNameError, match="logistik"):
         compare_streamed(planted(), ["logistik"])
+
+
+def test_test_images_that_are_training_images_are_a_leak_and_can_be_left_out():
+    features = planted()
+    train, test = features.training(), features.testing()
+    digests = features.digests.copy()
+    digests[test[:40]] = digests[train[:40]]
+    copied = dataclasses.replace(features, digests=digests)
+    data = compare_streamed(copied, ["centroid"], budget="quick", folds=3).data
+    (leak,) = [warning["text"] for warning in data["warnings"] if warning["kind"] == "leak"]
+    share = 100 * 40 / len(test)
+    assert leak.startswith(f"40 test images ({share:.1f} %) are also in the training part, byte for byte")
+    data = compare_streamed(copied, ["centroid"], budget="quick", folds=3, drop_leaks=True).data
+    assert not [warning for warning in data["warnings"] if warning["kind"] == "leak"]
+    assert data["protocol"]["dropped"] == 40
+
+
+def test_groups_are_told_of_all_images_not_of_those_that_are_kept(monkeypatch):
+    monkeypatch.setattr(module, "MOST_TESTED", 3 * 20)
+    monkeypatch.setattr(training_module, "MOST_JUDGED", 3 * 20)
+    groups = tuple(f"g{i // 3}" for i in range(900))
+    features = dataclasses.replace(planted(), groups=groups)
+    data = compare_streamed(features, ["centroid"], budget="quick", folds=3).data
+    assert data["protocol"]["n_groups"] == data["protocol"]["groups_of_the_data"] == 300
+    assert "300 groups" in data["protocol"]["text"]
+    (leak,) = [warning["text"] for warning in data["warnings"] if warning.get("of") == "groups"]
+    whole = compare(features, ["centroid"], budget="quick", folds=3, references=False).data
+    assert leak in [warning["text"] for warning in whole["warnings"]]
+
+
+def test_nan_in_the_test_part_is_found_before_any_head_is_fitted(monkeypatch):
+    monkeypatch.setattr(module, "evaluate_streamed", lambda *given, **more: pytest.fail("a head was fitted"))
+    features = planted()
+    features.X[features.testing()[5], 2] = np.nan
+    with pytest.raises(FeaturesError, match=re.escape(repr(features.ids[features.testing()[5]]))):
+        compare_streamed(features, ["centroid"], budget="quick", folds=3)

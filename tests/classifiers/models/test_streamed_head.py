@@ -21,7 +21,9 @@ def test_it_is_the_head_that_training_in_memory_gives(name):
 def test_of_many_test_images_a_stated_part_judges(monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 50)
     trained = train_streamed(planted(), "centroid", budget="quick", folds=3)
-    assert trained.scores.n == 50 if hasattr(trained.scores, "n") else True
+    assert trained.scores.n == trained.summary()["test"] == 50
+    low, high = trained.summary()["accuracy_ci"]
+    assert high - low > 0.04  # of 50 images, not of all
     assert any(note.startswith("The head was judged on 50 of") for note in trained.notes())
 
 

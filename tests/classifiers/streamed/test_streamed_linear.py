@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
 from classifiers.heads.linear.estimators import LinearSVMCV, SoftmaxRegressionCV
@@ -72,3 +73,12 @@ def test_nan_is_refused_before_anything_is_fitted():
     X[77, 3] = np.nan
     with pytest.raises(FeaturesError, match="row 77"):
         fit_linear(SoftmaxRegressionCV(), StreamedTraining.of(ArrayRows(X), y, 3))
+
+
+def test_a_head_that_ran_out_of_steps_has_a_certificate_all_the_same():
+    X, y = planted(400, 12, 3)
+    head = SoftmaxRegressionCV(Cs=[1.0], max_iter=2)
+    with pytest.warns(ConvergenceWarning):
+        fit_linear(head, StreamedTraining.of(ArrayRows(X), y, stratified_folds(y, 3, 0)))
+    assert not head.converged_
+    assert np.isfinite([head.certificate_["objective"], head.certificate_["relative_gap"]]).all()

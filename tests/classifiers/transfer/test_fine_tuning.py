@@ -312,7 +312,9 @@ def test_nan_before_any_epoch_was_of_use_ends_like_a_training_that_was_stopped(
     assert result.verdict.startswith(said) and "so the bundle holds the cached head" in result.verdict
     document = result.to_json()
     assert document["diverged"] is True and (document["best_epoch"], document["p"]) == (0, 1.0)
-    assert any("what it had begun with was kept: the loss became nan" in note for note in result.notes)
+    assert any(
+        "the best weights before it were kept, those of epoch 0: the loss became nan" in note for note in result.notes
+    )
     assert load_bundle(tmp_path / "b").summary["fine_tuned"]["epoch"] == 0 and not list(tmp_path.glob("*.checkpoints"))
 
 

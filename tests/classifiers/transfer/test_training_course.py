@@ -103,7 +103,9 @@ def test_a_training_that_ended_in_nan_says_so_in_its_note_and_why_the_cached_hea
     nan = "the loss became nan at step 9 (epoch 3)"
     entries = [{"valid_accuracy": accuracy, "largest_answer": 0.4} for accuracy in (0.9, 0.8)]
     ended = TrainingCourse(entries, 0, (), nan, SETTINGS, validation=60, diverged=True)
-    assert ended.notes == [f"the training was stopped, and what it had begun with was kept: {nan}"]
+    assert ended.notes == [
+        f"the training was stopped, and the best weights before it were kept, those of epoch 0: {nan}"
+    ]
     assert ended.kept_cached.startswith(f"The training was stopped: {nan}. Every epoch got fewer of 60 validation")
     early = TrainingCourse(entries[:1], 0, (), nan, SETTINGS, validation=60, diverged=True)
     assert early.kept_cached == f"The training was stopped: {nan}"

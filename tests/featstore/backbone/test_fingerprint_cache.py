@@ -91,6 +91,21 @@ def test_damaged_entries_tell_nothing_of_features(weights, cache, damage):
     assert find_feature_specs(SEEN, weights) is None
 
 
+def test_a_link_that_leads_to_another_file_now_is_noticed(tmp_path, cache):
+    first, second, link = tmp_path / "a.pth", tmp_path / "b.pth", tmp_path / "latest.pth"
+    first.write_bytes(b"weights")
+    second.write_bytes(b"others!")
+    link.symlink_to(first)
+    asked = {**REQUEST, "weights": str(link)}
+    save_feature_specs("resnet18", "fp32", asked, KNOWN, link)
+    made = KNOWN.fingerprints["avgpool"]
+    assert load_feature_specs("resnet18", "fp32", asked) == KNOWN and find_feature_specs(made, first) is not None
+    link.unlink()
+    link.symlink_to(second)  # the first one is still there, unchanged
+    assert load_feature_specs("resnet18", "fp32", asked) is None
+    assert find_feature_specs(made, first) is None and find_feature_specs(made, second) is None
+
+
 def test_a_weights_file_that_is_gone_is_noticed(weights):
     weights.unlink()
     assert load_feature_specs("resnet18", "fp32", REQUEST) is None

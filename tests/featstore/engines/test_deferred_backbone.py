@@ -4,7 +4,7 @@ import pytest
 
 from featstore.backbone import Backbone
 from featstore.engines.deferred_backbone import DeferredBackbone, deferred_backbone, feature_specs
-from featstore.errors import UnknownNameError
+from featstore.errors import FingerprintMismatchError, UnknownNameError
 
 REQUEST = {"weights": "none", "nodes": ("avgpool", "features.3"), "input_size": 64}
 
@@ -47,3 +47,10 @@ def test_a_network_that_is_there_may_be_another_than_its_name_says():
 def test_an_unknown_name_is_the_usual_error():
     with pytest.raises(UnknownNameError, match="unknown backbone 'resnet19'"):
         deferred_backbone("resnet19", "fp32", REQUEST, lambda: Backbone("resnet19"))
+
+
+def test_weights_that_were_replaced_before_the_network_was_built_are_refused():
+    announced = feature_specs(Builder()(), "fp32")
+    network = DeferredBackbone(announced, lambda: Backbone("mobilenet_v3_small", **REQUEST, seed=1))
+    with pytest.raises(FingerprintMismatchError, match="changed while they were used.*run the command again"):
+        _ = network.backbone
