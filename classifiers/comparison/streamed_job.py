@@ -17,7 +17,7 @@ from classifiers.comparison.parts import lone_groups
 from classifiers.comparison.streamed_evaluation import evaluate_streamed
 from classifiers.formatting import count, percent
 from classifiers.heads.registry import DEFAULT
-from classifiers.leakage.data_groups import data_groups, group_text, joined, pattern_text, split_groups
+from classifiers.leakage.data_groups import data_groups, group_text, joined, pattern_text, same_bytes, split_groups
 from classifiers.report.report import Report
 from classifiers.report.verdict import verdict
 from classifiers.streamed.feature_rows import FeatureRows, require_finite_chunk
@@ -118,8 +118,7 @@ def compare_streamed(
     rows: FeatureRows = features
     if len(everything) < len(features):
         rows = features.subset(np.flatnonzero(features.y >= 0))
-    same = np.unique(everything.digests, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
-    copies = same if len(np.unique(same)) < len(same) else None
+    copies = same_bytes(everything)
     named = data_groups(everything) if groups is None else group_by(everything.ids, groups)
     members = joined(named, copies)
     apart = joined(joined(copies, data_groups(everything)), members) if drop_leaks else None
@@ -136,7 +135,7 @@ def compare_streamed(
             f"{everything.classes[int(everything.y[0])]!r}; expected two or more"
         )
     k = len(everything.classes)
-    leaking = [] if drop_leaks else _leaks(everything, plan, same)
+    leaking = [] if drop_leaks else _leaks(everything, plan, copies)
     plan, tested = _fewer_tests(plan, MOST_TESTED // k, seed)
     if said is not None:
         said(stream_plan(rows, k, names, folds, budget, memory).text())
@@ -209,17 +208,17 @@ def compare_streamed(
     return Report(data)
 
 
-def _leaks(features: FeatureSet, plan: EvaluationProtocol, same: NDArray[np.int64]) -> list[dict[str, Any]]:
+def _leaks(features: FeatureSet, plan: EvaluationProtocol, copies: NDArray[np.int64] | None) -> list[dict[str, Any]]:
     """Warnings about test images that are also training images, by their bytes, and about groups on both sides.
 
     Parameters
     ----------
-    same : ndarray of shape (n,), int64
-        Number of the bytes of each image.
+    copies : ndarray of shape (n,), int64, or None
+        See `same_bytes`.
     """
     ((train, test),) = plan.outer
     found = []
-    both = int(np.isin(same[test], same[train]).sum())
+    both = 0 if copies is None else int(np.isin(copies[test], copies[train]).sum())
     if both:
         found.append(
             {

@@ -118,6 +118,12 @@ def pattern_text(pattern: str, aside: NDArray[np.int64] | None) -> str:
     return f"{said}; the {count(several, 'group')} of the data {'is' if several == 1 else 'are'} set aside."
 
 
+def same_bytes(features: FeatureSet) -> NDArray[np.int64] | None:
+    """Number of each image's bytes, shape (n,); None where no two images have the same."""
+    numbers = np.unique(features.digests, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    return numbers if len(np.unique(numbers)) < len(numbers) else None
+
+
 def split_groups(features: FeatureSet, protocol: EvaluationProtocol) -> str:
     """What to say where the data's own parts divide the data's own groups; "" where they do not.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.heads.registry import check_name
-from classifiers.leakage.data_groups import data_groups, group_text, joined
+from classifiers.leakage.data_groups import data_groups, group_text, joined, same_bytes
 from classifiers.models.trained_head import TrainedHead, full_proba
 from classifiers.streamed.feature_rows import FeatureRows
 from classifiers.streamed.feature_source import FeatureSource, without_features
@@ -97,8 +97,7 @@ def train_streamed(
     y = everything.y[train]
     check_few(np.bincount(y, minlength=len(everything.classes)), everything.classes, folds, allow_few=allow_few)
     named = data_groups(everything) if groups is None else group_by(everything.ids, groups)
-    same = np.unique(everything.digests, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
-    members = joined(named, same if len(np.unique(same)) < len(same) else None)
+    members = joined(named, same_bytes(everything))
     together = None if members is None else members[train]
     if named is not None and groups is None:
         remarks = [*remarks, group_text(named)]

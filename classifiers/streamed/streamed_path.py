@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifiers.heads.linear.reg_path import EVIDENT, LOOSE, PathPoint
-from classifiers.streamed.linear_pass import Asked, LinearPass, Seen
+from classifiers.streamed.linear_pass import Asked, LinearPass
 from classifiers.streamed.quasi_newton import Descent, FeatureAxes
 from classifiers.validation.scores import log_losses
 from classifiers.validation.temperature import as_logits, fit_slope, softmax
@@ -58,7 +58,6 @@ class _Point:
     descents: list[Descent]
     began: float
     started: int  # pass at which it started
-    looks: list[Seen] = field(default_factory=list)
     now: PathPoint | None = None
     right: NDArray[np.bool_] | None = None
 
